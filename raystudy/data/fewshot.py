@@ -1,0 +1,117 @@
+"""Which labelled examples a low-resource setting sees: nested, balanced, and the same for every method.
+
+k is the number of labelled examples IN TOTAL, as in the papers' "few-shot" settings, balanced over the classes. The draw
+for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot curve adds examples and never swaps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from raystudy.errors import DataError, Problem
+from raystudy.spec import Setting
+from raystudy.tasks import Example, Task
+
+__all__ = ["balanced_order", "cap", "cut", "stratified"]
+
+
+def rng(*purpose: object) -> np.random.Generator:
+    """A generator that depends on `purpose` alone (a seed, a word for what is drawn, a step), on any machine."""
+    key = hashlib.blake2b("\x1f".join(map(str, purpose)).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
+
+
+def balanced_order(examples: Sequence[Example], draw: np.random.Generator) -> list[int]:
+    """An order of all examples whose every prefix is as balanced as the classes allow.
+
+    Classification: rounds over the classes (in a new random order each round), one example of each per round.
+    Tagging: the next sentence is the first, in a random order, that holds a tag still rarest among those chosen, so
+    that each tag occurs early. Regression: a plain shuffle.
+    """
+    shuffled = draw.permutation(len(examples))
+    if not examples or isinstance(examples[0].label, float):
+        return [int(i) for i in shuffled]
+    if isinstance(examples[0].label, tuple):
+        return _tagging_order(examples, shuffled)
+    queues: dict[str, list[int]] = {}
+    for i in shuffled[::-1]:
+        queues.setdefault(str(examples[i].label), []).append(int(i))
+    order: list[int] = []
+    classes = sorted(queues)
+    while classes:
+        for c in draw.permutation(len(classes)):
+            order.append(queues[classes[c]].pop())
+        classes = [c for c in classes if queues[c]]
+    return order
+
+
+def _tagging_order(examples: Sequence[Example], shuffled: np.ndarray) -> list[int]:
+    """Sentences that bring the least seen tag first, until every tag was seen, then the shuffled rest."""
+    left = dict.fromkeys(int(i) for i in shuffled)
+    tags = {i: set(examples[i].label) for i in left}  # type: ignore[arg-type]
+    missing = Counter(t for i in left for t in tags[i])
+    order: list[int] = []
+    while missing:
+        rarest = min(missing, key=lambda t: (missing[t], t))
+        chosen = next(i for i in left if rarest in tags[i])
+        order.append(chosen)
+        del left[chosen]
+        for t in tags[chosen]:
+            missing.pop(t, None)
+    return order + list(left)
+
+
+def stratified(examples: Sequence[Example], n: int, draw: np.random.Generator) -> list[int]:
+    """`n` examples with the class proportions of the whole (largest remainders), in their original order."""
+    first = examples[0].label
+    if not isinstance(first, str):
+        return sorted(int(i) for i in draw.permutation(len(examples))[:n])
+    rows: dict[str, list[int]] = {}
+    for i in draw.permutation(len(examples)):
+        rows.setdefault(str(examples[i].label), []).append(int(i))
+    exact = {c: n * len(r) / len(examples) for c, r in rows.items()}
+    take = {c: int(x) for c, x in exact.items()}
+    by_remainder = sorted(exact, key=lambda c: (take[c] - exact[c], c))
+    for c in by_remainder[: n - sum(take.values())]:
+        take[c] += 1
+    return sorted(i for c, r in rows.items() for i in r[: take[c]])
+
+
+def cap(task: Task, *, seed: int = 0, **limits: int | None) -> Task:
+    """At most ``limits[split]`` examples per split, stratified by class: one draw per task, whatever the method or seed."""
+    cuts = {}
+    for split, most in limits.items():
+        rows = task.splits[split]
+        if most is not None and len(rows) > most:
+            cuts[split] = [rows[i] for i in stratified(rows, most, rng(seed, "cap", task.name, split))]
+    return task.with_splits(**cuts) if cuts else task
+
+
+def cut(task: Task, setting: Setting, seed: int, dev: str = "like_train") -> Task:
+    """The target task as a low-resource setting sees it.
+
+    Args:
+        dev: ``like_train`` cuts dev to about as many examples as train has (no fewer than the classes), the honest
+            size for choosing settings when labels are rare; ``all`` keeps the whole dev split. Test is never cut.
+
+    Raises:
+        DataError: fewer training examples than k, or k below the number of classes.
+    """
+    if setting == Setting():
+        return task
+    train = task.splits["train"]
+    k = setting.shots if setting.shots is not None else max(1, round(len(train) * (setting.fraction or 1)))
+    if k > len(train):
+        raise DataError(Problem(f"k = {k} labelled examples were asked for, but train holds {len(train)}", task.name))
+    if task.kind == "classification" and k < len(task.labels):
+        rule = f"k must be at least the number of classes ({len(task.labels)}: {', '.join(task.labels)})"
+        raise DataError(Problem(f"{rule}, but is {k}", task.name))
+    splits = {"train": [train[i] for i in balanced_order(train, rng(seed, "few-shot", task.name, "train"))[:k]]}
+    if dev == "like_train" and len(task.splits["dev"]) > (n := max(k, len(task.labels))):
+        rows = task.splits["dev"]
+        splits["dev"] = [rows[i] for i in balanced_order(rows, rng(seed, "few-shot", task.name, "dev"))[:n]]
+    return task.with_splits(**splits)

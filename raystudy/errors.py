@@ -1,0 +1,67 @@
+"""What is wrong, where, and what would be right: the only exceptions a user's mistake may raise.
+
+A `UserError` carries every problem found, not the first one, and the exit code that the command line returns for it
+(design: 2 = usage or configuration, 3 = preflight: model, data, disk, resources, versions).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["ConfigError", "DataError", "PreflightError", "Problem", "UserError", "did_you_mean", "unknown"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``file:line: path: message`` with the parts that are known."""
+
+    message: str
+    path: str = ""
+    file: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.file + (f":{self.line}" if self.file and self.line is not None else "")
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class UserError(Exception):
+    """One or more problems that the user can mend. `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | str | Iterable[Problem | str]) -> None:
+        if isinstance(problems, str | Problem):
+            problems = [problems]
+        self.problems: tuple[Problem, ...] = tuple(Problem(p) if isinstance(p, str) else p for p in problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class ConfigError(UserError):
+    """A study file, a command-line option or a setting is wrong (exit code 2)."""
+
+
+class DataError(UserError):
+    """A data set cannot serve the study as it is: empty split, unseen label, k too large (exit code 2)."""
+
+
+class PreflightError(UserError):
+    """Something the study needs is missing on this machine: model, data, disk, memory, versions (exit code 3)."""
+
+    exit_code = 3
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`` — did you mean 'x'?`` when a known name is close to `name`, else an empty string."""
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f" — did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(what: str, name: object, known: Sequence[str]) -> str:
+    """The message for a name that is not known: the value, the nearest name, and all that exist."""
+    return f"unknown {what} {name!r}{did_you_mean(name, known)} Known: {', '.join(sorted(known)) or 'none'}."
