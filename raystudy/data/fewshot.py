@@ -6,23 +6,17 @@ for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot c
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from raystudy.data.draws import rng
 from raystudy.errors import DataError, Problem
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
 
 __all__ = ["balanced_order", "cap", "cut", "stratified"]
-
-
-def rng(*purpose: object) -> np.random.Generator:
-    """A generator that depends on `purpose` alone (a seed, a word for what is drawn, a step), on any machine."""
-    key = hashlib.blake2b("\x1f".join(map(str, purpose)).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
 
 
 def balanced_order(examples: Sequence[Example], draw: np.random.Generator) -> list[int]:

@@ -1,0 +1,7 @@
+"""From a study file to records: the only home of ray and optuna.
+
+    plan      which specs, at what cost            search    generations of configurations, and who won
+    conduct   the whole run, in order              tuning    the same search as one Ray Tune experiment
+    pool      Ray Train worker groups and a hub    local     one spec after another in this process
+    records   what is done: the one truth          stages    constants and transfer results, computed once
+"""

@@ -1,0 +1,290 @@
+"""Text to ragged arrays, once: `Encoded` is a tokenised split, `Corpus` the training splits of a suite, `Batch` a draw.
+
+Nothing here is padded. A batch is flat: all tokens of all its examples in a row, with offsets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raystudy.data.draws import Rows
+from raystudy.data.plm import PLM
+from raystudy.nn.workers import Workers, share
+from raystudy.spec import canonical
+from raystudy.tasks import Example, Kind, Task
+
+__all__ = ["Batch", "Corpus", "Encoded", "IGNORED", "encode", "tokenizer"]
+
+IGNORED = -100  # the label of what has none; torch's cross_entropy skips it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B examples of T tokens in all, ragged and flat.
+
+    Shapes: ids, types (T,); offsets (B + 1,); task, row, labels (B,) int64; values (B,) float, the regression targets;
+    tags (T,) int64 with IGNORED everywhere but at the first piece of a labelled word; weight (B,) float or None;
+    soft (B, C) float or None.
+    """
+
+    ids: Tensor
+    types: Tensor
+    offsets: Tensor
+    task: Tensor
+    row: Tensor
+    labels: Tensor
+    values: Tensor
+    tags: Tensor
+    weight: Tensor | None = None
+    soft: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def units(self) -> Tensor:
+        """(B,) how many losses each example adds: its labelled words when it is tagged, else one."""
+        tagged = self._segment_sum((self.tags != IGNORED).long())
+        return torch.where(tagged > 0, tagged, torch.ones_like(tagged))
+
+    def _segment_sum(self, x: Tensor) -> Tensor:
+        owner = torch.repeat_interleave(torch.arange(len(self), device=x.device), self.offsets.diff())
+        return torch.zeros(len(self), dtype=x.dtype, device=x.device).index_add_(0, owner, x)
+
+    def part(self, rows: slice) -> Batch:
+        """The examples `rows`, a contiguous slice."""
+        start, stop, _ = rows.indices(len(self))
+        a, b = int(self.offsets[start]), int(self.offsets[max(start, stop)])
+        cut = lambda x: None if x is None else x[start:stop]  # noqa: E731
+        return Batch(
+            self.ids[a:b],
+            self.types[a:b],
+            self.offsets[start : max(start, stop) + 1] - a,
+            self.task[start:stop],
+            self.row[start:stop],
+            self.labels[start:stop],
+            self.values[start:stop],
+            self.tags[a:b],
+            cut(self.weight),
+            cut(self.soft),
+        )
+
+    def weighted(self, weight: Tensor) -> Batch:
+        """The same examples, each with its weight (B,)."""
+        return replace(self, weight=weight)
+
+    def shard(self, workers: Workers) -> Batch:
+        """This rank's slice of the global batch."""
+        return self if workers.size == 1 else self.part(share(len(self), workers))
+
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One split of one task, tokenised: n examples, N word pieces.
+
+    Shapes: ids, types (N,) int32; offsets (n + 1,) int64; labels (n,) int64 (IGNORED where there is none); values (n,)
+    float64; tags (N,) int64; label_ids: the pieces of each label's words, without special tokens.
+    """
+
+    task: str
+    kind: Kind
+    classes: tuple[str, ...]
+    ids: NDArray[np.int32]
+    types: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    values: NDArray[np.float64]
+    tags: NDArray[np.int64]
+    label_ids: tuple[tuple[int, ...], ...]
+    separator: int
+    length: int
+    pair: bool
+    cut_words: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def outputs(self) -> int:
+        """The width of a head: the number of classes, or one for regression."""
+        return len(self.classes) or 1
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of everything that training reads from this split."""
+        head = canonical([self.task, self.kind, self.classes, self.label_ids, self.length])
+        h = hashlib.blake2b(head.encode(), digest_size=16)
+        for a in (self.ids, self.types, self.offsets, self.labels, self.values, self.tags):
+            h.update(np.ascontiguousarray(a))
+        return h.hexdigest()
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """These examples as a batch of one task, numbered 0."""
+        return Corpus((self,)).batch(np.stack([np.zeros_like(rows), rows], 1))
+
+    def with_label_text(self) -> Encoded:
+        """The same examples with their class's words behind the text: ``[CLS] x [SEP] c [SEP]`` (Meta-DTL, sec. 3.2).
+
+        The words of c have segment 1, as the second text of a pair has. Where the whole would be longer than `length`,
+        the end of the text gives way, never the label.
+        """
+        ids, types, lengths = [], [], []
+        for i in range(len(self)):
+            a, b = self.offsets[i], self.offsets[i + 1]
+            c = (*self.label_ids[self.labels[i]], self.separator)
+            keep = min(b - a - 1, self.length - 1 - len(c))  # the text without its last [SEP]
+            ids.append(np.concatenate([self.ids[a : a + keep], [self.separator], c]))
+            types.append(np.concatenate([self.types[a : a + keep], [self.types[b - 1]], np.ones(len(c), np.int32)]))
+            lengths.append(len(ids[-1]))
+        flat = np.concatenate(ids).astype(np.int32)
+        return replace(
+            self,
+            ids=flat,
+            types=np.concatenate(types).astype(np.int32),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            tags=np.full(len(flat), IGNORED),
+        )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The splits that a draw indexes: rows are (task, example) pairs."""
+
+    parts: tuple[Encoded, ...]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(p) for p in self.parts]
+
+    def batch(self, rows: Rows) -> Batch:
+        """Collate (B, 2) rows in their order."""
+        tasks, examples = rows[:, 0], rows[:, 1]
+        starts = np.empty(len(rows), np.int64)
+        lengths = np.empty(len(rows), np.int64)
+        for t in np.unique(tasks):
+            at, p = tasks == t, self.parts[t]
+            starts[at] = p.offsets[examples[at]]
+            lengths[at] = p.offsets[examples[at] + 1] - starts[at]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        token = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        owner = np.repeat(tasks, lengths)
+        ids, types = np.empty(len(token), np.int64), np.empty(len(token), np.int64)
+        tags, labels = np.empty(len(token), np.int64), np.empty(len(rows), np.int64)
+        values = np.empty(len(rows))
+        for t in np.unique(tasks):
+            p, here, at = self.parts[t], owner == t, tasks == t
+            ids[here], types[here], tags[here] = p.ids[token[here]], p.types[token[here]], p.tags[token[here]]
+            labels[at], values[at] = p.labels[examples[at]], p.values[examples[at]]
+        as_tensor = torch.from_numpy
+        return Batch(
+            as_tensor(ids),
+            as_tensor(types),
+            as_tensor(offsets),
+            as_tensor(tasks.astype(np.int64)),
+            as_tensor(examples.astype(np.int64)),
+            as_tensor(labels),
+            as_tensor(values),
+            as_tensor(tags),
+        )
+
+
+_LOCK = threading.Lock()
+_MEMO: dict[tuple[str, str, str, int], Encoded] = {}  # a worker meets the same source tasks in every cell
+
+
+@lru_cache
+def tokenizer(plm: PLM) -> Any:
+    """The model's fast tokenizer; for ``tiny``, one token per planted word."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if plm.folder is not None:
+        return AutoTokenizer.from_pretrained(plm.folder, use_fast=True, local_files_only=True)
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    from raystudy.tasks.planted import VOCABULARY
+
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate((*special, *VOCABULARY))}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=words, **names)
+
+
+def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encoded:
+    """Tokenise one split; texts longer than `length` pieces (default: the task's) lose their end.
+
+    Word labels go to the first piece of their word; words that fall behind the cut are counted in `cut_words`, and
+    evaluation answers them with the most frequent tag, so none is silently lost.
+    """
+    key = (task.digest, split, plm.digest, length or task.length)
+    with _LOCK:  # simulated ranks are threads
+        if key not in _MEMO:
+            while len(_MEMO) >= 64:
+                _MEMO.pop(next(iter(_MEMO)))
+            _MEMO[key] = _encode(task, split, plm, length or task.length)
+        return _MEMO[key]
+
+
+def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
+    tok, examples = tokenizer(plm), task.splits[split]
+    options: dict[str, Any] = {"truncation": True, "max_length": length, "return_token_type_ids": True}
+    if task.form == "tagging":
+        out = tok([list(e.tokens) for e in examples], is_split_into_words=True, **options)
+    elif task.form == "pair":
+        out = tok([e.text for e in examples], [e.pair or "" for e in examples], **options)
+    else:
+        out = tok([e.text for e in examples], **options)
+    ids, types = out["input_ids"], out["token_type_ids"]
+    offsets = np.concatenate([[0], np.cumsum([len(x) for x in ids])])
+    index = {c: i for i, c in enumerate(task.labels)}
+    tags, cut_words = np.full(int(offsets[-1]), IGNORED), 0
+    if task.form == "tagging":
+        for i, e in enumerate(examples):
+            cut_words += _place_tags(tags[offsets[i] : offsets[i + 1]], out.word_ids(i), e, index)
+    plain = task.kind == "classification"
+    texts = tok([task.text_of(c) for c in task.labels], add_special_tokens=False)["input_ids"] if task.labels else []
+    return Encoded(
+        task=task.name,
+        kind=task.kind,
+        classes=task.labels,
+        ids=np.concatenate([np.asarray(x, np.int32) for x in ids]),
+        types=np.concatenate([np.asarray(x, np.int32) for x in types]),
+        offsets=offsets,
+        labels=np.asarray([index[str(e.label)] if plain else IGNORED for e in examples]),
+        values=np.asarray([float(e.label) if task.kind == "regression" else 0.0 for e in examples]),  # type: ignore[arg-type]
+        tags=tags,
+        label_ids=tuple(tuple(t) for t in texts),
+        separator=tok.sep_token_id,
+        length=length,
+        pair=task.form == "pair",
+        cut_words=cut_words,
+    )
+
+
+def _place_tags(out: NDArray[np.int64], words: Sequence[int | None], example: Example, index: dict[str, int]) -> int:
+    """Write each word's tag at its first piece; returns how many words were cut off.
+
+    A tag outside the label set occurs in dev and test only. Its place is marked with the first class so that the word is
+    answered; gold tags are always read from the task, so it counts as wrong.
+    """
+    assert isinstance(example.label, tuple)
+    seen: set[int] = set()
+    for at, word in enumerate(words):
+        if word is not None and word not in seen:
+            seen.add(word)
+            out[at] = index.get(example.label[word], 0)
+    return len(example.label) - len(seen)

@@ -1,0 +1,90 @@
+"""One way to judge every method: predictions in example order, whoever computed which, and scores from `metrics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raystudy.data.text import IGNORED, Encoded
+from raystudy.methods import BaseMethod, Readout
+from raystudy.metrics import metric
+from raystudy.nn.encoder import token_budget
+from raystudy.nn.workers import Workers
+from raystudy.tasks import Task
+
+__all__ = ["Predictions", "predict", "scores"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers to one split, in example order.
+
+    Attributes:
+        gold, pred: class names, numbers, or one tuple of tags per sentence.
+        probabilities: (n, C) softmax over the task's classes; None for tagging and regression.
+    """
+
+    gold: tuple[Any, ...]
+    pred: tuple[Any, ...]
+    probabilities: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+
+def _logits(method: BaseMethod, encoded: Encoded, readout: Readout, workers: Workers) -> NDArray[np.float64]:
+    """(n, C) logits, or (words, C) for tagging, computed in shards sorted by length and gathered in order."""
+    lengths = np.diff(encoded.offsets)
+    tagged = np.add.reduceat(encoded.tags != IGNORED, encoded.offsets[:-1])
+    counts = tagged if encoded.kind == "tagging" else np.ones_like(lengths)
+    first = np.concatenate([[0], np.cumsum(counts)])
+    mine = np.argsort(lengths, kind="stable")[workers.rank :: workers.size]
+    out = np.zeros((int(first[-1]), method.encoder.heads[readout.head].out_features))  # type: ignore[arg-type]
+    was_training = method.training
+    method.eval()
+    with torch.inference_mode():
+        for part in token_budget(lengths[mine].tolist()):
+            rows = mine[part]
+            for a in method.encoder.answers(encoded.batch(rows), head=readout.head):
+                out[np.concatenate([np.arange(first[r], first[r + 1]) for r in rows])] = a.logits.double().cpu().numpy()
+    method.train(was_training)
+    if workers.size > 1:  # every row was filled by one rank
+        flat = torch.from_numpy(out.reshape(-1)).to(method.encoder.body.anchor.device)
+        out = workers.sum(flat).cpu().numpy().reshape(out.shape)
+    return out if readout.columns is None else out[:, list(readout.columns)]
+
+
+def predict(
+    method: BaseMethod, task: Task, split: str, encoded: Encoded, readout: Readout, workers: Workers
+) -> Predictions:
+    """Answer one split of one task.
+
+    Words cut off by the length limit get the most frequent tag of the training split, so every word is answered.
+    """
+    logits = _logits(method, encoded, readout, workers)
+    gold = tuple(e.label for e in task.splits[split])
+    if task.kind == "regression":
+        return Predictions(gold, tuple(float(x) for x in logits[:, 0]))
+    best = [task.labels[i] for i in logits.argmax(1)]
+    if task.kind == "classification":
+        z = logits - logits.max(1, keepdims=True)
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        return Predictions(gold, tuple(best), p.astype(np.float32))
+    common = Counter(t for e in task.splits["train"] for t in e.label).most_common(1)[0][0]  # type: ignore[union-attr]
+    pred, at = [], 0
+    for i, tags in enumerate(gold):
+        n = int((encoded.tags[encoded.offsets[i] : encoded.offsets[i + 1]] != IGNORED).sum())
+        assert isinstance(tags, tuple)
+        pred.append((*best[at : at + n], *[common] * (len(tags) - n)))
+        at += n
+    return Predictions(gold, tuple(pred))
+
+
+def scores(task: Task, predictions: Predictions) -> dict[str, float]:
+    """Every metric of the task, the primary one first."""
+    return {name: metric(name)(predictions.gold, predictions.pred) for name in task.all_metrics}

@@ -1,0 +1,66 @@
+"""Embeddings of the untouched pre-trained model: what prototypes, scores and the frozen floor are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raystudy.data.plm import PLM
+from raystudy.data.text import IGNORED, Encoded
+from raystudy.nn.encoder import Body, pool, token_budget
+from raystudy.nn.workers import Workers
+
+__all__ = ["embed"]
+
+# Source tasks are the same in every cell of a study, so a worker embeds them once. The rank is part of the key because
+# simulated ranks share this process, and a rank that skipped a collective would leave the others waiting.
+_MEMO: dict[tuple[object, ...], Tensor] = {}
+
+
+def embed(
+    plm: PLM,
+    encoded: Encoded,
+    what: str,
+    workers: Workers,
+    *,
+    precision: str = "fp32",
+    device: torch.device = torch.device("cpu"),
+) -> Tensor:
+    """Embed every example once, without gradients or dropout.
+
+    Args:
+        what: ``mean`` = mean of the last layer's token states, (n, H); ``cls`` = the state of [CLS], (n, H); ``words`` =
+            the states of the first pieces of labelled words of all examples in order, (number of tags, H).
+
+    Returns:
+        a CPU tensor in float32, or float64 in precision fp64; the same on every rank.
+    """
+    key = (plm.digest, encoded.digest, what, precision, device.type, workers.rank, workers.size)
+    if key in _MEMO:
+        return _MEMO[key]
+    body = Body(plm, precision=precision).to(device).eval()
+    lengths = np.diff(encoded.offsets)
+    tagged = np.add.reduceat(encoded.tags != IGNORED, encoded.offsets[:-1]) if len(encoded) else lengths
+    counts = tagged if what == "words" else np.ones_like(lengths)
+    first = np.concatenate([[0], np.cumsum(counts)])
+    out = torch.zeros(int(first[-1]), body.hidden, dtype=body.anchor.dtype)
+    by_length = np.argsort(lengths, kind="stable")  # equal lengths together: no padding inside attention
+    mine = by_length[workers.rank :: workers.size]
+    with torch.inference_mode():
+        for part in token_budget(lengths[mine].tolist()):
+            rows = mine[part]
+            batch = encoded.batch(rows)
+            states = body(batch)[0].cpu()
+            if what == "words":
+                at = np.concatenate([np.arange(first[r], first[r + 1]) for r in rows])
+                out[torch.from_numpy(at)] = states[batch.tags != IGNORED]
+            else:
+                vectors = pool(states, batch.offsets) if what == "mean" else states[batch.offsets[:-1]]
+                out[torch.from_numpy(rows)] = vectors
+    if workers.size > 1:  # every row was filled by one rank, so the sum is a gather, exact to the last bit
+        out = workers.sum(out.reshape(-1).to(device)).view(out.shape).cpu()
+    while len(_MEMO) >= 32:
+        _MEMO.pop(next(iter(_MEMO)))
+    _MEMO[key] = out
+    return out

@@ -1,0 +1,270 @@
+"""The pre-trained body with one head per task: the only place that knows padding, packing and attention kernels.
+
+All layers run on flat tokens, (1, T, H) for the library's model; examples are padded to a rectangle only inside the
+attention function, which is registered with the library as ``packed``. So a batch of any composition costs what its real
+tokens cost, plus the padding of its attention.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AutoModel, BertConfig, BertModel
+from transformers.utils.logging import disable_progress_bar
+
+from raystudy.data.plm import PLM
+from raystudy.data.text import IGNORED, Batch, tokenizer
+from raystudy.errors import PreflightError, Problem
+
+__all__ = ["Answers", "Body", "Encoder", "pool", "token_budget"]
+
+
+@dataclass(frozen=True)
+class _Packing:
+    """How T flat tokens sit in a (B, L) rectangle: `place` (T,) = flat position, `mask` (B, 1, 1, L) = real tokens."""
+
+    place: Tensor
+    mask: Tensor | None
+    batch: int
+    length: int
+    exact: bool
+
+    @classmethod
+    def of(cls, offsets: Tensor, exact: bool) -> _Packing:
+        lengths = offsets.diff()
+        batch, length = len(lengths), int(lengths.max()) if len(lengths) else 0
+        row = torch.repeat_interleave(torch.arange(batch, device=offsets.device), lengths)
+        place = row * length + torch.arange(len(row), device=offsets.device) - offsets[row]
+        full = bool((lengths == length).all())
+        mask = None if full else (torch.arange(length, device=offsets.device) < lengths[:, None])[:, None, None]
+        return cls(place, mask, batch, length, exact)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(1, heads, T, D) -> (B, heads, L, D), zeros where there is no token."""
+        heads, tokens, width = x.shape[1:]
+        flat = x[0].transpose(0, 1).reshape(tokens, heads * width)
+        if self.mask is not None:
+            flat = flat.new_zeros(self.batch * self.length, heads * width).index_copy(0, self.place, flat)
+        return flat.view(self.batch, self.length, heads, width).transpose(1, 2)
+
+    def flatten(self, x: Tensor) -> Tensor:
+        """(B, heads, L, D) -> (1, T, heads, D)."""
+        flat = x.transpose(1, 2).reshape(self.batch * self.length, *x.shape[1::2])
+        return (flat if self.mask is None else flat.index_select(0, self.place)).unsqueeze(0)
+
+
+def _packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packing: _Packing,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention within each example. `packing.exact` asks for plain matrix products: the fused kernels have neither
+    second derivatives nor forward mode, and with dropout they change kernel silently between train and eval."""
+    q, k, v = packing.pad(query), packing.pad(key), packing.pad(value)
+    if packing.exact:
+        scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
+        if packing.mask is not None:
+            scores = scores.masked_fill(~packing.mask, torch.finfo(scores.dtype).min)
+        out = F.dropout(scores.softmax(-1), dropout) @ v if dropout else scores.softmax(-1) @ v
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=packing.mask, dropout_p=dropout, scale=scaling)
+    return packing.flatten(out), None
+
+
+AttentionInterface.register("packed", _packed_attention)
+disable_progress_bar()
+
+_LOCK = threading.Lock()
+
+
+@lru_cache(maxsize=4)
+def _template(plm: PLM) -> nn.Module:
+    """The pre-trained body in float32, read once per process; every Encoder copies it."""
+    if plm.folder is None:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+        config = BertConfig(vocab_size=len(tokenizer(plm)), max_position_embeddings=128, **sizes)
+        config._attn_implementation = "packed"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return BertModel(config)
+    try:
+        model: nn.Module = AutoModel.from_pretrained(
+            plm.folder, attn_implementation="packed", use_safetensors=True, local_files_only=True, dtype=torch.float32
+        )
+    except (OSError, ValueError) as e:
+        raise PreflightError(Problem(f"cannot be loaded: {str(e).splitlines()[0]}", f"plm {plm.name}")) from None
+    return model
+
+
+def pool(states: Tensor, offsets: Tensor) -> Tensor:
+    """Mean over each example's tokens: states (T, H), offsets (B + 1,) -> (B, H)."""
+    lengths = offsets.diff()
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
+    total = states.new_zeros(len(lengths), states.shape[1]).index_add(0, owner, states)
+    return total / lengths[:, None].to(states.dtype)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A head's logits (n, C) for some of a batch: `rows` (n,) index examples, or tokens when the task is tagged."""
+
+    task: int
+    rows: Tensor
+    logits: Tensor
+
+
+class Body(nn.Module):
+    """The pre-trained layers: a batch in, flat token states out.
+
+    Args:
+        dropout: for every dropout layer; None = as the model's configuration says.
+        precision: ``fp32``, ``bf16`` (float32 weights under autocast) or ``fp64``.
+        exact: plain matrix attention, for second derivatives and forward mode.
+    """
+
+    def __init__(
+        self, plm: PLM, *, dropout: float | None = None, precision: str = "fp32", exact: bool = False
+    ) -> None:
+        super().__init__()
+        with _LOCK:
+            self.model: Any = copy.deepcopy(_template(plm))
+        config = self.model.config
+        self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
+        self.exact, self.autocast = exact, precision == "bf16"
+        self.dropout = float(config.hidden_dropout_prob if dropout is None else dropout)
+        for m in self.model.modules() if dropout is not None else ():
+            if isinstance(m, nn.Dropout):
+                m.p = dropout
+        if precision == "fp64":
+            self.double()
+
+    @property
+    def anchor(self) -> Tensor:
+        """A parameter, for its device and dtype."""
+        return next(self.model.parameters())  # type: ignore[no-any-return]
+
+    def freeze(self, what: str) -> None:
+        """``none``: train everything; ``embeddings``: all but the embedding tables and their LayerNorm; ``all``."""
+        self.model.requires_grad_(what != "all")
+        if what == "embeddings":
+            self.model.embeddings.requires_grad_(False)
+
+    def forward(self, batch: Batch, layers: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Flat token states (T, H) of each asked layer: 1..depth, 0 = embeddings; by default the last.
+
+        Raises:
+            ValueError: a layer beyond the depth.
+        """
+        if bad := [n for n in layers if not 0 <= n <= self.depth]:
+            raise ValueError(f"layers must be in [0, {self.depth}], but got {bad}")
+        device, dtype = self.anchor.device, self.anchor.dtype
+        offsets = batch.offsets.to(device)
+        positions = torch.arange(len(batch.ids), device=device) - torch.repeat_interleave(offsets[:-1], offsets.diff())
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
+            out = self.model(
+                input_ids=batch.ids.to(device)[None],
+                token_type_ids=batch.types.to(device)[None],
+                position_ids=positions[None],
+                packing=_Packing.of(offsets, self.exact),
+                output_hidden_states=bool(layers),
+            )
+        states = [out.hidden_states[n] for n in layers] if layers else [out.last_hidden_state]
+        return tuple(s[0].to(dtype) for s in states)
+
+    def pooler(self, first: Tensor) -> Tensor:
+        """The model's own pooler over states of [CLS], (B, H) -> (B, H)."""
+        inner = self.model.pooler  # BERT's is a module of dense and tanh, ALBERT's a bare Linear beside its activation
+        if isinstance(inner, nn.Linear):
+            return self.model.pooler_activation(inner(first))  # type: ignore[no-any-return]
+        return inner.activation(inner.dense(first))  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """A `Body` and one linear head per task.
+
+    Args:
+        outputs: the width of each task's head, in suite order.
+        kinds: ``classification``, ``tagging`` or ``regression`` per task.
+        feature: what a head over an example reads: the model's ``pooler``, the raw ``cls`` state, or the ``mean``.
+    """
+
+    def __init__(self, body: Body, outputs: Sequence[int], kinds: Sequence[str], feature: str = "pooler") -> None:
+        super().__init__()
+        self.body, self.kinds, self.reads = body, tuple(kinds), feature
+        self.dropout = nn.Dropout(body.dropout)
+        self.heads = nn.ModuleList(nn.Linear(body.hidden, n) for n in outputs)
+        self.heads.to(body.anchor)
+
+    def fresh_head(self, task: int, generator: torch.Generator) -> None:
+        """Replace a head by a new one, N(0, 0.02) weights and zero bias as BERT's, from `generator` alone."""
+        head = self.heads[task]
+        assert isinstance(head, nn.Linear)
+        with torch.no_grad():
+            head.weight.copy_(0.02 * torch.randn(head.weight.shape, generator=generator, dtype=torch.float64))
+            head.bias.zero_()
+
+    def forward(self, batch: Batch, layers: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Flat token states, as `Body.forward`."""
+        return self.body(batch, layers)  # type: ignore[no-any-return]
+
+    def feature(self, states: Tensor, offsets: Tensor) -> Tensor:
+        """What a head over an example reads: last-layer states (T, H) -> (B, H)."""
+        offsets = offsets.to(states.device)
+        if self.reads == "mean":
+            return pool(states, offsets)
+        first = states.index_select(0, offsets[:-1])
+        return first if self.reads == "cls" else self.body.pooler(first)
+
+    def answers(self, batch: Batch, states: Tensor | None = None, head: int | None = None) -> list[Answers]:
+        """Logits of each example's own head, one `Answers` per task in the batch.
+
+        Args:
+            states: last-layer states (T, H), where the caller has them already.
+            head: answer every example with this head instead.
+        """
+        if len(batch) == 0:
+            return []
+        states = self(batch)[0] if states is None else states
+        device = states.device
+        task = batch.task.to(device) if head is None else torch.full_like(batch.task, head, device=device)
+        feature: Tensor | None = None
+        out = []
+        for t in sorted(set(task.tolist())):
+            mine = task == t
+            if self.kinds[t] == "tagging":
+                owned = torch.repeat_interleave(mine, batch.offsets.to(device).diff())
+                rows = (owned & (batch.tags.to(device) != IGNORED)).nonzero().squeeze(1)
+                x = states.index_select(0, rows)
+            else:
+                feature = self.feature(states, batch.offsets) if feature is None else feature
+                rows = mine.nonzero().squeeze(1)
+                x = feature.index_select(0, rows)
+            out.append(Answers(t, rows, self.heads[t](self.dropout(x))))
+        return out
+
+
+def token_budget(lengths: Sequence[int], tokens: int = 2048) -> Iterator[slice]:
+    """Cut a run of examples into consecutive slices of at most `tokens` tokens (one example at least)."""
+    start = used = 0
+    for i, n in enumerate(lengths):
+        if i > start and used + n > tokens:
+            yield slice(start, i)
+            start, used = i, 0
+        used += n
+    if start < len(lengths):
+        yield slice(start, len(lengths))

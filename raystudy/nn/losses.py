@@ -1,0 +1,29 @@
+"""Losses per example, so that every method decides how they are weighted and by what they are divided."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["cross_entropy", "smoothed_cross_entropy", "soft_cross_entropy"]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log tau_y per row: logits (n, C), labels (n,) -> (n,). Rows labelled -100 give 0."""
+    return F.cross_entropy(logits, labels, reduction="none", ignore_index=-100)
+
+
+def soft_cross_entropy(logits: Tensor, q: Tensor) -> Tensor:
+    """CE(q, tau) = -sum_c q_c log tau_c per row: logits and q (n, C) -> (n,)."""
+    return -(q * torch.log_softmax(logits, -1)).sum(-1)
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, lambda_: float) -> Tensor:
+    """-sum_c (1(c = y) + lambda / C) log tau_c per row: logits (n, C), labels (n,) -> (n,).
+
+    Meta-DTL's cross-entropy and maximum-entropy terms together (sec. 3.3), without the weight m. It equals
+    (1 + lambda) CE(q, tau) with q = (1 - e) onehot + e / C and e = lambda / (1 + lambda): label smoothing.
+    """
+    log_tau = torch.log_softmax(logits, -1)
+    return -(log_tau.gather(-1, labels[:, None]).squeeze(-1) + lambda_ * log_tau.mean(-1))

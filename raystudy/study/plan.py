@@ -1,0 +1,209 @@
+"""What a study will do, before it does it: the tasks as they will be read, every spec, what is shared, how many updates."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from raystudy.data.fewshot import cap, cut
+from raystudy.data.plm import PLM, resolve
+from raystudy.errors import DataError, Problem, UserError
+from raystudy.find import find
+from raystudy.methods import hparams
+from raystudy.spec import Arm, Places, Setting, Spec, Study, Value, catalogue, suites
+from raystudy.study.search import ArmSearch
+from raystudy.study.space import papers
+from raystudy.tasks import Task, load
+
+__all__ = ["Plan", "merged_labels"]
+
+# Search seeds and report seeds never meet: the score that chose a setting is not the score that is reported.
+_SEARCH_SEEDS = 1000
+
+
+def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
+    """Label words that stand for a class of more than one task -> ``task: label`` of each; these classes are one in a union."""
+    where: dict[str, list[str]] = defaultdict(list)
+    for task in tasks:
+        for label in task.labels:
+            where[task.text_of(label)].append(f"{task.name}: {label}")
+    return {words: found for words, found in where.items() if len(found) > 1}
+
+
+@dataclass
+class Plan:
+    """A study with its model and data in hand.
+
+    Raises (on first use of what is wrong):
+        PreflightError: the model or a data set is missing. DataError: the data cannot serve a setting.
+    """
+
+    study: Study
+    places: Places
+
+    @cached_property
+    def plm(self) -> PLM:
+        return resolve(self.places.plm, self.places.revision)
+
+    @cached_property
+    def limits(self) -> dict[str, dict[str, int]]:
+        """task -> split -> at most; a task that is only a source may have limits of its own."""
+        common = self.study.limits.model_dump(exclude_none=True)
+        source = self.study.source_limits.model_dump(exclude_none=True)
+        targets = self.study.target_names
+        return {t: {**common, **({} if t in targets else source)} for t in self.study.task_names}
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks after `limits`, before any few-shot cut. All that are missing are named at once."""
+        root = Path(self.places.data_root) if self.places.data_root else None
+        tasks: dict[str, Task] = {}
+        errors: list[UserError] = []
+        for name in self.study.task_names:
+            options = self.study.task_options.get(name.partition("/")[0])
+            try:
+                tasks[name] = cap(load(name, root=root, options=options), **self.limits[name])
+            except UserError as e:
+                errors.append(e)
+        if errors:
+            worst = max(errors, key=lambda e: e.exit_code)
+            raise type(worst)(p for e in errors for p in e.problems)
+        return tasks
+
+    @cached_property
+    def sizes(self) -> dict[tuple[str, Setting], dict[str, int]]:
+        """(target, setting) -> task -> labelled training examples. Every impossible setting is named at once."""
+        sizes, problems = {}, []
+        for target in self.study.target_names:
+            for setting in self.study.settings_grid:
+                n = {name: len(t.splits["train"]) for name, t in self.tasks.items()}
+                try:
+                    n[target] = len(cut(self.tasks[target], setting, 0, self.study.dev).splits["train"])
+                except DataError as e:
+                    problems += [Problem(p.message, f"task {p.path}") for p in e.problems]
+                sizes[target, setting] = n
+        if problems:
+            raise DataError(dict.fromkeys(problems))
+        return sizes
+
+    @property
+    def length(self) -> int | None:
+        suite = suites().get(self.study.suite or "", {})
+        return self.study.length or suite.get("length")
+
+    def spec(
+        self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]
+    ) -> Spec:
+        """One training. `seed` counts from 0 in each phase."""
+        study = self.study
+        return Spec(
+            phase=phase,
+            variant=arm.variant,
+            method=catalogue().variant(arm.variant).method,
+            settings=dict(settings),
+            suite=study.task_names,
+            target=target,
+            setting=arm.setting,
+            seed=seed + (_SEARCH_SEEDS if phase == "search" else 0),
+            plm=self.plm.name,
+            plm_digest=self.plm.digest,
+            data={n: t.digest for n, t in self.tasks.items()},
+            limits={k: v for k, v in self.limits.items() if v},
+            task_options={k: dict(v) for k, v in study.task_options.items()},
+            dev=study.dev,
+            length=self.length,
+            numerics=study.numerics,
+        )
+
+    def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
+        """The search of every arm that has one: in the searched settings, but for controls, which copy a winner."""
+        out = {}
+        for arm in self.study.arms():
+            if arm.setting not in self.study.searched_settings or catalogue().variant(arm.variant).role == "control":
+                continue
+            if not papers(arm.variant, self.study.fixed(arm.variant)):
+                continue  # nothing to search
+
+            def make(settings: dict[str, Value], target: str, seed: int, arm: Arm = arm) -> Spec:
+                return self.spec(arm, settings, target, seed, "search")
+
+            out[arm] = ArmSearch(
+                arm, self.study.search, self.study.fixed(arm.variant), self.study.target_names, make, storage
+            )
+        return out
+
+    def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
+        """The settings to confirm for one arm and target; None while the search that decides them is not finished."""
+        study = self.study
+        variant = catalogue().variant(arm.variant)
+        if variant.role == "control":
+            return self._control(arm, target, searches)
+        source = arm
+        if arm not in searches and study.search.elsewhere == "winner" and study.searched_settings:
+            source = Arm(arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0)))
+        if source not in searches:
+            return catalogue().resolve(arm.variant, study.fixed(arm.variant))
+        search = searches[source]
+        return search.trials[search.winners().get(target, 0)].settings if search.finished else None
+
+    def _control(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
+        """The copied variant's settings, at the updates of the longest method in the same setting."""
+        copied = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
+        longest = 0
+        for other in self.study.chosen:
+            if catalogue().variant(other).role in ("control", "floor"):
+                continue
+            settings = self.settings_of(Arm(other, arm.setting), target, searches)
+            if settings is None:
+                return None
+            longest = max(longest, self.updates(other, settings, target, arm.setting))
+        own = catalogue().resolve(arm.variant, self.study.fixed(arm.variant))
+        return None if copied is None else {**own, **copied, "updates": longest}
+
+    def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
+        """Every confirm spec whose settings are decided, seeds outermost, so that all methods advance together."""
+        decided = {
+            (arm, target): settings
+            for arm in self.study.arms()
+            for target in self.study.target_names
+            if (settings := self.settings_of(arm, target, searches)) is not None
+        }
+        return [
+            self.spec(arm, settings, target, seed, "confirm")
+            for seed in range(self.study.report.seeds)
+            for (arm, target), settings in decided.items()
+        ]
+
+    def updates(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> int:
+        """Optimizer updates behind one training of `variant`."""
+        module = find("methods", catalogue().variant(variant).method)
+        transfer, adapt = module.Method.planned(
+            hparams(module.HParams, settings), self.sizes[target, setting], target
+        )
+        return sum(transfer.values()) + sum(adapt.values())
+
+    def spec_updates(self, spec: Spec) -> int:
+        return self.updates(spec.variant, spec.settings, spec.target, spec.setting)
+
+    def preview(self) -> dict[str, Any]:
+        """What the plan can say before anything ran: cells and updates with every search at the paper's settings."""
+        searches = self.searches()
+        cells: Counter[str] = Counter()
+        updates: Counter[str] = Counter()
+        for arm, search in searches.items():
+            rows = [spec for trial in search.trials[:1] for spec in trial.cells]
+            cells[f"{arm.variant} search"] += len(rows) * search.total
+            updates[f"{arm.variant} search"] += sum(map(self.spec_updates, rows)) * search.total
+        for spec in self.confirm({}):
+            cells[f"{spec.variant} confirm"] += 1
+            updates[f"{spec.variant} confirm"] += self.spec_updates(spec)
+        return {
+            "cells": dict(cells),
+            "updates": dict(updates),
+            "total_cells": cells.total(),
+            "total_updates": updates.total(),
+        }

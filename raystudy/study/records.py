@@ -1,0 +1,179 @@
+"""The one truth: ``results/<study>/cells/<id>/record.json``, one per Spec, written last and by rename.
+
+A cell without a record does not exist. Everything else in the folder (tables, journals, TensorBoard events) is rebuilt
+from the records. Only the driver writes here, and only one driver at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from raystudy.errors import ConfigError, PreflightError, Problem
+from raystudy.spec import SCHEMA, Record, canonical
+
+if TYPE_CHECKING:  # `status` and `report` read records without loading torch
+    from raystudy.evaluate import Predictions
+    from raystudy.train import Outcome
+
+__all__ = ["Results", "atomic_write"]
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: a temporary file beside it, flushed to disk, then renamed over it.
+
+    Raises:
+        PreflightError: the disk is full or the folder cannot be written.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(new, path)
+    except OSError as e:
+        new.unlink(missing_ok=True)
+        raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(path))) from None
+
+
+class Results:
+    """One study's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+        self.logs = folder / "logs"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study for this driver; the kernel lets go of the lock when the process dies, however it dies.
+
+        Raises:
+            ConfigError: another driver holds it. PreflightError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            who = self._holder()
+            raise ConfigError(Problem(f"another run of this study is at work{who}", file=str(self.folder))) from None
+        except OSError as e:
+            raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(self.folder))) from None
+        try:
+            atomic_write(self.folder / ".driver", str(os.getpid()).encode())
+            yield
+        finally:
+            (self.folder / ".driver").unlink(missing_ok=True)
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            return f" (process {int((self.folder / '.driver').read_text())})"
+        except (OSError, ValueError):
+            return ""
+
+    def running(self) -> bool:
+        """Whether a driver holds the study now."""
+        if not (self.folder / ".lock").is_file():
+            return False
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+    def scan(self) -> dict[str, Record]:
+        """Every record of the study, by id.
+
+        Raises:
+            ConfigError: records of a newer schema, or records that are not what their name says; all of them at once.
+        """
+        records: dict[str, Record] = {}
+        problems = []
+        for path in sorted(self.cells.glob("*/record.json")):
+            try:
+                data = json.loads(path.read_text(encoding="utf-8"))
+                if (schema := data.get("schema", 0)) > SCHEMA:
+                    problems.append(Problem(f"has schema {schema}, this version knows {SCHEMA}: update", file=str(path)))
+                    continue
+                record = Record.from_json(data)
+                if record.id != path.parent.name:
+                    raise ValueError(f"its content has the id {record.id}")
+                records[record.id] = record
+            except (ValueError, TypeError, KeyError, AttributeError) as e:
+                text = f"is not a record ({e}); remove its folder to have the cell run again"
+                problems.append(Problem(text, file=str(path)))
+        if problems:
+            raise ConfigError(problems)
+        return records
+
+    def write(self, outcome: Outcome) -> None:
+        """Keep one outcome: predictions first, the record last, each by rename. Writing it again changes nothing."""
+        cell = self.cells / outcome.record.id
+        if outcome.predictions:
+            atomic_write(cell / "predictions.parquet", _parquet(outcome.predictions))
+        text = json.dumps(json.loads(canonical(outcome.record.to_json())), indent=1, sort_keys=True, ensure_ascii=False)
+        atomic_write(cell / "record.json", text.encode() + b"\n")
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Keep what a report needs beside the records: which cells belong to the study now, its searches, provenance."""
+        atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
+
+    def manifest(self) -> dict[str, Any]:
+        """What `write_manifest` kept.
+
+        Raises:
+            ConfigError: there is none: no study was run in this folder.
+        """
+        path = self.folder / "manifest.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            raise ConfigError(Problem("no study was run here yet", file=str(self.folder))) from None
+        except (OSError, ValueError) as e:
+            raise ConfigError(Problem(f"is not readable: {e}", file=str(path))) from None
+
+    def event(self, kind: str, **what: Any) -> None:
+        """Append one line to ``logs/events.jsonl``: a log for people, never read back."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with (self.logs / "events.jsonl").open("a", encoding="utf-8") as f:
+            f.write(json.dumps({"time": round(time.time(), 3), "event": kind, **what}, ensure_ascii=False) + "\n")
+
+
+def _parquet(predictions: Mapping[str, Predictions]) -> bytes:
+    """split, example, gold, pred (JSON where they are not strings), probabilities: one row per example."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    plain = lambda x: x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)  # noqa: E731
+    rows: dict[str, list[Any]] = {"split": [], "example": [], "gold": [], "pred": [], "probabilities": []}
+    for split, p in sorted(predictions.items()):
+        rows["split"] += [split] * len(p)
+        rows["example"] += range(len(p))
+        rows["gold"] += [plain(g) for g in p.gold]
+        rows["pred"] += [plain(g) for g in p.pred]
+        rows["probabilities"] += [None] * len(p) if p.probabilities is None else p.probabilities.tolist()
+    schema = pa.schema(
+        [
+            ("split", pa.string()),
+            ("example", pa.int64()),
+            ("gold", pa.string()),
+            ("pred", pa.string()),
+            ("probabilities", pa.list_(pa.float32())),
+        ]
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(rows, schema=schema), sink, compression="zstd")
+    return bytes(sink.getvalue())

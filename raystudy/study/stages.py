@@ -1,0 +1,97 @@
+"""The stage store: constants and transfer results on disk, computed once, whoever asks.
+
+One safetensors file per key, in a folder shared by all studies. A worker that needs what another is computing waits for
+it; a worker that dies frees its lock with it. The folder is a cache: anything in it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from raystudy.nn.workers import Workers
+
+__all__ = ["StageStore", "cache_folder"]
+
+State = dict[str, Tensor]
+_LIMIT = 20 * 1024**3
+
+
+def cache_folder() -> Path:
+    """``$RAYSTUDY_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("RAYSTUDY_CACHE") or user_cache_path("raystudy"))
+
+
+class StageStore:
+    """Keeps at most `limit` bytes; what was used longest ago goes first."""
+
+    def __init__(self, folder: Path, limit: int = _LIMIT) -> None:
+        self.folder, self.limit = folder, limit
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def read(self, key: str) -> State | None:
+        """The state under `key`, or None. An unreadable file counts as absent and will be written anew."""
+        path = self._path(key)
+        try:
+            state = load_file(path)
+            os.utime(path)
+        except (OSError, SafetensorError):
+            return None
+        return state
+
+    def compute(self, key: str, make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
+        """See `train.Store`. Rank 0 holds the key's lock, so that a second group waits instead of computing it too."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{key}.lock")
+        if workers.rank == 0:
+            lock.acquire()
+        try:
+            workers.gather(None)  # nobody looks before rank 0 holds the lock
+            state = self.read(key)
+            if all(workers.gather(state is not None)):
+                assert state is not None
+                return state, True
+            state = make()
+            if workers.rank == 0:
+                self._write(key, state)
+            workers.gather(None)
+            return state, False
+        finally:
+            if workers.rank == 0:
+                lock.release()
+
+    def _write(self, key: str, state: Mapping[str, Tensor]) -> None:
+        path = self._path(key)
+        new = path.with_suffix(f".{os.getpid()}.new")
+        try:
+            save_file({k: t.detach().contiguous().cpu() for k, t in state.items()}, new)
+            os.replace(new, path)
+        except (OSError, SafetensorError):  # a full disk costs the cache, not the cell
+            new.unlink(missing_ok=True)
+            return
+        self._trim(keep=path)
+
+    def _trim(self, keep: Path) -> None:
+        def age_and_size(path: Path) -> tuple[float, int]:
+            try:
+                stat = path.stat()
+            except OSError:  # another worker trimmed it
+                return 0.0, 0
+            return stat.st_mtime, stat.st_size
+
+        files = sorted((*age_and_size(p), p) for p in self.folder.glob("*.safetensors") if p != keep)
+        total = sum(size for _, size, _ in files) + keep.stat().st_size
+        for _, size, path in files:
+            if total <= self.limit:
+                break
+            path.unlink(missing_ok=True)
+            total -= size

@@ -1,0 +1,88 @@
+"""What a data-set module declares, and the refusals that all task modules share. No reader of files is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from raystudy.errors import ConfigError, PreflightError, Problem, unknown
+from raystudy.tasks import Form
+
+__all__ = ["Card", "missing", "refuse_options", "refuse_part"]
+
+LAYOUT = (
+    "Lay the folder as train.jsonl, validation.jsonl and test.jsonl (or .jsonl.gz), one JSON object a line with the "
+    "keys {keys}"
+)
+KEYS = {
+    "single": "`text`, `label`",
+    "pair": "`text`, `text_pair`, `label`",
+    "tagging": "`tokens`, `tags`",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A data set in a few lines: how it is read, what its labels mean, who made it and how to get it.
+
+    Attributes:
+        form: single text, pair or tagging; every row must have it.
+        labels: the label set in the order that heads and tables use; empty = the labels of train, sorted.
+        label_text: label -> the words it stands for, as the paper prints them; others stand for themselves.
+        metric, metrics: the primary metric, and further ones to report; empty = the default of the kind of task.
+        length: the longest sequence in word pieces.
+        licence: of the data; source: the paper that made them; hub: id on the Hugging Face hub, if there is one.
+        get: one or two sentences: where to download, and what to do so that the files can be read here.
+        domains: the values of the key `domain` in the original data; printed where one is asked for.
+    """
+
+    form: Form
+    labels: tuple[str, ...] = ()
+    label_text: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    metric: str = ""
+    metrics: tuple[str, ...] = ()
+    length: int = 128
+    licence: str = ""
+    source: str = ""
+    hub: str | None = None
+    get: str = ""
+    domains: tuple[str, ...] = ()
+
+
+def missing(name: str, where: object, card: Card | None) -> PreflightError:
+    """The data set `name` is not under the data root: where to get it, how to lay it, which option to give.
+
+    Args:
+        where: the data root that was searched, or None when no data root was given.
+    """
+    keys = KEYS.get(card.form if card else "", "`text`[, `text_pair`], `label`; for tagging `tokens`, `tags`")
+    if card and card.domains:
+        keys += ", `domain`"
+    parts = [
+        f"the data set {name} is not there: "
+        + ("no data root was given" if where is None else f"no folder {name!r} under the data root {where}")
+    ]
+    if card and card.get:
+        parts.append(card.get)
+    if card and card.labels:
+        parts.append("Its labels are " + ", ".join(card.labels))
+    parts.append(LAYOUT.format(keys=keys))
+    parts.append(f"Then give the folder that holds {name}/ with --data-root DIR (or `data_root:` in the study file)")
+    return PreflightError(Problem(". ".join(p.rstrip(".") for p in parts) + ".", path=f"task {name}"))
+
+
+def refuse_options(task: str, options: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ConfigError for every option that `task` does not have; the message names the nearest one."""
+    if extra := [o for o in options if o not in known]:
+        raise ConfigError(Problem(unknown("option", o, known), path=f"task_options.{task}") for o in extra)
+
+
+def refuse_part(module: str, part: str, known: Sequence[str]) -> None:
+    """Raise ConfigError when ``module/part`` does not exist; `known` is empty for a module without parts."""
+    if part in known or not (part or known):
+        return
+    said = f"{module} has no parts" if not known else f"name a part of {module}: {', '.join(known)}"
+    if part and known:
+        said = unknown(f"part of {module}", part, known)
+    raise ConfigError(Problem(said, path=f"task {module}" + (f"/{part}" if part else "")))

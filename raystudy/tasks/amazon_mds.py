@@ -1,0 +1,34 @@
+"""Amazon multi-domain sentiment: product reviews, positive or negative, in four domains (Blitzer et al. 2007)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raystudy.tasks import Task, folder
+from raystudy.tasks._card import Card
+
+__all__ = ["CARD", "load"]
+
+CARD = Card(
+    form="single",
+    labels=("negative", "positive"),
+    metric="accuracy",
+    metrics=("macro_f1",),
+    length=128,
+    licence="none stated by the authors (research data; review texts from Amazon)",
+    source="Blitzer, Dredze, Pereira 2007, Biographies, Bollywood, Boom-boxes and Blenders (ACL)",
+    get="Download domain_sentiment_data.tar.gz from https://www.cs.jhu.edu/~mdredze/datasets/sentiment/ and write the "
+    "review texts of sorted_data_acl/*/{positive,negative}.review; there is no official split (Meta-DTL has "
+    "7,000 / 500 / 500)",
+    domains=("books", "dvd", "electronics", "kitchen"),
+)
+
+
+def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
+    """All domains of amazon_mds, or the one that `part` names; `options` as in `folder.load`.
+
+    Raises:
+        PreflightError: there is no folder `amazon_mds` under `root`; DataError, ConfigError: see `folder.load`.
+    """
+    return folder.load(f"amazon_mds/{part}" if part else "amazon_mds", root, card=CARD, **options)

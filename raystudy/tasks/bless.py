@@ -1,0 +1,42 @@
+"""BLESS: the relation between two terms, six classes, in the split of LexNET (Baroni and Lenci 2011)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raystudy.tasks import Task, folder
+from raystudy.tasks._card import Card, refuse_part
+
+__all__ = ["CARD", "load"]
+
+CARD = Card(
+    form="pair",
+    labels=("attri", "coord", "event", "hyper", "mero", "random"),
+    label_text={
+        "attri": "attribute",
+        "coord": "co-hyponymy",
+        "event": "event",
+        "hyper": "hypernymy",
+        "mero": "meronymy",
+        "random": "random",
+    },
+    metric="accuracy",
+    metrics=("macro_f1",),
+    length=32,
+    licence="freely available for research; LexNET repository Apache 2.0, BLESS itself CC BY-SA 3.0",
+    source="Baroni, Lenci 2011, How we BLESSed distributional semantic evaluation (GEMS); split of Shwartz, Dagan 2016 "
+    "(CogALex-V)",
+    get="Download datasets/BLESS/{train,val,test}.tsv from https://github.com/vered1986/LexNET (18,582 / 1,327 / "
+    "6,637 pairs); its columns are text, text_pair, label",
+)
+
+
+def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
+    """The whole data set (it has no parts); `options` as in `folder.load`.
+
+    Raises:
+        PreflightError: there is no folder `bless` under `root`; DataError, ConfigError: see `folder.load`.
+    """
+    refuse_part("bless", part, ())
+    return folder.load("bless", root, card=CARD, **options)

@@ -1,0 +1,270 @@
+"""Generated tasks whose true relation is known: for tests, and for the `smoke` study.
+
+**The law.** There are `TOPIC_WORDS` words with a meaning; the other words have none. In the target's world every topic
+word belongs to one of K latent classes (K = the larger of `classes` and `source_classes`; K = 2 for pairs), equally
+many words to each, chosen by `seed`. A text holds topic words, more than half of them from its latent class, among words
+without meaning. In the source's world a fraction `relatedness` of each class's words keeps its class; the others are
+dealt out evenly over all K classes. Texts and labels of the source follow the source's world.
+
+- ``target``, ``source``: the label names the latent class (modulo the number of classes).
+- ``pair_target``, ``pair_source``: the label says how many of the two texts belong to the second of K = 2 latent
+  classes (none, one, both); with two classes: at most one, or both. Neither text alone decides, and the order does not
+  matter. (Whether two texts agree would be the parity of their classes, which a small model does not learn from some
+  hundred examples; this sum it learns.)
+- ``tag_target``, ``tag_source``: runs of topic words of one class are spans, ``B-`` and ``I-`` the class's name; words
+  without meaning are ``O`` and stand between any two spans.
+
+With relatedness 1 the source is the same task with other label names: `label_map` answers the target. With 0 each word
+class of the target is spread evenly over those of the source, so that the source, though as learnable, says nothing
+about the target: a perfect source classifier is at chance. No label is noise at any relatedness.
+
+Everything is a pure function of the options. Examples are distinct over all splits, labels are balanced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raystudy.errors import ConfigError, Problem
+from raystudy.tasks import SPLITS, Example, Task
+from raystudy.tasks._card import refuse_options, refuse_part
+
+__all__ = ["LABEL_MAP", "PARTS", "VOCABULARY", "Options", "label_map", "load", "meanings"]
+
+PARTS = ("target", "source", "pair_target", "pair_source", "tag_target", "tag_source")
+MOST_CLASSES = 6
+PAIR_LATENT = 2
+TOPIC_WORDS = 60  # divisible by every number of classes up to 6
+MEANINGLESS = 140
+LONGEST_SPAN = 3
+PIECES = 4  # a real tokenizer cuts w017 into up to four pieces; nothing must be cut off
+
+# The sorted order of the source's names is not that of the target's, so equal columns of two heads mean different things.
+TARGET_NAMES = ("amber", "birch", "coral", "dune", "ember", "fern")
+SOURCE_NAMES = ("zinc", "gold", "iron", "tin", "brass", "lead")
+TARGET_COUNTS = ("none", "one", "both")
+SOURCE_COUNTS = ("never", "once", "twice")
+
+WORDS = tuple(f"w{i:03d}" for i in range(TOPIC_WORDS + MEANINGLESS))
+# All that any planted task or its labels may say: a tokenizer built from these words needs no unknown token.
+VOCABULARY: tuple[str, ...] = (*WORDS, *TARGET_NAMES, *SOURCE_NAMES, *TARGET_COUNTS, *SOURCE_COUNTS)
+# source label -> target label, when both tasks have equally many classes
+LABEL_MAP: Mapping[str, str] = dict(zip((*SOURCE_NAMES, *SOURCE_COUNTS), (*TARGET_NAMES, *TARGET_COUNTS), strict=True))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a planted task depends on; the same options give a target and a source that belong together.
+
+    Attributes:
+        relatedness: fraction of the topic words that mean the same in the source; only the source depends on it.
+        classes, source_classes: of the target and of the source, 2..6; pairs: 2 or 3. For tagging: kinds of spans.
+        length: words per text (per sentence for tagging), 6..64.
+        seed: of the meanings and the examples; not the seed of a training.
+    """
+
+    relatedness: float = 1.0
+    classes: int = 3
+    source_classes: int = 3
+    n_train: int = 400
+    n_dev: int = 100
+    n_test: int = 400
+    length: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for every option of the wrong type or out of range."""
+        least = {"classes": 2, "source_classes": 2, "n_train": 1, "n_dev": 1, "n_test": 1, "length": 6, "seed": 0}
+        most = {"classes": MOST_CLASSES, "source_classes": MOST_CLASSES, "length": 64}
+        problems = []
+        for name, low in least.items():
+            value, high = getattr(self, name), most.get(name, 10**6)
+            if type(value) is not int or not low <= value <= high:
+                problems.append(f"{name} must be a whole number from {low} to {high}, but is {value!r}")
+        r = self.relatedness
+        if isinstance(r, bool) or not isinstance(r, int | float) or not 0 <= r <= 1:
+            problems.append(f"relatedness must be a number from 0 to 1, but is {r!r}")
+        if problems:
+            raise ConfigError(Problem(p, path="task_options.planted") for p in problems)
+
+
+def _rng(options: Options, *purpose: str) -> np.random.Generator:
+    digest = hashlib.blake2b("/".join(("planted", str(options.seed), *purpose)).encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest))
+
+
+def _latent(options: Options, pair: bool) -> int:
+    return PAIR_LATENT if pair else max(options.classes, options.source_classes)
+
+
+def meanings(options: Options, *, source: bool, pair: bool = False) -> dict[str, int]:
+    """topic word -> its latent class, in the world of the target or of the source."""
+    k = _latent(options, pair)
+    order = _rng(options, "meanings", str(k)).permutation(TOPIC_WORDS)
+    worlds: dict[str, int] = {}
+    for c in range(k):
+        own = [WORDS[i] for i in order[c::k]]
+        kept = round(options.relatedness * len(own)) if source else len(own)
+        worlds |= dict.fromkeys(own[:kept], c)
+        # Dealt out from the next class on: with nothing kept, each class gets equally many (up to one) of each other's.
+        worlds |= {w: (c + 1 + j) % k for j, w in enumerate(own[kept:])}
+    return worlds
+
+
+def label_map(part: str, options: Options) -> dict[str, str]:
+    """source label -> target label, for the kind of task of `part`.
+
+    Raises:
+        ConfigError: the source has fewer classes than the target, so it cannot tell them apart.
+    """
+    names, others = _names(part, options, source=True), _names(part, options, source=False)
+    if len(names) < len(others):
+        numbers = f"but has {options.source_classes} for the target's {options.classes}"
+        raise ConfigError(Problem(f"the source must have at least as many classes as the target, {numbers}"))
+    if part.startswith("pair_"):
+        return {name: others[max(0, i - len(names) + len(others))] for i, name in enumerate(names)}
+    pairs = {name: others[i % len(others)] for i, name in enumerate(names)}
+    if part.startswith("tag_"):
+        return {"O": "O"} | {f"{b}-{s}": f"{b}-{t}" for s, t in pairs.items() for b in "BI"}
+    return pairs
+
+
+def _names(part: str, options: Options, source: bool) -> tuple[str, ...]:
+    """Label names in latent order, without B- and I-."""
+    n = options.source_classes if source else options.classes
+    if part.startswith("pair_"):
+        return (SOURCE_COUNTS if source else TARGET_COUNTS)[3 - n :]
+    return (SOURCE_NAMES if source else TARGET_NAMES)[:n]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# examples
+
+
+def _pick(words: Sequence[str], n: int, draw: np.random.Generator) -> list[str]:
+    return [words[i] for i in draw.integers(len(words), size=n)]
+
+
+@dataclass(frozen=True)
+class _World:
+    """What one part's examples are made from."""
+
+    by_class: tuple[tuple[str, ...], ...]  # latent class -> its topic words
+    names: tuple[str, ...]
+    length: int
+
+    def text(self, latent: int, draw: np.random.Generator) -> str:
+        """Half of the words have a meaning, and more than half of those belong to `latent`."""
+        topical = self.length // 2
+        major = topical // 2 + 1
+        others = [w for c, ws in enumerate(self.by_class) if c != latent for w in ws]
+        chosen = [
+            *_pick(self.by_class[latent], major, draw),
+            *_pick(others, topical - major, draw),
+            *_pick(WORDS[TOPIC_WORDS:], self.length - topical, draw),
+        ]
+        return " ".join(chosen[i] for i in draw.permutation(self.length))
+
+    def single(self, label: int, draw: np.random.Generator) -> Example:
+        latents = range(label, len(self.by_class), len(self.names))
+        return Example(self.names[label], text=self.text(int(draw.choice(latents)), draw))
+
+    def pair(self, label: int, draw: np.random.Generator) -> Example:
+        least = len(TARGET_COUNTS) - len(self.names)  # with two names, the first stands for none and for one
+        count = least + label if label else int(draw.integers(least + 1))
+        first = int(draw.integers(2)) if count == 1 else count // 2
+        second = count - first
+        return Example(self.names[label], text=self.text(first, draw), pair=self.text(second, draw))
+
+    def tagged(self, label: int, draw: np.random.Generator) -> Example:
+        """Spans of one to three words with one to three words without meaning before each; the first span is `label`'s."""
+        tokens: list[str] = []
+        tags: list[str] = []
+        latent = int(draw.choice(range(label, len(self.by_class), len(self.names))))
+        while len(tokens) < self.length:
+            between, within = (int(n) for n in draw.integers(1, LONGEST_SPAN + 1, size=2))
+            tokens += _pick(WORDS[TOPIC_WORDS:], between, draw) + _pick(self.by_class[latent], within, draw)
+            name = self.names[latent % len(self.names)]
+            tags += ["O"] * between + [f"B-{name}"] + [f"I-{name}"] * (within - 1)
+            latent = int(draw.integers(len(self.by_class)))
+        return Example(tuple(tags[: self.length]), tokens=tuple(tokens[: self.length]))
+
+
+def _distinct(
+    options: Options, part: str, make: Callable[[int, np.random.Generator], Example], n_labels: int
+) -> dict[str, tuple[Example, ...]]:
+    """The splits, no text twice. Test first: the number of training examples changes nothing but train."""
+    seen: set[tuple[Any, ...]] = set()
+    splits: dict[str, tuple[Example, ...]] = {}
+    for split in reversed(SPLITS):
+        draw = _rng(options, part, split)
+        splits[split] = tuple(_fresh(getattr(options, f"n_{split}"), seen, make, n_labels, draw))
+    return splits
+
+
+def _fresh(
+    n: int,
+    seen: set[tuple[Any, ...]],
+    make: Callable[[int, np.random.Generator], Example],
+    n_labels: int,
+    draw: np.random.Generator,
+) -> Iterator[Example]:
+    for label in draw.permutation(np.arange(n) % n_labels):
+        for _ in range(100):
+            example = make(int(label), draw)
+            key = (example.text, example.pair, example.tokens)
+            if key not in seen:
+                break
+        else:
+            rule = "length must leave room for that many different examples"
+            raise ConfigError(Problem(f"{rule}, but {len(seen)} were found", path="task_options.planted"))
+        seen.add(key)
+        yield example
+
+
+def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
+    """The generated task `part`, one of `PARTS`.
+
+    Args:
+        root: not read.
+        options: see `Options`; give the target and the source the same ones.
+
+    Raises:
+        ConfigError: no such part, an unknown option, or one of the wrong type or out of range.
+    """
+    refuse_part("planted", part, PARTS)
+    refuse_options("planted", options, [f.name for f in fields(Options)])
+    chosen = Options(**options)
+    form, _, role = part.rpartition("_")
+    source, pair = role == "source", form == "pair"
+    if pair and max(chosen.classes, chosen.source_classes) > len(TARGET_COUNTS):
+        rule = f"classes and source_classes of pairs must be 2 or {len(TARGET_COUNTS)}"
+        got = f"but are {chosen.classes} and {chosen.source_classes}"
+        raise ConfigError(Problem(f"{rule}, {got}", path="task_options.planted"))
+    meaning = meanings(chosen, source=source, pair=pair)
+    k = _latent(chosen, pair)
+    names = _names(part, chosen, source)
+    world = _World(tuple(tuple(w for w in sorted(meaning) if meaning[w] == c) for c in range(k)), names, chosen.length)
+    make = {"": world.single, "pair": world.pair, "tag": world.tagged}[form]
+    labels = tuple(sorted(names))
+    if form == "tag":
+        labels = ("O", *(f"{b}-{name}" for name in labels for b in "BI"))
+    related = f", relatedness {chosen.relatedness:g}" if source else ""
+    return Task(
+        name=f"planted/{part}",
+        form="tagging" if form == "tag" else "pair" if pair else "single",
+        labels=labels,
+        splits=_distinct(chosen, part, make, len(names)),
+        metric="span_f1" if form == "tag" else "accuracy",
+        metrics=("token_accuracy",) if form == "tag" else ("macro_f1",),
+        length=min(512, PIECES * chosen.length * (2 if pair else 1) + (3 if pair else 2)),
+        source="generated",
+        licence="none needed",
+        notes=(f"{k} latent classes over {TOPIC_WORDS} words with a meaning, seed {chosen.seed}{related}",),
+    )

@@ -1,0 +1,289 @@
+"""Tables: golden Markdown, full numbers in CSV, and what is bold, marked, counted and tested."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import random
+
+import numpy as np
+import pytest
+import scipy.stats
+from statsmodels.stats.multitest import multipletests
+
+from raystudy.analysis import frame as f
+from raystudy.analysis import tables as t
+from raystudy.spec import Arm, Limits, ReportPlan, Setting, Study
+
+ACCURACY = {"polarity": "accuracy"}
+
+
+def small(**changes) -> Study:
+    fields = {
+        "name": "mine",
+        "tasks": ("polarity", "stars"),
+        "targets": ("polarity",),
+        "shots": (20,),
+        "methods": ("majority", "single_task", "single_task_matched", "meta_dtl"),
+        "report": ReportPlan(seeds=2),
+    }
+    return Study(**{**fields, **changes})
+
+
+def entries(table: t.Table, column: str) -> dict[object, t.Cell]:
+    at = [c.name for c in table.columns].index(column)
+    return {row[0].value: row[at] for row in table.rows}
+
+
+def by_name(table: t.Table) -> list[dict[str, t.Cell]]:
+    return [{c.name: cell for c, cell in zip(table.columns, row, strict=True)} for row in table.rows]
+
+
+def test_main_table_golden(make):
+    given = [
+        make("single_task", seed=0, test=0.60),
+        make("single_task", seed=1, test=0.70),
+        make("single_task_matched", seed=0, test=0.45),
+        make("meta_dtl", seed=0, test=0.71),
+        make("meta_dtl", seed=1, test=0.73),
+        make("majority", seed=0, test=0.5),
+        make("majority", seed=1, test=0.5),
+        make("single_task_matched", seed=1, error="boom"),
+    ]
+    table = t.main_table(f.tidy(given, "mine"), small(), ACCURACY, f.failed_cells(given))
+    assert t.to_markdown(table) == (
+        """\
+**Test accuracy × 100: mean ± half-width of the 95 % t-interval (number of seeds). Encoder: minilm.**
+
+| method | polarity (k=20) |
+| :--- | ---: |
+| single-task | 65.0 ± 63.5 (2) |
+| single-task, equal updates§ | 45.0 (1)†‡ |
+| Meta-DTL | **72.0 ± 12.7 (2)** |
+| majority class¶ | 50.0 ± 0.0 (2) |
+
+Test examples: polarity: 200.
+
+Bold: the best mean of the column, floors apart. It says nothing about significance.
+
+† below a floor of its column (majority class), which needs no fine-tuning.
+
+§ control: says how much of a gain more training alone would have given.
+
+¶ floor: no transfer and no fine-tuning.
+
+‡ fewer finished seeds than the 2 planned.
+
+A mean over one seed has no interval: a spread takes at least two.
+
+1 run failed and is in no mean.
+"""
+    )
+
+
+def test_comparison_table_golden(make):
+    given = [
+        make(variant, seed=s, test=x)
+        for variant, scores in {
+            "single_task": (0.60, 0.61, 0.62, 0.63, 0.64),
+            "meta_dtl": (0.70, 0.72, 0.71, 0.74, 0.75),
+            "majority": (0.5,) * 5,
+        }.items()
+        for s, x in enumerate(scores)
+    ]
+    study = small(report=ReportPlan(seeds=5), methods=("majority", "single_task", "meta_dtl", "multi_task"))
+    table = t.comparison_table(t.comparisons(f.tidy(given, "mine"), study, ACCURACY), study)
+    assert t.to_markdown(table) == (
+        """\
+**Difference to single-task in points, paired by seed, with the 95 % t-interval. Encoder: minilm.**
+
+| target | setting | method | difference | 95 % from | to | pairs | t-test p | Holm p | sign-flip p | its floor | d_z | verdict | seeds needed |
+| :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- | :--- |
+| polarity | k=20 | Meta-DTL | +10.40 | +8.98 | +11.82 | 5 | <0.001 | <0.001 | 0.0625 | 0.0625 | +9.12 | better | – |
+| polarity | k=20 | multi-task | – | – | – | 0 | – | – | – | – | – | undecided | – |
+| polarity | k=20 | majority class¶ | -12.00 | -13.96 | -10.04 | 5 | <0.001 | – | 0.0625 | 0.0625 | -7.59 | not tested | – |
+
+Holm's correction covers 2 comparisons: all variants but the floors against the baseline, × targets × settings; a comparison without a p-value counts too.
+
+better, worse: Holm p < 0.05, the interval excludes 0, and the difference is at least 1 point. equivalent: the interval lies inside ±1. undecided: anything else, and always with fewer than 5 seeds.
+
+Seeds needed: for 80 % power at the effect seen, at the level of Holm's first step (0.05 / 2); for a difference below 1, until the interval would lie inside ±1.
+
+The floor of the sign-flip test is the smallest p that this number of pairs can give.
+
+¶ floor: shown, not tested.
+"""  # noqa: E501
+    )
+
+
+def test_csv_has_full_numbers(make):
+    scores = (1 / 3, 2 / 7)
+    given = [make("meta_dtl", seed=s, test=x) for s, x in enumerate(scores)]
+    table = t.main_table(f.tidy(given, "mine"), small(), ACCURACY)
+    rows = {r["variant"]: r for r in csv.DictReader(io.StringIO(t.to_csv(table)))}
+    assert float(rows["meta_dtl"]["polarity k=20"]) == 100 * np.mean(scores)
+    assert rows["meta_dtl"]["polarity k=20 n"] == "2" and rows["single_task"]["polarity k=20 n"] == "0"
+    assert rows["single_task"]["polarity k=20"] == ""
+
+
+def test_missing_cells_are_dashes_and_counted(make):
+    study = small(shots=(20, 50))
+    table = t.main_table(f.tidy([make("single_task")], "mine"), study, ACCURACY)
+    text = t.to_markdown(table)
+    assert text.count("| – ") == 7 and "7 of 8 entries" in text
+
+
+def test_bold_is_shared_by_means_that_print_alike_and_not_won_by_fewer_seeds(make):
+    given = [make("single_task", seed=s, test=x) for s, x in enumerate((0.70001, 0.7))]
+    given += [make("single_task_matched", seed=s, test=x) for s, x in enumerate((0.7, 0.7))]
+    given += [make("meta_dtl", seed=0, test=0.9), make("majority", seed=0, test=0.99), make("majority", seed=1, test=0.99)]
+    cells = entries(t.main_table(f.tidy(given, "mine"), small(), ACCURACY), "polarity k=20")
+    assert [v for v, cell in cells.items() if cell.best] == ["single_task", "single_task_matched"]
+
+
+def test_floors_come_last_whatever_the_study_says():
+    assert t.variants(small()) == ["single_task", "single_task_matched", "meta_dtl", "majority"]
+
+
+def test_below_the_best_floor_only(make):
+    study = small(methods=("majority", "frozen_logistic", "single_task", "meta_dtl"))
+    values = {"majority": 0.5, "frozen_logistic": 0.6, "single_task": 0.6, "meta_dtl": 0.55}
+    frame = f.tidy([make(v, test=x) for v, x in values.items()], "mine")
+    (low,) = t.below_floors(frame, study, ACCURACY)
+    assert (low.variant, low.floor, low.mean, low.floor_mean) == ("meta_dtl", "frozen_logistic", 55.0, 60.0)
+
+
+def test_holm_family_is_all_variants_targets_and_settings(make):
+    rng = np.random.default_rng(0)
+    study = small(targets=("polarity", "stars"), shots=(20, 50), methods=("majority", "single_task", "multi_task", "meta_dtl"))
+    given = [
+        make(v, target, s, float(rng.uniform(0.4, 0.6)), k=k)
+        for v in ("majority", "single_task", "multi_task", "meta_dtl")
+        for target in study.targets
+        for k in study.shots
+        for s in range(5)
+    ]
+    found = t.comparisons(f.tidy(given, "mine"), study, {"polarity": "accuracy", "stars": "accuracy"})
+    tested = [c for c in found if c.tested]
+    assert len(found) == 12 and len(tested) == 8
+    assert [c.holm_p for c in tested] == pytest.approx(multipletests([c.pair.p for c in tested], method="holm")[1])
+    assert all(math.isnan(c.holm_p) for c in found if c.variant == "majority")
+    one = next(c for c in found if c.variant == "meta_dtl" and c.target == "stars" and c.setting == "k=50")
+    picked = {v: [r.metrics["test"]["accuracy"] for r in given if (r.spec.variant, r.spec.target, r.spec.setting.shots)
+                  == (v, "stars", 50)] for v in ("meta_dtl", "single_task")}  # fmt: skip
+    assert one.pair.p == pytest.approx(scipy.stats.ttest_rel(picked["meta_dtl"], picked["single_task"]).pvalue)
+
+
+def test_a_failed_cell_never_lowers_the_other_p_values(make):
+    study = small(methods=("single_task", "multi_task", "meta_dtl"))
+    given = [make(v, seed=s, test=0.5 + 0.01 * i * s) for i, v in enumerate(study.methods) for s in range(4)]
+    whole = t.comparisons(f.tidy(given, "mine"), study, ACCURACY)
+    part = t.comparisons(f.tidy([r for r in given if r.spec.variant != "multi_task"], "mine"), study, ACCURACY)
+    assert part[1].variant == "meta_dtl" and part[1].holm_p >= whole[1].holm_p
+
+
+def test_pairs_are_matched_by_seed_not_by_position(make):
+    base = {0: 0.1, 1: 0.5, 2: 0.9}
+    given = [make("single_task", seed=s, test=x) for s, x in base.items()]
+    given += [make("meta_dtl", seed=s, test=base[s] + 0.05) for s in (2, 1)]
+    (found,) = t.comparisons(f.tidy(given, "mine"), small(methods=("single_task", "meta_dtl")), ACCURACY)
+    assert found.pair.n == 2 and found.pair.mean == pytest.approx(0.05) and found.pair.sd == 0
+
+
+def test_examples_can_decide_where_three_seeds_cannot(make):
+    study = small(methods=("single_task", "meta_dtl"))
+    given = [make("single_task", seed=s, test=0.6) for s in range(3)]
+    given += [make("meta_dtl", seed=s, test=x) for s, x in enumerate((0.7, 0.701, 0.699))]
+    frame = f.tidy(given, "mine")
+    assert t.comparisons(frame, study, ACCURACY)[0].verdict.word == "undecided"
+    differences = np.random.default_rng(0).choice([0.0, 1.0], (3, 200), p=[0.9, 0.1])
+    found = t.comparisons(frame, study, ACCURACY, {("meta_dtl", "polarity", "k=20"): differences})
+    assert found[0].verdict.word == "better" and found[0].examples_p < 0.001
+    assert "two-way Holm p" in t.to_markdown(t.comparison_table(found, study))
+
+
+def test_tables_do_not_depend_on_the_order_of_records(records, study):
+    def render(given):
+        frame = f.tidy(given, "mine")
+        found = t.comparisons(frame, study, ACCURACY)
+        tables = (t.main_table(frame, study, ACCURACY), t.comparison_table(found, study), t.cost_table(given, study))
+        return [render(table) for table in tables for render in (t.to_markdown, t.to_csv)]
+
+    shuffled = records[:]
+    random.Random(3).shuffle(shuffled)
+    assert render(shuffled) == render(records)
+
+
+def _row(number, dev, *, state="complete", winner=False, **settings):
+    settings = {"lr": 5e-5, "lambda": 0.1, "pool": "mean"} | settings
+    return t.SearchRow(Arm("meta_dtl", Setting(shots=20)), "polarity", number, settings, dev, state, winner)
+
+
+def test_search_table(make):
+    rows = [_row(2, 0.4, state="pruned"), _row(1, 0.71, winner=True, lr=0.00012345678, pool="cls"), _row(0, 0.62)]
+    table = t.search_table([*rows, _row(3, None, state="failed")], small())
+    (row,) = by_name(table)
+    assert [row[k].value for k in ("trials", "pruned", "failed", "paper_dev", "winner_dev", "winner")] == [
+        4, 1, 1, 62.0, 71.0, 1,
+    ]  # fmt: skip
+    assert row["changes"].value == "lr 5e-05 → 0.0001235; pool mean → cls"
+
+
+def test_search_table_when_the_paper_wins_or_nobody_does():
+    (won,) = by_name(t.search_table([_row(0, 0.5, winner=True)], small()))
+    assert won["changes"].value == "none" and won["winner"].value == 0
+    (lost,) = by_name(t.search_table([_row(0, None, state="failed")], small()))
+    assert lost["winner"].value is None and lost["changes"].value is None
+    assert "| – | – | – | – |" in t.to_markdown(t.search_table([_row(0, None, state="failed")], small()))
+
+
+def test_cost_table_keeps_search_and_confirm_apart(make):
+    given = [make("meta_dtl", seed=s, phase="search", settings={"lr": lr}) for s in (0, 1) for lr in (1e-5, 5e-5, 1e-4)]
+    given += [make("meta_dtl", seed=100, seconds=10.0), make("meta_dtl", seed=101, error="boom", seconds=3.0)]
+    (row,) = by_name(t.cost_table(given, small()))
+    assert {k: c.value for k, c in row.items()} == {
+        "variant": "meta_dtl",
+        "target": "polarity",
+        "search_trials": 3,
+        "search_runs": 6,
+        "search_updates": 360,
+        "search_seconds": 10.5,
+        "confirm_runs": 2,
+        "confirm_updates": 60,
+        "confirm_seconds": 13.25,
+    }
+
+
+def test_captions_state_the_conditions():
+    study = small(limits=Limits(train=256, dev=128, test=400), length=64)
+    assert t.conditions(study) == (
+        "Encoder: minilm; at most 256 train, 128 dev and 400 test examples per task; texts cut to 64 tokens."
+    )
+
+
+def test_markdown_escapes_what_would_break_a_row():
+    table = t.Table("x", "", (t.Column("a", "a|b"),), ((t.Cell("c|d\nMeta-FT*"),),))
+    assert t.to_markdown(table) == "| a\\|b |\n| :--- |\n| c\\|d Meta-FT\\* |\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        ("p", 0.0004, "<0.001"),
+        ("p", 0.25, "0.250"),
+        ("number", -0.0001, "0.000"),
+        ("number", math.inf, "+∞"),
+        ("number", math.nan, "–"),
+        ("count", 3, "3"),
+    ],
+)
+def test_numbers_as_a_reader_sees_them(kind, value, shown):
+    table = t.Table("x", "", (t.Column("a", "a", kind, 3, signed=True),), ((t.Cell(value),),))
+    assert t.to_markdown(table).splitlines()[-1] == f"| {shown} |"
+
+
+def test_words():
+    assert [t.counted(n, "cell") for n in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
+    assert [t.listed(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert t.place("polarity", Setting()) == "polarity (all data)"

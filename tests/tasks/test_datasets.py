@@ -1,0 +1,109 @@
+"""The modules of the real data sets: their cards, what they say when the data are missing, and the data where there are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from raystudy.errors import ConfigError, PreflightError
+from raystudy.find import find
+from raystudy.metrics import METRICS
+from raystudy.tasks import load
+from raystudy.tasks.folder import Card
+
+DATASETS = ("sst5", "amazon_mds", "imdb", "mnli", "scitail", "hypenet_lex", "bless")
+DOMAINS = {
+    "amazon_mds": ("books", "dvd", "electronics", "kitchen"),
+    "mnli": ("fiction", "government", "slate", "telephone", "travel"),
+}
+# The label sets that Meta-DTL's Table 1 prints.
+WORDS = {
+    "sst5": ("1", "2", "3", "4", "5"),
+    "amazon_mds": ("negative", "positive"),
+    "imdb": ("negative", "positive"),
+    "mnli": ("entailment", "neutral", "contradiction"),
+    "scitail": ("entailment", "neutral"),
+    "hypenet_lex": ("hypernymy", "non-hypernymy"),
+    "bless": ("attribute", "co-hyponymy", "event", "hypernymy", "meronymy", "random"),
+}
+
+
+def card(name: str) -> Card:
+    found = find("tasks", name).CARD
+    assert isinstance(found, Card)
+    return found
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    """The real data: RAYSTUDY_TEST_DATA, else beside the repository."""
+    place = Path(os.environ.get("RAYSTUDY_TEST_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip(f"no real data in {place}: set RAYSTUDY_TEST_DATA to the folder that holds {', '.join(DATASETS)}")
+    return place
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_cards_are_complete(name: str) -> None:
+    c = card(name)
+    assert c.licence
+    assert c.source
+    assert c.get
+    assert c.metric in METRICS
+    assert len(set(c.labels)) == len(c.labels) >= 2
+    assert set(c.label_text) <= set(c.labels)
+    assert tuple(c.label_text.get(label, label) for label in c.labels) == WORDS[name]
+    assert c.length == (32 if name in ("hypenet_lex", "bless") else 128)
+    assert c.domains == DOMAINS.get(name, ())
+
+
+def test_classes_that_the_paper_shares_have_the_same_words() -> None:
+    words = {name: set(WORDS[name]) for name in DATASETS}
+    assert words["mnli"] & words["scitail"] == {"entailment", "neutral"}
+    assert words["amazon_mds"] & words["imdb"] == {"negative", "positive"}
+    assert words["hypenet_lex"] & words["bless"] == {"hypernymy"}
+    assert not words["sst5"] & words["imdb"]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_missing_data_say_what_to_do(name: str, tmp_path: Path) -> None:
+    for place in (None, tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(PreflightError) as caught:
+            load(name, root=place)
+        said = str(caught.value)
+        assert caught.value.exit_code == 3
+        for part in (f"the data set {name}", card(name).get.rstrip("."), "train.jsonl", "--data-root DIR"):
+            assert part in said
+        assert ("`text_pair`" in said) == (card(name).form == "pair")
+        assert ("`domain`" in said) == (name in DOMAINS)
+
+
+@pytest.mark.parametrize("name", [n for n in DATASETS if n not in DOMAINS])
+def test_a_data_set_without_parts_refuses_one(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} has no parts"):
+        load(f"{name}/books")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_real_data(name: str, root: Path) -> None:
+    if not (root / name).is_dir():
+        pytest.skip(f"no folder {name} in {root}")
+    task = load(name, root=root)
+    assert task.labels == card(name).labels
+    assert {e.label for e in task.splits["train"]} == set(task.labels)
+    assert {task.text_of(label) for label in task.labels} == set(WORDS[name])
+    assert all((e.pair is not None) == (card(name).form == "pair") for e in task.splits["test"])
+    for domain in DOMAINS.get(name, ())[:1]:
+        part = load(f"{name}/{domain}", root=root)
+        assert part.labels == task.labels
+        assert set(part.splits["train"]) < set(task.splits["train"])
+
+
+@pytest.mark.parametrize("name", ["stsb", "wnut17", "conll2000_chunk"])
+def test_real_folders_without_a_module(name: str, root: Path) -> None:
+    if not (root / name).is_dir():
+        pytest.skip(f"no folder {name} in {root}")
+    task = load(name, root=root)
+    assert task.metric == ("pearson" if name == "stsb" else "span_f1")
