@@ -123,7 +123,12 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
         role = "target" if name in study.target_names else "source"
         classes = f"{len(task.labels)} classes" if task.labels else "regression"
         lines.append(f"{role} {name}: {task.form}, {classes}, train / dev / test {sizes}, {task.metric}")
-        lines += [f"    {note}" for note in task.notes]
+    notes: dict[str, list[str]] = {}
+    for name, task in plan.tasks.items():
+        for note in task.notes:
+            notes.setdefault(note, []).append(name)
+    for note, names in notes.items():  # what several tasks of a family share is said once
+        lines.append(f"    {', '.join(names)}: {note}")
     for words, found in merged_labels(plan.tasks.values()).items():
         lines.append(f"one class in a union head: {words!r} = {', '.join(found)}")
     settings = ", ".join(map(str, study.settings_grid))
@@ -182,7 +187,7 @@ def write_report(results_folder: Path) -> Path:
         SearchRow(**{**row, "arm": Arm(row["arm"]["variant"], Setting(**row["arm"]["setting"]))})
         for row in manifest["search_rows"]
     ]
-    return build(study, records, rows, results_folder / "report", facts=manifest["facts"])
+    return build(study, records, rows, results_folder, facts=manifest["facts"])
 
 
 def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:

@@ -224,11 +224,13 @@ class Catalogue:
 
     def searched(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
         """The parameters that a search of `variant` may move: with a search range, neither fixed nor out of effect."""
-        v = self.variant(variant)
+        given = {**fixed, **self.variant(variant).fixes}
         return {
             name: p
             for name, p in self.of(variant).items()
-            if p.search is not None and name not in v.fixes and name not in fixed
+            if p.search is not None
+            and name not in given
+            and all(given.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
         }
 
 
@@ -520,6 +522,7 @@ def _pydantic_problems(model: type[BaseModel], error: ValidationError) -> Iterat
         else:
             text = str(e["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
             text = text[0].lower() + text[1:] if text else text
+            text = {"a valid tuple": "a list", "a valid dictionary": "a mapping"}.get(text, text)
             shown = "a mapping" if isinstance(value, Mapping) else f"{value!r}"
             yield loc, (text if text.startswith("must") else f"must be {text}") + f", but got {shown}"
 

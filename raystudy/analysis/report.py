@@ -36,12 +36,12 @@ from raystudy.spec import Record, Study, catalogue
 
 __all__ = ["Completeness", "build", "completeness", "verdict_words"]
 
-_SHOWN = 8  # places that a sentence lists before it refers to the table
+_SHOWN = 5  # places that a sentence lists before it refers to the table
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """Confirm-phase cells of a study: planned = done + failed + missing, unless there are more seeds than planned."""
+    """Confirm-phase cells of a study; seeds beyond the plan do not make up for others that are missing."""
 
     planned: int
     done: int
@@ -55,7 +55,7 @@ def completeness(
     """Count the study's cells: variants × targets × settings × report seeds."""
     scores = scores_by_seed(frame, metrics)
     cells = [(v, t, str(s)) for v in study.chosen for t in study.target_names for s in study.settings_grid]
-    done = [len(scores.get(cell, {})) for cell in cells]
+    done = [min(len(scores.get(cell, {})), study.report.seeds) for cell in cells]
     bad = [failed.get(cell, 0) for cell in cells]
     missing = sum(max(study.report.seeds - d - b, 0) for d, b in zip(done, bad, strict=True))
     return Completeness(study.report.seeds * len(cells), sum(done), sum(bad), missing)
@@ -149,10 +149,10 @@ def _bullets(sentences: Iterable[str]) -> str:
 
 
 def _some(items: Sequence[str]) -> str:
-    """The first few, and how many more the table has."""
-    if len(items) <= _SHOWN:
-        return listed(items)
-    return f"{', '.join(items[:_SHOWN])} and {len(items) - _SHOWN} more (see the tables)"
+    """The first few, and how many more there are. Semicolons, because titles have commas in them."""
+    if len(items) <= max(_SHOWN, 2):
+        return "; ".join(items) if len(items) > 2 else listed(items)
+    return f"{'; '.join(items[:_SHOWN])}; and {len(items) - _SHOWN} more"
 
 
 def _points(fraction: float) -> str:
@@ -223,7 +223,7 @@ def _undecided_words(tested: Sequence[Comparison], study: Study) -> Iterable[str
     open_ = [c for c in tested if c.pair.n and c.verdict.word == "undecided"]
     if open_:
         text = f"Undecided: {len(open_)} of {counted(len(tested), 'comparison')} with {_title(study.report.baseline)}."
-        known = [c for c in open_ if not math.isnan(c.verdict.seeds)]
+        known = sorted((c for c in open_ if not math.isnan(c.verdict.seeds)), key=lambda c: c.verdict.seeds)
         if known:
             text += f" At the differences seen, a decision would take {_some([_needs(c) for c in known])}."
         yield text

@@ -83,7 +83,11 @@ def records(make: Make) -> list[Record]:
     for k in (20, 50):
         for seed in range(5):
             base = 0.62 + 0.0015 * k + rng.normal(0, 0.02)
-            for variant, gain in {"single_task": 0.0, "multi_task": -0.2 if k == 20 else 0.004, "meta_dtl": 0.08}.items():
+            for variant, gain in {
+                "single_task": 0.0,
+                "multi_task": -0.2 if k == 20 else 0.004,
+                "meta_dtl": 0.08,
+            }.items():
                 noise = rng.normal(0, 0.008) if gain else 0.0
                 out.append(make(variant, seed=seed, k=k, test=round(base + gain + noise, 4)))
             out.append(make("majority", seed=seed, k=k, test=0.5))

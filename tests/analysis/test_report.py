@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from raystudy.spec import Arm, ReportPlan, Setting, Study
 
 FACTS = {"commit": "abc123", "study": "0f0f", "command": "python -m raystudy.run mine"}
 ACCURACY = {"polarity": "accuracy"}
-MISSING_NOTE = "minilm is uncased, 6 layers."
+NOTE = "minilm is uncased, 6 layers."
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -32,7 +34,7 @@ def rows() -> list[SearchRow]:
 
 
 def test_files_and_order_of_sections(records, study, tmp_path: Path):
-    path = report.build(study, records, rows(), tmp_path, facts=FACTS, notes=[MISSING_NOTE])
+    path = report.build(study, records, rows(), tmp_path, facts=FACTS, notes=[NOTE])
     assert path == tmp_path / "report" / "report.md"
     assert set(files(tmp_path)) == {
         "report/report.md",
@@ -54,20 +56,24 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         "## Provenance",
     ]
     assert "3 methods and 1 floor on 1 target in 2 settings, 5 seeds each." in text
-    assert "![polarity](figures/few_shot_polarity.svg)" in text and (path.parent / "figures/few_shot_polarity.svg").exists()
-    assert "- commit: abc123" in text and MISSING_NOTE in text and "lr 5e-05 → 0.00015" in text
+    assert (
+        "![polarity](figures/few_shot_polarity.svg)" in text
+        and (path.parent / "figures/few_shot_polarity.svg").exists()
+    )
+    assert "- commit: abc123" in text and NOTE in text and "lr 5e-05 → 0.00015" in text
 
 
 def test_verdict_golden(records, study):
-    assert words(records, study).splitlines() == [
-        "**Meta-DTL beats single-task** on 2 of 2 settings: polarity (k=20) by 7.8 points (95 % interval +7.3 to +8.3) "
-        "and polarity (k=50) by 7.3 points (95 % interval +6.1 to +8.5).",
-        "**Multi-task does worse than single-task** on 1 of 2 settings: polarity (k=20) by 19.9 points "
-        "(95 % interval -20.7 to -19.0).",
-        "Equivalent to single-task within 1 point: multi-task on polarity (k=50).",
-        "Below a floor: multi-task on polarity (k=20) (44.6, majority class 50.0).",
-        "Negative transfer (mean below single-task): multi-task hurts on 2 of 2 settings (1 beyond doubt).",
-    ]
+    assert words(records, study) == (
+        """\
+**Meta-DTL beats single-task** on 2 of 2 settings: polarity (k=20) by 7.8 points (95 % interval +7.3 to +8.3) \
+and polarity (k=50) by 7.3 points (95 % interval +6.1 to +8.5).
+**Multi-task does worse than single-task** on 1 of 2 settings: polarity (k=20) by 19.9 points \
+(95 % interval -20.7 to -19.0).
+Equivalent to single-task within 1 point: multi-task on polarity (k=50).
+Below a floor: multi-task on polarity (k=20) (44.6, majority class 50.0).
+Negative transfer (mean below single-task): multi-task hurts on 2 of 2 settings (1 beyond doubt)."""
+    )
 
 
 def test_three_seeds_never_say_better(records, study):
@@ -81,7 +87,7 @@ def test_one_seed_says_why_there_are_no_intervals(records, study, tmp_path: Path
     one = [r for r in records if r.spec.seed == 0]
     text = report.build(study, one, [], tmp_path, facts={}).read_text()
     assert "One seed has no spread, so there are no intervals and no tests, and nothing can be decided." in text
-    assert "A mean over one seed has no interval" in text and " ± 0" not in text and "nan" not in text
+    assert "A mean over one seed has no interval" in text and " ± 0" not in text and " nan" not in text
     assert "8 of 40 planned cells are done; none failed, 32 are missing." in text
     assert "Nothing was searched" in text
 
@@ -105,7 +111,7 @@ def test_baseline_and_floor_only_or_no_baseline(make):
 def test_nothing_finished(make, study, tmp_path: Path):
     for i, given in enumerate(([], [make("meta_dtl", error="Traceback ...\nValueError: bad `x`\n")])):
         text = report.build(study, given, [], tmp_path / str(i), facts={}).read_text()
-        assert "No cell has finished, so there is nothing to say yet." in text and "nan" not in text
+        assert "No cell has finished, so there is nothing to say yet." in text and " nan" not in text
         assert "0 of 40 planned cells are done" in text
     assert "0 of 40 planned cells are done; 1 failed, 39 are missing." in text
     assert "- 1 cell, `ValueError: bad 'x'`: meta_dtl polarity k=20 seed 0 (confirm)" in text
@@ -137,7 +143,7 @@ def test_failures_are_grouped_by_cause_most_frequent_first(make, study, tmp_path
     given.append(make("multi_task", error="KeyError: 'a'"))
     text = report.build(study, given, [], tmp_path, facts={}).read_text()
     failures = text.split("## Failures")[1].split("##")[0].strip().splitlines()
-    assert failures[0].startswith("- 12 cells, `RuntimeError: NaN loss`:") and "and 4 more (see the tables)" in failures[0]
+    assert failures[0].startswith("- 12 cells, `RuntimeError: NaN loss`:") and "; and 7 more" in failures[0]
     assert failures[1].startswith("- 1 cell, `KeyError: 'a'`: multi_task")
 
 
@@ -164,6 +170,32 @@ def test_settings_and_targets_are_counted_in_words(make):
     assert "multi-task hurts on 1 of 1 target." in said(("polarity",), (20,))
     assert "multi-task hurts on 2 of 2 targets." in said(("polarity", "stars"), (20,))
     assert "hurts on 4 of 4 combinations of target and setting." in said(("polarity", "stars"), (20, 50))
+
+
+def test_completeness_counts_cells_not_runs(make):
+    study = Study(
+        name="x", tasks=("polarity",), shots=(20,), methods=("single_task", "meta_dtl"), report=ReportPlan(seeds=2)
+    )
+    given = [make("single_task", seed=s) for s in range(3)] + [make("meta_dtl", seed=0, error="boom")]
+    got = report.completeness(f.tidy(given, "x"), study, ACCURACY, f.failed_cells(given))
+    assert got == report.Completeness(planned=4, done=2, failed=1, missing=1)
+
+
+def test_long_lists_are_cut_and_the_nearest_decision_comes_first(records, study):
+    rows = study.model_copy(
+        update={"methods": (*study.methods, "meta_dtl_alpha", "meta_dtl_beta", "single_task_matched")}
+    )
+    extra = [
+        dataclasses.replace(r, spec=dataclasses.replace(r.spec, variant=v))
+        for r in records
+        for v in ("meta_dtl_alpha", "meta_dtl_beta", "single_task_matched")
+        if r.spec.variant == "multi_task"
+    ]
+    text = words([r for r in records + extra if r.spec.seed < 3], rows)
+    (sentence,) = (line for line in text.splitlines() if line.startswith("Undecided"))
+    assert sentence.endswith("; and 5 more.") and sentence.count("about") == 5 and "Undecided: 10 of 10" in sentence
+    needed = [int(n) for n in re.findall(r"about (\d+) seeds", sentence)]
+    assert needed == sorted(needed)
 
 
 def test_no_harm_is_said_too(make):
