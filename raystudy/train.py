@@ -201,6 +201,7 @@ class _Cell:
     checkpoint: Checkpoint | None
     dev: Callable[[int], float]
     updates: dict[str, int] = field(default_factory=dict)
+    hit: bool = False  # whether the transfer came from the store
 
     def stages(self, part: str, stages: list[Stage], resume: dict[str, Any] | None) -> None:
         """Run `stages` in order; `resume` says which of them to enter, and at which step."""
@@ -247,7 +248,7 @@ class _Cell:
         if self.workers.rank == 0:  # weights and moments are the same on every rank
             tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
             tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
-            where = {"part": part, "stage": index, "step": step, "code": code_digest(self.spec.method)}
+            where = {"part": part, "stage": index, "step": step, "hit": self.hit, "code": code_digest(self.spec.method)}
             self.checkpoint.save(tensors, where | {"best_score": best_score if best else None, "updates": self.updates})
 
     def _restore(self, tensors: State) -> State:
@@ -347,13 +348,13 @@ def run(
             return {k: v.detach().clone() for k, v in method.state_dict().items()}
 
         with clock("transfer"):
-            state, hit = store.compute(stage_key(spec, setup, "transfer"), make, workers)
+            state, cell.hit = store.compute(stage_key(spec, setup, "transfer"), make, workers)
             method.load_state_dict(state)
-    elif transfer:
-        hit = bool(resume and resume.get("hit"))
+    elif resume:
+        cell.hit = resume["hit"]
     for s in transfer:
         cell.updates[s.name] = s.steps
-        stages[s.name] = "stored" if hit else "ran"
+        stages[s.name] = "stored" if cell.hit else "ran"
     with clock("adapt"):
         adapt = method.adapt()
         cell.stages("adapt", adapt, resume if resume and resume["part"] == "adapt" else None)

@@ -1,0 +1,228 @@
+"""Small cells for the tests: specs over planted tasks, and runs whose weights, updates and answers can be looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from raystudy import train
+from raystudy.data.plm import PLM, resolve
+from raystudy.data.text import Corpus, encode
+from raystudy.find import find
+from raystudy.methods import BaseMethod, Setup, Stage, hparams
+from raystudy.nn import embed
+from raystudy.nn.workers import Alone, Workers, simulate
+from raystudy.spec import Numerics, Places, Setting, Spec, catalogue
+from raystudy.tasks import Task, load
+
+PLACES = Places(plm="tiny")
+SUITE = ("planted/target", "planted/source")
+OPTIONS = {"relatedness": 1.0, "n_train": 36, "n_dev": 24, "n_test": 24, "length": 8}
+# Six updates a stage. 36 = 5 * 7 + 1: the batches are uneven over 2 and 3 workers, the last of an epoch holds one example.
+QUICK = {"lr": 1e-3, "batch_size": 7, "dropout": 0.0, "max_updates": 6, "weights": "clip0"}
+ROLES = {v: catalogue().variant(v).role for v in sorted(catalogue().variants)}
+VARIANTS = tuple(ROLES)
+TRAINED = tuple(v for v, role in ROLES.items() if role != "floor")
+
+
+def known(variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `settings` that the variant has and does not fix itself."""
+    fixes = catalogue().variant(variant).fixes
+    return {k: v for k, v in settings.items() if k in catalogue().of(variant) and k not in fixes}
+
+
+def spec_of(
+    variant: str,
+    *,
+    phase: Any = "confirm",
+    suite: tuple[str, ...] = SUITE,
+    target: str = "planted/target",
+    setting: Setting | None = None,
+    seed: int = 1,
+    options: Mapping[str, Any] | None = None,
+    precision: Any = "fp64",
+    **settings: Any,
+) -> Spec:
+    """A spec over planted tasks: every epoch count 1, then `QUICK`, then `settings`; what the variant lacks is left out."""
+    epochs = {k: 1 for k in catalogue().of(variant) if k.endswith("epochs")}
+    return Spec(
+        phase=phase,
+        variant=variant,
+        method=catalogue().variant(variant).method,
+        settings=catalogue().resolve(variant, known(variant, {**epochs, **QUICK, **settings})),
+        suite=suite,
+        target=target,
+        setting=setting or Setting(),
+        seed=seed,
+        plm="tiny",
+        plm_digest="",
+        data={},
+        task_options={"planted": {**OPTIONS, **(options or {})}},
+        numerics=Numerics(precision=precision),
+    )
+
+
+class Killed(Exception):
+    """The power goes off."""
+
+
+@dataclass
+class Ran:
+    """A finished cell, opened: its outcome, its last weights, how many updates each stage made."""
+
+    outcome: train.Outcome
+    state: dict[str, Tensor]
+    updates: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record as JSON, without what may differ between repeats."""
+        return {k: v for k, v in self.outcome.record.to_json().items() if k != "seconds"}
+
+
+Kill = tuple[str, int] | None  # (stage, update) before which a cell dies
+
+
+def _watched(method: BaseMethod, updates: Counter[str], kill: Kill) -> None:
+    """Count the updates of every stage of `method`; die before one of them."""
+
+    def watch(stage: Stage) -> Stage:
+        def update(step: int, drawn: Any) -> Mapping[str, float]:
+            if (stage.name, step) == kill:
+                raise Killed
+            updates[stage.name] += 1
+            return stage.update(step, drawn)
+
+        return dataclasses.replace(stage, update=update)
+
+    for part in ("transfer", "adapt"):
+        original: Callable[[], list[Stage]] = getattr(method, part)
+        setattr(method, part, lambda original=original: [watch(s) for s in original()])
+
+
+@contextmanager
+def opened(kill: Kill = None) -> Iterator[dict[int, tuple[BaseMethod, Counter[str]]]]:
+    """While open, the methods that `train.run` makes are kept by rank."""
+    kept: dict[int, tuple[BaseMethod, Counter[str]]] = {}
+    original = train.method_of
+
+    def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod:
+        method = original(spec, tasks, places, workers)
+        kept[workers.rank] = method, Counter()
+        _watched(*kept[workers.rank], kill)
+        return method
+
+    with patch.object(train, "method_of", method_of):
+        yield kept
+
+
+def ran(spec: Spec, *, kill: Kill = None, **options: Any) -> Ran:
+    """Run a spec alone in this process; `options` go to `train.run`."""
+    embed._MEMO.clear()
+    with opened(kill) as kept:
+        outcome = train.run(spec, PLACES, **options)
+    method, updates = kept[0]
+    return Ran(outcome, state_of(method), updates)
+
+
+def ran_by(spec: Spec, size: int) -> list[Ran]:
+    """Run a spec on `size` simulated ranks."""
+    embed._MEMO.clear()  # threads share it, and one rank must not find what another has to compute
+    with opened() as kept:
+        outcomes = simulate(size, lambda workers: train.run(spec, PLACES, workers=workers))
+    return [Ran(o, state_of(kept[r][0]), kept[r][1]) for r, o in enumerate(outcomes)]
+
+
+@lru_cache(maxsize=64)
+def undisturbed(variant: str, batch_size: int = 7, validations: int = 0, target: str = "planted/target") -> Ran:
+    """One plain run of a variant, which several laws compare with."""
+    return ran(spec_of(variant, batch_size=batch_size, validations=validations, target=target))
+
+
+def state_of(method: BaseMethod) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in method.state_dict().items()}
+
+
+def setup_of(spec: Spec, workers: Workers | None = None) -> Setup:
+    return train.method_of(spec, train.load_tasks(spec, None), PLACES, workers or Alone()).setup
+
+
+def method_over(
+    tasks: Mapping[str, Task],
+    variant: str,
+    *,
+    workers: Workers | None = None,
+    plm: PLM | None = None,
+    target: int = 0,
+    seed: int = 1,
+    **settings: Any,
+) -> BaseMethod:
+    """A method over the training splits of any tasks, without a spec."""
+    plm = plm or resolve("tiny")
+    module = find("methods", catalogue().variant(variant).method)
+    values = catalogue().resolve(variant, known(variant, {**QUICK, **settings}))
+    corpus = Corpus(tuple(encode(t, "train", plm) for t in tasks.values()))
+    hp = hparams(module.HParams, values)
+    setup = Setup(plm, tuple(tasks), corpus, target, seed, hp, workers or Alone(), precision="fp64")
+    method = module.Method(setup)
+    assert isinstance(method, BaseMethod)
+    return method
+
+
+def planted(part: str, **options: Any) -> Task:
+    return load(f"planted/{part}", options={**OPTIONS, **options})
+
+
+def assert_same_state(a: Mapping[str, Tensor], b: Mapping[str, Tensor], atol: float = 0.0) -> None:
+    assert a.keys() == b.keys()
+    for k in a:
+        torch.testing.assert_close(a[k], b[k], rtol=0, atol=atol, equal_nan=True, msg=lambda m, k=k: f"{k}: {m}")
+
+
+def assert_same_answers(a: train.Outcome, b: train.Outcome, atol: float = 0.0) -> None:
+    assert a.predictions.keys() == b.predictions.keys()
+    for split, p in a.predictions.items():
+        q = b.predictions[split]
+        assert (p.gold, p.pred) == (q.gold, q.pred)
+        assert (p.probabilities is None) == (q.probabilities is None)
+        if p.probabilities is not None and q.probabilities is not None:
+            np.testing.assert_allclose(p.probabilities, q.probabilities, rtol=0, atol=atol)
+
+
+def assert_same(a: Ran, b: Ran) -> None:
+    """Bitwise: record (apart from seconds), weights and predictions."""
+    assert a.record == b.record
+    assert_same_state(a.state, b.state)
+    assert_same_answers(a.outcome, b.outcome)
+
+
+def assert_close_json(a: Any, b: Any, atol: float) -> None:
+    """Equal JSON trees but for the last digits of their numbers."""
+    if isinstance(a, Mapping):
+        assert a.keys() == b.keys()
+        for k in a:
+            assert_close_json(a[k], b[k], atol)
+    elif isinstance(a, list):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_close_json(x, y, atol)
+    elif isinstance(a, float):
+        assert a == pytest.approx(b, abs=atol)
+    else:
+        assert a == b
+
+
+def through_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))

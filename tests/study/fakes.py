@@ -1,0 +1,74 @@
+"""A study whose cells cost nothing: scores are a pure function of the spec, so any order and any crash must agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from raystudy.data.draws import rng
+from raystudy.evaluate import Predictions
+from raystudy.spec import Places, Record, Spec, Study, read_study
+from raystudy.study.local import Local
+from raystudy.study.plan import Plan
+from raystudy.train import Outcome
+
+STUDY = """
+name: fake
+plm: tiny
+suite: planted
+task_options: {planted: {n_train: 60, n_dev: 30, n_test: 30}}
+shots: [6, 12]
+methods: [single_task, single_task_matched, multi_task, meta_dtl, majority]
+settings: {max_updates: 10}
+search: {trials: 5, generation: 3, seeds: 4, halving: 2, shots: 12}
+report: {seeds: 3}
+"""
+
+
+def study(folder: Path, text: str = STUDY, **replaced: str) -> Study:
+    """The fake study, from a real file, with whole lines replaced by key."""
+    lines = [f"{k}: {replaced.pop(k)}" if (k := line.partition(":")[0]) in replaced else line for line in text.split("\n")]
+    lines += [f"{k}: {v}" for k, v in replaced.items()]
+    path = folder / "study.yaml"
+    path.write_text("\n".join(lines))
+    return read_study(path)
+
+
+def plan(folder: Path, **replaced: str) -> Plan:
+    return Plan(study(folder, **replaced), Places(plm="tiny"))
+
+
+def outcome(spec: Spec) -> Outcome:
+    """What training `spec` would leave: scores and predictions drawn from its id alone."""
+    g = rng("fake", spec.id)
+    splits = ("dev", "test") if spec.phase == "confirm" else ("dev",)
+    gold = tuple(map(str, g.integers(3, size=12)))
+    answers = {s: Predictions(gold, tuple(map(str, g.integers(3, size=12)))) for s in splits}
+    metrics = {s: {"accuracy": float(np.mean(np.array(p.gold) == np.array(p.pred)))} for s, p in answers.items()}
+    record = Record(
+        spec,
+        "done",
+        metrics=metrics,
+        counts={"n_train": 6, "n_dev": 12, **({"n_test": 12} if "test" in splits else {})},
+        updates={"finetune": 3},
+        stages={"finetune": "ran"},
+        seconds={"adapt": 0.5},
+        facts={"metric": "accuracy"},
+    )
+    return Outcome(record, answers)
+
+
+class Fake(Local):
+    """An executor that trains nothing; counts what it was asked for, and fails the specs in `failing`."""
+
+    def __init__(self, failing: frozenset[str] = frozenset()) -> None:
+        super().__init__(Places(plm="tiny"))
+        self.trained: list[str] = []
+        self.failing = failing
+
+    def train(self, spec: Spec) -> Outcome:
+        self.trained.append(spec.id)
+        if spec.id in self.failing:
+            raise RuntimeError("out of luck")
+        return outcome(spec)

@@ -1,0 +1,117 @@
+"""The hub's protocol, without ray: every rank the same answer, a lost worker's cell once more, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study.fakes import outcome, plan
+
+from raystudy.spec import Spec
+from raystudy.study.pool import Hub
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> list[Spec]:
+    return plan(tmp_path).confirm({})
+
+
+def queue(specs: list[Spec]) -> dict[str, dict[str, Any]]:
+    return {s.id: s.to_json() for s in specs}
+
+
+def test_all_ranks_get_the_same_cell_and_each_cell_goes_out_once(specs: list[Spec]) -> None:
+    async def law() -> None:
+        hub = Hub(workers=2)
+        await hub.submit(queue(specs[:3]), later=False)
+        await hub.submit(queue(specs[:3]), later=False)  # submitting again changes nothing
+        generations = await asyncio.gather(hub.enter(0, 0, 1), hub.enter(0, 1, 2))
+        assert generations == [1, 1]
+        out = []
+        for n in range(3):
+            a, b = await hub.next(0, 1, n), await hub.next(0, 1, n)
+            assert a == b
+            spec = Spec.from_json(a)
+            out.append(spec.id)
+            await hub.done(0, outcome(spec))
+            await hub.done(0, outcome(spec))  # a repeated message counts once
+        assert sorted(out) == sorted(s.id for s in specs[:3])
+        assert len(await hub.take(0)) == 3
+        assert await hub.next(0, 1, 3) == "wait"
+        await hub.close()
+        assert await hub.next(0, 1, 3) is None
+
+    run(law())
+
+
+def test_search_cells_go_before_cells_that_can_wait(specs: list[Spec]) -> None:
+    async def law() -> None:
+        hub = Hub(workers=1)
+        await hub.submit(queue(specs[:1]), later=True)
+        await hub.submit(queue(specs[1:2]), later=False)
+        await hub.enter(0, 0, 1)
+        assert Spec.from_json(await hub.next(0, 1, 0)).id == specs[1].id
+
+    run(law())
+
+
+def test_a_lost_workers_cell_goes_out_once_more_then_fails(specs: list[Spec]) -> None:
+    async def law() -> None:
+        hub = Hub(workers=1)
+        await hub.submit(queue(specs[:2]), later=False)
+        for generation in (1, 2):
+            assert await hub.enter(0, 0, 1) == generation
+            assert Spec.from_json(await hub.next(0, generation, 0)).id == specs[0].id  # the lost cell comes first
+        assert await hub.enter(0, 0, 1) == 3
+        (lost,) = await hub.take(0)
+        assert lost.record.id == specs[0].id
+        assert lost.record.status == "failed"
+        assert "died twice" in lost.record.error
+        assert await hub.next(0, 2, 1) is None  # a straggler of an older generation leaves
+        assert Spec.from_json(await hub.next(0, 3, 0)).id == specs[1].id
+
+    run(law())
+
+
+def test_a_score_waits_for_the_announcement(specs: list[Spec]) -> None:
+    """A trial sees a score only once the driver has written the record."""
+
+    async def law() -> None:
+        hub, spec = Hub(workers=1), specs[0]
+        asked = asyncio.create_task(hub.score(spec.id, spec.to_json()))
+        await hub.enter(0, 0, 1)
+        await asyncio.sleep(0)
+        assert Spec.from_json(await hub.next(0, 1, 0)).id == spec.id
+        await hub.done(0, outcome(spec))
+        await asyncio.sleep(0.01)
+        assert not asked.done()
+        await hub.announce({spec.id: 0.25})
+        assert await asked == 0.25
+        assert await hub.score(spec.id, spec.to_json()) == 0.25  # known now: nothing is trained
+
+    run(law())
+
+
+def test_draining_hands_out_nothing_and_leaves_nobody_waiting(specs: list[Spec]) -> None:
+    async def law() -> None:
+        hub = Hub(workers=1)
+        running, waiting = (asyncio.create_task(hub.score(s.id, s.to_json())) for s in specs[:2])
+        await asyncio.sleep(0)
+        await hub.enter(0, 0, 1)
+        first = Spec.from_json(await hub.next(0, 1, 0))
+        await hub.drain()
+        with pytest.raises(RuntimeError, match="no further"):
+            await waiting
+        await hub.done(0, outcome(first))
+        await hub.announce({first.id: 0.5})
+        assert await running == 0.5
+        assert await hub.next(0, 1, 1) is None
+
+    run(law())

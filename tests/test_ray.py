@@ -1,0 +1,104 @@
+"""A real study on Ray survives what happens to real studies: a worker killed, a driver killed, each with SIGKILL.
+
+This is the slowest test of the suite, about two minutes on two cores: Ray is started three times, and nothing less would
+show that the groups come back, that the killed cell runs again, and that the results are those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+STUDY = """
+name: disturbed
+plm: tiny
+suite: planted
+task_options: {planted: {n_train: 200, n_dev: 60, n_test: 100}}
+shots: [24]
+methods: [single_task, multi_task, meta_dtl, majority]
+settings: {lr: 3.0e-3, min_updates: 60, max_updates: 60, batch_size: 16, weights: clip0}
+search: {trials: 3, generation: 3, seeds: 2, halving: 2}
+report: {seeds: 3}
+"""
+
+
+def start(folder: Path, out: str) -> subprocess.Popen[bytes]:
+    (folder / "study.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "raystudy.run", "study.yaml", "--out", out]
+    # a cache of its own: an undisturbed run must not answer a disturbed one's stages
+    env = {**os.environ, "RAYSTUDY_CACHE": str(folder / f"cache-{out}"), "CI": "true"}
+    log = (folder / f"{out}.log").open("ab")
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+
+
+def results(folder: Path, out: str) -> list[dict[str, str]]:
+    """results.csv without the seconds column."""
+    with (folder / out / "report" / "results.csv").open() as f:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(f)]
+
+
+def records(folder: Path, out: str) -> dict[Path, float]:
+    return {p: p.stat().st_mtime_ns for p in (folder / out / "cells").glob("*/record.json")}
+
+
+def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not what():
+        assert driver.poll() is None, f"the driver ended early:\n{log.read_text()}"
+        assert time.monotonic() < deadline, f"nothing happened:\n{log.read_text()}"
+        time.sleep(0.1)
+
+
+def workers_of(driver: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of this driver's worker groups, oldest first."""
+    rows = subprocess.run(["ps", "-eo", "pid,ppid,sid,args"], capture_output=True, text=True, check=True).stdout
+    table = [line.split(None, 3) for line in rows.splitlines()[1:]]
+    parents = {int(pid): int(ppid) for pid, ppid, _, _ in table}
+
+    def below(pid: int) -> bool:
+        while pid in parents and pid != driver.pid:
+            pid = parents[pid]
+        return pid == driver.pid
+
+    return [int(pid) for pid, _, _, args in table if "RayTrainWorker" in args and below(int(pid))]
+
+
+@pytest.mark.slow
+def test_killed_worker_and_killed_driver(tmp_path: Path) -> None:
+    whole = start(tmp_path, "whole")
+    assert whole.wait(180) == 0, (tmp_path / "whole.log").read_text()
+
+    log = tmp_path / "disturbed.log"
+    driver = start(tmp_path, "disturbed")
+    wait_for(lambda: len(records(tmp_path, "disturbed")) >= 2, driver, log)
+    victims = workers_of(driver)
+    assert victims, "no worker process was found"
+    os.kill(victims[0], signal.SIGKILL)
+    now = len(records(tmp_path, "disturbed"))
+    wait_for(lambda: len(records(tmp_path, "disturbed")) >= now + 3, driver, log)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait(30)
+    there = records(tmp_path, "disturbed")
+
+    again = start(tmp_path, "disturbed")
+    assert again.wait(180) == 0, log.read_text()
+    assert {p: t for p, t in records(tmp_path, "disturbed").items() if p in there} == there, "a finished cell ran again"
+    assert results(tmp_path, "disturbed") == results(tmp_path, "whole")
+    assert records(tmp_path, "disturbed").keys() == {
+        tmp_path / "disturbed" / p.relative_to(tmp_path / "whole") for p in records(tmp_path, "whole")
+    }
+    status = subprocess.run(
+        [sys.executable, "-m", "raystudy", "status", "disturbed", "--json"], cwd=tmp_path, capture_output=True, check=True
+    )
+    told = json.loads(status.stdout)
+    assert told["failed"] == 0
+    assert not told["running"]

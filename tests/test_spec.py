@@ -1,0 +1,232 @@
+"""Study files are read whole or refused with everything that is wrong; specs are named by their content."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raystudy.errors import ConfigError
+from raystudy.spec import (
+    Numerics,
+    Parameter,
+    Record,
+    Setting,
+    Spec,
+    Study,
+    canonical,
+    catalogue,
+    digest,
+    read_study,
+    space_folder,
+)
+
+GOOD = """\
+name: mine
+plm: minilm
+tasks: [polarity, stars]
+targets: [stars]
+shots: [20]
+methods: [single_task, multi_task]
+search: {trials: 1}
+report: {seeds: 2}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(folder: Path, text: str, *overrides: str) -> list[str]:
+    """The problems of a study file, without its path."""
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as e:
+        read_study(path, overrides)
+    return [str(p).replace(str(path), "study.yaml") for p in e.value.problems]
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    study = read_study(write(tmp_path, GOOD))
+    assert study.target_names == ("stars",)
+    assert study.settings_grid == (Setting(shots=20),)
+    assert [str(a) for a in study.arms()] == ["single_task@k=20", "multi_task@k=20"]
+
+
+def test_everything_wrong_is_said_at_once_with_its_line(tmp_path: Path) -> None:
+    text = """\
+name: ../../x
+plm: minilm
+task: [polarity]
+tasks: [polarity, stars]
+targets: [starz]
+shots: 0
+methods:
+  - single_taks
+  - meta_dtl: {lamda: 0.1, lambda: 7, sampler: uniform}
+settings: {lr: fast}
+search: {trials: -1, trails: 3}
+report: {seeds: two, baseline: majority}
+"""
+    found = refused(tmp_path, text)
+    joined = "\n".join(found)
+    for line, rule in (
+        (1, "name: must be a plain name"),
+        (3, "task: unknown key 'task' — did you mean 'tasks'?"),
+        (6, "shots"),
+        (8, "unknown method 'single_taks' — did you mean 'single_task'?"),
+        (9, "unknown setting 'lamda' of meta_dtl — did you mean 'lambda'?"),
+        (9, "lambda must be in [0, 1], but got 7"),
+        (9, "unknown setting 'sampler' of meta_dtl"),
+        (10, "settings.lr: lr must be a number, but got 'fast'"),
+        (11, "search.trials"),
+        (11, "unknown key 'trails' — did you mean 'trials'?"),
+        (12, "report.seeds"),
+    ):
+        assert any(f"study.yaml:{line}: " in p and rule in p for p in found), f"line {line}, {rule!r} not in\n{joined}"
+
+
+def test_names_that_need_the_whole_file(tmp_path: Path) -> None:
+    text = GOOD.replace("[stars]", "[starz]") + "settings: {sampler: pps, smapler: pps}\n"
+    text = text.replace("report: {seeds: 2}", "report: {baseline: meta_dtl}").replace("single_task,", "single_task_matched,")
+    found = refused(tmp_path, text)
+    assert any(p.startswith("study.yaml:4: targets[0]") and "did you mean 'stars'" in p for p in found)
+    assert any("report.baseline" in p and "meta_dtl" in p for p in found)
+    assert any("single_task_matched copies the settings of single_task" in p for p in found)
+    assert any("'smapler' — did you mean 'sampler'?" in p for p in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: [unclosed", "is not valid YAML"),
+        ("- a\n- b\n", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("name: x\nname: y\n", "duplicate key"),
+        ("name: \x00", "is not valid YAML"),
+    ],
+)
+def test_what_is_not_a_mapping_of_yaml(tmp_path: Path, text: str, says: str) -> None:
+    assert says in refused(tmp_path, text)[0]
+
+
+def test_binary_and_missing_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        read_study(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_study(tmp_path / "none.yaml")
+
+
+def test_yaml_1_2(tmp_path: Path) -> None:
+    """``1e-5`` is a number and ``no`` is a word."""
+    study = read_study(write(tmp_path, GOOD + "settings: {lr: 1e-5}\nabout: no\n"))
+    assert study.settings == {"lr": 1e-5}
+    assert study.about == "no"
+
+
+def test_overrides(tmp_path: Path) -> None:
+    study = read_study(write(tmp_path, GOOD), ["report.seeds=7", "shots=[5, 10]", "settings.lr=1e-4"])
+    assert (study.report.seeds, study.shots, study.settings) == (7, (5, 10), {"lr": 1e-4})
+    assert "--set" in refused(tmp_path, GOOD, "nonsense")[0]
+    assert "report.seed" in refused(tmp_path, GOOD, "report.seed=7")[0]
+
+
+def test_halving_needs_cells_to_compare(tmp_path: Path) -> None:
+    found = refused(tmp_path, GOOD.replace("{trials: 1}", "{trials: 4, halving: 2}"))
+    assert "at least two cells" in found[0]
+
+
+@pytest.mark.parametrize("path", sorted((space_folder() / "studies").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_study_is_valid(path: Path) -> None:
+    assert read_study(path).name == path.stem
+
+
+def spec() -> Spec:
+    return Spec(
+        phase="confirm",
+        variant="single_task",
+        method="single_task",
+        settings=catalogue().defaults("single_task"),
+        suite=("a", "b"),
+        target="a",
+        setting=Setting(shots=20),
+        seed=3,
+        plm="tiny",
+        plm_digest="x",
+        data={"a": "1", "b": "2"},
+    )
+
+
+def test_a_spec_is_named_by_its_content_alone() -> None:
+    one = spec()
+    assert Spec.from_json(json.loads(json.dumps(one.to_json()))) == one
+    assert Spec.from_json(one.to_json()).id == one.id
+    others = [
+        replace(one, seed=4),
+        replace(one, phase="search"),
+        replace(one, setting=Setting(shots=21)),
+        replace(one, settings={**one.settings, "lr": 1e-4}),
+        replace(one, data={"a": "1", "b": "3"}),
+        replace(one, numerics=Numerics(workers=2)),
+    ]
+    assert len({s.id for s in (one, *others)}) == len(others) + 1
+    assert replace(one, settings=dict(reversed(one.settings.items()))).id == one.id
+
+
+def test_a_record_survives_json() -> None:
+    record = Record(spec(), "done", metrics={"dev": {"accuracy": 1 / 3}}, facts={"metric": "accuracy"})
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_canonical_refuses_what_json_cannot_say() -> None:
+    assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ({"type": "float", "paper": 0.5, "low": 0, "high": 1, "exclusive": ["low"]}, [0.1, 1], [0, 1.1, True, "1", 1e999]),
+        ({"type": "int", "paper": 1, "low": 1}, [1, 2.0], [0, 1.5, False, None]),
+        ({"type": "bool", "paper": True}, [True, False], [1, "true"]),
+        ({"type": "choice", "paper": "a", "choices": ["a", "b"]}, ["a", "b"], ["c", True, ["a"]]),
+    ],
+)
+def test_parameter_rules(rule: dict[str, object], good: list[object], bad: list[object]) -> None:
+    p = Parameter.model_validate({"about": "x", "reads": ["adapt"], **rule})
+    for value in good:
+        assert type(p.check(value)) is {"float": float, "int": int, "bool": bool, "choice": str}[p.type]
+    for value in bad:
+        with pytest.raises(ValueError, match="must be"):
+            p.check(value)
+
+
+def test_settings_resolve_in_layers_and_refuse_what_defines_the_variant() -> None:
+    cat = catalogue()
+    assert cat.resolve("meta_dtl", {"lr": 1e-4}, {"lr": 2e-4})["lr"] == 2e-4
+    with pytest.raises(ConfigError, match="is defined by lambda"):
+        cat.resolve("meta_dtl_wo_wmer", {"lambda": 0.2})
+    assert cat.resolve("meta_dtl_wo_wmer", {"lambda": 0})["lambda"] == 0.0
+
+
+def test_the_symbols_of_the_card_reach_an_arm() -> None:
+    """lambda and MMT epochs are searched by some variant (alpha, inner steps, k and eta_k come with their methods)."""
+    searched = {name for v in catalogue().variants for name in catalogue().searched(v, {})}
+    assert {"lambda", "mmt_epochs"} <= searched
+
+
+def test_a_floor_searches_nothing_that_is_not_in_effect() -> None:
+    assert list(catalogue().searched("majority", {})) == []
+    assert list(catalogue().searched("frozen_logistic", {})) == ["c"]
+
+
+def test_one_value_where_a_list_is_meant() -> None:
+    study = Study.model_validate({"name": "x", "tasks": "a", "shots": 5, "methods": ["single_task"]})
+    assert study.tasks == ("a",)
+    assert study.shots == (5,)
