@@ -148,7 +148,9 @@ def ran_by(spec: Spec, size: int) -> list[Ran]:
 @lru_cache(maxsize=64)
 def undisturbed(variant: str, batch_size: int = 7, validations: int = 0, target: str = "planted/target") -> Ran:
     """One plain run of a variant, which several laws compare with."""
-    return ran(spec_of(variant, batch_size=batch_size, validations=validations, target=target))
+    most = QUICK["max_updates"] if batch_size > 2 else 3
+    settings = {"batch_size": batch_size, "validations": validations, "max_updates": most}
+    return ran(spec_of(variant, target=target, **settings))
 
 
 def state_of(method: BaseMethod) -> dict[str, Tensor]:

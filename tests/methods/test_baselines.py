@@ -1,0 +1,290 @@
+"""Baselines against each other, and floors against scikit-learn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from cells import ROLES, Ran, assert_same_state, method_over, planted, ran, spec_of, state_of
+from torch import Tensor
+
+from raystudy import train
+from raystudy.data.draws import task_mixture
+from raystudy.data.plm import resolve
+from raystudy.data.text import IGNORED, Batch, encode
+from raystudy.evaluate import predict, scores
+from raystudy.methods import BaseMethod
+from raystudy.nn.embed import embed
+from raystudy.nn.gradients import adamw, descend
+from raystudy.nn.workers import Alone, Workers, simulate
+from raystudy.tasks import Example, Task
+
+PLM = resolve("tiny")
+
+
+def grads(method: BaseMethod, loss: Tensor) -> dict[str, Tensor | None]:
+    names, parameters = zip(*method.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True))
+
+
+def tie_heads(method: BaseMethod) -> None:
+    for head in method.encoder.heads[1:]:
+        head.load_state_dict(method.encoder.heads[0].state_dict())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# multi-task and single-task
+
+
+def test_multi_task_with_one_task_is_single_task() -> None:
+    """Step for step on the same batches, from the same head."""
+    task = {"planted/target": planted("target")}
+    one, many = method_over(task, "single_task"), method_over(task, "multi_task")
+    (single,), (joint,) = one.adapt(), many.transfer()
+    single.start()
+    joint.start()
+    many.load_state_dict(one.state_dict())
+    assert single.steps == joint.steps
+    for step in range(single.steps):
+        drawn = single.draw(step)
+        assert single.update(step, drawn) == joint.update(step, drawn)
+        assert_same_state(one.state_dict(), many.state_dict())
+
+
+def test_two_copies_with_tied_heads_are_the_doubled_batch() -> None:
+    task = planted("target")
+    one = method_over({"planted/target": task}, "single_task")
+    two = method_over({"planted/target": task, "copy": replace(task, name="copy")}, "multi_task")
+    tie_heads(two)
+    two.encoder.heads[0].load_state_dict(one.encoder.heads[0].state_dict())
+    two.encoder.heads[1].load_state_dict(one.encoder.heads[0].state_dict())
+    rows = np.array([[0, i] for i in (3, 1, 4, 1, 5)])
+    copies = np.concatenate([rows, rows + [1, 0]])
+    doubled = grads(one, one.mean_loss(one.setup.corpus.batch(np.concatenate([rows, rows]))))
+    mixed = grads(two, two.mean_loss(two.setup.corpus.batch(copies)))
+    for name, g in doubled.items():
+        if g is None:
+            assert mixed[name] is None
+        elif name.startswith("encoder.body"):
+            torch.testing.assert_close(mixed[name], g, rtol=1e-12, atol=1e-15)
+        else:  # each head sees half of the examples
+            for head in "01":
+                half = mixed[name.replace("heads.0", f"heads.{head}")]
+                torch.testing.assert_close(half, g / 2, rtol=1e-12, atol=1e-15)
+
+
+def missing_one(corpus_batch: object) -> list[Batch]:
+    """A batch of both tasks; one of the first task alone; one whose second half alone is of the second task."""
+    make = corpus_batch
+    both = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    first = np.array([[0, 2], [0, 3], [0, 4], [0, 5]])
+    split = np.array([[0, 6], [0, 7], [1, 6], [1, 7]])
+    return [make(rows) for rows in (both, first, split)]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_head_without_an_example_does_not_move(size: int) -> None:
+    tasks = {"a": planted("target"), "b": planted("source")}
+
+    def work(workers: Workers) -> list[dict[str, Tensor]]:
+        method = method_over(tasks, "multi_task", workers=workers)
+        both, first, split = missing_one(method.setup.corpus.batch)
+        optimizer = adamw(method, 1e-2, 0.1)
+        names = [n for n, p in method.named_parameters() if p.requires_grad]
+        by_name = dict(method.named_parameters())
+        head = [by_name[n] for n in names if n.startswith("encoder.heads.1")]
+
+        def step(batch: Batch) -> None:
+            descend(method.mean_loss(batch), optimizer, 1e-2, 1.0, workers)
+
+        def snapshot() -> list[Tensor]:
+            moments = [v for p in head for _, v in sorted(optimizer.state[p].items())]
+            return [t.detach().clone() for t in (*head, *moments)]
+
+        step(both)
+        before = snapshot()
+        # no rank has an example: the gradient is None; weights (no decay either) and moments stay, bit for bit
+        if workers.size == 1:
+            assert grads(method, method.mean_loss(first))["encoder.heads.1.weight"] is None
+        step(first)
+        assert all(torch.equal(a, b) for a, b in zip(before, snapshot(), strict=True))
+        # one rank alone lacks one: the head moves, on every rank alike
+        step(split)
+        assert not torch.equal(before[0], snapshot()[0])
+        return [state_of(method)]
+
+    alone = work(Alone())
+    for states in simulate(size, work):
+        for a, b in zip(states, alone, strict=True):
+            assert_same_state(a, b, 1e-10)
+
+
+def test_samplers() -> None:
+    sizes = [90, 10]
+    for sampler, p in (("uniform", [0.5, 0.5]), ("pps", [0.9, 0.1])):
+        rows = np.concatenate([task_mixture(sizes, 32, sampler, 3, "joint")(s) for s in range(100)])
+        share = np.bincount(rows[:, 0], minlength=2) / len(rows)
+        assert share == pytest.approx(p, abs=4 * np.sqrt(p[0] * p[1] / len(rows)))
+        assert all(0 <= i < sizes[t] for t, i in rows)
+
+
+def test_sampler_is_a_setting_of_multi_task() -> None:
+    tasks = {"a": planted("target", n_train=90), "b": planted("source", n_train=9)}
+    small = {}
+    for sampler in ("uniform", "pps"):
+        (joint,) = method_over(tasks, "multi_task", sampler=sampler, batch_size=64).transfer()
+        small[sampler] = np.mean([(joint.draw(s).task == 1).float().mean() for s in range(20)])
+    assert small["uniform"] == pytest.approx(1 / 2, abs=0.06)
+    assert small["pps"] == pytest.approx(1 / 11, abs=0.04)
+
+
+def test_multi_task_answers_with_the_target_s_own_head_or_a_new_one() -> None:
+    joint = ran(spec_of("multi_task"))
+    tuned = ran(spec_of("multi_task", then_finetune=True))
+    assert list(joint.outcome.record.updates) == ["joint"]
+    assert list(tuned.outcome.record.updates) == ["joint", "finetune"]
+    # the source's head is what the joint training left in both
+    assert torch.equal(joint.state["encoder.heads.1.weight"], tuned.state["encoder.heads.1.weight"])
+
+
+def test_number_of_updates_is_a_setting_of_single_task() -> None:
+    assert ran(spec_of("single_task", updates=4)).updates["finetune"] == 4
+    assert ran(spec_of("single_task", epochs=1, max_updates=0)).updates["finetune"] == 6
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# floors
+
+
+def floor(task: Task, variant: str, **settings: float) -> tuple[BaseMethod, Ran | None, tuple[object, ...]]:
+    """A floor fitted to `task` and its answers to dev."""
+    method = method_over({task.name: task}, variant, **settings)
+    method.adapt()[0].start()
+    answers = predict(method, task, "dev", encode(task, "dev", PLM), method.readout(0), Alone())
+    assert all(np.isfinite(x) for x in scores(task, answers).values())
+    return method, None, answers.pred
+
+
+def regression_task(n: int = 40) -> Task:
+    """The number of a text is the share of the words it shares with class one."""
+    base = planted("target", n_train=n)
+    value = {c: float(i) for i, c in enumerate(base.labels)}
+    splits = {s: tuple(replace(e, label=value[str(e.label)]) for e in rows) for s, rows in base.splits.items()}
+    return Task("numbers", "single", (), splits, metric="pearson", metrics=("spearman",), length=base.length)
+
+
+def test_majority_is_the_most_frequent_class() -> None:
+    base = planted("target")
+    rows = base.splits["train"]
+    for wanted in base.labels:
+        task = base.with_splits(train=[e for i, e in enumerate(rows) if e.label == wanted or i % 2])
+        assert Counter(e.label for e in task.splits["train"]).most_common(1)[0][0] == wanted
+        assert set(floor(task, "majority")[2]) == {wanted}
+
+
+def test_majority_of_tags_and_of_numbers() -> None:
+    tagged = planted("tag_target")
+    common = Counter(t for e in tagged.splits["train"] for t in e.label).most_common(1)[0][0]  # type: ignore[union-attr]
+    assert {t for tags in floor(tagged, "majority")[2] for t in tags} == {common}  # type: ignore[attr-defined]
+    numbers = regression_task()
+    mean = np.mean([e.label for e in numbers.splits["train"]])
+    assert floor(numbers, "majority")[2] == pytest.approx([mean] * 24)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
+def test_logistic_is_scikit_learn_s(classes: int, c: float) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    task = planted("target", classes=classes, source_classes=classes, n_train=60)
+    x, y = {}, {}
+    for split in ("train", "dev"):
+        part = encode(task, split, PLM)
+        x[split], y[split] = embed(PLM, part, "mean", Alone(), precision="fp64").numpy(), part.labels
+    model = LogisticRegression(C=c, max_iter=1000).fit(x["train"], y["train"])
+    assert floor(task, "frozen_logistic", c=c)[2] == tuple(task.labels[i] for i in model.predict(x["dev"]))
+
+
+def test_logistic_of_tags_and_ridge_of_numbers() -> None:
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    tagged = planted("tag_target")
+    train_, dev = (encode(tagged, s, PLM) for s in ("train", "dev"))
+    x, z = (embed(PLM, p, "words", Alone(), precision="fp64").numpy() for p in (train_, dev))
+    model = LogisticRegression(C=1.0, max_iter=1000).fit(x, train_.tags[train_.tags != IGNORED])
+    flat = [t for tags in floor(tagged, "frozen_logistic")[2] for t in tags]  # type: ignore[attr-defined]
+    assert flat == [tagged.labels[i] for i in model.predict(z)]
+
+    numbers = regression_task()
+    train_, dev = (encode(numbers, s, PLM) for s in ("train", "dev"))
+    x, z = (embed(PLM, p, "mean", Alone(), precision="fp64").numpy() for p in (train_, dev))
+    ridge = Ridge(alpha=1.0).fit(x, train_.values)
+    assert floor(numbers, "frozen_logistic")[2] == pytest.approx(ridge.predict(z))
+
+
+def test_logistic_with_classes_that_never_occur() -> None:
+    base = planted("target")
+    two = base.with_splits(train=[e for e in base.splits["train"] if e.label != "amber"])
+    assert "amber" not in floor(two, "frozen_logistic")[2]
+    one = base.with_splits(train=[e for e in base.splits["train"] if e.label == "birch"])
+    assert set(floor(one, "frozen_logistic")[2]) == {"birch"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# kinds of tasks
+
+
+@pytest.mark.parametrize("variant", [v for v, role in ROLES.items() if role in ("baseline", "floor")])
+@pytest.mark.parametrize("form", ["pair_", "tag_"])
+def test_baselines_serve_pairs_and_tags(variant: str, form: str) -> None:
+    suite = (f"planted/{form}target", f"planted/{form}source")
+    run = ran(spec_of(variant, suite=suite, target=suite[0], max_updates=2))
+    record = run.outcome.record
+    assert record.facts["metric"] == next(iter(record.metrics["dev"])) == ("span_f1" if form == "tag_" else "accuracy")
+
+
+@pytest.mark.parametrize("variant", ["single_task", "multi_task"])
+@pytest.mark.parametrize("size", [2, 3])
+def test_tags_are_divided_by_the_global_count_of_words(variant: str, size: int) -> None:
+    """Sentences of different lengths: a mean of the ranks' means would be another number."""
+    from cells import assert_close_json, ran_by
+
+    suite = ("planted/tag_target", "planted/target")
+    spec = spec_of(variant, suite=suite, target=suite[0], max_updates=3)
+    alone = ran(spec)
+    for rank in ran_by(spec, size):
+        assert_close_json(rank.record, alone.record, 1e-10)
+        assert_same_state(rank.state, alone.state, 1e-10)
+
+
+def test_regression_is_trained_by_squared_error() -> None:
+    numbers = regression_task()
+    method = method_over({"numbers": numbers}, "single_task", lr=3e-3, max_updates=60, epochs=30, batch_size=16)
+    (stage,) = method.adapt()
+    stage.start()
+    batch = stage.draw(0)
+    predicted = method.encoder.answers(batch)[0].logits.squeeze(-1)
+    assert float(method.mean_loss(batch)) == pytest.approx(float(((predicted - batch.values) ** 2).mean()), rel=1e-12)
+    logs = [stage.update(step, stage.draw(step)) for step in range(stage.steps)]
+    assert logs[-1]["loss"] < 0.5 * logs[0]["loss"]
+
+
+def test_single_example_classes_and_empty_pairs_are_no_trouble() -> None:
+    rows = (Example("a", text="w001", pair=""), Example("b", text="", pair="w002"))
+    task = Task("odd", "pair", ("a", "b"), {s: rows for s in ("train", "dev", "test")}, length=8)
+    method = method_over({"odd": task}, "single_task")
+    (stage,) = method.adapt()
+    stage.start()
+    assert np.isfinite(stage.update(0, stage.draw(0))["loss"])
+    answers = predict(method, task, "dev", encode(task, "dev", PLM), method.readout(0), Alone())
+    assert len(answers) == 2
+
+
+def test_target_is_cut_and_sources_are_not() -> None:
+    from raystudy.spec import Setting
+
+    sizes = [len(t.splits["train"]) for t in train.load_tasks(spec_of("multi_task", setting=Setting(shots=9)), None).values()]
+    assert sizes == [9, 36]

@@ -1,0 +1,340 @@
+"""Meta-DTL against its equations: scores and weights by hand, the loss as label smoothing, the sampler, its limits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from cells import SUITE, assert_same_state, method_over, planted, ran, ran_by, spec_of, undisturbed
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from torch import Tensor
+
+from raystudy.data.draws import epoch_updates, task_mixture
+from raystudy.data.plm import resolve
+from raystudy.data.text import encode
+from raystudy.errors import DataError
+from raystudy.methods import meta_dtl
+from raystudy.methods.meta_dtl import class_means, meta_knowledge, weights
+from raystudy.nn.embed import embed
+from raystudy.nn.losses import cross_entropy, smoothed_cross_entropy, soft_cross_entropy
+from raystudy.nn.workers import Alone, share, simulate
+
+NAN = float("nan")
+
+
+def vectors(*rows: tuple[float, float]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# prototypes and scores
+
+
+@given(st.integers(1, 5), st.integers(5, 40), st.integers(1, 4), st.integers(0, 99))
+def test_prototypes_are_class_means(classes: int, n: int, size: int, seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    # small whole numbers, so that sums in any order are the same to the last bit
+    e = torch.randint(-50, 50, (n, 3), generator=g).double()
+    y = torch.randint(classes, (n,), generator=g)
+    ours = class_means(e, y, classes)
+    for c in range(classes):
+        mine = e[y == c]
+        assert torch.equal(ours[c], mine.mean(0)) if len(mine) else ours[c].isnan().all()
+
+    def reduced(workers: object) -> Tensor:
+        rows = share(n, workers)  # type: ignore[arg-type]
+        total = torch.zeros(classes, 3, dtype=torch.float64).index_add(0, y[rows], e[rows])
+        count = torch.bincount(y[rows], minlength=classes).double()
+        both = workers.sum(torch.cat([total.reshape(-1), count]))  # type: ignore[attr-defined]
+        return both[: 3 * classes].view(classes, 3) / both[3 * classes :, None]
+
+    # (sum, count) over any number of workers gives the same; a mean of the workers' means would not
+    for other in simulate(size, reduced):
+        torch.testing.assert_close(other, ours, rtol=0, atol=0, equal_nan=True)
+
+
+def test_scores_by_hand() -> None:
+    # task 0 has prototypes along x and along y; task 1 along the diagonal and against x
+    own = vectors((2, 0), (0, 3))
+    others = vectors((1, 1), (-1, 0))
+    e0, y0 = vectors((1, 0), (3, 4), (0, 1)), torch.tensor([0, 0, 1])
+    e1, y1 = vectors((1, 1), (-2, 0)), torch.tensor([0, 1])
+    first, second = meta_knowledge([e0, e1], [y0, y1], [own, others])
+    r = math.sqrt(0.5)
+    # alpha: the best cosine to a prototype of the OTHER task; beta: the same from the prototype of x's class
+    torch.testing.assert_close(first, torch.tensor([[r, 7 / 5 * r, r], [r, r, r]], dtype=torch.float64))
+    torch.testing.assert_close(second, torch.tensor([[r, 0.0], [r, 0.0]], dtype=torch.float64))
+    # m: their mean, or one of them, or nothing
+    m = weights([first, second], "both", "clip0", ["a", "b"])
+    torch.testing.assert_close(m[0], torch.tensor([r, 1.2 * r, r], dtype=torch.float64))
+    assert torch.equal(weights([first], "alpha", "raw", ["a"])[0], first[0])
+    assert torch.equal(weights([first], "beta", "raw", ["a"])[0], first[1])
+    assert torch.equal(weights([first], "none", "raw", ["a"])[0], torch.ones(3, dtype=torch.float64))
+
+
+def random_tasks(seed: int, sizes: tuple[int, ...] = (12, 9, 15), classes: int = 3) -> tuple[list[Tensor], list[Tensor]]:
+    g = torch.Generator().manual_seed(seed)
+    e = [torch.randn(n, 4, generator=g, dtype=torch.float64) for n in sizes]
+    return e, [torch.arange(n) % classes for n in sizes]
+
+
+def prototypes_of(e: list[Tensor], y: list[Tensor], classes: int = 3) -> list[Tensor]:
+    return [class_means(a, b, classes) for a, b in zip(e, y, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_cosines_to_other_tasks(seed: int) -> None:
+    e, y = random_tasks(seed)
+    p = prototypes_of(e, y)
+    scores = meta_knowledge(e, y, p)
+    for i, (s, labels) in enumerate(zip(scores, y, strict=True)):
+        assert (s.abs() <= 1 + 1e-12).all()
+        # beta is constant within a class
+        assert all(len(set(s[1][labels == c].tolist())) == 1 for c in range(3))
+        other = torch.cat([p[j] for j in range(3) if j != i])
+        cosine = torch.nn.functional.cosine_similarity(e[i][:, None], other[None], dim=-1)
+        torch.testing.assert_close(s[0], cosine.max(1).values)
+    # the order of the other tasks, and of their classes, changes nothing
+    shuffled = meta_knowledge([e[0], e[2], e[1]], [y[0], y[2], y[1]], [p[0], p[2].flip(0), p[1][[1, 2, 0]]])[0]
+    torch.testing.assert_close(shuffled, scores[0], rtol=0, atol=1e-15)
+    # the length of an embedding changes nothing
+    torch.testing.assert_close(meta_knowledge([7 * e[0], *e[1:]], y, p)[0], scores[0])
+
+
+def test_own_prototypes_are_not_used() -> None:
+    e, y = random_tasks(0)
+    p = prototypes_of(e, y)
+    before = meta_knowledge(e, y, p)[0]
+    # a copy of an example as a prototype of its own task would have cosine 1
+    after = meta_knowledge(e, y, [torch.cat([p[0], e[0][:1]]), *p[1:]])[0]
+    assert torch.equal(after, before)
+    assert before[0, 0] < 0.999
+    # and as one of another task it has
+    assert meta_knowledge(e, y, [p[0], torch.cat([p[1], e[0][:1]]), p[2]])[0][0, 0] == pytest.approx(1)
+
+
+def test_empty_classes_take_no_part() -> None:
+    e, y = random_tasks(1)
+    p = prototypes_of(e, y)
+    hollow = [torch.cat([q, torch.full((1, 4), NAN, dtype=torch.float64)]) for q in p]
+    for a, b in zip(meta_knowledge(e, y, hollow), meta_knowledge(e, y, p), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_one_task_is_refused() -> None:
+    e, y = random_tasks(0)
+    with pytest.raises(DataError, match="two tasks"):
+        meta_knowledge(e[:1], y[:1], prototypes_of(e, y)[:1])
+    with pytest.raises(DataError, match="two tasks"):
+        ran(spec_of("meta_dtl", suite=SUITE[:1]))
+
+
+def test_constants_are_the_scores_of_the_untouched_model() -> None:
+    tasks = {"a": planted("target"), "b": planted("source")}
+    method = method_over(tasks, "meta_dtl")
+    given_ = method.constants()
+    plm = resolve("tiny")
+    parts = [encode(t, "train", plm).with_label_text() for t in tasks.values()]
+    e = [embed(plm, p, "mean", Alone(), precision="fp64") for p in parts]
+    y = [torch.from_numpy(p.labels) for p in parts]
+    for i, s in enumerate(meta_knowledge(e, y, prototypes_of(e, y))):
+        assert torch.equal(given_[f"scores.{i}"], s)
+    # without the class label, and with [CLS] instead of the mean, the scores are others
+    for variant, settings in (("meta_dtl_wo_label", {}), ("meta_dtl", {"pool": "cls"})):
+        assert not torch.allclose(method_over(tasks, variant, **settings).constants()["scores.0"], given_["scores.0"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# policies for weights that are not positive
+
+
+SCORES = [torch.tensor([[0.5, -0.25, 0.0], [0.5, -0.25, 0.0]]), torch.tensor([[1.0, 0.25], [1.0, 0.25]])]
+
+
+def test_weights_that_are_not_positive() -> None:
+    # raw: refused, with how many of how many in which task, and what to do
+    with pytest.raises(DataError, match=r"2 of 3 in first.*clip0.*mean1") as e:
+        weights(SCORES, "both", "raw", ["first", "second"])
+    assert "second" not in str(e.value)
+    # clip0: negative weights become zero, the others stay
+    assert [m.tolist() for m in weights(SCORES, "both", "clip0", ["first", "second"])] == [[0.5, 0, 0], [1.0, 0.25]]
+    # positive weights pass raw untouched
+    assert [m.tolist() for m in weights(SCORES[1:], "both", "raw", ["second"])] == [[1.0, 0.25]]
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=30), st.integers(1, 4))
+def test_mean1_has_mean_one_over_all_tasks(values: list[float], cuts: int) -> None:
+    flat = torch.tensor([0.5, *values], dtype=torch.float64)
+    scores = [torch.stack([x, x]) for x in flat.tensor_split(cuts)]
+    m = torch.cat(weights(scores, "both", "mean1", [""] * len(scores)))
+    assert m.mean().item() == pytest.approx(1, abs=1e-12)
+    # proportions stay
+    torch.testing.assert_close(m * flat.clamp_min(0).mean(), flat.clamp_min(0))
+
+
+def test_raw_stops_a_cell_before_training() -> None:
+    tasks = {"a": planted("target"), "b": planted("source")}
+    method = method_over(tasks, "meta_dtl", weights="raw")
+    method.given = {"scores.0": -torch.ones(2, 36), "scores.1": torch.ones(2, 36)}
+    with pytest.raises(DataError, match="36 of 36 in a"):
+        method.transfer()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the loss
+
+
+def loss_of(logits: Tensor, labels: Tensor, m: Tensor, lambda_: float) -> Tensor:
+    return m * smoothed_cross_entropy(logits, labels, lambda_)
+
+
+def problem(seed: int, n: int = 8, classes: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(n, classes, generator=g, dtype=torch.float64)
+    return logits, torch.randint(classes, (n,), generator=g), torch.rand(n, generator=g, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 0.1, 0.5, 1.0])
+def test_loss_is_label_smoothing(lambda_: float) -> None:
+    logits, y, m = problem(0)
+    onehot, classes = torch.nn.functional.one_hot(y, 5).double(), 5
+    # as printed: -sum_c m (1(c = y) + lambda / |C|) log tau_c
+    printed = -(m[:, None] * (onehot + lambda_ / classes) * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(loss_of(logits, y, m, lambda_), printed, rtol=1e-14, atol=1e-14)
+    # L = m (1 + lambda) CE(q, tau), q = (1 - e) onehot + e / |C|, e = lambda / (1 + lambda)
+    e = lambda_ / (1 + lambda_)
+    smoothed = m * (1 + lambda_) * soft_cross_entropy(logits, (1 - e) * onehot + e / classes)
+    torch.testing.assert_close(loss_of(logits, y, m, lambda_), smoothed, rtol=1e-14, atol=1e-14)
+    # dL / d logits = m [(1 + lambda) tau - (onehot + lambda / |C|)]
+    x = logits.clone().requires_grad_()
+    (g,) = torch.autograd.grad(loss_of(x, y, m, lambda_).sum(), x)
+    by_hand = m[:, None] * ((1 + lambda_) * logits.softmax(1) - (onehot + lambda_ / classes))
+    torch.testing.assert_close(g, by_hand, rtol=1e-13, atol=1e-14)
+    # where tau is uniform, the label does not matter: L = m (1 + lambda) log |C|
+    flat = torch.zeros_like(logits)
+    torch.testing.assert_close(loss_of(flat, y, m, lambda_), m * (1 + lambda_) * math.log(classes))
+
+
+def test_loss_without_lambda_is_cross_entropy() -> None:
+    logits, y, m = problem(1)
+    torch.testing.assert_close(loss_of(logits, y, m, 0.0), m * cross_entropy(logits, y), rtol=1e-14, atol=0)
+    torch.testing.assert_close(smoothed_cross_entropy(logits, y, 0.0), cross_entropy(logits, y), rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        cross_entropy(logits, y), torch.nn.functional.cross_entropy(logits, y, reduction="none"), rtol=0, atol=0
+    )
+
+
+def test_batch_loss_is_the_weighted_mean_under_own_heads() -> None:
+    """R1: the sum over the mixed batch, each example through its own task's head, divided by |B| and not by sum m."""
+    tasks = {"a": planted("target"), "b": planted("source")}
+    method = method_over(tasks, "meta_dtl")
+    method.given = method.constants()
+    batch = method.transfer()[0].draw(0)
+    assert set(batch.task.tolist()) == {0, 1}
+    loss = method.mean_loss(batch, partial(smoothed_cross_entropy, lambda_=0.3))
+    feature = method.encoder.feature(method.encoder(batch)[0], batch.offsets)
+    total = 0.0
+    for i in range(len(batch)):
+        t, y = int(batch.task[i]), batch.labels[i : i + 1]
+        m = method.given[f"scores.{t}"].mean(0)[batch.row[i]]
+        total += float(m * smoothed_cross_entropy(method.encoder.heads[t](feature[i : i + 1]), y, 0.3))
+    assert float(loss) == pytest.approx(total / len(batch), rel=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the sampler
+
+
+def test_sampler_is_uniform_over_tasks_and_instances() -> None:
+    sizes = [30, 6, 12]
+    draw = task_mixture(sizes, 50, "uniform", 0, "test")
+    rows = np.concatenate([draw(step) for step in range(240)])
+    assert chisquare(np.bincount(rows[:, 0], minlength=3)).pvalue > 1e-3  # p(T_i) = 1 / K
+    seen = Counter(map(tuple, rows.tolist()))
+    observed = [seen[t, i] for t, n in enumerate(sizes) for i in range(n)]
+    expected = [len(rows) / (3 * n) for n in sizes for _ in range(n)]
+    assert chisquare(observed, expected).pvalue > 1e-3  # p(x) = 1 / (K |D_i|)
+    # which the draw in proportion to size is not
+    assert chisquare(np.bincount(task_mixture(sizes, 9000, "pps", 0)(0)[:, 0])).pvalue < 1e-6
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=5), st.integers(1, 64), st.integers(1, 3))
+def test_updates_per_epoch(sizes: list[int], batch_size: int, epochs: int) -> None:
+    assert epoch_updates(sizes, batch_size) == -(-sum(sizes) // batch_size)
+    hp = meta_dtl.HParams(mmt_epochs=epochs, batch_size=batch_size)
+    named = {f"t{i}": n for i, n in enumerate(sizes)}
+    assert meta_dtl.Method.planned(hp, named, "t0")[0] == {"mmt": epochs * epoch_updates(sizes, batch_size)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# variants and stages
+
+
+def test_without_imk_is_full_with_m_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meta_dtl.Method, "m", lambda self: [torch.ones(n) for n in self.setup.corpus.sizes])
+    stubbed = ran(spec_of("meta_dtl"))
+    assert_same_state(stubbed.state, undisturbed("meta_dtl_wo_imk").state)
+
+
+def test_without_wmer_is_lambda_zero() -> None:
+    assert_same_state(ran(spec_of("meta_dtl", **{"lambda": 0.0})).state, undisturbed("meta_dtl_wo_wmer").state)
+
+
+@pytest.mark.parametrize("which", ["alpha", "beta"])
+def test_ablations_use_one_score(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meta_dtl, "weights", lambda scores, _, policy, tasks: weights(scores, which, policy, tasks))
+    assert_same_state(ran(spec_of("meta_dtl")).state, undisturbed(f"meta_dtl_{which}").state)
+
+
+def test_without_imk_and_wmer_is_multi_task_then_fine_tuning() -> None:
+    """m = 1 and lambda = 0 leave plain multi-task training; only the names in the seeds differ."""
+    tasks = {"a": planted("target"), "b": planted("source")}
+    ours, plain = method_over(tasks, "meta_dtl_wo_imk", **{"lambda": 0.0}), method_over(tasks, "multi_task")
+    batch = ours.transfer()[0].draw(0)
+    loss = partial(smoothed_cross_entropy, lambda_=0.0)
+    assert float(ours.mean_loss(batch, loss)) == pytest.approx(float(plain.mean_loss(batch)), rel=1e-14)
+
+
+def test_fine_tuning_starts_from_the_learnt_encoder_and_a_new_head() -> None:
+    """Algorithm 1 returns the PLM alone: TMF has a new head for its task, and the optimizer is new too."""
+    tasks = {"a": planted("target"), "b": planted("source")}
+    method = method_over(tasks, "meta_dtl", max_updates=3)
+    method.given = method.constants()
+    (mmt,) = method.transfer()
+    mmt.start()
+    for step in range(mmt.steps):
+        mmt.update(step, mmt.draw(step))
+    learnt = {k: v.clone() for k, v in method.state_dict().items()}
+    used = method.optimizer
+    (tmf,) = method.adapt()
+    tmf.start()
+    now = method.state_dict()
+    for k in learnt:
+        changed = not torch.equal(now[k], learnt[k])
+        assert changed == k.startswith("encoder.heads.0."), k
+    # as new as one that never saw MMT
+    fresh = method_over(tasks, "single_task")
+    fresh.adapt()[0].start()
+    assert torch.equal(now["encoder.heads.0.weight"], fresh.state_dict()["encoder.heads.0.weight"])
+    assert method.optimizer is not used
+    assert not method.optimizer.state  # type: ignore[union-attr]
+
+
+def test_scores_are_the_same_on_any_number_of_workers() -> None:
+    whole = undisturbed("meta_dtl").outcome.record.facts["meta_knowledge"]
+    for rank in ran_by(spec_of("meta_dtl", max_updates=1), 3):
+        for task, spread in rank.outcome.record.facts["meta_knowledge"].items():
+            for score, values in spread.items():
+                assert values == pytest.approx(whole[task][score], abs=1e-13)
+
+
+@pytest.mark.parametrize("part", ["tag_source"])
+def test_other_kinds_of_tasks_are_refused(part: str) -> None:
+    with pytest.raises(DataError, match="classification"):
+        ran(spec_of("meta_dtl", suite=("planted/target", f"planted/{part}")))

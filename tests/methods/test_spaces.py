@@ -1,0 +1,106 @@
+"""The files in ``search_spaces/`` and the modules in ``methods/`` say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import pytest
+
+from raystudy.find import names
+from raystudy.methods import BaseMethod
+from raystudy.spec import Parameter, catalogue
+
+METHODS = tuple(sorted(catalogue().parameters))
+RULES = [pytest.param(m, n, p, id=f"{m}.{n}") for m in METHODS for n, p in catalogue().parameters[m].items()]
+
+
+def module_of(method: str) -> Any:
+    return importlib.import_module(f"raystudy.methods.{method}")
+
+
+def test_every_module_has_a_file_and_every_file_a_module() -> None:
+    assert set(METHODS) == set(names("methods"))
+    assert {v.method for v in catalogue().variants.values()} == set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hparams_are_the_parameters(method: str) -> None:
+    module, rules = module_of(method), catalogue().parameters[method]
+    assert issubclass(module.Method, BaseMethod)
+    assert module.Method.HParams is module.HParams
+    fields = {f.name.rstrip("_"): f for f in dataclasses.fields(module.HParams)}
+    # the same names, but for the underscore behind a word that Python keeps for itself
+    assert fields.keys() == rules.keys()
+    for name, field in fields.items():
+        # the default is the paper's value, in the parameter's own type
+        assert field.default == rules[name].check(rules[name].paper), name
+        assert type(field.default) is type(rules[name].check(rules[name].paper)), name
+
+
+@pytest.mark.parametrize(("method", "name", "rule"), RULES)
+def test_paper_value_is_legal_and_searched(method: str, name: str, rule: Parameter) -> None:
+    paper = rule.check(rule.paper)
+    # a parameter that nothing reads would be searched in vain, and would be in no key
+    assert rule.reads
+    assert rule.about
+    search = rule.search
+    if search is None:
+        return
+    options = search.choices or rule.choices
+    if options:
+        assert paper in options
+        for option in options:
+            rule.check(option)
+        return
+    if rule.type == "bool":
+        return
+    assert search.low is not None
+    assert search.high is not None
+    # both ends are legal, and the paper's value and every value that is tried first lie between them
+    assert search.low < search.high
+    for end in (search.low, search.high):
+        rule.check(end)
+    assert search.low <= paper <= search.high  # type: ignore[operator]
+    for value in search.enqueue:
+        assert search.low <= rule.check(value) <= search.high  # type: ignore[operator]
+    if search.log:
+        assert search.low > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_conditions_name_earlier_parameters(method: str) -> None:
+    rules = catalogue().parameters[method]
+    before: list[str] = []
+    for name, rule in rules.items():
+        for other, allowed in rule.when.items():
+            assert other in before, f"{name} waits for {other}, which is declared after it"
+            for value in allowed:
+                rules[other].check(value)
+        before.append(name)
+
+
+@pytest.mark.parametrize("variant", sorted(catalogue().variants))
+def test_variants_are_well_defined(variant: str) -> None:
+    v, rules = catalogue().variant(variant), catalogue().of(variant)
+    assert v.id == variant
+    assert v.title
+    assert v.about
+    for name, value in v.fixes.items():
+        assert rules[name].check(value) == value
+    # what a variant is may not be searched away
+    assert not set(catalogue().searched(variant, {})) & set(v.fixes)
+    assert catalogue().resolve(variant) == catalogue().defaults(variant)
+    if v.copies:
+        assert catalogue().variant(v.copies).method == v.method
+
+
+def test_variants_differ() -> None:
+    """Two variants of one method with the same settings would be one arm under two names (a control copies on purpose)."""
+    seen: dict[Any, str] = {}
+    for name, v in catalogue().variants.items():
+        if v.role != "control":
+            what = (v.method, tuple(sorted(catalogue().defaults(name).items(), key=str)))
+            assert what not in seen, f"{name} is {seen.get(what)}"
+            seen[what] = name
