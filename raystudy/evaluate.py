@@ -44,7 +44,7 @@ def _logits(method: BaseMethod, encoded: Encoded, readout: Readout, workers: Wor
     counts = tagged if encoded.kind == "tagging" else np.ones_like(lengths)
     first = np.concatenate([[0], np.cumsum(counts)])
     mine = np.argsort(lengths, kind="stable")[workers.rank :: workers.size]
-    out = np.zeros((int(first[-1]), method.encoder.heads[readout.head].out_features))  # type: ignore[arg-type]
+    out = np.zeros((int(first[-1]), method.encoder.head(readout.head).out_features))
     was_training = method.training
     method.eval()
     with torch.inference_mode():

@@ -138,7 +138,11 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
         lines.append(f"search at {where}: {study.search.trials} configurations, the first the paper's, on dev")
     for kind, cells in preview["cells"].items():
         lines.append(f"    {kind:<36} {cells:>5} cells {preview['updates'][kind]:>8} updates")
-    lines.append(f"in all {preview['total_cells']} cells and {preview['total_updates']} updates at the paper's settings")
+    shared = preview["shared_updates"]
+    lines.append(
+        f"in all {preview['total_cells']} cells and {preview['total_updates']} updates at the paper's settings"
+        + (f"; {shared} of them are saved, because cells that share a transfer stage run it once" if shared else "")
+    )
     if conductor is not None:
         lines.append(f"{len(conductor.seen)} records are here already")
     return lines
@@ -250,6 +254,7 @@ def run_study(name: str, options: Options, console: Console, *, dry_run: bool = 
     failed = sum(r.status == "failed" for r in conductor.seen.values())
     console.print(f"\nreport {report} after {seconds:.0f} s", highlight=False, markup=False)
     if conductor.stopping.is_set():
+        console.print("interrupted; the same command goes on from here", highlight=False, markup=False)
         return EXIT_INTERRUPTED
     return EXIT_FAILED_CELLS if failed else EXIT_DONE
 

@@ -138,8 +138,9 @@ class Parameter(_Strict):
     def interval(self) -> str:
         left = "(" if "low" in self.exclusive or self.low is None else "["
         right = ")" if "high" in self.exclusive or self.high is None else "]"
-        show = lambda x, inf: inf if x is None else f"{x:g}"  # noqa: E731
-        return f"{left}{show(self.low, '-inf')}, {show(self.high, 'inf')}{right}"
+        low = "-inf" if self.low is None else f"{self.low:g}"
+        high = "inf" if self.high is None else f"{self.high:g}"
+        return f"{left}{low}, {high}{right}"
 
 
 class Variant(_Strict):
@@ -660,10 +661,11 @@ def _meaning(study: Study | None, plain: Mapping[str, Any]) -> Iterator[tuple[tu
             f"the baseline {study.report.baseline!r} is not among the methods"
             + (did_you_mean(study.report.baseline, list(chosen)) or f": {', '.join(chosen)}"),
         )
-    for key, named, all_ in (
+    searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
         ("shots", study.search.shots, study.shots),
         ("fraction", study.search.fraction, study.fraction),
-    ):
+    ]
+    for key, named, all_ in searched:
         for i, s in enumerate(named):
             if s not in all_:
                 yield ("search", key, i), f"the study has no setting {key} = {s}; it has {list(all_)}"

@@ -253,7 +253,10 @@ class _Cell:
 
     def _restore(self, tensors: State) -> State:
         """Put method and optimizer where a checkpoint left them; returns the best weights so far."""
-        pick = lambda p: {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)}  # noqa: E731
+
+        def pick(prefix: str) -> State:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
         self.method.load_state_dict(pick("method/"))
         optimizer = self.method.optimizer
         if optimizer is not None:

@@ -30,7 +30,7 @@ from raystudy.tasks import Task, load
 PLACES = Places(plm="tiny")
 SUITE = ("planted/target", "planted/source")
 OPTIONS = {"relatedness": 1.0, "n_train": 36, "n_dev": 24, "n_test": 24, "length": 8}
-# Six updates a stage. 36 = 5 * 7 + 1: the batches are uneven over 2 and 3 workers, the last of an epoch holds one example.
+# Six updates a stage. 36 = 5 * 7 + 1: batches are uneven over 2 and 3 workers, an epoch's last holds one example.
 QUICK = {"lr": 1e-3, "batch_size": 7, "dropout": 0.0, "max_updates": 6, "weights": "clip0"}
 ROLES = {v: catalogue().variant(v).role for v in sorted(catalogue().variants)}
 VARIANTS = tuple(ROLES)
@@ -55,7 +55,7 @@ def spec_of(
     precision: Any = "fp64",
     **settings: Any,
 ) -> Spec:
-    """A spec over planted tasks: every epoch count 1, then `QUICK`, then `settings`; what the variant lacks is left out."""
+    """A spec over planted tasks: epoch counts 1, then `QUICK`, then `settings`; what the variant lacks is left out."""
     epochs = {k: 1 for k in catalogue().of(variant) if k.endswith("epochs")}
     return Spec(
         phase=phase,
@@ -74,7 +74,7 @@ def spec_of(
     )
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 - no error, an event
     """The power goes off."""
 
 

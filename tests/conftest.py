@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when NumPy is first imported; spawned processes inherit it
+
+import hypothesis
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # `cells` is imported by tests in subfolders and by spawned workers
+# A loaded machine is slow now and then, and a failure must come back on the next run.
+hypothesis.settings.register_profile("laws", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("laws")
 
 
 @pytest.fixture(autouse=True)

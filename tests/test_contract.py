@@ -38,9 +38,10 @@ from torch import Tensor
 from raystudy import train
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
+from raystudy.errors import PreflightError
 from raystudy.find import find
 from raystudy.methods import hparams
-from raystudy.nn.workers import Workers
+from raystudy.nn.workers import Workers, simulate
 from raystudy.spec import Parameter, Record, Setting, Spec, Value, catalogue
 from raystudy.study.stages import StageStore
 from raystudy.tasks import Task, load
@@ -87,7 +88,9 @@ def test_same_seed_is_bitwise_the_same(variant: str) -> None:
 @trained_variant
 def test_another_seed_trains_other_weights(variant: str) -> None:
     other = ran(spec_of(variant, seed=2)).state
-    assert any(not torch.equal(t, undisturbed(variant).state[k]) for k, t in other.items() if k.startswith("encoder.body"))
+    assert any(
+        not torch.equal(t, undisturbed(variant).state[k]) for k, t in other.items() if k.startswith("encoder.body")
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -195,15 +198,9 @@ def test_resumed_on_two_workers(variant: str, tmp_path: Path) -> None:
         ran(spec, kill=death, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
     checkpoint = train.Checkpoint(tmp_path / "cell", seconds=0)
     with opened() as kept:
-        train_on_two(spec, checkpoint)
+        simulate(2, lambda workers: train.run(spec, PLACES, workers=workers, checkpoint=checkpoint))
     for method, _ in kept.values():
         assert_same_state(state_of(method), undisturbed(variant, validations=3).state, 1e-10)
-
-
-def train_on_two(spec: Spec, checkpoint: train.Checkpoint) -> None:
-    from raystudy.nn.workers import simulate
-
-    simulate(2, lambda workers: train.run(spec, PLACES, workers=workers, checkpoint=checkpoint))
 
 
 def test_checkpoint_of_other_code_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +215,7 @@ def test_checkpoint_of_other_code_is_not_taken_up(tmp_path: Path, monkeypatch: p
 # what a stage's result depends on
 
 
-class Enough(Exception):
+class Enough(Exception):  # noqa: N818 - no error, an event
     """The transfer result is there; nothing more is wanted."""
 
 
@@ -379,7 +376,7 @@ def test_resume_after_a_stored_transfer(variant: str, tmp_path: Path) -> None:
 # it learns, from what it may see
 
 
-LEARNING = {"lr": 4e-3, "batch_size": 16, "min_updates": 70, "max_updates": 70, "weights": "mean1"}
+LEARNING = {"lr": 3e-3, "batch_size": 16, "min_updates": 70, "max_updates": 70, "weights": "mean1", "feature": "mean"}
 
 
 @every_variant
@@ -387,11 +384,10 @@ def test_learns_a_separable_task(variant: str) -> None:
     options = {"n_train": 240, "n_dev": 60, "n_test": 150}
     spec = spec_of(variant, options=options, precision="fp32", **LEARNING)
     score = ran(spec).outcome.record.metrics["test"]["accuracy"]
-    chance = 1 / 3
     if variant == "majority":
-        assert score == pytest.approx(chance, abs=0.05)
+        assert score == pytest.approx(1 / 3, abs=0.05)
     else:
-        assert score > chance + (0.1 if ROLES[variant] == "floor" else 0.25)
+        assert score > (0.5 if ROLES[variant] == "floor" else 0.8)
 
 
 class NoTest(dict[str, Any]):
@@ -460,8 +456,6 @@ def test_low_resource_cells_run_whatever_the_method(variant: str) -> None:
 
 
 def test_changed_data_and_models_are_refused() -> None:
-    from raystudy.errors import PreflightError
-
     spec = spec_of("majority")
     digests = {n: load(n, options=spec.task_options["planted"]).digest for n in spec.suite}
     ran(dataclasses.replace(spec, data=digests, plm_digest=resolve("tiny").digest))

@@ -36,8 +36,8 @@ def start(folder: Path, out: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "raystudy.run", "study.yaml", "--out", out]
     # a cache of its own: an undisturbed run must not answer a disturbed one's stages
     env = {**os.environ, "RAYSTUDY_CACHE": str(folder / f"cache-{out}"), "CI": "true"}
-    log = (folder / f"{out}.log").open("ab")
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+    with (folder / f"{out}.log").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
 
 
 def results(folder: Path, out: str) -> list[dict[str, str]]:

@@ -65,7 +65,6 @@ class Batch:
         """The examples `rows`, a contiguous slice."""
         start, stop, _ = rows.indices(len(self))
         a, b = int(self.offsets[start]), int(self.offsets[max(start, stop)])
-        cut = lambda x: None if x is None else x[start:stop]  # noqa: E731
         return Batch(
             self.ids[a:b],
             self.types[a:b],
@@ -75,8 +74,8 @@ class Batch:
             self.labels[start:stop],
             self.values[start:stop],
             self.tags[a:b],
-            cut(self.weight),
-            cut(self.soft),
+            None if self.weight is None else self.weight[start:stop],
+            None if self.soft is None else self.soft[start:stop],
         )
 
     def weighted(self, weight: Tensor) -> Batch:
@@ -126,7 +125,7 @@ class Encoded:
         head = canonical([self.task, self.kind, self.classes, self.label_ids, self.length])
         h = hashlib.blake2b(head.encode(), digest_size=16)
         for a in (self.ids, self.types, self.offsets, self.labels, self.values, self.tags):
-            h.update(np.ascontiguousarray(a))
+            h.update(np.ascontiguousarray(a).data)
         return h.hexdigest()
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:

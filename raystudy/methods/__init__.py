@@ -196,7 +196,7 @@ class BaseMethod(nn.Module):
         `loss` maps (logits, labels) of class labels to a loss per row; regression is squared error always.
         """
         answers = self.encoder.answers(batch) if answers is None else answers
-        out = self.encoder.heads[0].weight.new_zeros(len(batch))
+        out = torch.zeros(len(batch)).to(self.encoder.body.anchor)
         owner = torch.repeat_interleave(torch.arange(len(batch)), batch.offsets.diff()).to(out.device)
         for a in answers:
             kind = self.setup.corpus.parts[a.task].kind

@@ -51,7 +51,7 @@ class Method(BaseMethod):
             what = "words" if part.kind == "tagging" else "mean"
             x = embed(s.plm, part, what, s.workers, precision=s.precision, device=s.device).double().numpy()
             weight, bias = self._logistic(x, y, part.outputs, part.kind)
-        head = self.encoder.heads[self.setup.target]
+        head = self.encoder.head(self.setup.target)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))

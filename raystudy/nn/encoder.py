@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AttentionInterface, AutoModel, BertConfig, BertModel
 from transformers.utils.logging import disable_progress_bar
@@ -101,12 +102,13 @@ def _template(plm: PLM) -> nn.Module:
         config._attn_implementation = "packed"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return BertModel(config)
+            random: nn.Module = BertModel(config)
+            return random
     try:
         model: nn.Module = AutoModel.from_pretrained(
             plm.folder, attn_implementation="packed", use_safetensors=True, local_files_only=True, dtype=torch.float32
         )
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, SafetensorError) as e:
         raise PreflightError(Problem(f"cannot be loaded: {str(e).splitlines()[0]}", f"plm {plm.name}")) from None
     return model
 
@@ -142,13 +144,14 @@ class Body(nn.Module):
     ) -> None:
         super().__init__()
         with _LOCK:
-            self.model: Any = copy.deepcopy(_template(plm))
-        config = self.model.config
+            model: Any = copy.deepcopy(_template(plm))
+        self.model: Any = model
+        config = model.config
         self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self.exact, self.autocast = exact, precision == "bf16"
         self.dropout = float(config.hidden_dropout_prob if dropout is None else dropout)
-        for m in self.model.modules() if dropout is not None else ():
-            if isinstance(m, nn.Dropout):
+        for m in self.model.modules():
+            if isinstance(m, nn.Dropout) and dropout is not None:
                 m.p = dropout
         if precision == "fp64":
             self.double()
@@ -210,10 +213,15 @@ class Encoder(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(body.hidden, n) for n in outputs)
         self.heads.to(body.anchor)
 
-    def fresh_head(self, task: int, generator: torch.Generator) -> None:
-        """Replace a head by a new one, N(0, 0.02) weights and zero bias as BERT's, from `generator` alone."""
+    def head(self, task: int) -> nn.Linear:
+        """The head of one task."""
         head = self.heads[task]
         assert isinstance(head, nn.Linear)
+        return head
+
+    def fresh_head(self, task: int, generator: torch.Generator) -> None:
+        """Replace a head by a new one, N(0, 0.02) weights and zero bias as BERT's, from `generator` alone."""
+        head = self.head(task)
         with torch.no_grad():
             head.weight.copy_(0.02 * torch.randn(head.weight.shape, generator=generator, dtype=torch.float64))
             head.bias.zero_()
@@ -254,7 +262,7 @@ class Encoder(nn.Module):
                 feature = self.feature(states, batch.offsets) if feature is None else feature
                 rows = mine.nonzero().squeeze(1)
                 x = feature.index_select(0, rows)
-            out.append(Answers(t, rows, self.heads[t](self.dropout(x))))
+            out.append(Answers(t, rows, self.head(t)(self.dropout(x))))
         return out
 
 

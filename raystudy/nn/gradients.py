@@ -56,7 +56,8 @@ def clip(grads: Sequence[Tensor | None], largest: float) -> float:
         return 0.0
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)))
     if largest > 0 and norm > largest:
-        torch._foreach_mul_(present, (largest / (norm + 1e-6)).item())
+        once = list({g.data_ptr(): g for g in present}.values())  # autograd may answer two parameters with one tensor
+        torch._foreach_mul_(once, (largest / (norm + 1e-6)).item())
     return float(norm)
 
 

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from raystudy.analysis.tables import SearchRow
 from raystudy.spec import Arm, Record, Spec
@@ -122,8 +123,7 @@ class Conductor:
         new = path.with_name(".optuna.journal.new")
         new.unlink(missing_ok=True)
         if self.searches:
-            backend = optuna.storages.journal.JournalFileBackend(str(new))
-            self.replay(optuna.storages.JournalStorage(backend))
+            self.replay(JournalStorage(JournalFileBackend(str(new))))
             new.replace(path)
 
 
@@ -179,9 +179,10 @@ def search_rows(searches: Mapping[Arm, ArmSearch]) -> list[SearchRow]:
     for arm, search in searches.items():
         won = search.winners() if search.finished else {}
         for t in search.trials:
-            state = "failed" if t.failed else "pruned" if t.pruned_at is not None else "complete" if t.complete else None
-            if state is None:
+            if not t.over:
                 continue
+            state: Literal["failed", "pruned", "complete"]
+            state = "failed" if t.failed else "pruned" if t.pruned_at is not None else "complete"
             for target in search.targets:
                 seen = [s for c, s in zip(t.cells, t.scores, strict=False) if c.target == target and s is not None]
                 mean = sum(seen) / len(seen) if seen else None

@@ -14,7 +14,7 @@ from raystudy.data.plm import PLM, resolve
 from raystudy.errors import DataError, Problem, UserError
 from raystudy.find import find
 from raystudy.methods import hparams
-from raystudy.spec import Arm, Places, Setting, Spec, Study, Value, catalogue, suites
+from raystudy.spec import Arm, Places, Setting, Spec, Study, Value, catalogue, digest, suites
 from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
 from raystudy.tasks import Task, load
@@ -160,7 +160,7 @@ class Plan:
             settings = self.settings_of(Arm(other, arm.setting), target, searches)
             if settings is None:
                 return None
-            longest = max(longest, self.updates(other, settings, target, arm.setting))
+            longest = max(longest, sum(self.updates(other, settings, target, arm.setting)))
         own = catalogue().resolve(arm.variant, self.study.fixed(arm.variant))
         return None if copied is None else {**own, **copied, "updates": longest}
 
@@ -178,32 +178,46 @@ class Plan:
             for (arm, target), settings in decided.items()
         ]
 
-    def updates(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> int:
-        """Optimizer updates behind one training of `variant`."""
+    def updates(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> tuple[int, int]:
+        """Optimizer updates of (transfer, adapt) behind one training of `variant`."""
         module = find("methods", catalogue().variant(variant).method)
-        transfer, adapt = module.Method.planned(
-            hparams(module.HParams, settings), self.sizes[target, setting], target
-        )
-        return sum(transfer.values()) + sum(adapt.values())
+        parts = module.Method.planned(hparams(module.HParams, settings), self.sizes[target, setting], target)
+        transfer, adapt = (sum(part.values()) for part in parts)
+        return transfer, adapt
 
-    def spec_updates(self, spec: Spec) -> int:
+    def _split_updates(self, spec: Spec) -> tuple[int, int]:
         return self.updates(spec.variant, spec.settings, spec.target, spec.setting)
 
     def preview(self) -> dict[str, Any]:
         """What the plan can say before anything ran: cells and updates with every search at the paper's settings."""
-        searches = self.searches()
         cells: Counter[str] = Counter()
         updates: Counter[str] = Counter()
-        for arm, search in searches.items():
+        for arm, search in self.searches().items():
             rows = [spec for trial in search.trials[:1] for spec in trial.cells]
             cells[f"{arm.variant} search"] += len(rows) * search.total
-            updates[f"{arm.variant} search"] += sum(map(self.spec_updates, rows)) * search.total
+            updates[f"{arm.variant} search"] += sum(sum(self._split_updates(s)) for s in rows) * search.total
+        stages: Counter[str] = Counter()
+        saved = 0
         for spec in self.confirm({}):
+            transfer, adapt = self._split_updates(spec)
             cells[f"{spec.variant} confirm"] += 1
-            updates[f"{spec.variant} confirm"] += self.spec_updates(spec)
+            updates[f"{spec.variant} confirm"] += transfer + adapt
+            key = self._shared_key(spec)
+            saved += transfer if stages[key] else 0
+            stages[key] += 1
         return {
             "cells": dict(cells),
             "updates": dict(updates),
             "total_cells": cells.total(),
             "total_updates": updates.total(),
+            "shared_updates": saved,
         }
+
+    def _shared_key(self, spec: Spec) -> str:
+        """Specs of one key share their transfer stage (as `train.stage_key` will find once the data are encoded)."""
+        rules = catalogue().of(spec.variant)
+        read = {k: v for k, v in spec.settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
+        module = find("methods", spec.method)
+        aware = module.Method.target_aware(hparams(module.HParams, spec.settings))
+        own = spec.target if aware or spec.setting != Setting() else ""  # few-shot cuts differ from target to target
+        return digest([spec.method, read, spec.seed, own, str(spec.setting)])

@@ -158,7 +158,10 @@ def _parquet(predictions: Mapping[str, Predictions]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    plain = lambda x: x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)  # noqa: E731
+
+    def plain(x: object) -> str:
+        return x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)
+
     rows: dict[str, list[Any]] = {"split": [], "example": [], "gold": [], "pred": [], "probabilities": []}
     for split, p in sorted(predictions.items()):
         rows["split"] += [split] * len(p)

@@ -42,7 +42,7 @@ class StageStore:
         """The state under `key`, or None. An unreadable file counts as absent and will be written anew."""
         path = self._path(key)
         try:
-            state = load_file(path)
+            state: State = load_file(path)
             os.utime(path)
         except (OSError, SafetensorError):
             return None

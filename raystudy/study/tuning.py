@@ -8,7 +8,6 @@ Tune's folder is thrown away.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,38 +22,9 @@ from raystudy.errors import PreflightError, Problem
 from raystudy.spec import Arm
 from raystudy.study.pool import Pool
 from raystudy.study.search import ArmSearch, Trial
+from raystudy.study.trial import Configuration
 
-__all__ = ["Configuration", "tune_searches"]
-
-
-class Configuration(tune.Trainable):
-    """One configuration of one arm: each step asks the hub for the dev score of its next cell."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.scores: list[float | None] = []
-        self.hub = ray.get_actor(config["hub"], namespace=config["namespace"])
-
-    def step(self) -> dict[str, Any]:
-        cells = self.config["cells"]
-        key, spec = cells[len(self.scores)]
-        # a failed cell is reported, never raised: a raising trial would halve Tune's concurrency for good
-        score = ray.get(self.hub.score.remote(key, spec))
-        self.scores.append(score)
-        seen = [s for s in self.scores if s is not None]
-        out: dict[str, Any] = {"cells_done": len(self.scores), "failed": score is None, "last": score}
-        if seen:
-            out["score"] = sum(seen) / len(seen)
-        return out | {"done": score is None or len(self.scores) == len(cells)}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "scores.json").write_text(json.dumps(self.scores))
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        self.scores = json.loads((Path(checkpoint) / "scores.json").read_text())
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
+__all__ = ["tune_searches"]
 
 
 class _Arms(Searcher):
@@ -66,7 +36,7 @@ class _Arms(Searcher):
         self.live: dict[str, tuple[ArmSearch, Trial]] = {}
         self.broken = ""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         if self.broken or all(s.finished for s in self.searches.values()):
             return Searcher.FINISHED
         for search in sorted(self.searches.values(), key=lambda s: len([t for t in s.trials if t.scores])):
@@ -95,7 +65,7 @@ class _Rungs(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self.arms = arms
 
-    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> Any:
         self._account(tune_controller, trial, result)
         verdict = self._verdict(trial)
         return {"wait": TrialScheduler.PAUSE, "stop": TrialScheduler.STOP}.get(verdict, TrialScheduler.CONTINUE)

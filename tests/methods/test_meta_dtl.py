@@ -78,7 +78,9 @@ def test_scores_by_hand() -> None:
     assert torch.equal(weights([first], "none", "raw", ["a"])[0], torch.ones(3, dtype=torch.float64))
 
 
-def random_tasks(seed: int, sizes: tuple[int, ...] = (12, 9, 15), classes: int = 3) -> tuple[list[Tensor], list[Tensor]]:
+def random_tasks(
+    seed: int, sizes: tuple[int, ...] = (12, 9, 15), classes: int = 3
+) -> tuple[list[Tensor], list[Tensor]]:
     g = torch.Generator().manual_seed(seed)
     e = [torch.randn(n, 4, generator=g, dtype=torch.float64) for n in sizes]
     return e, [torch.arange(n) % classes for n in sizes]
@@ -239,12 +241,12 @@ def test_batch_loss_is_the_weighted_mean_under_own_heads() -> None:
     assert set(batch.task.tolist()) == {0, 1}
     loss = method.mean_loss(batch, partial(smoothed_cross_entropy, lambda_=0.3))
     feature = method.encoder.feature(method.encoder(batch)[0], batch.offsets)
-    total = 0.0
+    losses = []
     for i in range(len(batch)):
         t, y = int(batch.task[i]), batch.labels[i : i + 1]
         m = method.given[f"scores.{t}"].mean(0)[batch.row[i]]
-        total += float(m * smoothed_cross_entropy(method.encoder.heads[t](feature[i : i + 1]), y, 0.3))
-    assert float(loss) == pytest.approx(total / len(batch), rel=1e-12)
+        losses.append(m * smoothed_cross_entropy(method.encoder.heads[t](feature[i : i + 1]), y, 0.3))
+    torch.testing.assert_close(loss, torch.cat(losses).sum() / len(batch), rtol=1e-12, atol=0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -298,7 +300,7 @@ def test_without_imk_and_wmer_is_multi_task_then_fine_tuning() -> None:
     ours, plain = method_over(tasks, "meta_dtl_wo_imk", **{"lambda": 0.0}), method_over(tasks, "multi_task")
     batch = ours.transfer()[0].draw(0)
     loss = partial(smoothed_cross_entropy, lambda_=0.0)
-    assert float(ours.mean_loss(batch, loss)) == pytest.approx(float(plain.mean_loss(batch)), rel=1e-14)
+    torch.testing.assert_close(ours.mean_loss(batch, loss), plain.mean_loss(batch), rtol=1e-14, atol=0)
 
 
 def test_fine_tuning_starts_from_the_learnt_encoder_and_a_new_head() -> None:

@@ -97,7 +97,7 @@ def test_variants_are_well_defined(variant: str) -> None:
 
 
 def test_variants_differ() -> None:
-    """Two variants of one method with the same settings would be one arm under two names (a control copies on purpose)."""
+    """Two variants of one method with the same settings would be one arm twice (a control copies on purpose)."""
     seen: dict[Any, str] = {}
     for name, v in catalogue().variants.items():
         if v.role != "control":

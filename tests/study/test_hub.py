@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study.fakes import outcome, plan
+from study.fakes import plan
 
 from raystudy.spec import Spec
-from raystudy.study.pool import Hub
+from raystudy.study.hub import Hub, Lost
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -40,8 +40,8 @@ def test_all_ranks_get_the_same_cell_and_each_cell_goes_out_once(specs: list[Spe
             assert a == b
             spec = Spec.from_json(a)
             out.append(spec.id)
-            await hub.done(0, outcome(spec))
-            await hub.done(0, outcome(spec))  # a repeated message counts once
+            await hub.done(0, spec.id, b"outcome")
+            await hub.done(0, spec.id, b"outcome")  # a repeated message counts once
         assert sorted(out) == sorted(s.id for s in specs[:3])
         assert len(await hub.take(0)) == 3
         assert await hub.next(0, 1, 3) == "wait"
@@ -71,9 +71,9 @@ def test_a_lost_workers_cell_goes_out_once_more_then_fails(specs: list[Spec]) ->
             assert Spec.from_json(await hub.next(0, generation, 0)).id == specs[0].id  # the lost cell comes first
         assert await hub.enter(0, 0, 1) == 3
         (lost,) = await hub.take(0)
-        assert lost.record.id == specs[0].id
-        assert lost.record.status == "failed"
-        assert "died twice" in lost.record.error
+        assert isinstance(lost, Lost)
+        assert Spec.from_json(lost.spec).id == specs[0].id
+        assert "died twice" in lost.why
         assert await hub.next(0, 2, 1) is None  # a straggler of an older generation leaves
         assert Spec.from_json(await hub.next(0, 3, 0)).id == specs[1].id
 
@@ -89,7 +89,7 @@ def test_a_score_waits_for_the_announcement(specs: list[Spec]) -> None:
         await hub.enter(0, 0, 1)
         await asyncio.sleep(0)
         assert Spec.from_json(await hub.next(0, 1, 0)).id == spec.id
-        await hub.done(0, outcome(spec))
+        await hub.done(0, spec.id, b"outcome")
         await asyncio.sleep(0.01)
         assert not asked.done()
         await hub.announce({spec.id: 0.25})
@@ -109,7 +109,7 @@ def test_draining_hands_out_nothing_and_leaves_nobody_waiting(specs: list[Spec])
         await hub.drain()
         with pytest.raises(RuntimeError, match="no further"):
             await waiting
-        await hub.done(0, outcome(first))
+        await hub.done(0, first.id, b"outcome")
         await hub.announce({first.id: 0.5})
         assert await running == 0.5
         assert await hub.next(0, 1, 1) is None

@@ -136,7 +136,7 @@ def test_the_control_has_the_updates_of_the_longest(tmp_path: Path) -> None:
     searches = finish(made.searches())
     for setting in made.study.settings_grid:
         totals = {
-            v: made.updates(v, s, "planted/target", setting)
+            v: sum(made.updates(v, s, "planted/target", setting))
             for v in ("single_task", "multi_task", "meta_dtl", "single_task_matched")
             if (s := made.settings_of(Arm(v, setting), "planted/target", searches)) is not None
         }

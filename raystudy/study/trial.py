@@ -1,0 +1,42 @@
+"""What a Ray Tune trial runs: it waits for scores. Its process loads neither torch nor optuna."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+__all__ = ["Configuration"]
+
+
+class Configuration(tune.Trainable):
+    """One configuration of one arm: each step asks the hub for the dev score of its next cell."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.scores: list[float | None] = []
+        self.hub = ray.get_actor(config["hub"], namespace=config["namespace"])
+
+    def step(self) -> dict[str, Any]:
+        cells = self.config["cells"]
+        key, spec = cells[len(self.scores)]
+        # a failed cell is reported, never raised: a raising trial would halve Tune's concurrency for good
+        score = ray.get(self.hub.score.remote(key, spec))
+        self.scores.append(score)
+        seen = [s for s in self.scores if s is not None]
+        out: dict[str, Any] = {"cells_done": len(self.scores), "failed": score is None, "last": score}
+        if seen:
+            out["score"] = sum(seen) / len(seen)
+        return out | {"done": score is None or len(self.scores) == len(cells)}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        (Path(checkpoint_dir) / "scores.json").write_text(json.dumps(self.scores))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.scores = json.loads((Path(checkpoint) / "scores.json").read_text())
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True

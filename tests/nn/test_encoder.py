@@ -1,0 +1,381 @@
+"""The encoder on flat tokens against the library's model on padded ones, in values and in derivatives."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cells import planted
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import functional_call, jvp
+from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel
+
+from raystudy.data.plm import PLM, resolve
+from raystudy.data.text import Batch, Corpus, encode, tokenizer
+from raystudy.errors import PreflightError
+from raystudy.nn.encoder import Body, Encoder, pool, token_budget
+from raystudy.tasks import Example, Task
+
+LENGTHS = (3, 9, 1, 6)
+# torch compiles its own rules for forward mode when it is first used
+FORWARD_MODE = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+def texts() -> tuple[Task, Task]:
+    """A single and a pair task whose texts differ in length."""
+    g = np.random.default_rng(0)
+    say = lambda n: " ".join(f"w{i:03d}" for i in g.integers(200, size=n))  # noqa: E731
+    single = tuple(Example("ab"[i % 2], text=say(n)) for i, n in enumerate(LENGTHS))
+    pairs = tuple(Example("ab"[i % 2], text=say(n), pair=say(i + 1)) for i, n in enumerate(LENGTHS))
+    splits = ("train", "dev", "test")
+    return (
+        Task("single", "single", ("a", "b"), dict.fromkeys(splits, single)),
+        Task("pairs", "pair", ("a", "b"), dict.fromkeys(splits, pairs)),
+    )
+
+
+def batch_for(plm: PLM, rows: list[tuple[int, int]] | None = None) -> Batch:
+    corpus = Corpus(tuple(encode(t, "train", plm) for t in texts()))
+    return corpus.batch(np.array([(t, i) for i in range(4) for t in (0, 1)] if rows is None else rows))
+
+
+def padded(model: Any, batch: Batch) -> tuple[list[Tensor], Tensor]:
+    """The library's own answer: rectangle and mask in, flat states of every layer and pooled [CLS] out."""
+    n, longest = len(batch), int(batch.offsets.diff().max())
+    ids, types, mask = (torch.zeros(n, longest, dtype=torch.long) for _ in range(3))
+    for i in range(n):
+        a, b = int(batch.offsets[i]), int(batch.offsets[i + 1])
+        ids[i, : b - a], types[i, : b - a], mask[i, : b - a] = batch.ids[a:b], batch.types[a:b], 1
+    with torch.no_grad():
+        out = model(input_ids=ids, token_type_ids=types, attention_mask=mask, output_hidden_states=True)
+    return [h[mask.bool()] for h in out.hidden_states], out.pooler_output
+
+
+def library(plm: PLM, precision: str, kind: type = BertModel) -> Any:
+    """The library's model with the body's weights and its own eager attention."""
+    body = Body(plm, precision=precision)
+    config = type(body.model.config)(**{**body.model.config.to_dict(), "attn_implementation": "eager"})
+    model = kind(config).to(body.anchor.dtype).eval()
+    model.load_state_dict(body.model.state_dict())
+    assert model.config._attn_implementation == "eager"
+    return model
+
+
+@pytest.fixture(scope="module")
+def albert(tmp_path_factory: pytest.TempPathFactory) -> PLM:
+    """A tiny random ALBERT in a folder, with a tokenizer over the planted words."""
+    folder = tmp_path_factory.mktemp("albert")
+    tok = tokenizer(resolve("tiny"))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "embedding_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
+    AlbertModel(AlbertConfig(vocab_size=len(tok), intermediate_size=24, **sizes)).save_pretrained(folder)
+    tok.save_pretrained(folder)
+    return resolve(str(folder))
+
+
+PRECISIONS = [("fp64", True, 1e-12), ("fp64", False, 1e-12), ("fp32", True, 1e-5), ("fp32", False, 1e-5)]
+
+
+@pytest.mark.parametrize(("precision", "exact", "atol"), PRECISIONS)
+def test_packed_is_padded(precision: str, exact: bool, atol: float) -> None:
+    plm = resolve("tiny")
+    batch = batch_for(plm)
+    layers, pooled = padded(library(plm, precision), batch)
+    body = Body(plm, precision=precision, exact=exact).eval()
+    with torch.no_grad():
+        # layer 0 is the embeddings, the last one is what is given by default
+        states = body(batch, layers=range(body.depth + 1))
+        assert body.depth + 1 == len(layers) == len(states)
+        for ours, theirs in zip(states, layers, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
+        assert torch.equal(body(batch)[0], states[-1])
+        # in the order that was asked
+        assert torch.equal(body(batch, layers=(2, 0))[1], states[0])
+        # a head over an example reads the model's own pooler of [CLS], the raw state, or the mean
+        for reads, wanted in (
+            ("pooler", pooled),
+            ("cls", layers[-1][batch.offsets[:-1]]),
+            ("mean", torch.stack([h.mean(0) for h in layers[-1].split(batch.offsets.diff().tolist())])),
+        ):
+            encoder = Encoder(body, [2, 2], ["classification"] * 2, reads)
+            torch.testing.assert_close(encoder.feature(states[-1], batch.offsets), wanted, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_albert_is_a_model_like_any_other(albert: PLM, exact: bool) -> None:
+    batch = batch_for(albert)
+    layers, pooled = padded(library(albert, "fp64", AlbertModel), batch)
+    body = Body(albert, precision="fp64", exact=exact).eval()
+    with torch.no_grad():
+        for ours, theirs in zip(body(batch, layers=range(4)), layers, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+        torch.testing.assert_close(body.pooler(body(batch)[0][batch.offsets[:-1]]), pooled, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("rows", [[(0, 1)], [(0, 1), (0, 1)], [(1, 3), (0, 0), (0, 2), (1, 1)], [(0, 2)] * 3])
+def test_company_does_not_matter(exact: bool, rows: list[tuple[int, int]]) -> None:
+    """An example's states are the same alone and in any batch, of equal lengths or not."""
+    plm = resolve("tiny")
+    body = Body(plm, precision="fp64", exact=exact).eval()
+    with torch.no_grad():
+        together = batch_for(plm, rows)
+        states = body(together)[0].split(together.offsets.diff().tolist())
+        for row, s in zip(rows, states, strict=True):
+            torch.testing.assert_close(body(batch_for(plm, [row]))[0], s, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("layers", [(3,), (-1,), (0, 7)])
+def test_layers_beyond_the_depth_are_refused(layers: tuple[int, ...]) -> None:
+    body = Body(resolve("tiny"))
+    with pytest.raises(ValueError, match=r"must be in \[0, 2\]"):
+        body(batch_for(resolve("tiny")), layers)
+
+
+def test_dropout_is_a_setting() -> None:
+    plm = resolve("tiny")
+    batch = batch_for(plm)
+    none = Body(plm, dropout=0.0).train()
+    assert torch.equal(none(batch)[0], none(batch)[0])
+    some = Body(plm, dropout=None).train()
+    assert some.dropout == 0.1
+    assert not torch.equal(some(batch)[0], some(batch)[0])
+    # both kernels drop attention as well
+    for exact in (True, False):
+        body = Body(plm, dropout=0.5, exact=exact).train()
+        assert not torch.equal(body(batch)[0], body(batch)[0])
+        body.eval()
+        assert torch.equal(body(batch)[0], body(batch)[0])
+
+
+def test_bodies_do_not_share_weights() -> None:
+    a, b = Body(resolve("tiny")), Body(resolve("tiny"))
+    with torch.no_grad():
+        a.anchor.add_(1)
+    assert not torch.equal(a.anchor, b.anchor)
+    assert torch.equal(b.anchor, Body(resolve("tiny")).anchor)
+
+
+@pytest.mark.parametrize("what", ["none", "embeddings", "all"])
+def test_freezing(what: str) -> None:
+    body = Body(resolve("tiny"))
+    body.freeze("all")
+    body.freeze(what)
+    trained = {n for n, p in body.named_parameters() if p.requires_grad}
+    every = {n for n, _ in body.named_parameters()}
+    embeddings = {n for n in every if n.startswith("model.embeddings")}
+    assert trained == {"none": every, "embeddings": every - embeddings, "all": set()}[what]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# heads
+
+
+def test_each_example_is_answered_by_its_own_head() -> None:
+    plm = resolve("tiny")
+    batch = batch_for(plm)
+    encoder = Encoder(Body(plm, dropout=0.0, precision="fp64"), [2, 3], ["classification"] * 2)
+    feature = encoder.feature(encoder(batch)[0], batch.offsets)
+    answers = encoder.answers(batch)
+    assert [a.task for a in answers] == [0, 1]
+    assert sorted(torch.cat([a.rows for a in answers]).tolist()) == list(range(len(batch)))
+    for a in answers:
+        assert set(batch.task[a.rows].tolist()) == {a.task}
+        torch.testing.assert_close(a.logits, encoder.heads[a.task](feature[a.rows]))
+    # or by one head for all
+    (one,) = encoder.answers(batch, head=1)
+    torch.testing.assert_close(one.logits, encoder.heads[1](feature))
+    # states that the caller has are not computed again
+    zero = torch.zeros_like(encoder(batch)[0])
+    assert not torch.allclose(encoder.answers(batch, states=zero)[0].logits, answers[0].logits)
+    assert encoder.answers(batch.part(slice(0, 0))) == []
+
+
+def test_tagging_answers_first_pieces_only() -> None:
+    plm = resolve("tiny")
+    corpus = Corpus((encode(planted("tag_target"), "train", plm), encode(planted("target"), "train", plm)))
+    batch = corpus.batch(np.array([[0, 0], [1, 1], [0, 2]]))
+    encoder = Encoder(Body(plm, precision="fp64"), [7, 3], ["tagging", "classification"]).eval()
+    tags, classes = encoder.answers(batch)
+    assert tags.rows.tolist() == (batch.tags != -100).nonzero().squeeze(1).tolist()
+    assert len(tags.rows) == 16
+    torch.testing.assert_close(tags.logits, encoder.heads[0](encoder(batch)[0][tags.rows]))
+    assert classes.rows.tolist() == [1]
+
+
+def test_fresh_heads_come_from_the_generator_alone() -> None:
+    encoder = Encoder(Body(resolve("tiny")), [400, 3], ["classification"] * 2)
+    encoder.fresh_head(0, torch.Generator().manual_seed(3))
+    first = encoder.heads[0].weight.detach().clone()
+    assert float(first.std()) == pytest.approx(0.02, rel=0.05)
+    assert encoder.heads[0].bias.abs().max() == 0
+    torch.manual_seed(99)
+    encoder.fresh_head(0, torch.Generator().manual_seed(3))
+    assert torch.equal(encoder.heads[0].weight, first)
+    encoder.fresh_head(0, torch.Generator().manual_seed(4))
+    assert not torch.equal(encoder.heads[0].weight, first)
+    # the same numbers in any precision
+    double = Encoder(Body(resolve("tiny"), precision="fp64"), [400], ["classification"])
+    double.fresh_head(0, torch.Generator().manual_seed(3))
+    assert torch.equal(double.heads[0].weight.float(), first)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# derivatives
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 9))
+def test_pool_is_the_mean_of_each_segment(lengths: list[int], seed: int) -> None:
+    x = torch.randn(sum(lengths), 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    offsets = torch.tensor([0, *lengths]).cumsum(0)
+    torch.testing.assert_close(pool(x, offsets), torch.stack([s.mean(0) for s in x.split(lengths)]))
+
+
+@FORWARD_MODE
+def test_pool_has_all_derivatives() -> None:
+    x = torch.randn(6, 2, dtype=torch.float64, requires_grad=True, generator=torch.Generator().manual_seed(0))
+    offsets = torch.tensor([0, 1, 4, 6])
+    f = lambda s: pool(s, offsets) ** 3  # noqa: E731
+    assert gradcheck(f, (x,), check_forward_ad=True)
+    assert gradgradcheck(f, (x,))
+
+
+def loss_in(encoder: Encoder, batch: Batch) -> Any:
+    """The loss as a function of all weights, as one flat vector."""
+    names, shapes = zip(*((n, p.shape) for n, p in encoder.named_parameters()), strict=True)
+    sizes = [s.numel() for s in shapes]
+
+    class Loss(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self) -> Tensor:
+            total = [torch.logsumexp(a.logits, 1).sum() - a.logits[:, 0].sum() for a in self.encoder.answers(batch)]
+            return torch.stack(total).sum()
+
+    module = Loss()
+
+    def loss(flat: Tensor) -> Tensor:
+        parts = [x.view(s) for x, s in zip(flat.split(sizes), shapes, strict=True)]
+        weights = {f"encoder.{n}": x for n, x in zip(names, parts, strict=True)}
+        return functional_call(module, weights, ())  # type: ignore[no-any-return]
+
+    return loss, torch.cat([p.detach().reshape(-1) for p in encoder.parameters()])
+
+
+@FORWARD_MODE
+@pytest.mark.parametrize("reads", ["pooler", "mean"])
+@pytest.mark.parametrize("name", ["tiny", "albert"])
+def test_exact_encoder_has_second_and_forward_derivatives(
+    name: str, reads: str, request: pytest.FixtureRequest
+) -> None:
+    plm = request.getfixturevalue("albert") if name == "albert" else resolve("tiny")
+    batch = batch_for(plm, [(0, 0), (1, 1), (0, 2)])
+    encoder = Encoder(Body(plm, dropout=0.0, precision="fp64", exact=True), [2, 2], ["classification"] * 2, reads)
+    loss, w = loss_in(encoder, batch)
+    g = torch.Generator().manual_seed(0)
+    v, u = (torch.randn(len(w), generator=g, dtype=torch.float64) for _ in range(2))
+    v, u = v / v.norm(), u / u.norm()
+
+    def gradient(at: Tensor) -> Tensor:
+        at = at.detach().requires_grad_()
+        return torch.autograd.grad(loss(at), at, create_graph=True)[0]
+
+    h = 1e-4
+    first = (loss(w + h * v) - loss(w - h * v)).detach() / (2 * h)
+    slope = gradient(w).detach() @ v
+    torch.testing.assert_close(slope, first, rtol=1e-5, atol=1e-7)
+    # forward mode: the same directional derivative
+    torch.testing.assert_close(jvp(loss, (w,), (v,))[1].detach(), slope, rtol=1e-10, atol=1e-12)
+    # double backward: H v, against the difference of gradients
+    at = w.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(loss(at), at, create_graph=True)
+    (hv,) = torch.autograd.grad(grad @ v, at)
+    second = (gradient(w + h * v) - gradient(w - h * v)).detach() / (2 * h)
+    torch.testing.assert_close(hv, second, rtol=1e-4, atol=1e-5)
+    # forward over reverse: u H v is v H u
+    _, forward = jvp(torch.func.grad(loss), (w,), (u,))
+    torch.testing.assert_close(forward.detach() @ v, hv @ u, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_first_derivatives_do_not_depend_on_the_kernel(exact: bool) -> None:
+    plm = resolve("tiny")
+    batch = batch_for(plm)
+    torch.manual_seed(1)
+    encoder = Encoder(Body(plm, dropout=0.0, precision="fp64", exact=exact), [2, 2], ["classification"] * 2)
+    for t in (0, 1):
+        encoder.fresh_head(t, torch.Generator().manual_seed(t))
+    loss, w = loss_in(encoder, batch)
+    at = w.requires_grad_()
+    (g,) = torch.autograd.grad(loss(at), at)
+    other = Encoder(Body(plm, dropout=0.0, precision="fp64", exact=not exact), [2, 2], ["classification"] * 2)
+    other.load_state_dict(encoder.state_dict())
+    loss, w = loss_in(other, batch)
+    at = w.requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad(loss(at), at)[0], g, rtol=0, atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# folders
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1).save_pretrained(tmp_path)
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(PreflightError, match=r"no \*\.safetensors weights; pickled weights are never loaded"):
+        resolve(str(tmp_path))
+
+
+def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(PreflightError, match=r"no config\.json"):
+        resolve(str(tmp_path))
+
+
+def test_broken_weights_are_a_user_error(tmp_path: Path) -> None:
+    BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(PreflightError, match="cannot be loaded"):
+        Body(resolve(str(tmp_path)))
+
+
+def test_digest_covers_weights_configuration_and_tokenizer(albert: PLM, tmp_path: Path) -> None:
+    assert albert.folder is not None
+    files = {p.name: p.read_bytes() for p in albert.folder.iterdir()}
+
+    def digest_with(name: str, **changed: bytes) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        for n, content in {**files, **changed}.items():
+            (folder / n).write_bytes(content)
+        return resolve(str(folder)).digest
+
+    # the same files anywhere are the same model; one byte more in any of them is another
+    assert digest_with("same") == albert.digest
+    digests = {digest_with(n, **{n: files[n] + b" "}) for n in ("config.json", "tokenizer.json", "model.safetensors")}
+    assert len(digests | {albert.digest}) == 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# cutting a long run of examples
+
+
+@given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 100))
+def test_token_budget_covers_everything_in_order(lengths: list[int], tokens: int) -> None:
+    parts = list(token_budget(lengths, tokens))
+    assert [i for p in parts for i in range(len(lengths))[p]] == list(range(len(lengths)))
+    for p in parts:
+        # within the budget, unless it is a single example
+        assert sum(lengths[p]) <= tokens or p.stop - p.start == 1
+    for a, b in pairwise(parts):
+        # no slice ends early
+        assert sum(lengths[a]) + lengths[b.start] > tokens

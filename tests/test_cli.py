@@ -1,0 +1,144 @@
+"""The command line: quick where it only reads, exact about what is wrong, silent about nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from study.fakes import Fake, plan
+from typer.testing import CliRunner
+
+from raystudy import __main__ as commands
+from raystudy import run as running
+from raystudy.run import write_manifest
+from raystudy.study.conduct import Conductor
+from raystudy.study.records import Results
+
+
+def call(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *args]
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """The results folder of a finished study."""
+    results = Results(tmp_path / "results" / "fake")
+    conductor = Conductor(plan(tmp_path), results)
+    conductor.open()
+    conductor.run_local(Fake())
+    write_manifest(conductor, {"commit": "none"})
+    return results.folder
+
+
+# Runs a command in a process in which loading a heavy library is an error, and says what was asked for.
+GUARD = """
+import importlib.abc, sys
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {heavy!r}:
+            raise ImportError("loaded " + name)
+sys.meta_path.insert(0, Refuse())
+sys.argv = ["raystudy", *{args!r}]
+from raystudy.{module} import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "heavy"),
+    [
+        ("run", ["--help"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["--help"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["methods", "--json"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["status", "fake", "--json"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["report", "fake"], {"torch", "ray", "transformers", "optuna"}),
+    ],
+)
+def test_reading_loads_nothing_heavy(finished: Path, module: str, args: list[str], heavy: set[str]) -> None:
+    code = GUARD.format(heavy=heavy, args=args, module=module)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=finished.parents[1], capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0, out.stderr
+
+
+def test_status_and_report_read_the_folder(finished: Path) -> None:
+    told = json.loads(call("raystudy", "status", "fake", "--json", cwd=finished.parents[1]).stdout)
+    assert told["failed"] == 0
+    assert told["confirm"]["planned"] == told["confirm"]["done"] > 0
+    assert not told["running"]
+    shown = call("raystudy", "report", "fake", "--json", cwd=finished.parents[1])
+    assert Path(finished.parents[1], json.loads(shown.stdout)["results"]).is_file()
+
+
+def test_methods_lists_what_a_study_may_name(tmp_path: Path) -> None:
+    listed = json.loads(call("raystudy", "methods", "--json", cwd=tmp_path).stdout)
+    by_id = {m["id"]: m for m in listed}
+    assert by_id["meta_dtl"]["settings"]["lambda"]["symbol"] == "λ"
+    assert by_id["meta_dtl"]["settings"]["lambda"]["paper"] == 0.1
+
+
+def test_plan_says_what_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(CliRunner().invoke(commands.app, ["plan", "smoke", "--json"]).stdout)
+    assert told["total_cells"] == sum(told["cells"].values())
+    assert told["tasks"]["planted/target"]["test"] == 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    out = call("raystudy.run", "smoke", "--dry-run", cwd=tmp_path)
+    assert out.returncode == 0
+    assert "updates" in out.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["nope"], 2, "unknown study 'nope'"),
+        (["smok"], 2, "did you mean 'smoke'?"),
+        (["none.yaml"], 2, "no such file"),
+        (["smoke", "--set", "report.seds=3"], 2, "did you mean 'seeds'?"),
+        (["smoke", "--only", "meta_dlt"], 2, "did you mean 'meta_dtl'?"),
+        (["smoke", "--set", "shots=[9999]"], 2, "k = 9999 labelled examples were asked for"),
+        (["smoke", "--set", "shots=[2]"], 2, "at least the number of classes"),
+        (["review"], 3, "--data-root"),
+        (["smoke", "--data-root", "nowhere"], 2, "is not a folder"),
+        (["smoke", "--workers", "0"], 2, "numerics.workers"),
+    ],
+)
+def test_mistakes_are_answered_with_words_and_a_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], code: int, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = CliRunner().invoke(running.app, [*args, "--dry-run"])
+    assert says in out.stderr, out.stderr + out.stdout
+    assert out.exit_code == code
+    assert "Traceback" not in out.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_cannot_be_reached_is_named_with_the_command_that_brings_it(tmp_path: Path) -> None:
+    out = call("raystudy.run", "smoke", "--plm", "no/such-model", "--dry-run", cwd=tmp_path, HF_HUB_OFFLINE="1")
+    assert "hf download no/such-model" in out.stderr
+    assert out.returncode == 3
+    assert "Traceback" not in out.stderr
+
+
+def test_status_of_a_study_that_never_ran(tmp_path: Path) -> None:
+    out = call("raystudy", "status", "smoke", cwd=tmp_path)
+    assert out.returncode == 2
+    assert "no study was run here yet" in out.stderr
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with Results(tmp_path / "r").locked():
+        out = call("raystudy.run", "smoke", "--out", "r", cwd=tmp_path)
+    assert out.returncode == 2
+    assert "another run of this study is at work" in out.stderr

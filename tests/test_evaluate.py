@@ -1,0 +1,157 @@
+"""Predictions come in example order, whoever computed which."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from cells import method_over, planted
+
+from raystudy.data.plm import resolve
+from raystudy.data.text import IGNORED, encode
+from raystudy.evaluate import Predictions, predict, scores
+from raystudy.methods import BaseMethod, Readout
+from raystudy.nn.workers import Alone, simulate
+from raystudy.tasks import Example, Task
+
+PLM = resolve("tiny")
+
+
+def ragged(form: str) -> Task:
+    """150 examples whose lengths jump up and down: several batches, no two alike."""
+    g = np.random.default_rng(0)
+    rows: list[Example] = []
+    for i in range(150):
+        words = [f"w{n:03d}" for n in g.integers(200, size=int(g.integers(1, 41)))]
+        if form == "tagging":
+            rows.append(
+                Example(tuple(("O", "B-x", "I-x")[n] for n in g.integers(3, size=len(words))), tokens=tuple(words))
+            )
+        elif form == "numbers":
+            rows.append(Example(float(len(words)), text=" ".join(words)))
+        else:
+            rows.append(Example("abc"[i % 3], text=" ".join(words)))
+    splits = dict.fromkeys(("train", "dev", "test"), tuple(rows))
+    if form == "tagging":
+        return Task("tags", "tagging", ("O", "B-x", "I-x"), splits, metric="span_f1", metrics=("token_accuracy",))
+    if form == "numbers":
+        return Task("numbers", "single", (), splits, metric="pearson", metrics=("spearman",))
+    return Task("classes", "single", ("a", "b", "c"), splits, metrics=("macro_f1", "mcc"))
+
+
+def answering(task: Task) -> BaseMethod:
+    """An untrained method whose head tells texts apart: random weights, and no answer favoured on the whole."""
+    method = method_over({task.name: task}, "single_task")
+    head = method.encoder.heads[0]
+    with torch.no_grad():
+        head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        head.bias -= torch.from_numpy(np.concatenate(one_by_one(method, task)).mean(0))
+    return method
+
+
+def one_by_one(method: BaseMethod, task: Task) -> list[np.ndarray]:
+    """(rows, C) logits of each example, alone in its batch."""
+    encoded, out = encode(task, "dev", PLM), []
+    with torch.no_grad():
+        method.eval()
+        for i in range(len(encoded)):
+            (a,) = method.encoder.answers(encoded.batch(np.array([i])))
+            out.append(a.logits.numpy())
+    return out
+
+
+def answers_of(method: BaseMethod, task: Task, workers: object = None, readout: Readout | None = None) -> Predictions:
+    where = readout or method.readout(0)
+    return predict(method, task, "dev", encode(task, "dev", PLM), where, workers or Alone())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["classes", "tagging", "numbers"])
+def test_answers_are_in_example_order(form: str) -> None:
+    task = ragged(form)
+    method = answering(task)
+    wanted = one_by_one(method, task)
+    p = answers_of(method, task)
+    assert p.gold == tuple(e.label for e in task.splits["dev"])
+    assert len(p) == len(p.pred) == 150
+    if form == "numbers":
+        assert p.pred == pytest.approx([float(w[0, 0]) for w in wanted], abs=1e-12)
+        assert p.probabilities is None
+    elif form == "classes":
+        assert p.pred == tuple(task.labels[int(w.argmax())] for w in wanted)
+        assert len(set(p.pred)) == 3
+        assert p.probabilities is not None
+        softmax = torch.softmax(torch.from_numpy(np.concatenate(wanted)), 1).numpy()
+        np.testing.assert_allclose(p.probabilities, softmax, atol=1e-6)
+    else:
+        assert p.pred == tuple(tuple(task.labels[i] for i in w.argmax(1)) for w in wanted)
+        assert p.probabilities is None
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+@pytest.mark.parametrize("form", ["classes", "tagging", "numbers"])
+def test_any_number_of_workers_answers_alike(form: str, size: int) -> None:
+    task = ragged(form)
+    if size == 7:  # fewer examples than workers
+        task = task.with_splits(dev=task.splits["dev"][:4])
+    method = answering(task)
+    alone = answers_of(method, task)
+    for p in simulate(size, lambda workers: answers_of(method, task, workers)):
+        assert p.gold == alone.gold
+        assert p.pred == pytest.approx(alone.pred, abs=1e-12) if form == "numbers" else p.pred == alone.pred
+        if alone.probabilities is not None:
+            np.testing.assert_allclose(p.probabilities, alone.probabilities, atol=1e-6)
+
+
+def test_every_word_is_answered_even_behind_the_cut() -> None:
+    task = ragged("tagging")
+    method = answering(task)
+    encoded = encode(task, "dev", PLM, 12)  # [CLS], ten words, [SEP]
+    assert encoded.cut_words == sum(max(0, len(e.tokens) - 10) for e in task.splits["dev"])
+    p = predict(method, task, "dev", encoded, method.readout(0), Alone())
+    train_tags = [t for e in task.splits["train"] for t in e.label]  # type: ignore[union-attr]
+    common = max(set(train_tags), key=train_tags.count)
+    for e, tags in zip(task.splits["dev"], p.pred, strict=True):
+        assert len(tags) == len(e.tokens)
+        # what the model never saw gets the most frequent tag of train
+        assert set(tags[10:]) <= {common}
+    assert set(scores(task, p)) == {"span_f1", "token_accuracy"}
+
+
+def test_tags_never_seen_in_training_are_wrong_but_answered() -> None:
+    task = planted("tag_target")
+    odd = Example(("B-new", "O", "O"), tokens=("w001", "w100", "w101"))
+    task = task.with_splits(dev=[odd, *task.splits["dev"]])
+    encoded = encode(task, "dev", PLM)
+    assert int((encoded.tags[: encoded.offsets[1]] != IGNORED).sum()) == 3
+    p = predict(answering(task), task, "dev", encoded, Readout(0), Alone())
+    assert p.gold[0] == odd.label
+    assert len(p.pred[0]) == 3
+    assert "B-new" not in p.pred[0]
+
+
+def test_readout_picks_and_orders_columns() -> None:
+    task = ragged("classes")
+    method = answering(task)
+    plain, turned = answers_of(method, task), answers_of(method, task, readout=Readout(0, (2, 0, 1)))
+    assert plain.probabilities is not None
+    assert turned.probabilities is not None
+    np.testing.assert_allclose(turned.probabilities, plain.probabilities[:, [2, 0, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_judging_leaves_the_method_as_it_was(training: bool) -> None:
+    task = ragged("classes")
+    method = method_over({task.name: task}, "single_task", dropout=0.5).train(training)
+    before = torch.random.get_rng_state()
+    # no dropout while answering, no draw from the global generator, and the mode comes back
+    first, second = answers_of(method, task), answers_of(method, task)
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)  # type: ignore[arg-type]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert method.training is training
+
+
+def test_scores_are_the_task_s_metrics_primary_first() -> None:
+    task = ragged("classes")
+    p = Predictions(("a", "b"), ("a", "c"))
+    assert list(scores(task, p)) == ["accuracy", "macro_f1", "mcc"]
+    assert scores(task, p)["accuracy"] == 0.5

@@ -1,0 +1,152 @@
+"""Scores against scikit-learn and scipy, spans against conlleval's rules."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as reference
+
+from raystudy.errors import ConfigError
+from raystudy.metrics import (
+    METRICS,
+    accuracy,
+    f1,
+    macro_f1,
+    mcc,
+    metric,
+    pearson,
+    span_f1,
+    spans,
+    spearman,
+    token_accuracy,
+)
+
+CLASSES = st.sampled_from(["a", "b", "c", "d"])
+LABELS = st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=30)
+# a few values often, so that there are ties
+NUMBERS = st.lists(
+    st.tuples(st.integers(-4, 4) | st.floats(-100, 100, width=16), st.integers(-4, 4)), min_size=2, max_size=30
+)
+TAG = st.sampled_from(["O", "B-x", "I-x", "B-y", "I-y"])
+
+
+@given(LABELS)
+def test_classification_is_scikit_learn_s(pairs: list[tuple[str, str]]) -> None:
+    gold, pred = zip(*pairs, strict=True)
+    with warnings.catch_warnings():  # scikit-learn warns of a single class; ours is 0 there, as its is
+        warnings.simplefilter("ignore")
+        assert accuracy(gold, pred) == pytest.approx(reference.accuracy_score(gold, pred))
+        assert macro_f1(gold, pred) == pytest.approx(reference.f1_score(gold, pred, average="macro"))
+        assert mcc(gold, pred) == pytest.approx(reference.matthews_corrcoef(gold, pred), abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_f1_is_of_the_positive_class(pairs: list[tuple[bool, bool]]) -> None:
+    gold, pred = ([("no", "yes")[x] for x in side] for side in zip(*pairs, strict=True))
+    if "yes" in (*gold, *pred):
+        wanted = reference.f1_score(gold, pred, pos_label="yes", zero_division=0.0)
+        assert f1(gold, pred) == pytest.approx(wanted)
+
+
+@given(NUMBERS)
+def test_correlations_are_scipy_s(pairs: list[tuple[float, float]]) -> None:
+    gold, pred = (np.array(side, float) for side in zip(*pairs, strict=True))
+    for ours, theirs in ((pearson, stats.pearsonr), (spearman, stats.spearmanr)):
+        if np.ptp(gold) == 0 or np.ptp(pred) == 0:
+            assert ours(gold, pred) == 0  # undefined: a constant answer earns nothing
+        elif np.ptp(gold) > 1e-3:
+            assert ours(gold, pred) == pytest.approx(theirs(gold, pred).statistic, abs=1e-9)
+            assert ours(gold, pred) == pytest.approx(ours(pred, gold), abs=1e-12)
+            assert ours(gold, -pred) == pytest.approx(-ours(gold, pred), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        ("B-x I-x O", [("x", 0, 2)]),
+        ("O O", []),
+        # B- always opens
+        ("B-x B-x", [("x", 0, 1), ("x", 1, 2)]),
+        # I- without B- opens, at the start, after O
+        ("I-x I-x O I-y", [("x", 0, 2), ("y", 3, 4)]),
+        # a change of type inside closes and opens
+        ("B-x I-y I-y", [("x", 0, 1), ("y", 1, 3)]),
+        # B- after I- of its own type opens
+        ("I-x B-x I-x", [("x", 0, 1), ("x", 1, 3)]),
+        # a chunk at the end is closed
+        ("O B-y", [("y", 1, 2)]),
+        # types may hold a hyphen
+        ("B-x-y I-x-y", [("x-y", 0, 2)]),
+    ],
+)
+def test_spans_follow_conlleval(tags: str, wanted: list[tuple[str, int, int]]) -> None:
+    assert list(spans(tags.split())) == wanted
+
+
+@pytest.mark.parametrize(
+    ("gold", "pred", "wanted"),
+    [
+        ("B-x I-x O B-y", "B-x I-x O B-y", 1.0),
+        # a boundary off by one is wrong on both sides: 1 right of 2 and 2
+        ("B-x I-x O B-y", "B-x O O B-y", 0.5),
+        # the wrong type
+        ("B-x I-x", "B-y I-y", 0.0),
+        # I- for B- is the same span
+        ("B-x I-x O", "I-x I-x O", 1.0),
+        # two spans run together: 0 right
+        ("B-x B-x", "B-x I-x", 0.0),
+        # 1 right, 3 found, 1 wanted
+        ("B-x O O O", "B-x O B-x B-y", 0.5),
+        ("O O", "O O", 0.0),
+    ],
+)
+def test_span_f1_by_hand(gold: str, pred: str, wanted: float) -> None:
+    assert span_f1([gold.split()], [pred.split()]) == wanted
+    # harmonic mean: gold and pred may change places
+    assert span_f1([pred.split()], [gold.split()]) == wanted
+
+
+def test_span_f1_is_micro_over_sentences() -> None:
+    gold, pred = ["B-x O", "B-x B-x", "B-y O"], ["B-x O", "B-x O", "O O"]
+    # 2 right, 2 found, 4 wanted
+    assert span_f1([g.split() for g in gold], [p.split() for p in pred]) == pytest.approx(2 * 2 / 6)
+    # a span does not reach into the next sentence
+    assert span_f1([["B-x"], ["I-x"]], [["B-x"], ["B-x"]]) == 1.0
+    with pytest.raises(ValueError, match="2 gold tags has 1 predicted"):
+        span_f1([["O", "O"]], [["O"]])
+
+
+@given(st.lists(TAG, max_size=12))
+def test_spans_do_not_overlap(tags: list[str]) -> None:
+    found = list(spans(tags))
+    inside = [i for _, a, b in found for i in range(a, b)]
+    # every token that is not O is in exactly one span, of its own type
+    assert inside == [i for i, t in enumerate(tags) if t != "O"]
+    assert all(tags[i].endswith(kind) for kind, a, b in found for i in range(a, b))
+    if found:
+        assert span_f1([tags], [tags]) == 1.0
+
+
+def test_token_accuracy() -> None:
+    assert token_accuracy([["O", "B-x"], ["O"]], [["O", "O"], ["O"]]) == pytest.approx(2 / 3)
+    assert token_accuracy([[]], [[]]) == 0.0
+
+
+@given(LABELS)
+def test_scores_do_not_depend_on_order(pairs: list[tuple[str, str]]) -> None:
+    gold, pred = zip(*pairs, strict=True)
+    for m in (accuracy, macro_f1, mcc):
+        assert m(gold, pred) == pytest.approx(m(gold[::-1], pred[::-1]), abs=1e-12)
+        assert m(gold, gold) in (1.0, 0.0)
+        assert -1 <= m(gold, pred) <= 1 + 1e-12
+
+
+def test_unknown_metrics_are_named() -> None:
+    assert all(metric(name) is m for name, m in METRICS.items())
+    with pytest.raises(ConfigError, match="did you mean 'accuracy'"):
+        metric("acuracy")
