@@ -1,0 +1,17 @@
+"""Which way of transferring knowledge from other tasks helps a low-resource text task, and is the difference real?
+
+A map of the package, bottom to top; each room imports only from those above it in this list:
+
+    errors, files, find     what is wrong and where; whole files or none; plug-ins by module name
+    spec                    Study, Arm, Spec, Record, and the catalogue of variants and parameters (``search_spaces/``)
+    metrics, tasks          scores of arrays; labelled data sets
+    data, nn                few-shot cuts, draws, ragged batches; encoder, losses, gradients, data-parallel workers
+    methods                 one file per algorithm
+    analysis                statistics, tables, curves, report: from records alone, without torch
+    train, evaluate         run one Spec and judge it, without ray
+    study                   plan, search, pool of Ray Train groups, records
+    run, view               the command line
+
+From Python, one training is ``train.run(spec, Places())``, and a finished study is
+``study.records.Results(folder).scan()``.
+"""

@@ -1,4 +1,4 @@
-"""``python -m raystudy``: read what there is. Nothing here trains; `methods`, `status` and `report` load no torch, no ray."""
+"""``python -m raystudy``: read what there is. Nothing trains; `methods`, `status` and `report` load no torch or ray."""
 
 from __future__ import annotations
 
@@ -157,7 +157,6 @@ def main() -> None:
         for problem in e.problems:
             typer.echo(str(problem), err=True)
         raise SystemExit(e.exit_code) from None
-
 
 
 if __name__ == "__main__":

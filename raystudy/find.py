@@ -1,4 +1,4 @@
-"""A plug-in is a module: `find("methods", "meta_dtl")` imports `raystudy.methods.meta_dtl`. Nothing registers itself."""
+"""A plug-in is a module: `find("methods", "meta_dtl")` imports `raystudy.methods.meta_dtl`. None registers itself."""
 
 from __future__ import annotations
 

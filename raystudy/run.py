@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raystudy.errors import ConfigError, Problem, UserError, unknown
-from raystudy.spec import Places, Study, catalogue, digest, read_study, space_folder
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, unknown
+from raystudy.files import atomic_write
+from raystudy.spec import Places, Record, Study, catalogue, digest, read_study, space_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,7 @@ class Options:
     address: str | None = None
     out: Path | None = None
     retry_failed: bool = False
+    redo_stale: bool = False
     isolate: bool = False
 
     def overrides(self) -> list[str]:
@@ -113,6 +115,7 @@ def _restricted(study: Study, only: Sequence[str]) -> Study:
 
 def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     """The plan in words: what will be read, trained and shared, before anything starts."""
+    from raystudy.study.conduct import stale
     from raystudy.study.plan import merged_labels
 
     study, preview = plan.study, plan.preview()
@@ -144,7 +147,11 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
         + (f"; {shared} of them are saved, because cells that share a transfer stage run it once" if shared else "")
     )
     if conductor is not None:
-        lines.append(f"{len(conductor.seen)} records are here already")
+        old = sum(stale(r) for r in conductor.seen.values())
+        lines.append(
+            f"{len(conductor.seen)} records are here already"
+            + (f", {old} of them made by other code (--redo-stale runs these again)" if old else "")
+        )
     return lines
 
 
@@ -191,7 +198,7 @@ def write_report(results_folder: Path) -> Path:
         SearchRow(**{**row, "arm": Arm(row["arm"]["variant"], Setting(**row["arm"]["setting"]))})
         for row in manifest["search_rows"]
     ]
-    return build(study, records, rows, results_folder, facts=manifest["facts"])
+    return build(study, records, rows, results_folder, facts=manifest["facts"], notes=manifest["notes"])
 
 
 def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
@@ -208,6 +215,7 @@ def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
             "search": searched,
             "search_rows": [asdict(row) for row in search_rows(conductor.searches)],
             "facts": dict(facts),
+            "notes": [f"Encoder {conductor.plan.plm.name}: {conductor.plan.plm.about}."],
             "expected": conductor.plan.preview(),
         }
     )
@@ -224,12 +232,13 @@ def run_study(name: str, options: Options, console: Console, *, dry_run: bool = 
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
     from raystudy.study.records import Results
+    from raystudy.study.views import TensorBoard, to_yaml, write_best
     from raystudy.view import View
 
     plan = Plan(study, places)
     plan.sizes  # noqa: B018  every impossible setting is refused here, before anything is written
     results = Results(folder)
-    conductor = Conductor(plan, results, retry_failed=options.retry_failed)
+    conductor = Conductor(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
     conductor.seen = results.scan() if folder.is_dir() else {}
     for line in describe(plan, conductor):
         console.print(line, highlight=False, markup=False)
@@ -239,24 +248,41 @@ def run_study(name: str, options: Options, console: Console, *, dry_run: bool = 
         conductor.open()
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
         write_manifest(conductor, facts)
-        view = View(console, plan.preview()["total_cells"])
-        conductor.on_record = view.record
-        view.done = len({s.id for s in plan.confirm(conductor.searches)} & conductor.seen.keys())
-        view.done += len({c.id for a in conductor.searches.values() for t in a.trials for c in t.cells} & conductor.seen.keys())
+        atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
+        pictures = TensorBoard(folder / "tensorboard", conductor.seen.values())
+        view = View(console, plan.preview()["total_cells"], done=len(conductor.known()))
+        made: list[Record] = []
+
+        def told(record: Record) -> None:
+            made.append(record)
+            view.record(record)
+            pictures.add(record)
+
+        conductor.on_record = told
         try:
             if not conductor.complete:
                 _run_on_ray(conductor, view, options, places)
         finally:
             write_manifest(conductor, facts)
-        conductor.write_journal()
+            pictures.close()
+        write_best(folder / "best", plan, conductor.searches)
         report = write_report(folder)
-    seconds = time.monotonic() - started
-    failed = sum(r.status == "failed" for r in conductor.seen.values())
-    console.print(f"\nreport {report} after {seconds:.0f} s", highlight=False, markup=False)
+    console.print(_summary(made, time.monotonic() - started, report), highlight=False, markup=False)
     if conductor.stopping.is_set():
         console.print("interrupted; the same command goes on from here", highlight=False, markup=False)
         return EXIT_INTERRUPTED
-    return EXIT_FAILED_CELLS if failed else EXIT_DONE
+    return EXIT_FAILED_CELLS if any(r.status == "failed" for r in conductor.known().values()) else EXIT_DONE
+
+
+def _summary(made: Sequence[Record], seconds: float, report: Path) -> str:
+    """Where the time went, and where the report lies."""
+    parts: dict[str, float] = {}
+    for record in made:
+        for part, spent in record.seconds.items():
+            parts[part] = parts.get(part, 0.0) + spent
+    where = ", ".join(f"{part} {s:.0f} s" for part, s in parts.items())
+    cells = f"{len(made)} cells trained now ({where}; groups work at the same time)" if made else "nothing was missing"
+    return f"\n{cells}\nreport {report}, {seconds:.0f} s after the start"
 
 
 def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Places) -> None:
@@ -297,8 +323,6 @@ def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Place
         groups = options.groups or _fitting(have, numerics.workers, cuda, len(conductor.missing()))
         need = {"GPU" if cuda else "CPU": groups * numerics.workers}
         if short := [f"{v} {k}, there are {have.get(k, 0):g}" for k, v in need.items() if have.get(k, 0) < v]:
-            from raystudy.errors import PreflightError
-
             raise PreflightError(f"{groups} groups of {numerics.workers} workers need {short[0]}")
         cores = max(1, int(have.get("CPU", 1)) // (groups * numerics.workers))
         shape = Shape(
@@ -348,7 +372,9 @@ class _interruptible:  # noqa: N801  reads as a clause of a with statement
 
 @app.command()
 def command(
-    study: Annotated[str, typer.Argument(help="A study of search_spaces/studies, or a .yaml file of your own.")] = "quickstart",
+    study: Annotated[
+        str, typer.Argument(help="A study of search_spaces/studies, or a .yaml file of your own.")
+    ] = "quickstart",
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
     workers: Annotated[int | None, typer.Option(help="Data-parallel workers per training.")] = None,
@@ -360,6 +386,7 @@ def command(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster, e.g. auto.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results folder (default: results/<study>).")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    redo_stale: Annotated[bool, typer.Option("--redo-stale", help="Run cells again that other code made.")] = False,
     isolate: Annotated[bool, typer.Option("--isolate", help="A fresh worker process for every cell.")] = False,
 ) -> None:
     """Run a study; run it again to finish what is missing."""
@@ -368,7 +395,18 @@ def command(
     from raystudy.view import quiet
 
     options = Options(
-        data_root, plm, workers, groups, seeds, tuple(only or ()), tuple(set_ or ()), address, out, retry_failed, isolate
+        data_root,
+        plm,
+        workers,
+        groups,
+        seeds,
+        tuple(only or ()),
+        tuple(set_ or ()),
+        address,
+        out,
+        retry_failed,
+        redo_stale,
+        isolate,
     )
     try:
         if dry_run:

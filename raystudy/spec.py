@@ -192,7 +192,7 @@ class Catalogue:
         return self.parameters[self.variant(variant).method]
 
     def defaults(self, variant: str) -> dict[str, Value]:
-        """The paper's settings of a variant: every parameter at the paper's value, the variant's own settings on top."""
+        """The paper's settings of a variant: every parameter at the paper's value, then what the variant fixes."""
         rules = self.of(variant)
         values = {name: p.paper for name, p in rules.items()} | dict(self.variant(variant).fixes)
         return {name: rules[name].check(value) for name, value in values.items()}
@@ -365,7 +365,7 @@ class ReportPlan(_Strict):
 
 
 class Numerics(_Strict):
-    """What changes results in the last digits; part of every Spec's id. `workers` = data-parallel ranks per training."""
+    """What changes results in the last digits; part of every Spec's id. `workers`: data-parallel ranks per training."""
 
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
@@ -614,7 +614,7 @@ def _meaning(study: Study | None, plain: Mapping[str, Any]) -> Iterator[tuple[tu
     for i, entry in enumerate(methods if isinstance(methods, list) else []):
         pairs = {entry: {}} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
         for name, own in pairs.items():
-            loc = ("methods", i) if isinstance(entry, str) else ("methods", i, name)
+            loc: tuple[str | int, ...] = ("methods", i) if isinstance(entry, str) else ("methods", i, name)
             if name not in cat.variants:
                 yield loc, unknown("method", name, list(cat.variants))
             elif name in chosen:
@@ -666,15 +666,12 @@ def _meaning(study: Study | None, plain: Mapping[str, Any]) -> Iterator[tuple[tu
         ("fraction", study.search.fraction, study.fraction),
     ]
     for key, named, all_ in searched:
-        for i, s in enumerate(named):
+        for n, s in enumerate(named):
             if s not in all_:
-                yield ("search", key, i), f"the study has no setting {key} = {s}; it has {list(all_)}"
+                yield ("search", key, n), f"the study has no setting {key} = {s}; it has {list(all_)}"
     if study.search.halving and len(study.target_names) * study.search.seeds < 2:
-        yield (
-            ("search", "halving"),
-            "halving compares configurations on the cells finished so far, so it needs at least two cells per "
-            "configuration (targets x search seeds)",
-        )
+        rule = "halving compares configurations on the cells finished so far, so it needs at least two of them each"
+        yield ("search", "halving"), f"{rule}: at least two cells, targets x search seeds"
 
 
 def _refusal(rule: Parameter, value: Any) -> str:

@@ -27,7 +27,7 @@ from torch import Tensor
 from raystudy.data.draws import seed_of
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
-from raystudy.data.text import Corpus, Encoded, encode
+from raystudy.data.text import Corpus, encode
 from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, predict, scores
 from raystudy.find import find
@@ -84,7 +84,8 @@ def load_tasks(spec: Spec, root: str | None) -> dict[str, Task]:
     """The spec's tasks as the plan saw them: capped, the target cut to its setting.
 
     Raises:
-        PreflightError: a task's content is not what the spec's digest says (the files changed, or differ on this machine).
+        PreflightError: a task's content is not what the spec's digest says (the files changed, or differ on this
+            machine).
     """
     tasks = {name: _task(name, spec, root) for name in spec.suite}
     tasks[spec.target] = cut(tasks[spec.target], spec.setting, spec.seed, spec.dev)
@@ -135,6 +136,20 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> str:
     return digest(key, 16)
 
 
+@dataclass(frozen=True)
+class _Saved:
+    """A cell in the middle of a stage: where, and every tensor it needs to go on."""
+
+    part: str
+    stage: int
+    step: int
+    best_score: float
+    updates: Mapping[str, int]
+    made: Mapping[str, str]
+    code: str
+    tensors: State
+
+
 @dataclass
 class Checkpoint:
     """The state of a running cell in `folder`, saved every `seconds` and taken up by the next run of the same spec.
@@ -146,15 +161,20 @@ class Checkpoint:
     seconds: float = 300.0
     _last: float = field(default_factory=time.monotonic)
 
+    def _beside(self, suffix: str) -> Path:
+        return self.folder.with_name(self.folder.name + suffix)
+
     def due(self) -> bool:
+        """Whether it is time to save again."""
         return time.monotonic() - self._last >= self.seconds
 
-    def save(self, tensors: State, where: Mapping[str, Any]) -> None:
-        new = self.folder.with_name(f"{self.folder.name}.new")
-        old = self.folder.with_name(f"{self.folder.name}.old")
+    def save(self, saved: _Saved) -> None:
+        """Replace what was saved before."""
+        new, old = self._beside(".new"), self._beside(".old")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        save_file({k: t.contiguous().cpu() for k, t in tensors.items()}, new / "state.safetensors")
+        save_file({k: t.contiguous().cpu() for k, t in saved.tensors.items()}, new / "state.safetensors")
+        where = {k: v for k, v in vars(saved).items() if k != "tensors"}
         (new / "where.json").write_text(json.dumps(where))
         shutil.rmtree(old, ignore_errors=True)
         if self.folder.exists():
@@ -163,16 +183,20 @@ class Checkpoint:
         shutil.rmtree(old, ignore_errors=True)
         self._last = time.monotonic()
 
-    def load(self) -> tuple[State, dict[str, Any]] | None:
-        old = self.folder.with_name(f"{self.folder.name}.old")
-        for folder in (self.folder, old):  # a death between the two renames leaves only the old one
+    def load(self, code: str) -> _Saved | None:
+        """What was saved by the same `code`, or None."""
+        for folder in (self.folder, self._beside(".old")):  # a death between the two renames leaves only the old one
             if (folder / "where.json").is_file():
-                return load_file(folder / "state.safetensors"), json.loads((folder / "where.json").read_text())
+                where = json.loads((folder / "where.json").read_text())
+                return (
+                    _Saved(**where, tensors=load_file(folder / "state.safetensors")) if where["code"] == code else None
+                )
         return None
 
     def drop(self) -> None:
+        """The cell is done: forget it."""
         for suffix in ("", ".new", ".old"):
-            shutil.rmtree(self.folder.with_name(self.folder.name + suffix), ignore_errors=True)
+            shutil.rmtree(self._beside(suffix), ignore_errors=True)
 
 
 @dataclass
@@ -200,27 +224,25 @@ class _Cell:
     report: Report
     checkpoint: Checkpoint | None
     dev: Callable[[int], float]
+    resume: _Saved | None = None
     updates: dict[str, int] = field(default_factory=dict)
-    hit: bool = False  # whether the transfer came from the store
+    made: dict[str, str] = field(default_factory=dict)  # stage -> ran | stored
 
-    def stages(self, part: str, stages: list[Stage], resume: dict[str, Any] | None) -> None:
-        """Run `stages` in order; `resume` says which of them to enter, and at which step."""
+    def stages(self, part: str, stages: list[Stage]) -> None:
+        """Run `stages` in order, from where a checkpoint of this part left off."""
+        resume = self.resume if self.resume is not None and self.resume.part == part else None
         for i, stage in enumerate(stages):
-            if resume is not None and i < resume["stage"]:
-                self.updates[stage.name] = stage.steps
-                continue
-            here = resume if resume is not None and i == resume["stage"] else None
-            self._stage(part, i, stage, here)
-            self.updates[stage.name] = stage.steps
+            if resume is None or i >= resume.stage:
+                self._stage(part, i, stage, resume if resume is not None and i == resume.stage else None)
+            self.updates[stage.name], self.made[stage.name] = stage.steps, "ran"
 
-    def _stage(self, part: str, index: int, stage: Stage, resume: dict[str, Any] | None) -> None:
+    def _stage(self, part: str, index: int, stage: Stage, resume: _Saved | None) -> None:
         method = self.method
         self._reseed(stage.name, "start")
         stage.start()
         best, best_score, first = {}, -float("inf"), 0
         if resume is not None:  # `start` made the optimizer and the freezing; the saved tensors replace what it drew
-            best = self._restore(resume["tensors"])
-            best_score, first = resume["best_score"] if best else best_score, resume["step"]
+            best, best_score, first = self._restore(resume.tensors), resume.best_score, resume.step
         method.train()
         told = 0.0
         for step in range(first, stage.steps):
@@ -243,13 +265,12 @@ class _Cell:
         torch.manual_seed(seed_of(self.spec.seed, "update", *purpose, self.workers.rank))
 
     def _save_if_due(self, part: str, index: int, step: int, best: State, best_score: float) -> None:
-        if self.checkpoint is None or not self.workers.gather(self.checkpoint.due())[0]:
-            return
-        if self.workers.rank == 0:  # weights and moments are the same on every rank
-            tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
-            tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
-            where = {"part": part, "stage": index, "step": step, "hit": self.hit, "code": code_digest(self.spec.method)}
-            self.checkpoint.save(tensors, where | {"best_score": best_score if best else None, "updates": self.updates})
+        if self.checkpoint is None or self.workers.rank > 0 or not self.checkpoint.due():
+            return  # weights and moments are the same on every rank, so rank 0 saves for all
+        tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
+        tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
+        code = code_digest(self.spec.method)
+        self.checkpoint.save(_Saved(part, index, step, best_score, self.updates, self.made, code, tensors))
 
     def _restore(self, tensors: State) -> State:
         """Put method and optimizer where a checkpoint left them; returns the best weights so far."""
@@ -284,7 +305,9 @@ def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wo
     if spec.plm_digest and plm.digest != spec.plm_digest:
         wrong = f"differs from the model the study was planned with ({plm.digest} against {spec.plm_digest})"
         raise PreflightError(Problem(wrong, f"plm {places.plm}"))
-    device = torch.device("cuda", torch.cuda.current_device()) if spec.numerics.device == "cuda" else torch.device("cpu")
+    device = (
+        torch.device("cuda", torch.cuda.current_device()) if spec.numerics.device == "cuda" else torch.device("cpu")
+    )
     setup = Setup(
         plm=plm,
         tasks=tuple(tasks),
@@ -320,70 +343,51 @@ def run(
     with clock("load"):
         tasks = load_tasks(spec, places.data_root)
         method = method_of(spec, tasks, places, workers)
-    setup, names = method.setup, tuple(tasks)
+    setup, target = method.setup, tasks[spec.target]
 
-    def dev(task: int) -> float:
-        t = tasks[names[task]]
+    def answer(task: Task, split: str) -> Predictions:
+        encoded = encode(task, split, setup.plm, spec.length)
+        return predict(method, task, split, encoded, method.readout(list(tasks).index(task.name)), workers)
+
+    def dev(index: int) -> float:
+        task = tasks[list(tasks)[index]]
         with clock("validate"):
-            answers = predict(method, t, "dev", _encoded(t, "dev"), method.readout(task), workers)
-        return scores(t, answers)[t.metric]
+            return scores(task, answer(task, "dev"))[task.metric]
 
-    def _encoded(task: Task, split: str) -> Encoded:
-        return encode(task, split, setup.plm, spec.length)
-
-    cell = _Cell(spec, method, workers, report, checkpoint, dev)
-    stages: dict[str, str] = {}
-    saved = checkpoint.load() if checkpoint is not None else None
-    resume: dict[str, Any] | None = None
-    if saved is not None and saved[1]["code"] == code_digest(spec.method):
-        resume = {**saved[1], "tensors": saved[0]}
-        cell.updates.update(resume["updates"])
-
-    with clock("constants"):
-        if catalogue_reads(spec, "constants"):
+    cell = _Cell(spec, method, workers, report, checkpoint, dev, _saved(checkpoint, spec, workers))
+    if any("constants" in p.reads for p in catalogue().of(spec.variant).values()):
+        with clock("constants"):
             method.given, hit = store.compute(stage_key(spec, setup, "constants"), method.constants, workers)
-            stages["constants"] = "stored" if hit else "ran"
-    transfer = method.transfer()
-    if transfer and not (resume and resume["part"] == "adapt"):
+            cell.made["constants"] = "stored" if hit else "ran"
+    if cell.resume is not None and cell.resume.part == "adapt":
+        cell.updates |= cell.resume.updates
+        cell.made |= cell.resume.made
+    elif transfer := method.transfer():
 
         def make() -> State:
-            cell.stages("transfer", transfer, resume if resume and resume["part"] == "transfer" else None)
+            cell.stages("transfer", transfer)
             return {k: v.detach().clone() for k, v in method.state_dict().items()}
 
         with clock("transfer"):
-            state, cell.hit = store.compute(stage_key(spec, setup, "transfer"), make, workers)
+            state, hit = store.compute(stage_key(spec, setup, "transfer"), make, workers)
             method.load_state_dict(state)
-    elif resume:
-        cell.hit = resume["hit"]
-    for s in transfer:
-        cell.updates[s.name] = s.steps
-        stages[s.name] = "stored" if cell.hit else "ran"
+            for stage in transfer if hit else ():
+                cell.updates[stage.name], cell.made[stage.name] = stage.steps, "stored"
     with clock("adapt"):
-        adapt = method.adapt()
-        cell.stages("adapt", adapt, resume if resume and resume["part"] == "adapt" else None)
-        stages |= {s.name: "ran" for s in adapt}
-
-    target = tasks[spec.target]
-    metrics: dict[str, dict[str, float]] = {}
-    answers: dict[str, Predictions] = {}
+        cell.stages("adapt", method.adapt())
     with clock("evaluate"):
-        for split in ("dev", "test") if spec.phase == "confirm" else ("dev",):
-            answers[split] = predict(
-                method, target, split, _encoded(target, split), method.readout(setup.target), workers
-            )
-            metrics[split] = scores(target, answers[split])
+        answers = {s: answer(target, s) for s in (("dev", "test") if spec.phase == "confirm" else ("dev",))}
     if checkpoint is not None and workers.rank == 0:
         checkpoint.drop()
-    counts = {f"n_{s}": len(target.splits[s]) for s in ("train", *metrics)}
-    if cuts := {f"cut_words_{s}": n for s in ("train", *metrics) if (n := _encoded(target, s).cut_words)}:
-        counts |= cuts
+    counts = {f"n_{s}": len(target.splits[s]) for s in ("train", *answers)}
+    cuts = {f"cut_words_{s}": encode(target, s, setup.plm, spec.length).cut_words for s in ("train", *answers)}
     record = Record(
         spec=spec,
         status="done",
-        metrics=metrics,
-        counts=counts,
+        metrics={s: scores(target, a) for s, a in answers.items()},
+        counts=counts | {k: n for k, n in cuts.items() if n},
         updates=cell.updates,
-        stages=stages,
+        stages=cell.made,
         seconds=clock.spent,
         facts={"metric": target.metric, **method.facts()},
         made_by={"code": code_digest(spec.method)},
@@ -391,8 +395,7 @@ def run(
     return Outcome(record, answers)
 
 
-def catalogue_reads(spec: Spec, part: str) -> bool:
-    """Whether any setting of the spec's method is read by `part`."""
-    return any(part in p.reads for p in catalogue().of(spec.variant).values())
-
-
+def _saved(checkpoint: Checkpoint | None, spec: Spec, workers: Workers) -> _Saved | None:
+    """Where a checkpoint left this cell, if every rank can see it."""
+    saved = checkpoint.load(code_digest(spec.method)) if checkpoint is not None else None
+    return saved if all(workers.gather(saved is not None)) else None

@@ -24,7 +24,7 @@ from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn import embed
 from raystudy.nn.workers import Alone, Workers, simulate
-from raystudy.spec import Numerics, Places, Setting, Spec, catalogue
+from raystudy.spec import Numerics, Places, Record, Setting, Spec, catalogue
 from raystudy.tasks import Task, load
 
 PLACES = Places(plm="tiny")
@@ -88,8 +88,12 @@ class Ran:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The record as JSON, without what may differ between repeats."""
-        return {k: v for k, v in self.outcome.record.to_json().items() if k != "seconds"}
+        return comparable(self.outcome.record)
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    """A record as JSON, without what may differ between repeats: seconds, and which code it was."""
+    return {k: v for k, v in record.to_json().items() if k not in ("seconds", "made_by")}
 
 
 Kill = tuple[str, int] | None  # (stage, update) before which a cell dies

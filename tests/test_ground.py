@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def first_block() -> list[str]:
-    block = re.search(r"^```[^\n]*\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    block = re.search(r"^```[^\n]*\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert block
     return block.group(1).strip().splitlines()
 
@@ -33,7 +33,7 @@ def test_readme_opens_with_two_commands_and_ci_runs_the_second() -> None:
 def test_the_readmes_study_file_is_valid(tmp_path: Path) -> None:
     from raystudy.spec import read_study
 
-    text = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    text = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert text
     (tmp_path / "mine.yaml").write_text(text.group(1))
     assert read_study(tmp_path / "mine.yaml").name == "mine"

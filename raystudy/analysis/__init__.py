@@ -1,4 +1,4 @@
-"""From records to a report, in seconds and from files alone: the only home of pandas and matplotlib, without torch or ray.
+"""From records to a report, in seconds and from files alone: home of pandas and matplotlib, without torch or ray.
 
 frame    the records as one tidy table         tables   tables as data, and as Markdown and CSV
 select   who won on dev                        curves   few-shot curves

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-import matplotlib
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -114,7 +114,7 @@ def draw(curve: Curve, form: Literal["svg", "pdf", "png"] = "svg") -> bytes:
         "png": {"Software": None},
     }
     out = io.BytesIO()
-    with matplotlib.rc_context(style):
+    with mpl.rc_context(style):
         figure = _figure(curve)
         figure.savefig(out, format=form, metadata=undated[form], bbox_inches="tight", pad_inches=0.08, dpi=110)
     return out.getvalue()

@@ -1,8 +1,7 @@
-"""Records as one tidy table: a row per finished cell, split and metric. Everything a report says is computed from it."""
+"""Records as one tidy table: a row per finished cell, split and metric. All that a report says comes from it."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from raystudy.files import atomic_write
 from raystudy.spec import Record, Setting
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "primary_metrics",
     "scores_by_seed",
     "tidy",
-    "write_atomic",
     "write_csv",
 ]
 
@@ -149,17 +148,6 @@ def failed_cells(records: Iterable[Record]) -> Counter[Key]:
     return Counter(key(r) for r in records if r.status == "failed" and r.spec.phase == "confirm")
 
 
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a whole file or nothing: a reader, or a kill in the middle, never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` atomically; floats by ``repr``, so that reading them back gives the same numbers."""
-    write_atomic(path, frame.to_csv(index=False, lineterminator="\n"))
+    atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from raystudy.analysis import curves
-from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy, write_atomic, write_csv
+from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy, write_csv
 from raystudy.analysis.stats import MIN_PAIRS
 from raystudy.analysis.tables import (
     Comparison,
@@ -32,6 +32,7 @@ from raystudy.analysis.tables import (
     to_markdown,
     variants,
 )
+from raystudy.files import atomic_write
 from raystudy.spec import Record, Study, catalogue
 
 __all__ = ["Completeness", "build", "completeness", "verdict_words"]
@@ -101,8 +102,8 @@ def build(
     }
     write_csv(frame, folder / "results.csv")
     for table in tables.values():
-        write_atomic(folder / "tables" / f"{table.name}.csv", to_csv(table))
-        write_atomic(folder / "tables" / f"{table.name}.md", to_markdown(table))
+        atomic_write(folder / "tables" / f"{table.name}.csv", to_csv(table))
+        atomic_write(folder / "tables" / f"{table.name}.md", to_markdown(table))
     figures = _figures(frame, study, metrics, folder)
     sections = [
         f"# {study.name}",
@@ -128,7 +129,7 @@ def build(
         _provenance(facts, notes),
     ]
     path = folder / "report.md"
-    write_atomic(path, "\n\n".join(s.strip("\n") for s in sections if s.strip()) + "\n")
+    atomic_write(path, "\n\n".join(s.strip("\n") for s in sections if s.strip()) + "\n")
     return path
 
 
@@ -190,8 +191,11 @@ def _scope(study: Study) -> str:
 def verdict_words(
     frame: pd.DataFrame, study: Study, metrics: Mapping[str, str], found: Sequence[Comparison]
 ) -> list[str]:
-    """What the study says, as sentences: who beats the baseline where and by how much, who does not, what is undecided
-    and how many seeds that would take, what falls below a floor, and how often a method hurts."""
+    """What the study says, as sentences.
+
+    Who beats the baseline where and by how much, who does not, what is undecided and how many seeds that would take,
+    what falls below a floor, and how often a method hurts.
+    """
     if frame.empty:
         return ["No cell has finished, so there is nothing to say yet."]
     tested = [c for c in found if c.tested]
@@ -331,8 +335,8 @@ def _figures(frame: pd.DataFrame, study: Study, metrics: Mapping[str, str], fold
         stem = "few_shot_" + re.sub(r"[^A-Za-z0-9.-]+", "_", target)
         while f"figures/{stem}.svg" in paths.values():  # two names that differ in punctuation only
             stem += "_"
-        write_atomic(folder / "figures" / f"{stem}.svg", curves.draw(curve, "svg"))
-        write_atomic(folder / "figures" / f"{stem}.pdf", curves.draw(curve, "pdf"))
+        atomic_write(folder / "figures" / f"{stem}.svg", curves.draw(curve, "svg"))
+        atomic_write(folder / "figures" / f"{stem}.pdf", curves.draw(curve, "pdf"))
         paths[target] = f"figures/{stem}.svg"
     return paths
 

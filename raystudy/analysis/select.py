@@ -11,7 +11,7 @@ from raystudy.spec import Record
 __all__ = ["Scores", "dev_scores", "winners"]
 
 Scores = Mapping[int, Mapping[str, Sequence[float]]]
-"""Trial number -> target -> dev scores, one per search seed that finished (shorter where cells failed or were pruned)."""
+"""Trial number -> target -> dev scores, one per search seed that finished (fewer where cells failed)."""
 
 
 def dev_scores(records: Iterable[Record], trials: Mapping[str, int]) -> dict[int, dict[str, list[float]]]:
@@ -46,7 +46,7 @@ def winners(
     """
     if select == "suite":
         best = _best(scores, targets, seeds)
-        return {} if best is None else {target: best for target in targets}
+        return {} if best is None else dict.fromkeys(targets, best)
     single = {target: _best(scores, [target], seeds) for target in targets}
     return {target: best for target, best in single.items() if best is not None}
 

@@ -444,8 +444,8 @@ def comparison_table(found: Sequence[Comparison], study: Study) -> Table:
     rope = f"{100 * study.report.rope:g}"
     notes = [
         Note(
-            f"Holm's correction covers {counted(family, 'comparison')}: all variants but the floors against the baseline, × targets × settings; "
-            "a comparison without a p-value counts too."
+            f"Holm's correction covers {counted(family, 'comparison')}: all variants but the floors against the "
+            "baseline, × targets × settings; a comparison without a p-value counts too."
         ),
         Note(
             f"better, worse: Holm p < 0.05, the interval excludes 0, and the difference is at least {rope} "
@@ -537,8 +537,8 @@ def search_table(rows: Iterable[SearchRow], study: Study) -> Table:
             )
     notes = (
         Note(
-            "Trial 0 is the paper's settings (with what the study itself fixes). Dev scores × 100, means over the search "
-            "seeds; the winner's is optimistic, because it was picked by it. Its test score is in the main table."
+            "Trial 0 is the paper's settings (with what the study itself fixes). Dev scores × 100, means over the "
+            "search seeds; the winner's is optimistic, because it was picked by it. Its test is in the main table."
         ),
     )
     return Table("search", f"Search on dev. {conditions(study)}", columns, tuple(table), notes)
@@ -595,8 +595,8 @@ def cost_table(records: Iterable[Record], study: Study) -> Table:
             rows.append((Cell(v, _title(v)), Cell(target), *(Cell(x) for x in numbers)))
     notes = (
         Note(
-            "Trials: different configurations, all settings together. Updates: all that stand behind the results, also in "
-            "stages that were answered from the store. Seconds: only what was run, failed runs included."
+            "Trials: different configurations, all settings together. Updates: all that stand behind the results, also "
+            "in stages that were answered from the store. Seconds: only what was run, failed runs included."
         ),
     )
     return Table("cost", f"Cost. {conditions(study)}", columns, tuple(rows), notes)

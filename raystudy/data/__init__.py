@@ -1,0 +1,1 @@
+"""From labelled examples to batches: few-shot cuts, seeded draws, tokenised text."""

@@ -1,7 +1,7 @@
-"""Seeded draws, pure in (seed, purpose, step): asked twice, or on another rank, or after a crash, the answer is the same.
+"""Seeded draws, pure in (seed, purpose, step): asked again, or on another rank, the answer is the same.
 
-Every draw names rows of a `Corpus`: pairs of (task index, row of that task's train split). All ranks draw the same GLOBAL
-batch and take their slice of it afterwards.
+Every draw names rows of a `Corpus`: pairs of (task index, row of that task's train split). All ranks draw the same
+GLOBAL batch and take their slice of it afterwards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which labelled examples a low-resource setting sees: nested, balanced, and the same for every method.
 
-k is the number of labelled examples IN TOTAL, as in the papers' "few-shot" settings, balanced over the classes. The draw
-for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot curve adds examples and never swaps them.
+k is the number of labelled examples IN TOTAL, as in the papers' "few-shot" settings, balanced over the classes. The
+draw for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot curve adds examples and never swaps
+them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def stratified(examples: Sequence[Example], n: int, draw: np.random.Generator) -
 
 
 def cap(task: Task, *, seed: int = 0, **limits: int | None) -> Task:
-    """At most ``limits[split]`` examples per split, stratified by class: one draw per task, whatever the method or seed."""
+    """At most ``limits[split]`` examples per split, stratified: one draw per task, whatever the method or seed."""
     cuts = {}
     for split, most in limits.items():
         rows = task.splits[split]

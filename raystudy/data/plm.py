@@ -17,7 +17,14 @@ from raystudy.errors import PreflightError, Problem
 
 __all__ = ["PLM", "resolve"]
 
-_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "special_tokens_map.json")
+_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "spiece.model",
+    "special_tokens_map.json",
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,9 @@ def _read(name: str, folder: Path, about: str) -> PLM:
         raise PreflightError(Problem(f"the folder {folder} holds no config.json", f"plm {name}"))
     if not weights:
         raise PreflightError(
-            Problem(f"the folder {folder} holds no *.safetensors weights; pickled weights are never loaded", f"plm {name}")
+            Problem(
+                f"the folder {folder} holds no *.safetensors weights; pickled weights are never loaded", f"plm {name}"
+            )
         )
     h = hashlib.blake2b(digest_size=16)
     for path in [*(folder / f for f in _FILES), *weights]:

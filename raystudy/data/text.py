@@ -23,7 +23,7 @@ from raystudy.nn.workers import Workers, share
 from raystudy.spec import canonical
 from raystudy.tasks import Example, Kind, Task
 
-__all__ = ["Batch", "Corpus", "Encoded", "IGNORED", "encode", "tokenizer"]
+__all__ = ["IGNORED", "Batch", "Corpus", "Encoded", "encode", "tokenizer"]
 
 IGNORED = -100  # the label of what has none; torch's cross_entropy skips it
 
@@ -87,7 +87,6 @@ class Batch:
         return self if workers.size == 1 else self.part(share(len(self), workers))
 
 
-
 @dataclass(frozen=True)
 class Encoded:
     """One split of one task, tokenised: n examples, N word pieces.
@@ -142,7 +141,7 @@ class Encoded:
         for i in range(len(self)):
             a, b = self.offsets[i], self.offsets[i + 1]
             c = (*self.label_ids[self.labels[i]], self.separator)
-            keep = min(b - a - 1, self.length - 1 - len(c))  # the text without its last [SEP]
+            keep = max(1, min(b - a - 1, self.length - 1 - len(c)))  # [CLS] and the text, without the last [SEP]
             ids.append(np.concatenate([self.ids[a : a + keep], [self.separator], c]))
             types.append(np.concatenate([self.types[a : a + keep], [self.types[b - 1]], np.ones(len(c), np.int32)]))
             lengths.append(len(ids[-1]))
@@ -277,8 +276,8 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
 def _place_tags(out: NDArray[np.int64], words: Sequence[int | None], example: Example, index: dict[str, int]) -> int:
     """Write each word's tag at its first piece; returns how many words were cut off.
 
-    A tag outside the label set occurs in dev and test only. Its place is marked with the first class so that the word is
-    answered; gold tags are always read from the task, so it counts as wrong.
+    A tag outside the label set occurs in dev and test only. Its place is marked with the first class so that the word
+    is answered; gold tags are always read from the task, so it counts as wrong.
     """
     assert isinstance(example.label, tuple)
     seen: set[int] = set()

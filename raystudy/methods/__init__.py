@@ -3,7 +3,8 @@
 A method is a module `raystudy.methods.<name>` with a dataclass `HParams` (its fields are the parameters of
 ``search_spaces/<name>.yaml``) and a class `Method`. `train.run` owns the loop: it calls `constants`, then the stages of
 `transfer`, then those of `adapt`, reseeding before every update from (seed, stage, step, rank). Nothing passes between
-stages but the state_dict and the constants, so that a stage answered from the store gives bitwise what a run of it gives.
+stages but the state_dict and the constants, so that a stage answered from the store gives bitwise what a run of it
+gives.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Readout:
-    """Which head answers for a task, and which of its columns belong to which class of the task (None = all, in order)."""
+    """Which head answers for a task, and which of its columns are the task's classes (None = all, in order)."""
 
     head: int
     columns: tuple[int, ...] | None = None
@@ -172,7 +173,7 @@ class BaseMethod(nn.Module):
 
     @classmethod
     def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        """Updates of the stages of (transfer, adapt), known before anything is loaded. The stages must agree with it."""
+        """Updates of the stages of (transfer, adapt), known before anything is loaded; the stages must agree."""
         return {}, {"finetune": cls.finetune_updates(hp, sizes[target])}
 
     # -- what methods share --------------------------------------------------------------------------------------------
@@ -271,5 +272,3 @@ class BaseMethod(nn.Module):
         return self.supervised(
             name, steps, self.draw(rows), self.mean_loss, {task: name}, select=task, validations=self.hp.validations
         )
-
-

@@ -16,7 +16,8 @@ Where the paper is silent (and what was chosen):
     batches              mixed: each example through its own task's head; drawn with replacement
     reduction            mean over the batch, not over the sum of weights (Algorithm 1 writes a sum)
     heads in TMF         new, since Algorithm 1 returns the PLM alone
-    m <= 0               refused with the count under `weights: raw` (the loss would be unbounded below); `clip0`, `mean1`
+    m <= 0               refused with the count under `weights: raw` (the loss would be unbounded below); `clip0`,
+    `mean1`
 The second term is called a maximum entropy regulariser; as printed it is the cross entropy to the uniform distribution,
 so that L = m (1 + lambda) CE(q, tau) is label smoothing with e = lambda / (1 + lambda).
 """
@@ -59,7 +60,9 @@ def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
     return total / torch.bincount(labels, minlength=classes)[:, None].to(embeddings)
 
 
-def meta_knowledge(embeddings: Sequence[Tensor], labels: Sequence[Tensor], prototypes: Sequence[Tensor]) -> list[Tensor]:
+def meta_knowledge(
+    embeddings: Sequence[Tensor], labels: Sequence[Tensor], prototypes: Sequence[Tensor]
+) -> list[Tensor]:
     """alpha and beta of every training example, per task (sec. 3.2).
 
     Args:
@@ -73,7 +76,9 @@ def meta_knowledge(embeddings: Sequence[Tensor], labels: Sequence[Tensor], proto
         DataError: only one task, so that there is no other task's prototype.
     """
     if len(prototypes) < 2:
-        raise DataError(Problem("Meta-DTL scores an example by the classes of OTHER tasks, so it needs two tasks", "tasks"))
+        raise DataError(
+            Problem("Meta-DTL scores an example by the classes of OTHER tasks, so it needs two tasks", "tasks")
+        )
     unit = [F.normalize(p, dim=1) for p in prototypes]
     out = []
     for i, (e, y) in enumerate(zip(embeddings, labels, strict=True)):
@@ -115,7 +120,9 @@ class Method(BaseMethod):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         if odd := [t for t, p in zip(setup.tasks, setup.corpus.parts, strict=True) if p.kind != "classification"]:
-            raise DataError(Problem(f"Meta-DTL is defined for classification tasks, but {', '.join(odd)} is not", "tasks"))
+            raise DataError(
+                Problem(f"Meta-DTL is defined for classification tasks, but {', '.join(odd)} is not", "tasks")
+            )
 
     @classmethod
     def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
@@ -160,5 +167,7 @@ class Method(BaseMethod):
             if (s := self.given.get(f"scores.{i}")) is None:
                 continue
             rows = {"alpha": s[0], "beta": s[1], "m": s.mean(0)}
-            out[task] = {k: {"mean": float(x.mean()), "min": float(x.min()), "max": float(x.max())} for k, x in rows.items()}
+            out[task] = {
+                k: {"mean": float(x.mean()), "min": float(x.min()), "max": float(x.max())} for k, x in rows.items()
+            }
         return {"meta_knowledge": out} if out else {}

@@ -1,0 +1,1 @@
+"""What methods compute with: the encoder, losses, gradients, embeddings, data-parallel workers."""

@@ -30,8 +30,8 @@ def embed(
     """Embed every example once, without gradients or dropout.
 
     Args:
-        what: ``mean`` = mean of the last layer's token states, (n, H); ``cls`` = the state of [CLS], (n, H); ``words`` =
-            the states of the first pieces of labelled words of all examples in order, (number of tags, H).
+        what: ``mean`` = mean of the last layer's token states, (n, H); ``cls`` = the state of [CLS], (n, H);
+            ``words`` = the states of the first pieces of labelled words of all examples in order, (number of tags, H).
 
     Returns:
         a CPU tensor in float32, or float64 in precision fp64; the same on every rank.

@@ -1,8 +1,8 @@
 """The pre-trained body with one head per task: the only place that knows padding, packing and attention kernels.
 
 All layers run on flat tokens, (1, T, H) for the library's model; examples are padded to a rectangle only inside the
-attention function, which is registered with the library as ``packed``. So a batch of any composition costs what its real
-tokens cost, plus the padding of its attention.
+attention function, which is registered with the library as ``packed``. So a batch of any composition costs what its
+real tokens cost, plus the padding of its attention.
 """
 
 from __future__ import annotations
@@ -74,8 +74,11 @@ def _packed_attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention within each example. `packing.exact` asks for plain matrix products: the fused kernels have neither
-    second derivatives nor forward mode, and with dropout they change kernel silently between train and eval."""
+    """Attention within each example.
+
+    `packing.exact` asks for plain matrix products: the fused kernels have neither second derivatives nor forward mode,
+    and with dropout they change kernel silently between train and eval.
+    """
     q, k, v = packing.pad(query), packing.pad(key), packing.pad(value)
     if packing.exact:
         scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -139,9 +142,7 @@ class Body(nn.Module):
         exact: plain matrix attention, for second derivatives and forward mode.
     """
 
-    def __init__(
-        self, plm: PLM, *, dropout: float | None = None, precision: str = "fp32", exact: bool = False
-    ) -> None:
+    def __init__(self, plm: PLM, *, dropout: float | None = None, precision: str = "fp32", exact: bool = False) -> None:
         super().__init__()
         with _LOCK:
             model: Any = copy.deepcopy(_template(plm))

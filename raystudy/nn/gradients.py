@@ -1,4 +1,4 @@
-"""The algebra of one update: sum gradients over ranks, clip, step. Every first-order update of every method is `descend`."""
+"""The algebra of one update: sum gradients over ranks, clip, step. Every first-order update is `descend`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def clip(grads: Sequence[Tensor | None], largest: float) -> float:
 
 
 def descend(loss: Tensor, optimizer: torch.optim.Optimizer, lr: float, largest: float, workers: Workers) -> float:
-    """One update of the optimizer's parameters down the summed loss at learning rate `lr`; returns the gradient norm."""
+    """One update of the optimizer's parameters down the summed loss at rate `lr`; returns the gradient norm."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     grads = gradients(loss, parameters, workers)
     norm = clip(grads, largest)

@@ -1,9 +1,9 @@
 """The ranks of one data-parallel training, and the few collectives that methods use.
 
-The rule for every method: the global batch is drawn identically on every rank, each rank takes its slice, sums are divided
-by GLOBAL counts, gradients are summed over ranks. Then W workers compute what one worker computes (exactly, up to the
-order of floating-point sums). There is no DistributedDataParallel: its mean of means is wrong for uneven shards, and it
-does not see gradients of gradients.
+The rule for every method: the global batch is drawn identically on every rank, each rank takes its slice, sums are
+divided by GLOBAL counts, gradients are summed over ranks. Then W workers compute what one worker computes (exactly, up
+to the order of floating-point sums). There is no DistributedDataParallel: its mean of means is wrong for uneven
+shards, and it does not see gradients of gradients.
 """
 
 from __future__ import annotations

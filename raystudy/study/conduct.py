@@ -1,9 +1,9 @@
 """A whole study, in order: replay what the records know, search, confirm, until nothing is missing.
 
-    records -> replay of every search        (all known? then ray is never started)
-    confirm cells whose settings are decided  -> queued behind the search
-    searches as one Tune experiment           -> winners
-    the other confirm cells                   -> records
+records -> replay of every search        (all known? then ray is never started)
+confirm cells whose settings are decided  -> queued behind the search
+searches as one Tune experiment           -> winners
+the other confirm cells                   -> records
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from raystudy.study.local import Local, drive
 from raystudy.study.plan import Plan
 from raystudy.study.records import Results
 from raystudy.study.search import ArmSearch
-from raystudy.train import Outcome
+from raystudy.train import Outcome, code_digest
 
-__all__ = ["Conductor", "Pooled", "search_rows"]
+__all__ = ["Conductor", "Pooled", "dev_score", "search_rows", "stale"]
 
 
 class Pooled(Protocol):
@@ -43,13 +43,14 @@ class Conductor:
     Attributes:
         on_record: told of each new record (for the terminal).
         retry_failed: forget failed records, so that their cells run again.
-        redo_stale: forget records made by other code.
+        redo_stale: forget records that were made by other code, so that their cells run again.
     """
 
     plan: Plan
     results: Results
     on_record: Callable[[Record], None] = lambda record: None
     retry_failed: bool = False
+    redo_stale: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     seen: dict[str, Record] = field(default_factory=dict)
     searches: dict[Arm, ArmSearch] = field(default_factory=dict)
@@ -59,6 +60,8 @@ class Conductor:
         self.seen = self.results.scan()
         if self.retry_failed:
             self.seen = {k: r for k, r in self.seen.items() if r.status == "done"}
+        if self.redo_stale:
+            self.seen = {k: r for k, r in self.seen.items() if not stale(r)}
         self.searches = self.replay()
 
     def score(self, spec: Spec) -> float | None:
@@ -70,6 +73,12 @@ class Conductor:
         for _ in drive(searches.values(), self.score):
             pass
         return searches
+
+    def known(self) -> dict[str, Record]:
+        """The records that belong to the study as it is now, by id."""
+        wanted = {c.id for s in self.searches.values() for t in s.trials for c in t.cells}
+        wanted |= {s.id for s in self.plan.confirm(self.searches)}
+        return {k: r for k, r in self.seen.items() if k in wanted}
 
     def missing(self) -> list[Spec]:
         """Cells known to be needed now and without a record: of the searches' open generations, then confirm."""
@@ -85,7 +94,9 @@ class Conductor:
         """Write one outcome; from now on it counts."""
         self.results.write(outcome)
         self.seen[outcome.record.id] = outcome.record
-        self.results.event("record", cell=outcome.record.id, status=outcome.record.status, spec=str(outcome.record.spec))
+        self.results.event(
+            "record", cell=outcome.record.id, status=outcome.record.status, spec=str(outcome.record.spec)
+        )
         self.on_record(outcome.record)
 
     def run_local(self, local: Local) -> None:
@@ -108,7 +119,7 @@ class Conductor:
         try:
             pool.submit((s for s in self.plan.confirm(self.searches) if s.id not in self.seen), later=True)
             if not all(s.finished for s in self.searches.values()):
-                fresh = self.plan.searches()  # told anew by Tune, known cells at once
+                fresh = self.plan.searches(self.journal())  # told anew by Tune, known cells at once
                 tune(fresh)
                 self.searches = fresh
             wanted = {s.id: s for s in self.plan.confirm(self.searches)}
@@ -117,14 +128,12 @@ class Conductor:
         finally:
             collector.stop()
 
-    def write_journal(self) -> None:
-        """Write the Optuna journal anew from the records: a view for optuna-dashboard, never read back."""
+    def journal(self) -> JournalStorage:
+        """A new, empty Optuna journal: a view for optuna-dashboard, written along and never read back."""
         path = self.results.folder / "optuna.journal"
-        new = path.with_name(".optuna.journal.new")
-        new.unlink(missing_ok=True)
-        if self.searches:
-            self.replay(JournalStorage(JournalFileBackend(str(new))))
-            new.replace(path)
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(path)))
 
 
 class _Collector(threading.Thread):
@@ -168,6 +177,11 @@ class _Collector(threading.Thread):
             self._move(0.0)
 
 
+def stale(record: Record) -> bool:
+    """Whether a record was made by other code than what stands here now."""
+    return record.made_by.get("code") not in (None, code_digest(record.spec.method))
+
+
 def dev_score(record: Record) -> float | None:
     """The primary metric on dev; None when the cell failed."""
     return record.metrics["dev"][record.facts["metric"]] if record.status == "done" else None
@@ -188,5 +202,3 @@ def search_rows(searches: Mapping[Arm, ArmSearch]) -> list[SearchRow]:
                 mean = sum(seen) / len(seen) if seen else None
                 rows.append(SearchRow(arm, target, t.number, t.settings, mean, state, won.get(target) == t.number))
     return rows
-
-

@@ -1,8 +1,8 @@
 """The queue between the driver, the Tune trials and the worker groups: one asynchronous actor.
 
-It never writes files and never looks into an outcome, which passes through it as bytes: so its process loads neither torch
-nor anything of a method. Outcomes wait in it until the driver has taken them, written their records, and `announced` them;
-only then do those who wait for a score see it.
+It never writes files and never looks into an outcome, which passes through it as bytes: so its process loads neither
+torch nor anything of a method. Outcomes wait in it until the driver has taken them, written their records, and
+`announced` them; only then do those who wait for a score see it.
 """
 
 from __future__ import annotations

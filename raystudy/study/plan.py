@@ -1,4 +1,4 @@
-"""What a study will do, before it does it: the tasks as they will be read, every spec, what is shared, how many updates."""
+"""What a study will do, before it does it: tasks as they will be read, every spec, what is shared, the updates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SEARCH_SEEDS = 1000
 
 
 def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
-    """Label words that stand for a class of more than one task -> ``task: label`` of each; these classes are one in a union."""
+    """Label words of a class of more than one task -> ``task: label`` of each; one class in a union head."""
     where: dict[str, list[str]] = defaultdict(list)
     for task in tasks:
         for label in task.labels:

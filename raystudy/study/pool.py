@@ -7,9 +7,11 @@ group alive. The protocol:
     every rank asks `next` with (group, generation, sequence number) and gets the same answer, without a collective;
     with one worker, an exception becomes a failed record and the loop goes on;
     with several, any exception leaves the loop: rank-by-rank states may differ, so Train restarts the whole group;
-    a group that enters again while it still had a cell lost a worker: the hub hands the cell out once more, then fails it.
+    a group that enters again while it still had a cell lost a worker: the hub hands the cell out once more, then fails
+    it.
 
-A score is seen by those who wait for it only after the driver has taken the outcome, written its record, and announced it.
+A score is seen by those who wait for it only after the driver has taken the outcome, written its record, and announced
+it.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ class Shape:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Resident memory of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _peer_lost(error: BaseException) -> bool:
@@ -125,9 +127,7 @@ class Pool:
     def __init__(self, shape: Shape, places: Places, scratch: Path) -> None:
         self.shape, self.places, self.scratch = shape, places, scratch
         self.name = f"raystudy-hub-{os.getpid()}"
-        self.hub: Any = (
-            ray.remote(num_cpus=0, max_concurrency=1000)(Hub).options(name=self.name).remote(shape.workers)
-        )
+        self.hub: Any = ray.remote(num_cpus=0, max_concurrency=1000)(Hub).options(name=self.name).remote(shape.workers)
         self._closing = threading.Event()
         self._threads = [threading.Thread(target=self._keep, args=(g,), daemon=True) for g in range(shape.groups)]
 
@@ -195,7 +195,8 @@ class Pool:
         if status["broken"]:
             raise PreflightError(Problem(status["broken"], "pool"))
         came = ray.get(self.hub.take.remote(timeout))
-        return [failure(Spec.from_json(x.spec), x.why) if isinstance(x, Lost) else pickle.loads(x) for x in came]
+        # bytes of our own workers, through Ray's own channel; nothing is ever unpickled from disk
+        return [failure(Spec.from_json(x.spec), x.why) if isinstance(x, Lost) else pickle.loads(x) for x in came]  # noqa: S301
 
     def announce(self, scores: Mapping[str, float | None]) -> None:
         ray.get(self.hub.announce.remote(dict(scores)))

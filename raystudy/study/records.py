@@ -10,40 +10,21 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from raystudy.errors import ConfigError, PreflightError, Problem
+from raystudy.files import atomic_write
 from raystudy.spec import SCHEMA, Record, canonical
 
 if TYPE_CHECKING:  # `status` and `report` read records without loading torch
     from raystudy.evaluate import Predictions
     from raystudy.train import Outcome
 
-__all__ = ["Results", "atomic_write"]
-
-
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: a temporary file beside it, flushed to disk, then renamed over it.
-
-    Raises:
-        PreflightError: the disk is full or the folder cannot be written.
-    """
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(new, path)
-    except OSError as e:
-        with suppress(OSError):
-            new.unlink()
-        raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(path))) from None
+__all__ = ["Results"]
 
 
 class Results:
@@ -71,7 +52,7 @@ class Results:
         except OSError as e:
             raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(self.folder))) from None
         try:
-            atomic_write(self.folder / ".driver", str(os.getpid()).encode())
+            atomic_write(self.folder / ".driver", str(os.getpid()))
             yield
         finally:
             (self.folder / ".driver").unlink(missing_ok=True)
@@ -107,7 +88,9 @@ class Results:
             try:
                 data = json.loads(path.read_text(encoding="utf-8"))
                 if (schema := data.get("schema", 0)) > SCHEMA:
-                    problems.append(Problem(f"has schema {schema}, this version knows {SCHEMA}: update", file=str(path)))
+                    problems.append(
+                        Problem(f"has schema {schema}, this version knows {SCHEMA}: update", file=str(path))
+                    )
                     continue
                 record = Record.from_json(data)
                 if record.id != path.parent.name:
@@ -126,11 +109,11 @@ class Results:
         if outcome.predictions:
             atomic_write(cell / "predictions.parquet", _parquet(outcome.predictions))
         text = json.dumps(json.loads(canonical(outcome.record.to_json())), indent=1, sort_keys=True, ensure_ascii=False)
-        atomic_write(cell / "record.json", text.encode() + b"\n")
+        atomic_write(cell / "record.json", text + "\n")
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Keep what a report needs beside the records: which cells belong to the study now, its searches, provenance."""
-        atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
+        """Keep what a report needs beside the records: which cells the study has now, its searches, provenance."""
+        atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
     def manifest(self) -> dict[str, Any]:
         """What `write_manifest` kept.
@@ -157,7 +140,6 @@ def _parquet(predictions: Mapping[str, Predictions]) -> bytes:
     """split, example, gold, pred (JSON where they are not strings), probabilities: one row per example."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
 
     def plain(x: object) -> str:
         return x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)

@@ -1,9 +1,9 @@
 """The search of one arm, as pure bookkeeping: which configurations, on which cells, who goes on, who won.
 
 Configurations are asked in generations of fixed size from one Optuna study per arm, whose sampler is seeded by (arm,
-generation). A generation is told to Optuna as a whole, in trial order. Inside a generation, synchronous halving compares
-configurations on the same finished cells: the resource is the number of finished (target, seed) cells. So nothing
-depends on which cell finished first, and a search replayed from its records comes out the same.
+generation). A generation is told to Optuna as a whole, in trial order. Inside a generation, synchronous halving
+compares configurations on the same finished cells: the resource is the number of finished (target, seed) cells. So
+nothing depends on which cell finished first, and a search replayed from its records comes out the same.
 
 This file knows neither Ray nor files: `tuning.py` drives it through Ray Tune, `local.py` in this process, and
 `conduct.py` replays it from records.
@@ -192,7 +192,7 @@ class ArmSearch:
             self._open_generation()
 
     def winners(self) -> dict[str, int]:
-        """target -> number of the winning trial: by mean dev score, ties to the lower number; no entry if all cells failed."""
+        """target -> number of the winning trial: by mean dev score, ties to the lower number; none if all failed."""
         by_target: dict[int, dict[str, list[float]]] = {}
         for t in self.trials:
             per: dict[str, list[float]] = {target: [] for target in self.targets}

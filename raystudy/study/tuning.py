@@ -2,8 +2,8 @@
 
 A Tune trial is one configuration; each of its steps is one cell, trained by the pool and known to this trial when its
 record is written. `_Arms` hands out what the arms' searches ask, `_Rungs` pauses a trial at a rung until its generation
-has reached it and stops those that are pruned. Neither keeps anything of its own: all that counts is in `ArmSearch`, and
-Tune's folder is thrown away.
+has reached it and stops those that are pruned. Neither keeps anything of its own: all that counts is in `ArmSearch`,
+and Tune's folder is thrown away.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Arms(Searcher):
         """Nothing to restore."""
 
 
-class _Rungs(FIFOScheduler):  # type: ignore[misc]
+class _Rungs(FIFOScheduler):
     """Carries a trial's result to its arm and the arm's verdict to Tune."""
 
     def __init__(self, arms: _Arms) -> None:

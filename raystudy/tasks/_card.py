@@ -1,4 +1,4 @@
-"""What a data-set module declares, and the refusals that all task modules share. No reader of files is imported here."""
+"""What a data-set module declares, and the refusals that all task modules share. Imports no reader of files."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _short(value: object, most: int = 60) -> str:
 # from rows to examples
 
 
-class _Wrong(Exception):
+class _RowError(Exception):
     """What is wrong with a row: the rule and the value; the caller knows the line."""
 
 
@@ -171,15 +171,15 @@ def _example(row: Row, shape: _Shape, file: _File) -> tuple[str, Example]:
     """(domain, example).
 
     Raises:
-        _Wrong: what the row lacks or holds wrongly, with the rule and the value.
+        _RowError: what the row lacks or holds wrongly, with the rule and the value.
     """
     roles = _roles(row)
     needs = {"single": ("text", "label"), "pair": ("text", "pair", "label"), "tagging": ("tokens", "tags")}[shape.form]
     if absent := [ROLES[n][0] for n in needs if n not in roles]:
         has = ", ".join(sorted(_short(k) for k in row)[:8]) or "none"
-        raise _Wrong(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
+        raise _RowError(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
     if shape.form == "single" and "pair" in roles:
-        raise _Wrong(f"must hold a single text like the first row of train, but has {roles['pair']!r} as well")
+        raise _RowError(f"must hold a single text like the first row of train, but has {roles['pair']!r} as well")
     for key in row:
         used = key in roles.values() and (key in (roles[n] for n in needs) or key == roles.get("domain"))
         (file.keys if used else file.ignored)[key] += 1
@@ -187,7 +187,7 @@ def _example(row: Row, shape: _Shape, file: _File) -> tuple[str, Example]:
     if shape.form == "tagging":
         tokens, tags = _strings(row, roles["tokens"]), _strings(row, roles["tags"])
         if len(tokens) != len(tags):
-            raise _Wrong(f"must have one tag per token, but has {len(tokens)} tokens and {len(tags)} tags")
+            raise _RowError(f"must have one tag per token, but has {len(tokens)} tokens and {len(tags)} tags")
         return domain, Example(tags, tokens=tokens)
     pair = _text(row, roles["pair"]) if shape.form == "pair" else None
     return domain, Example(_label(row[roles["label"]], shape.real), text=_text(row, roles["text"]), pair=pair)
@@ -197,48 +197,48 @@ def _whole(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as e:
-        raise _Wrong(f"{what} must be Unicode text, but holds half a character: {_short(text[e.start])}") from None
+        raise _RowError(f"{what} must be Unicode text, but holds half a character: {_short(text[e.start])}") from None
     return text
 
 
 def _text(row: Row, key: str) -> str:
     value = row[key]
     if not isinstance(value, str):
-        raise _Wrong(f"{key} must be a string, but is {_short(value)}")
+        raise _RowError(f"{key} must be a string, but is {_short(value)}")
     if not value.strip():
-        raise _Wrong(f"{key} must not be empty, but is {_short(value)}")
+        raise _RowError(f"{key} must not be empty, but is {_short(value)}")
     return _whole(value, key)
 
 
 def _strings(row: Row, key: str) -> tuple[str, ...]:
     value = row[key]
     if not isinstance(value, list):
-        raise _Wrong(f"{key} must be a list of strings, but is {_short(value)}")
+        raise _RowError(f"{key} must be a list of strings, but is {_short(value)}")
     if not value:
-        raise _Wrong(f"{key} must not be empty, but is []")
+        raise _RowError(f"{key} must not be empty, but is []")
     for i, item in enumerate(value):
         if not isinstance(item, str) or not item.strip():
-            raise _Wrong(f"{key} must be non-empty strings, but item {i + 1} is {_short(item)}")
+            raise _RowError(f"{key} must be non-empty strings, but item {i + 1} is {_short(item)}")
     return tuple(_whole(item, key) for item in value)
 
 
 def _label(value: object, real: bool) -> str | float:
     if real:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _Wrong(f"label must be a number (train has floating-point labels), but is {_short(value)}")
+            raise _RowError(f"label must be a number (train has floating-point labels), but is {_short(value)}")
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            raise _Wrong("label must be a finite number, but is too large for one")
+            raise _RowError("label must be a finite number, but is too large for one")
         return number
     if isinstance(value, bool) or not isinstance(value, str | int):
         rule = "label must be a string or a whole number (a class), or a floating-point number in every split"
-        raise _Wrong(f"{rule}, but is {_short(value)}")
+        raise _RowError(f"{rule}, but is {_short(value)}")
     text = str(value).strip()
     if not text:
-        raise _Wrong(f"label must not be empty, but is {_short(value)}")
+        raise _RowError(f"label must not be empty, but is {_short(value)}")
     return _whole(text, "label")
 
 
@@ -274,7 +274,7 @@ def load(name: str, root: Path | str | None, *, card: Card | None = None, **opti
         for line, row in rows[split]:
             try:
                 file.examples.append((line, *_example(row, shape, file)))
-            except _Wrong as e:
+            except _RowError as e:
                 file.problems.append((line, str(e)))
     kind: Kind = "regression" if shape.real else "tagging" if shape.form == "tagging" else "classification"
     labels = card.labels or _label_set(kind, files["train"])

@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from raystudy.errors import PreflightError, Problem
 from raystudy.tasks import SPLITS, Example, Task
@@ -128,7 +128,7 @@ def _textblob(path: Path) -> tuple[list[_Sense], dict[str, int]]:
     """(senses in file order, reason -> entries left out)."""
     entries: dict[tuple[str, str], list[tuple[float, float]]] = {}
     left_out: Counter[str] = Counter()
-    for word in ElementTree.parse(path).getroot().iter("word"):
+    for word in ET.parse(path).getroot().iter("word"):
         form, gloss = word.get("form", "").lower(), " ".join(word.get("sense", "").split())
         if word.get("pos") != "JJ":
             left_out["not tagged as an adjective"] += 1
@@ -150,7 +150,7 @@ def _textblob(path: Path) -> tuple[list[_Sense], dict[str, int]]:
 @cache
 def _stemmer() -> Callable[[str], str]:
     try:
-        from nltk.stem.snowball import SnowballStemmer  # type: ignore[import-untyped]
+        from nltk.stem.snowball import SnowballStemmer
     except ImportError:
         raise _missing("the lexicon groups words by stem with the package nltk, which is not installed") from None
     stem: Callable[[str], str] = SnowballStemmer("english").stem
@@ -222,7 +222,7 @@ def _read(vader: Path, textblob: Path) -> _Lexicon:
     try:
         terms, terms_out = _vader(vader)
         senses, senses_out = _textblob(textblob)
-    except (OSError, ValueError, ElementTree.ParseError) as e:
+    except (OSError, ValueError, ET.ParseError) as e:
         raise _missing(f"a lexicon file cannot be read as its known version ({e})") from None
     stars: dict[str, list[tuple[str, int]]] = {s: [] for s in SPLITS}
     apart = 0

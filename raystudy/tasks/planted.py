@@ -2,9 +2,9 @@
 
 **The law.** There are `TOPIC_WORDS` words with a meaning; the other words have none. In the target's world every topic
 word belongs to one of K latent classes (K = the larger of `classes` and `source_classes`; K = 2 for pairs), equally
-many words to each, chosen by `seed`. A text holds topic words, more than half of them from its latent class, among words
-without meaning. In the source's world a fraction `relatedness` of each class's words keeps its class; the others are
-dealt out evenly over all K classes. Texts and labels of the source follow the source's world.
+many words to each, chosen by `seed`. A text holds topic words, more than half of them from its latent class, among
+words without meaning. In the source's world a fraction `relatedness` of each class's words keeps its class; the others
+are dealt out evenly over all K classes. Texts and labels of the source follow the source's world.
 
 - ``target``, ``source``: the label names the latent class (modulo the number of classes).
 - ``pair_target``, ``pair_source``: the label says how many of the two texts belong to the second of K = 2 latent
@@ -45,7 +45,8 @@ MEANINGLESS = 140
 LONGEST_SPAN = 3
 PIECES = 4  # a real tokenizer cuts w017 into up to four pieces; nothing must be cut off
 
-# The sorted order of the source's names is not that of the target's, so equal columns of two heads mean different things.
+# The sorted order of the source's names is not that of the target's, so equal columns of two heads mean different
+# things.
 TARGET_NAMES = ("amber", "birch", "coral", "dune", "ember", "fern")
 SOURCE_NAMES = ("zinc", "gold", "iron", "tin", "brass", "lead")
 TARGET_COUNTS = ("none", "one", "both")
@@ -183,7 +184,7 @@ class _World:
         return Example(self.names[label], text=self.text(first, draw), pair=self.text(second, draw))
 
     def tagged(self, label: int, draw: np.random.Generator) -> Example:
-        """Spans of one to three words with one to three words without meaning before each; the first span is `label`'s."""
+        """Spans of one to three words with one to three meaningless words before each; the first span is `label`'s."""
         tokens: list[str] = []
         tags: list[str] = []
         latent = int(draw.choice(range(label, len(self.by_class), len(self.names))))

@@ -85,19 +85,6 @@ def test_failed_cells_are_counted_in_the_confirm_phase_only(make):
     assert f.failed_cells(given) == {("meta_dtl", "polarity", "k=20"): 2}
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "a.txt"
-    f.write_atomic(path, "old")
-
-    def die(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(f.os, "replace", die)
-    with pytest.raises(OSError, match="disk full"):
-        f.write_atomic(path, "new")
-    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
 def test_a_report_needs_neither_torch_nor_ray():
     code = "import sys, raystudy.analysis.report; print({'torch', 'ray', 'transformers', 'optuna'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -28,7 +28,9 @@ report: {seeds: 3}
 
 def study(folder: Path, text: str = STUDY, **replaced: str) -> Study:
     """The fake study, from a real file, with whole lines replaced by key."""
-    lines = [f"{k}: {replaced.pop(k)}" if (k := line.partition(":")[0]) in replaced else line for line in text.split("\n")]
+    lines = [
+        f"{k}: {replaced.pop(k)}" if (k := line.partition(":")[0]) in replaced else line for line in text.split("\n")
+    ]
     lines += [f"{k}: {v}" for k, v in replaced.items()]
     path = folder / "study.yaml"
     path.write_text("\n".join(lines))

@@ -1,7 +1,7 @@
 """Die at every write point, run again: only what is missing runs, and the results are the same bytes.
 
-Every durable write of a study goes through `os.replace` (a file appears whole or not at all) or `os.fsync` before it. The
-test dies before and after each such call in turn, exhaustively, without ray.
+Every durable write of a study goes through `os.replace` (a file appears whole or not at all) or `os.fsync` before it.
+The test dies before and after each such call in turn, exhaustively, without ray.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from study.fakes import Fake, plan
 
 from raystudy.run import write_manifest, write_report
 from raystudy.study.conduct import Conductor
 from raystudy.study.plan import Plan
 from raystudy.study.records import Results
+from study.fakes import Fake, plan
 
 SMALL = {
     "shots": "[6]",

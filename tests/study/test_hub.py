@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study.fakes import plan
 
 from raystudy.spec import Spec
 from raystudy.study.hub import Hub, Lost
+from study.fakes import plan
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from study.fakes import outcome, plan
 
 from raystudy.errors import ConfigError, PreflightError
+from raystudy.files import atomic_write
 from raystudy.spec import SCHEMA, Record
-from raystudy.study.records import Results, atomic_write
+from raystudy.study.records import Results
 from raystudy.train import Outcome
+from study.fakes import outcome, plan
 
 
 def some(folder: Path) -> Outcome:
@@ -47,7 +49,7 @@ def test_all_bad_records_are_named_at_once(tmp_path: Path) -> None:
         "torn": good.read_text()[:50],
         "list": "[]",
     }.items():
-        atomic_write(results.cells / name / "record.json", text.encode())
+        atomic_write(results.cells / name / "record.json", text)
     with pytest.raises(ConfigError) as e:
         results.scan()
     assert len(e.value.problems) == 4
@@ -76,3 +78,17 @@ def test_a_folder_that_cannot_be_written_is_a_preflight_error(tmp_path: Path) ->
         pass
     with pytest.raises(PreflightError):
         atomic_write(tmp_path / "file" / "x", b"")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    atomic_write(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PreflightError, match="No space left"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from study.fakes import outcome, plan
 
 from raystudy.spec import Arm, Setting, Spec, catalogue
 from raystudy.study.conduct import dev_score, search_rows
 from raystudy.study.local import drive
 from raystudy.study.search import ArmSearch, rungs
+from study.fakes import outcome, plan
 
 K12 = Setting(shots=12)
 
@@ -98,12 +98,7 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
     orderly, shuffled = finish(made.searches()), made.searches()
     dice = random.Random(seed)
     while not all(s.finished for s in shuffled.values()):
-        ready = [
-            (s, t)
-            for s in shuffled.values()
-            for t in s.generation
-            if not t.over and s.verdict(t.number) == "go"
-        ]
+        ready = [(s, t) for s in shuffled.values() for t in s.generation if not t.over and s.verdict(t.number) == "go"]
         search, trial = dice.choice(ready)
         search.report(trial.number, score(trial.cells[len(trial.scores)]))
     for arm, search in orderly.items():
@@ -152,4 +147,6 @@ def test_settings_without_a_search_keep_the_papers_or_take_the_winner(tmp_path: 
     taken = plan(tmp_path, search="{trials: 5, generation: 3, seeds: 4, shots: 12, elsewhere: winner}")
     searches = finish(taken.searches())
     won = searches[Arm("meta_dtl", K12)].winners()["planted/target"]
-    assert taken.settings_of(elsewhere, "planted/target", searches) == searches[Arm("meta_dtl", K12)].trials[won].settings
+    assert (
+        taken.settings_of(elsewhere, "planted/target", searches) == searches[Arm("meta_dtl", K12)].trials[won].settings
+    )

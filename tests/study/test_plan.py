@@ -1,0 +1,101 @@
+"""The plan says beforehand what a run does: which cells, how many updates, what is shared, what cannot be."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from raystudy.errors import DataError, PreflightError
+from raystudy.nn.workers import Alone
+from raystudy.spec import Places
+from raystudy.study.conduct import Conductor
+from raystudy.study.plan import Plan, merged_labels
+from raystudy.study.records import Results
+from raystudy.train import load_tasks, method_of, stage_key
+from study.fakes import Fake, plan
+
+BOTH = {"tasks": "[planted/target, planted/source]", "targets": "[planted/target, planted/source]", "suite": "null"}
+
+
+def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
+    """Without halving every configuration runs all its cells, so the preview is exact."""
+    made = plan(tmp_path, search="{trials: 3, generation: 3, seeds: 2, shots: 12}")
+    conductor, fake = Conductor(made, Results(tmp_path / "r")), Fake()
+    conductor.open()
+    conductor.run_local(fake)
+    assert len(fake.trained) == made.preview()["total_cells"]
+    assert conductor.complete
+
+
+def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path: Path) -> None:
+    """The plan predicts sharing without tokenising anything; training decides by the content of what it reads."""
+    made = plan(
+        tmp_path,
+        shots="[]",
+        search="{trials: 0}",
+        report="{seeds: 2}",
+        methods="[single_task, multi_task, meta_dtl]",
+        **BOTH,
+    )
+    few = plan(
+        tmp_path, shots="[12]", search="{trials: 0}", report="{seeds: 1}", methods="[single_task, meta_dtl]", **BOTH
+    )
+    specs = [s for p in (made, few) for s in p.confirm({}) if s.method != "single_task"]
+    keys = {}
+    for spec in specs:
+        method = method_of(spec, load_tasks(spec, None), Places(plm="tiny"), Alone())
+        keys[spec.id] = stage_key(spec, method.setup, "transfer")
+    for a, b in combinations(specs, 2):
+        assert (made._shared_key(a) == made._shared_key(b)) == (keys[a.id] == keys[b.id]), f"{a} and {b}"
+    saved = made.preview()["shared_updates"]
+    assert saved == sum(made._split_updates(s)[0] for s in made.confirm({})) // 2 > 0  # two targets, one transfer each
+
+
+def test_every_impossible_setting_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as e:
+        plan(tmp_path, shots="[2, 6, 9999]", search="{trials: 0}").sizes  # noqa: B018
+    assert len(e.value.problems) == 2
+    assert "k must be at least the number of classes" in str(e.value)
+    assert "k = 9999" in str(e.value)
+
+
+def test_all_missing_data_sets_are_named_at_once(tmp_path: Path) -> None:
+    made = plan(tmp_path, tasks="[sst5, imdb]", suite="null", shots="[]", search="{trials: 0}")
+    with pytest.raises(PreflightError) as e:
+        made.tasks  # noqa: B018
+    assert {"sst5", "imdb"} <= set(str(e.value).replace(":", " ").split())
+
+
+def test_a_change_of_the_data_is_another_question(tmp_path: Path) -> None:
+    one = plan(tmp_path).confirm({})[0]
+    other = plan(tmp_path, task_options="{planted: {n_train: 60, n_dev: 30, n_test: 31}}").confirm({})[0]
+    assert one.id != other.id
+
+
+def test_same_seed_same_draw_for_every_method(tmp_path: Path) -> None:
+    """Pairs are real: all methods see the same few-shot examples under one seed, and other ones under another."""
+    specs = [s for s in plan(tmp_path).confirm({}) if str(s.setting) == "k=12"]
+    drawn = {(s.variant, s.seed): load_tasks(s, None)["planted/target"].digest for s in specs}
+    for seed in {s.seed for s in specs}:
+        assert len({d for (_, n), d in drawn.items() if n == seed}) == 1
+    assert len(set(drawn.values())) == len({s.seed for s in specs})
+
+
+def test_sources_may_have_limits_of_their_own(tmp_path: Path) -> None:
+    made = plan(tmp_path, limits="{test: 20}", source_limits="{train: 10, test: 5}")
+    sizes = {n: (len(t.splits["train"]), len(t.splits["test"])) for n, t in made.tasks.items()}
+    assert sizes == {"planted/target": (60, 20), "planted/source": (10, 5)}
+
+
+def test_classes_with_the_same_words_are_one_in_a_union() -> None:
+    from raystudy.tasks import load
+
+    found = merged_labels([load("lexicon/stars"), load("lexicon/polarity")])
+    assert found["negative"] == ["lexicon/stars: 2", "lexicon/polarity: negative"]
+
+
+def test_a_plan_is_pure(tmp_path: Path) -> None:
+    one, two = plan(tmp_path), Plan(plan(tmp_path).study, Places(plm="tiny", shared="elsewhere"))
+    assert [s.id for s in one.confirm({})] == [s.id for s in two.confirm({})]
