@@ -285,20 +285,23 @@ def _summary(made: Sequence[Record], seconds: float, report: Path) -> str:
     return f"\n{cells}\nreport {report}, {seconds:.0f} s after the start"
 
 
+_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",  # spinning barriers of one worker starve the next on a small machine
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+
+
 def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Places) -> None:
     """Start ray, keep a pool for as long as cells are missing, stop ray."""
     numerics = conductor.plan.study.numerics
-    for key, value in (
-        ("OMP_WAIT_POLICY", "passive"),  # spinning barriers of one worker starve the next on a small machine
-        ("TOKENIZERS_PARALLELISM", "false"),
-        ("RAY_USAGE_STATS_ENABLED", "0"),
-        ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
-        ("TUNE_DISABLE_SIGINT_HANDLER", "1"),
-        ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
-        ("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"),
-        ("RAY_TRAIN_METRICS_ENABLED", "0"),
-        ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"),
-    ):
+    for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
 
@@ -310,7 +313,9 @@ def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Place
     began = time.monotonic()
     try:
         if options.address:
-            ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
+            # workers of a running cluster do not inherit this process's environment
+            env = {k: os.environ[k] for k in (*_ENVIRONMENT, "HF_HUB_OFFLINE", "RAYSTUDY_CACHE") if k in os.environ}
+            ray.init(address=options.address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": env})
         else:
             ray.init(
                 address="local",

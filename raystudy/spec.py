@@ -386,7 +386,7 @@ class Study(_Strict):
     shots: Annotated[tuple[Positive, ...], BeforeValidator(_listed)] = ()
     fraction: Annotated[tuple[Fraction, ...], BeforeValidator(_listed)] = ()
     dev: Literal["like_train", "all"] = "like_train"
-    length: Positive | None = None
+    length: Annotated[int, Field(strict=True, ge=8)] | None = None  # below that, special tokens alone fill it
     limits: Limits = Limits()
     source_limits: Limits = Limits()
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)

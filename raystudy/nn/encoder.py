@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AttentionInterface, AutoModel, BertConfig, BertModel
@@ -116,8 +117,8 @@ def _template(plm: PLM) -> nn.Module:
     return model
 
 
-def pool(states: Tensor, offsets: Tensor) -> Tensor:
-    """Mean over each example's tokens: states (T, H), offsets (B + 1,) -> (B, H)."""
+def pool(states: Float[Tensor, "t h"], offsets: Int[Tensor, "b+1"]) -> Float[Tensor, "b h"]:
+    """Mean over each example's tokens."""
     lengths = offsets.diff()
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
     total = states.new_zeros(len(lengths), states.shape[1]).index_add(0, owner, states)
@@ -190,8 +191,8 @@ class Body(nn.Module):
         states = [out.hidden_states[n] for n in layers] if layers else [out.last_hidden_state]
         return tuple(s[0].to(dtype) for s in states)
 
-    def pooler(self, first: Tensor) -> Tensor:
-        """The model's own pooler over states of [CLS], (B, H) -> (B, H)."""
+    def pooler(self, first: Float[Tensor, "b h"]) -> Float[Tensor, "b h"]:
+        """The model's own pooler over states of [CLS]."""
         inner = self.model.pooler  # BERT's is a module of dense and tanh, ALBERT's a bare Linear beside its activation
         if isinstance(inner, nn.Linear):
             return self.model.pooler_activation(inner(first))  # type: ignore[no-any-return]
@@ -231,15 +232,17 @@ class Encoder(nn.Module):
         """Flat token states, as `Body.forward`."""
         return self.body(batch, layers)  # type: ignore[no-any-return]
 
-    def feature(self, states: Tensor, offsets: Tensor) -> Tensor:
-        """What a head over an example reads: last-layer states (T, H) -> (B, H)."""
+    def feature(self, states: Float[Tensor, "t h"], offsets: Int[Tensor, "b+1"]) -> Float[Tensor, "b h"]:
+        """What a head over an example reads of the last layer's states."""
         offsets = offsets.to(states.device)
         if self.reads == "mean":
             return pool(states, offsets)
         first = states.index_select(0, offsets[:-1])
         return first if self.reads == "cls" else self.body.pooler(first)
 
-    def answers(self, batch: Batch, states: Tensor | None = None, head: int | None = None) -> list[Answers]:
+    def answers(
+        self, batch: Batch, states: Float[Tensor, "t h"] | None = None, head: int | None = None
+    ) -> list[Answers]:
         """Logits of each example's own head, one `Answers` per task in the batch.
 
         Args:

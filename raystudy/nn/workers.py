@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,7 @@ __all__ = ["Alone", "ProcessGroup", "Workers", "share", "simulate", "sum_over"]
 T = TypeVar("T")
 
 
+@runtime_checkable
 class Workers(Protocol):
     """One rank's view of its group."""
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
-from raystudy.errors import DataError, Problem, UserError
+from raystudy.errors import ConfigError, DataError, Problem, UserError
 from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.spec import Arm, Places, Setting, Spec, Study, Value, catalogue, digest, suites
@@ -77,6 +77,7 @@ class Plan:
     @cached_property
     def sizes(self) -> dict[tuple[str, Setting], dict[str, int]]:
         """(target, setting) -> task -> labelled training examples. Every impossible setting is named at once."""
+        self.length  # noqa: B018  refused here, before anything is trained
         sizes, problems = {}, []
         for target in self.study.target_names:
             for setting in self.study.settings_grid:
@@ -90,10 +91,19 @@ class Plan:
             raise DataError(dict.fromkeys(problems))
         return sizes
 
-    @property
+    @cached_property
     def length(self) -> int | None:
-        suite = suites().get(self.study.suite or "", {})
-        return self.study.length or suite.get("length")
+        """The study's limit in word pieces, or None for each task's own.
+
+        Raises:
+            ConfigError: more than the model has positions for.
+        """
+        length = self.study.length or suites().get(self.study.suite or "", {}).get("length")
+        if length is not None and length > self.plm.positions:
+            raise ConfigError(
+                Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {length}", "length")
+            )
+        return length
 
     def spec(
         self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]

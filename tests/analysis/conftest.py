@@ -43,7 +43,7 @@ def make() -> Make:
             seed,
             "minilm",
             "0" * 16,
-            {t: "1" * 16 for t in suite},
+            dict.fromkeys(suite, "1" * 16),
         )
         if error:
             return Record(spec, "failed", seconds={"run": seconds}, error=error)

@@ -165,7 +165,7 @@ def test_settings_and_targets_are_counted_in_words(make):
             for k in shots
             for s in range(2)
         ]
-        return words(given, study, {target: "accuracy" for target in targets})
+        return words(given, study, dict.fromkeys(targets, "accuracy"))
 
     assert "multi-task hurts on 1 of 1 target." in said(("polarity",), (20,))
     assert "multi-task hurts on 2 of 2 targets." in said(("polarity", "stars"), (20,))

@@ -1,4 +1,4 @@
-"""The modules of the real data sets: their cards, what they say when the data are missing, and the data where there are."""
+"""The modules of the real data sets: their cards, what they say when data are missing, and the data where there are."""
 
 from __future__ import annotations
 
