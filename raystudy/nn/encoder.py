@@ -117,7 +117,7 @@ def _template(plm: PLM) -> nn.Module:
     return model
 
 
-def pool(states: Float[Tensor, "t h"], offsets: Int[Tensor, "b+1"]) -> Float[Tensor, "b h"]:
+def pool(states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:
     """Mean over each example's tokens."""
     lengths = offsets.diff()
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
@@ -232,7 +232,7 @@ class Encoder(nn.Module):
         """Flat token states, as `Body.forward`."""
         return self.body(batch, layers)  # type: ignore[no-any-return]
 
-    def feature(self, states: Float[Tensor, "t h"], offsets: Int[Tensor, "b+1"]) -> Float[Tensor, "b h"]:
+    def feature(self, states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:
         """What a head over an example reads of the last layer's states."""
         offsets = offsets.to(states.device)
         if self.reads == "mean":

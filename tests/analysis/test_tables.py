@@ -98,26 +98,22 @@ def test_comparison_table_golden(make):
         """\
 **Difference to single-task in points, paired by seed, with the 95 % t-interval. Encoder: minilm.**
 
-| target | setting | method | difference | 95 % from | to | pairs | t-test p | Holm p | sign-flip p | its floor | d_z |
-verdict | seeds needed | | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- |
-:--- | | polarity | k=20 | Meta-DTL | +10.40 | +9.29 | +11.51 | 5 | <0.001 | <0.001 | 0.0625 | 0.0625 | +11.63 | better
-| – | | polarity | k=20 | multi-task | – | – | – | 0 | – | – | – | – | – | undecided | – |
-| polarity | k=20 | majority class¶ | -12.00 | -13.96 | -10.04 | 5 | <0.001 | – | 0.0625 | 0.0625 | -7.59 | not tested
-| – |
+| target | setting | method | difference | 95 % from | to | pairs | t-test p | Holm p | sign-flip p | its floor | d_z | verdict | seeds needed |
+| :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- | :--- |
+| polarity | k=20 | Meta-DTL | +10.40 | +9.29 | +11.51 | 5 | <0.001 | <0.001 | 0.0625 | 0.0625 | +11.63 | better | – |
+| polarity | k=20 | multi-task | – | – | – | 0 | – | – | – | – | – | undecided | – |
+| polarity | k=20 | majority class¶ | -12.00 | -13.96 | -10.04 | 5 | <0.001 | – | 0.0625 | 0.0625 | -7.59 | not tested | – |
 
-Holm's correction covers 2 comparisons: all variants but the floors against the baseline, × targets × settings; a
-comparison without a p-value counts too.
+Holm's correction covers 2 comparisons: all variants but the floors against the baseline, × targets × settings; a comparison without a p-value counts too.
 
-better, worse: Holm p < 0.05, the interval excludes 0, and the difference is at least 1 point. equivalent: the interval
-lies inside ±1. undecided: anything else, and always with fewer than 5 seeds.
+better, worse: Holm p < 0.05, the interval excludes 0, and the difference is at least 1 point. equivalent: the interval lies inside ±1. undecided: anything else, and always with fewer than 5 seeds.
 
-Seeds needed: for 80 % power at the effect seen, at the level of Holm's first step (0.05 / 2); for a difference below
-1, until the interval would lie inside ±1.
+Seeds needed: for 80 % power at the effect seen, at the level of Holm's first step (0.05 / 2); for a difference below 1, until the interval would lie inside ±1.
 
 The floor of the sign-flip test is the smallest p that this number of pairs can give.
 
 ¶ floor: shown, not tested.
-"""
+"""  # noqa: E501
     )
 
 
