@@ -42,11 +42,12 @@ def main() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    from raystudy.spec import Places, read_study
+    from raystudy.spec import Places
     from raystudy.study.conduct import dev_score
     from raystudy.study.plan import Plan
     from raystudy.study.pool import Pool, Shape
     from raystudy.study.records import Results
+    from raystudy.studyfile import read_study
 
     scratch = Path(tempfile.mkdtemp())
     (scratch / "study.yaml").write_text(STUDY % (args.cells + 2 * args.groups))

@@ -3,7 +3,8 @@
 A map of the package, bottom to top; each room imports only from those above it in this list:
 
     errors, files, find     what is wrong and where; whole files or none; plug-ins by module name
-    spec                    Study, Arm, Spec, Record, and the catalogue of variants and parameters (``search_spaces/``)
+    yamlfile, catalogue     YAML with line numbers; variants and parameters (``search_spaces/``)
+    spec, studyfile         Arm, Spec, Record; the study file
     metrics, tasks          scores of arrays; labelled data sets
     data, nn                few-shot cuts, draws, ragged batches; encoder, losses, gradients, data-parallel workers
     methods                 one file per algorithm

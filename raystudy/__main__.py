@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from raystudy import run as running
+from raystudy.catalogue import catalogue
 from raystudy.errors import UserError
-from raystudy.spec import catalogue
 
 __all__ = ["main"]
 
@@ -97,7 +97,7 @@ def _folder(study: str, out: Path | None) -> Path:
         return Path(study)
     name = study
     if study.endswith((".yaml", ".yml")):
-        from raystudy.spec import read_study
+        from raystudy.studyfile import read_study
 
         name = read_study(running.study_file(study)).name
     return Path("results") / name

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raystudy.catalogue import catalogue, space_folder
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, unknown
 from raystudy.files import atomic_write
-from raystudy.spec import Places, Record, Study, catalogue, digest, read_study, space_folder
+from raystudy.spec import Places, Record, digest
+from raystudy.studyfile import Study, read_study
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from raystudy.catalogue import catalogue
 from raystudy.data.draws import seed_of
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
@@ -33,7 +34,7 @@ from raystudy.evaluate import Predictions, predict, scores
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
-from raystudy.spec import Places, Record, Spec, catalogue, digest
+from raystudy.spec import Places, Record, Spec, digest
 from raystudy.tasks import Task, load
 
 __all__ = ["Checkpoint", "NoStore", "Outcome", "Store", "code_digest", "load_tasks", "method_of", "run", "stage_key"]

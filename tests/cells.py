@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from raystudy import train
+from raystudy.catalogue import catalogue
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.text import Corpus, encode
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn import embed
 from raystudy.nn.workers import Alone, Workers, simulate
-from raystudy.spec import Numerics, Places, Record, Setting, Spec, catalogue
+from raystudy.spec import Numerics, Places, Record, Setting, Spec
 from raystudy.tasks import Task, load
 
 PLACES = Places(plm="tiny")

@@ -36,13 +36,14 @@ from cells import (
 from torch import Tensor
 
 from raystudy import train
+from raystudy.catalogue import Parameter, Value, catalogue
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import PreflightError
 from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.workers import Workers, simulate
-from raystudy.spec import Parameter, Record, Setting, Spec, Value, catalogue
+from raystudy.spec import Record, Setting, Spec
 from raystudy.study.stages import StageStore
 from raystudy.tasks import Task, load
 

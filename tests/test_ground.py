@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_readmes_study_file_is_valid(tmp_path: Path) -> None:
-    from raystudy.spec import read_study
+    from raystudy.studyfile import read_study
 
     text = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert text
@@ -26,7 +26,7 @@ def test_the_readmes_study_file_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_readme_lists_every_variant_and_exit_code() -> None:
-    from raystudy.spec import catalogue
+    from raystudy.catalogue import catalogue
 
     text = (ROOT / "README.md").read_text()
     for v in catalogue().variants:

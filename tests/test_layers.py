@@ -31,7 +31,7 @@ STRATA: list[list[tuple[str, ...]]] = [
     [("train", "evaluate"), ("analysis",)],
     [("methods",)],
     [("data", "nn")],
-    [("spec", "find", "metrics", "tasks", "errors", "files")],
+    [("spec", "studyfile", "catalogue", "yamlfile", "find", "metrics", "tasks", "errors", "files")],
 ]
 # rooms that see less than what lies below them: a report is rebuilt from the files alone, in seconds
 SEES_ONLY = {"analysis": STRATA[-1][0]}

@@ -8,20 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from raystudy.catalogue import Parameter, catalogue, space_folder
 from raystudy.errors import ConfigError
-from raystudy.spec import (
-    Numerics,
-    Parameter,
-    Record,
-    Setting,
-    Spec,
-    Study,
-    canonical,
-    catalogue,
-    digest,
-    read_study,
-    space_folder,
-)
+from raystudy.spec import Numerics, Record, Setting, Spec, canonical, digest
+from raystudy.studyfile import Study, read_study
 
 GOOD = """\
 name: mine

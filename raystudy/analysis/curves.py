@@ -22,7 +22,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from raystudy.analysis.frame import scores_by_seed
 from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.tables import variants
-from raystudy.spec import Study, catalogue
+from raystudy.catalogue import catalogue
+from raystudy.studyfile import Study
 
 __all__ = ["Curve", "Line", "compute", "draw"]
 

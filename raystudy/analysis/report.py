@@ -32,8 +32,10 @@ from raystudy.analysis.tables import (
     to_markdown,
     variants,
 )
+from raystudy.catalogue import catalogue
 from raystudy.files import atomic_write
-from raystudy.spec import Record, Study, catalogue
+from raystudy.spec import Record
+from raystudy.studyfile import Study
 
 __all__ = ["Completeness", "build", "completeness", "verdict_words"]
 

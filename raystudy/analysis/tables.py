@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike
 
 from raystudy.analysis.frame import Key, scores_by_seed
 from raystudy.analysis.stats import MIN_PAIRS, Paired, Verdict, holm, interval, paired, two_way, verdict
-from raystudy.spec import Arm, Record, Setting, Study, canonical, catalogue
+from raystudy.catalogue import catalogue
+from raystudy.spec import Arm, Record, Setting, canonical
+from raystudy.studyfile import Study
 
 __all__ = [
     "MISSING",

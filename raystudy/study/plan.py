@@ -9,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from raystudy.catalogue import Value, catalogue, suites
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
 from raystudy.errors import ConfigError, DataError, Problem, UserError
 from raystudy.find import find
 from raystudy.methods import hparams
-from raystudy.spec import Arm, Places, Setting, Spec, Study, Value, catalogue, digest, suites
+from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
+from raystudy.studyfile import Study
 from raystudy.tasks import Task, load
 
 __all__ = ["Plan", "merged_labels"]

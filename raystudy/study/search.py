@@ -21,9 +21,11 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
 from raystudy.analysis.select import winners
+from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
-from raystudy.spec import Arm, SearchPlan, Spec, Value
+from raystudy.spec import Arm, Spec
 from raystudy.study.space import papers, suggest
+from raystudy.studyfile import SearchPlan
 
 __all__ = ["ArmSearch", "Trial", "rungs"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from raystudy.spec import Parameter, Value, catalogue
+from raystudy.catalogue import Parameter, Value, catalogue
 
 __all__ = ["papers", "suggest"]
 

@@ -11,8 +11,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from tensorboardX import SummaryWriter
 
+from raystudy.catalogue import catalogue
 from raystudy.files import atomic_write
-from raystudy.spec import Arm, Record, catalogue
+from raystudy.spec import Arm, Record
 from raystudy.study.plan import Plan
 from raystudy.study.search import ArmSearch
 

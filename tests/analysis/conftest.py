@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raystudy.spec import Record, Setting, Spec, Study
+from raystudy.spec import Record, Setting, Spec
+from raystudy.studyfile import Study
 
 Make = Callable[..., Record]
 

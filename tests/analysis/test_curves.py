@@ -12,7 +12,7 @@ import pytest
 from raystudy.analysis import curves
 from raystudy.analysis import frame as f
 from raystudy.analysis.stats import interval, paired
-from raystudy.spec import Study
+from raystudy.studyfile import Study
 
 ACCURACY = {"polarity": "accuracy"}
 

@@ -12,7 +12,8 @@ import pytest
 from raystudy.analysis import frame as f
 from raystudy.analysis import report
 from raystudy.analysis.tables import SearchRow, comparisons
-from raystudy.spec import Arm, ReportPlan, Setting, Study
+from raystudy.spec import Arm, Setting
+from raystudy.studyfile import ReportPlan, Study
 
 FACTS = {"commit": "abc123", "study": "0f0f", "command": "python -m raystudy.run mine"}
 ACCURACY = {"polarity": "accuracy"}

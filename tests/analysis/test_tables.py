@@ -14,7 +14,8 @@ from statsmodels.stats.multitest import multipletests
 
 from raystudy.analysis import frame as f
 from raystudy.analysis import tables as t
-from raystudy.spec import Arm, Limits, ReportPlan, Setting, Study
+from raystudy.spec import Arm, Setting
+from raystudy.studyfile import Limits, ReportPlan, Study
 
 ACCURACY = {"polarity": "accuracy"}
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from raystudy.catalogue import Parameter, catalogue
 from raystudy.find import names
 from raystudy.methods import BaseMethod
-from raystudy.spec import Parameter, catalogue
 
 METHODS = tuple(sorted(catalogue().parameters))
 RULES = [pytest.param(m, n, p, id=f"{m}.{n}") for m in METHODS for n, p in catalogue().parameters[m].items()]

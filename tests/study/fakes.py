@@ -8,9 +8,10 @@ import numpy as np
 
 from raystudy.data.draws import rng
 from raystudy.evaluate import Predictions
-from raystudy.spec import Places, Record, Spec, Study, read_study
+from raystudy.spec import Places, Record, Spec
 from raystudy.study.local import Local
 from raystudy.study.plan import Plan
+from raystudy.studyfile import Study, read_study
 from raystudy.train import Outcome
 
 STUDY = """

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from raystudy.spec import Arm, Setting, Spec, catalogue
+from raystudy.catalogue import catalogue
+from raystudy.spec import Arm, Setting, Spec
 from raystudy.study.conduct import dev_score, search_rows
 from raystudy.study.local import drive
 from raystudy.study.search import ArmSearch, rungs

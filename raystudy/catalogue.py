@@ -1,0 +1,233 @@
+"""``search_spaces/*.yaml``: every variant of every method, every parameter and its rule, read once.
+
+These files are the only source of names, defaults, legal ranges and search ranges: validation, `methods`, and search
+read nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from raystudy.errors import ConfigError, Problem, did_you_mean, unknown
+from raystudy.yamlfile import Strict, load_yaml, validate
+
+__all__ = ["Catalogue", "Parameter", "Search", "Value", "Variant", "catalogue", "space_folder", "suites"]
+
+Value = bool | int | float | str
+
+
+class Search(Strict):
+    """Where a parameter is searched: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Value, ...] = ()
+    enqueue: tuple[Value, ...] = ()
+
+
+class Parameter(Strict):
+    """One parameter of a method, as a file in ``search_spaces/`` declares it.
+
+    Attributes:
+        reads: the stages whose computation depends on it (``constants``, ``transfer``, ``adapt``).
+        paper: the paper's value and our default; `where` says where it is printed.
+        low, high: the legal interval, closed unless `exclusive` names the end.
+        choices: the legal values, for a parameter of type ``choice``.
+        when: only in effect (and only searched) if these other parameters have one of these values.
+        search: the range that a study explores; None = never searched.
+    """
+
+    symbol: str = ""
+    about: str
+    type: Literal["float", "int", "bool", "choice"]
+    reads: tuple[Literal["constants", "transfer", "adapt"], ...]
+    paper: Value
+    where: str = ""
+    low: float | None = None
+    high: float | None = None
+    exclusive: tuple[Literal["low", "high"], ...] = ()
+    choices: tuple[Value, ...] = ()
+    when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    search: Search | None = None
+
+    def check(self, value: Any) -> Value:
+        """`value` in this parameter's own type.
+
+        Raises:
+            ValueError: wrong type or out of range; the message states the rule and the value.
+        """
+        if self.type == "bool":
+            if not isinstance(value, bool):
+                raise ValueError(f"must be true or false, but got {value!r}")
+            return value
+        if self.type == "choice":
+            if value not in self.choices or isinstance(value, bool):
+                raise ValueError(
+                    f"must be one of {', '.join(map(str, self.choices))}, but got {value!r}"
+                    + did_you_mean(value, [str(c) for c in self.choices])
+                )
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            hint = " (in YAML 1.2 a number has no quotes)" if isinstance(value, str) else ""
+            raise ValueError(f"must be a number, but got {value!r}{hint}")
+        if self.type == "int" and value != int(value):
+            raise ValueError(f"must be a whole number, but got {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"must be finite, but got {value!r}")
+        low_ok = self.low is None or (value > self.low if "low" in self.exclusive else value >= self.low)
+        high_ok = self.high is None or (value < self.high if "high" in self.exclusive else value <= self.high)
+        if not (low_ok and high_ok):
+            raise ValueError(f"must be in {self.interval}, but got {value!r}")
+        return int(value) if self.type == "int" else float(value)
+
+    @property
+    def interval(self) -> str:
+        left = "(" if "low" in self.exclusive or self.low is None else "["
+        right = ")" if "high" in self.exclusive or self.high is None else "]"
+        low = "-inf" if self.low is None else f"{self.low:g}"
+        high = "inf" if self.high is None else f"{self.high:g}"
+        return f"{left}{low}, {high}{right}"
+
+
+class Variant(Strict):
+    """One named way to use a method: its fixed settings, where the paper defines it, and what the paper's rows call it.
+
+    `fixes` are settings that define the variant: a study may not override or search them. `role` is ``floor`` for
+    reference rows without transfer or training, ``control`` for a variant that copies another's winner.
+    """
+
+    title: str
+    about: str
+    paper: str = ""
+    section: str = ""
+    rows: tuple[str, ...] = ()
+    fixes: Mapping[str, Value] = Field(default_factory=dict)
+    role: Literal["method", "baseline", "control", "floor"] = "method"
+    copies: str = ""
+
+    id: str = ""
+    method: str = ""
+
+
+class _Space(Strict):
+    method: str
+    title: str
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
+    uses: tuple[str, ...] = ()
+    variants: Mapping[str, Variant]
+
+
+class _Shared(Strict):
+    shared: Mapping[str, Mapping[str, Parameter]]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All variants and parameters: what ``search_spaces/*.yaml`` says, read once."""
+
+    variants: Mapping[str, Variant]
+    parameters: Mapping[str, Mapping[str, Parameter]]  # method -> name -> rule
+
+    def variant(self, name: str) -> Variant:
+        if name not in self.variants:
+            raise ConfigError(unknown("method", name, list(self.variants)))
+        return self.variants[name]
+
+    def of(self, variant: str) -> Mapping[str, Parameter]:
+        """The parameters of the method behind `variant`."""
+        return self.parameters[self.variant(variant).method]
+
+    def defaults(self, variant: str) -> dict[str, Value]:
+        """The paper's settings of a variant: every parameter at the paper's value, then what the variant fixes."""
+        rules = self.of(variant)
+        values = {name: p.paper for name, p in rules.items()} | dict(self.variant(variant).fixes)
+        return {name: rules[name].check(value) for name, value in values.items()}
+
+    def resolve(self, variant: str, *layers: Mapping[str, Any], path: str = "") -> dict[str, Value]:
+        """The complete settings: the paper's, overridden by each of `layers` in turn.
+
+        Raises:
+            ConfigError: all unknown names, wrong types, values out of range and overrides of what the variant fixes.
+        """
+        rules, v, values, problems = self.of(variant), self.variant(variant), self.defaults(variant), []
+        for layer in layers:
+            for name, value in layer.items():
+                at = f"{path}.{name}" if path else name
+                if name not in rules:
+                    problems.append(Problem(f"unknown setting {name!r} of {variant}{did_you_mean(name, rules)}", at))
+                    continue
+                try:
+                    values[name] = rules[name].check(value)
+                except ValueError as e:
+                    problems.append(Problem(f"{name} {e}", at))
+                    continue
+                if name in v.fixes and values[name] != v.fixes[name]:
+                    problems.append(
+                        Problem(f"{variant} is defined by {name} = {v.fixes[name]!r}; it cannot be {value!r}", at)
+                    )
+        if problems:
+            raise ConfigError(problems)
+        return values
+
+    def searched(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
+        """The parameters that a search of `variant` may move: with a search range, neither fixed nor out of effect."""
+        given = {**fixed, **self.variant(variant).fixes}
+        return {
+            name: p
+            for name, p in self.of(variant).items()
+            if p.search is not None
+            and name not in given
+            and all(given.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+        }
+
+
+@lru_cache
+def space_folder() -> Path:
+    """``search_spaces/``: beside the package in a checkout, inside it in an installed wheel."""
+    inside = Path(__file__).parent / "search_spaces"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "search_spaces"
+
+
+@lru_cache
+def catalogue() -> Catalogue:
+    """Read ``search_spaces/*.yaml``. These files are ours: an error in them is a bug, so it names file and line."""
+    shared: dict[str, Mapping[str, Parameter]] = {}
+    variants: dict[str, Variant] = {}
+    parameters: dict[str, Mapping[str, Parameter]] = {}
+    files = sorted(space_folder().glob("*.yaml"), key=lambda p: (p.name != "shared.yaml", p.name))
+    for path in files:
+        tree = load_yaml(path)
+        if path.name == "shared.yaml":
+            shared = dict(validate(_Shared, tree, path).shared)
+            continue
+        space = validate(_Space, tree, path)
+        rules = {n: p for group in space.uses for n, p in shared[group].items()} | dict(space.parameters)
+        parameters[space.method] = rules
+        for name, v in space.variants.items():
+            variants[name] = v.model_copy(update={"id": name, "method": space.method})
+    return Catalogue(variants, parameters)
+
+
+@lru_cache
+def suites() -> Mapping[str, Mapping[str, Any]]:
+    """``search_spaces/suites/*.yaml``: name -> {about, tasks, targets}."""
+    found = {}
+    for path in sorted((space_folder() / "suites").glob("*.yaml")):
+        found[path.stem] = validate(_SuiteFile, load_yaml(path), path).model_dump()
+    return found
+
+
+class _SuiteFile(Strict):
+    about: str
+    tasks: tuple[str, ...]
+    targets: tuple[str, ...]
+    length: int | None = None
