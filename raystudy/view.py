@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,23 +61,21 @@ class View:
     done: int = 0
     status: Callable[[], Mapping[str, Any]] | None = None
     failed: int = 0
-    per_method: Counter[str] = field(default_factory=Counter)
-    _live: Live | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
-    _start: float = field(default_factory=time.monotonic)
 
     @property
     def interactive(self) -> bool:
+        """Whether a person watches a terminal."""
         return self.console.is_terminal and not os.environ.get("CI")
 
     def say(self, text: str) -> None:
+        """One line, as it is."""
         self.console.print(text, highlight=False, markup=False)
 
     def record(self, record: Record) -> None:
         """One more cell is done."""
         self.done += 1
         self.failed += record.status == "failed"
-        self.per_method[record.spec.variant] += 1
         if record.status == "failed":
             self.say(f"failed: {record.spec}\n  {record.error.splitlines()[-1] if record.error else 'no reason given'}")
         elif not self.interactive:
@@ -125,7 +121,7 @@ class View:
             if s.get("cell"):
                 step = f"{s['stage']} {s['step']}/{s['steps']}" if "stage" in s else "loading"
                 loss = f"loss {s['loss']:.3f}" if "loss" in s else ""
-                table.add_row(f"group {g}", str(s.get("what", s["cell"])), step, loss)
+                table.add_row(f"group {g}", str(s["cell"]), step, loss)
             else:
                 table.add_row(f"group {g}", "waiting", "", "")
         if self.failed:

@@ -105,12 +105,19 @@ class Hub:
     async def status(self) -> dict[str, Any]:
         return {
             "queued": [len(q) for q in self.queues],
-            "groups": {g: {"cell": s.current, **s.told} for g, s in sorted(self.groups.items())},
+            "groups": {g: {"cell": self._words(s.current), **s.told} for g, s in sorted(self.groups.items())},
             "idle": all(s.current is None for s in self.groups.values()),
             "broken": self.broken,
             "draining": self.draining or self.closed,
             "pids": {g: dict(s.pids) for g, s in self.groups.items()},
         }
+
+    def _words(self, key: str | None) -> str | None:
+        """A cell as people read it."""
+        if key is None or key not in self.jobs:
+            return None
+        s = self.jobs[key].spec
+        return f"{s['variant']} {s['target']} seed {s['seed']} ({s['phase']})"
 
     # -- Tune trials -----------------------------------------------------------------------------------------------
 
