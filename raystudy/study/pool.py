@@ -6,7 +6,7 @@ group alive. The protocol:
 
     every rank asks `next` with (group, generation, sequence number) and gets the same answer, without a collective;
     with one worker, an exception becomes a failed record and the loop goes on;
-    with several, any exception leaves the loop: rank-by-rank states may differ, so Train restarts the whole group;
+    with several, an exception leaves the loop: ranks may stand in different places, so Train restarts the whole group;
     a group that enters again while it still had a cell lost a worker: the hub hands the cell out once more, then fails
     it.
 
@@ -30,11 +30,11 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from raystudy.errors import PreflightError, Problem
+from raystudy.errors import ConfigError, DataError, PreflightError, Problem
 from raystudy.nn.workers import Alone, ProcessGroup, Workers
 from raystudy.spec import Places, Spec
 from raystudy.study.hub import Hub, Lost
-from raystudy.study.local import attempt, failure, short_traceback
+from raystudy.study.local import failure, short_traceback
 from raystudy.study.stages import StageStore
 from raystudy.train import Checkpoint, Outcome, run
 
@@ -100,16 +100,16 @@ def group_loop(config: Mapping[str, Any]) -> None:
             checkpoint = Checkpoint(shared / "running" / spec.id, shape.checkpoint_seconds)
             return run(spec, places, workers=workers, store=store, report=tell, checkpoint=checkpoint)
 
-        if shape.workers == 1:
-            outcome = attempt(spec, train)
-        else:
-            try:
-                outcome = train(spec)
-            except Exception as e:
-                # The other ranks may sit in a collective: leave, and have Train restart the group. A rank that only
-                # noticed the death of another says nothing, so that the cell is handed out once more.
+        try:
+            outcome = train(spec)
+        except Exception as e:
+            outcome = failure(spec, short_traceback(e))
+            if shape.workers > 1 and not isinstance(e, ConfigError | DataError):
+                # The other ranks may sit in a collective: leave, and have Train restart the group. (What the settings or
+                # the data forbid is found by every rank at the same place.) A rank that only noticed the death of
+                # another says nothing, so that the cell is handed out once more.
                 if not _peer_lost(e):
-                    ray.get(hub.done.remote(group, spec.id, pickle.dumps(failure(spec, short_traceback(e)))))
+                    ray.get(hub.done.remote(group, spec.id, pickle.dumps(outcome)))
                 raise
         if rank == 0:
             ray.get(hub.done.remote(group, spec.id, pickle.dumps(outcome)))
