@@ -7,11 +7,9 @@ group alive. The protocol:
     every rank asks `next` with (group, generation, sequence number) and gets the same answer, without a collective;
     with one worker, an exception becomes a failed record and the loop goes on;
     with several, an exception leaves the loop: ranks may stand in different places, so Train restarts the whole group;
-    a group that enters again while it still had a cell lost a worker: the hub hands the cell out once more, then fails
-    it.
+    a group that enters again while it still had a cell lost a worker: the cell goes out once more, then it fails.
 
-A score is seen by those who wait for it only after the driver has taken the outcome, written its record, and announced
-it.
+Who waits for a score sees it only after the driver has taken the outcome, written its record, and announced it.
 """
 
 from __future__ import annotations
@@ -105,9 +103,9 @@ def group_loop(config: Mapping[str, Any]) -> None:
         except Exception as e:
             outcome = failure(spec, short_traceback(e))
             if shape.workers > 1 and not isinstance(e, ConfigError | DataError):
-                # The other ranks may sit in a collective: leave, and have Train restart the group. (What the settings or
-                # the data forbid is found by every rank at the same place.) A rank that only noticed the death of
-                # another says nothing, so that the cell is handed out once more.
+                # The other ranks may sit in a collective: leave, and have Train restart the group. (What settings or
+                # data forbid, every rank finds at the same place.) A rank that only noticed the death of another
+                # says nothing, so that the cell is handed out once more.
                 if not _peer_lost(e):
                     ray.get(hub.done.remote(group, spec.id, pickle.dumps(outcome)))
                 raise
