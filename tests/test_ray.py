@@ -1,8 +1,7 @@
 """A real study on Ray survives what happens to real studies: a worker killed, a driver killed, each with SIGKILL.
 
 This is the slowest test of the suite, about two minutes on two cores: Ray is started three times, and nothing less
-would show that the groups come back, that the killed cell runs again, and that the results are those of an undisturbed
-run.
+would show that the groups come back, that the killed cell runs again, and that the results are as if undisturbed.
 """
 
 from __future__ import annotations

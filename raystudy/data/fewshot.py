@@ -1,8 +1,7 @@
 """Which labelled examples a low-resource setting sees: nested, balanced, and the same for every method.
 
 k is the number of labelled examples IN TOTAL, as in the papers' "few-shot" settings, balanced over the classes. The
-draw for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot curve adds examples and never swaps
-them.
+draw for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot curve only ever adds examples.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 A method is a module `raystudy.methods.<name>` with a dataclass `HParams` (its fields are the parameters of
 ``search_spaces/<name>.yaml``) and a class `Method`. `train.run` owns the loop: it calls `constants`, then the stages of
 `transfer`, then those of `adapt`, reseeding before every update from (seed, stage, step, rank). Nothing passes between
-stages but the state_dict and the constants, so that a stage answered from the store gives bitwise what a run of it
-gives.
+stages but the state_dict and the constants, so a stage answered from the store gives bitwise what running it gives.
 """
 
 from __future__ import annotations

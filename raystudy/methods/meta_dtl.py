@@ -16,8 +16,7 @@ Where the paper is silent (and what was chosen):
     batches              mixed: each example through its own task's head; drawn with replacement
     reduction            mean over the batch, not over the sum of weights (Algorithm 1 writes a sum)
     heads in TMF         new, since Algorithm 1 returns the PLM alone
-    m <= 0               refused with the count under `weights: raw` (the loss would be unbounded below); `clip0`,
-    `mean1`
+    m <= 0               refused under `weights: raw` (the loss would be unbounded below); `clip0` and `mean1` offered
 The second term is called a maximum entropy regulariser; as printed it is the cross entropy to the uniform distribution,
 so that L = m (1 + lambda) CE(q, tau) is label smoothing with e = lambda / (1 + lambda).
 """

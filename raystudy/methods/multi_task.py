@@ -3,8 +3,8 @@
     L = (1/|B|) sum over (i, x, y) in B of CE(y, tau_i(x)),    tau_i = softmax of head i
 
 Where the paper (Meta-DTL, sec. 4.1) is silent:
-    how tasks are sampled   p(x) = 1 / (K |D_i|), as its own method does, for a like-for-like ablation; `sampler: pps`
-    offered whether the target is fine-tuned afterwards   no (its own head answers); `then_finetune` offered
+    sampling of tasks    p(x) = 1 / (K |D_i|), as its own method does, for a like-for-like ablation; `pps` offered
+    fine-tuning after    none: the target's own head answers; `then_finetune` offered
 """
 
 from __future__ import annotations

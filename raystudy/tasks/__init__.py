@@ -48,8 +48,7 @@ class Task:
 
     Attributes:
         labels: canonical label strings, sorted unless the task declares an order; empty for regression.
-        label_text: the words a label stands for (``entails -> entailment``); a label without an entry stands for
-            itself.
+        label_text: the words a label stands for (``entails -> entailment``); without an entry it stands for itself.
             Meta-DTL's E(x, c) encodes these words, and a union head merges labels whose words are equal.
         metric: name of the primary metric in `raystudy.metrics`; others may be listed in `metrics`.
         length: the longest sequence in word pieces, special tokens included.
