@@ -1,4 +1,4 @@
-"""A real study on Ray survives what happens to real studies: a worker killed, a driver killed, each with SIGKILL.
+"""A real study on Ray survives a killed worker, a killed trial and a killed driver, each by SIGKILL, and failing cells.
 
 This is the slowest test of the suite, about two minutes on two cores: Ray is started three times, and nothing less
 would show that the groups come back, that the killed cell runs again, and that the results are as if undisturbed.
@@ -21,11 +21,12 @@ import pytest
 STUDY = """
 name: disturbed
 plm: tiny
-suite: planted
+tasks: [planted/target, planted/tag_source]
+targets: [planted/target]
 task_options: {planted: {n_train: 200, n_dev: 60, n_test: 100}}
 shots: [24]
-methods: [single_task, multi_task, meta_dtl, majority]
-settings: {lr: 3.0e-3, min_updates: 60, max_updates: 60, batch_size: 16, weights: clip0}
+methods: [single_task, multi_task, meta_dtl, majority]     # Meta-DTL refuses a tagging task: its cells must fail
+settings: {lr: 3.0e-3, min_updates: 60, max_updates: 60, batch_size: 16}
 search: {trials: 3, generation: 3, seeds: 2, halving: 2}
 report: {seeds: 3}
 """
@@ -50,7 +51,7 @@ def records(folder: Path, out: str) -> dict[Path, float]:
     return {p: p.stat().st_mtime_ns for p in (folder / out / "cells").glob("*/record.json")}
 
 
-def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(what: Callable[..., bool], driver: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 120
     while not what():
         assert driver.poll() is None, f"the driver ended early:\n{log.read_text()}"
@@ -58,31 +59,31 @@ def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes], log: Pat
         time.sleep(0.1)
 
 
-def workers_of(driver: subprocess.Popen[bytes]) -> list[int]:
-    """The processes of this driver's worker groups, oldest first."""
+def below(driver: subprocess.Popen[bytes], title: str) -> list[int]:
+    """The processes of this driver's Ray whose title holds `title`."""
     rows = subprocess.run(["ps", "-eo", "pid,ppid,sid,args"], capture_output=True, text=True, check=True).stdout
     table = [line.split(None, 3) for line in rows.splitlines()[1:]]
     parents = {int(pid): int(ppid) for pid, ppid, _, _ in table}
 
-    def below(pid: int) -> bool:
+    def ours(pid: int) -> bool:
         while pid in parents and pid != driver.pid:
             pid = parents[pid]
         return pid == driver.pid
 
-    return [int(pid) for pid, _, _, args in table if "RayTrainWorker" in args and below(int(pid))]
+    return [int(pid) for pid, _, _, args in table if title in args and ours(int(pid))]
 
 
 @pytest.mark.slow
-def test_killed_worker_and_killed_driver(tmp_path: Path) -> None:
+def test_killed_worker_trial_and_driver(tmp_path: Path) -> None:
     whole = start(tmp_path, "whole")
-    assert whole.wait(180) == 0, (tmp_path / "whole.log").read_text()
+    assert whole.wait(180) == 1, (tmp_path / "whole.log").read_text()  # done, but some cells failed
 
     log = tmp_path / "disturbed.log"
     driver = start(tmp_path, "disturbed")
     wait_for(lambda: len(records(tmp_path, "disturbed")) >= 2, driver, log)
-    victims = workers_of(driver)
-    assert victims, "no worker process was found"
-    os.kill(victims[0], signal.SIGKILL)
+    for title in ("ray::ResourceTrainable", "ray::RayTrainWorker"):  # a Tune trial, then a worker
+        wait_for(lambda title=title: bool(below(driver, title)), driver, log)
+        os.kill(below(driver, title)[0], signal.SIGKILL)
     now = len(records(tmp_path, "disturbed"))
     wait_for(lambda: len(records(tmp_path, "disturbed")) >= now + 3, driver, log)
     os.kill(driver.pid, signal.SIGKILL)
@@ -90,7 +91,7 @@ def test_killed_worker_and_killed_driver(tmp_path: Path) -> None:
     there = records(tmp_path, "disturbed")
 
     again = start(tmp_path, "disturbed")
-    assert again.wait(180) == 0, log.read_text()
+    assert again.wait(180) == 1, log.read_text()
     assert {p: t for p, t in records(tmp_path, "disturbed").items() if p in there} == there, "a finished cell ran again"
     assert results(tmp_path, "disturbed") == results(tmp_path, "whole")
     assert records(tmp_path, "disturbed").keys() == {
@@ -103,5 +104,6 @@ def test_killed_worker_and_killed_driver(tmp_path: Path) -> None:
         check=True,
     )
     told = json.loads(status.stdout)
-    assert told["failed"] == 0
+    failed = {k: n for k, n in told["per_method"].items() if k.startswith("meta_dtl")}
+    assert told["failed"] == sum(failed.values()) > 3
     assert not told["running"]

@@ -121,14 +121,17 @@ class Hub:
 
     # -- Tune trials -----------------------------------------------------------------------------------------------
 
-    async def score(self, key: str, spec: dict[str, Any]) -> float | None:
-        """The dev score of a cell once its record is written (None = it failed); trains it if nobody has."""
+    async def score(self, key: str, spec: dict[str, Any]) -> dict[str, Any]:
+        """``{"score": dev score}`` of a cell once its record is written (None = it failed); trains it if nobody has.
+
+        ``{"closed": why}`` when it will not be trained any more. Nothing is raised: an error would make Tune try again.
+        """
         if key not in self.known and not self.draining:
             await self.submit({key: spec}, later=False)
             await self.waiting.setdefault(key, asyncio.Event()).wait()
-        if key not in self.known:
-            raise RuntimeError(self.broken or "no further cells are handed out")
-        return self.known[key]
+        if key in self.known:
+            return {"score": self.known[key]}
+        return {"closed": self.broken or "no further cells are handed out"}
 
     # -- worker groups ---------------------------------------------------------------------------------------------
 

@@ -23,13 +23,18 @@ class Configuration(tune.Trainable):
         cells = self.config["cells"]
         key, spec = cells[len(self.scores)]
         # a failed cell is reported, never raised: a raising trial would halve Tune's concurrency for good
-        score = ray.get(self.hub.score.remote(key, spec))
-        self.scores.append(score)
+        answer = ray.get(self.hub.score.remote(key, spec))
+        if "score" in answer:
+            self.scores.append(answer["score"])
         seen = [s for s in self.scores if s is not None]
-        out: dict[str, Any] = {"cells_done": len(self.scores), "failed": score is None, "last": score}
-        if seen:
-            out["score"] = sum(seen) / len(seen)
-        return out | {"done": score is None or len(self.scores) == len(cells)}
+        failed = len(seen) < len(self.scores)
+        return {
+            "cells_done": len(self.scores),
+            "last": self.scores[-1] if self.scores else None,
+            "score": sum(seen) / len(seen) if seen else float("nan"),  # Tune insists on one
+            "closed": answer.get("closed", ""),
+            "done": failed or "closed" in answer or len(self.scores) == len(cells),
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         (Path(checkpoint_dir) / "scores.json").write_text(json.dumps(self.scores))

@@ -48,8 +48,9 @@ class _Arms(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         search, trial = self.live[trial_id]
-        if error and not trial.over:
-            self.broken = f"the trial of {search.arm} number {trial.number} ended without an answer"
+        if not trial.over:
+            why = (result or {}).get("closed") or "its process died again and again"
+            self.broken = f"trial {trial.number} of {search.arm} ended without an answer: {why}"
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: records are the truth."""
@@ -117,7 +118,13 @@ def tune_searches(searches: Mapping[Arm, ArmSearch], pool: Pool, scratch: Path) 
             trial_name_creator=lambda t: f"{t.config['arm']}-{t.config['number']}",
             trial_dirname_creator=lambda t: t.trial_id,
         ),
-        run_config=tune.RunConfig(name="search", storage_path=str(scratch / "tune"), verbose=0),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=str(scratch / "tune"),
+            # a trial whose process was killed starts over and is told the scores it had, at once
+            failure_config=tune.FailureConfig(max_failures=3),
+            verbose=0,
+        ),
     ).fit()
     if arms.broken or not all(s.finished for s in searches.values()):
         raise PreflightError(Problem(arms.broken or "Ray Tune stopped before the searches were finished", "search"))
