@@ -269,7 +269,8 @@ def run_study(name: str, options: Options, console: Console, *, dry_run: bool = 
             pictures.close()
         write_best(folder / "best", plan, conductor.searches)
         report = write_report(folder)
-    console.print((report.parent / "tables" / "main.md").read_text(encoding="utf-8"), highlight=False, markup=False)
+    if (table := report.parent / "tables" / "main.md").is_file():
+        console.print(table.read_text(encoding="utf-8"), highlight=False, markup=False)
     console.print(_summary(made, time.monotonic() - started, report), highlight=False, markup=False)
     if conductor.stopping.is_set():
         console.print("interrupted; the same command goes on from here", highlight=False, markup=False)
