@@ -276,12 +276,16 @@ def two_way(differences: ArrayLike) -> TwoWay:
     """Test whether two methods differ in accuracy, over seeds and examples at once.
 
     Model: difference[s, e] = mu + seed[s] + example[e] + rest[s, e], a crossed random-effects layout without
-    replication. With the mean squares of its analysis of variance, var(mean) = (MS_seed + MS_example - MS_rest) / (S
-    E); a variance component that comes out negative is taken as zero. Treating the S * E entries as independent instead
-    finds differences that are not there (16.7 % false positives at 3 seeds and 277 examples).
+    replication. With the mean squares of its analysis of variance,
+
+        var(mean) = (MS_seed + MS_example - MS_rest) / (S E),
+
+    where a variance component that comes out negative is taken as zero. Treating the S * E entries as independent
+    instead finds differences that are not there (in the tests, 3 seeds and 277 examples: over 10 % false positives).
 
     Limits: when all seeds agree it is the paired t-test over examples; when all examples agree, the one over seeds.
-    With one seed it is the test over examples, conditional on that training run.
+    With one seed it is the test over examples, conditional on that training run. With two seeds that differ much it
+    still rejects too often (11 % in a simulation of true nulls); with three and five seeds it was 3 to 7 %.
 
     Args:
         differences: (seeds, examples), correct_a - correct_b, entries in {-1, 0, 1}.

@@ -61,7 +61,8 @@ def resolve(name: str, revision: str | None = None) -> PLM:
         )
         return _read(name, Path(spec.origin).parent / "model", about)
     if Path(name).is_dir():
-        return _read(name, Path(name), f"local folder {Path(name).name}")
+        # the name alone: the same files in another place are the same model
+        return _read(Path(name).resolve().name, Path(name), f"local folder {Path(name).name}")
     return _read(name, _download(name, revision), f"hub model {name}" + (f" at {revision}" if revision else ""))
 
 

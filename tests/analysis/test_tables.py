@@ -14,6 +14,7 @@ from statsmodels.stats.multitest import multipletests
 
 from raystudy.analysis import frame as f
 from raystudy.analysis import tables as t
+from raystudy.analysis.stats import seeds_for_power
 from raystudy.spec import Arm, Setting
 from raystudy.studyfile import Limits, ReportPlan, Study
 
@@ -147,6 +148,12 @@ def test_bold_is_shared_by_means_that_print_alike_and_not_won_by_fewer_seeds(mak
     assert [v for v, cell in cells.items() if cell.best] == ["single_task", "single_task_matched"]
 
 
+def test_a_floor_with_more_seeds_does_not_take_the_bold_away(make):
+    given = [make("meta_dtl", test=0.6), *(make("majority", seed=s) for s in (0, 1))]
+    cells = entries(t.main_table(f.tidy(given, "mine"), small(), ACCURACY), "polarity k=20")
+    assert cells["meta_dtl"].best
+
+
 def test_floors_come_last_whatever_the_study_says():
     assert t.variants(small()) == ["single_task", "single_task_matched", "meta_dtl", "majority"]
 
@@ -189,6 +196,18 @@ def test_a_failed_cell_never_lowers_the_other_p_values(make):
     whole = t.comparisons(f.tidy(given, "mine"), study, ACCURACY)
     part = t.comparisons(f.tidy([r for r in given if r.spec.variant != "multi_task"], "mine"), study, ACCURACY)
     assert part[1].variant == "meta_dtl" and part[1].holm_p >= whole[1].holm_p
+
+
+def test_seeds_needed_are_for_the_whole_family(make):
+    """More comparisons, a harder first step of Holm's procedure, more seeds."""
+    scores = {"single_task": (0.5, 0.5, 0.5, 0.5, 0.5), "meta_dtl": (0.58, 0.47, 0.56, 0.5, 0.52)}
+    frame = f.tidy([make(v, seed=s, test=x) for v, xs in scores.items() for s, x in enumerate(xs)], "mine")
+    alone, among = (
+        t.comparisons(frame, small(methods=("single_task", "meta_dtl", *more)), ACCURACY)[0]
+        for more in ((), ("multi_task", "meta_dtl_alpha"))
+    )
+    assert alone.verdict.seeds == seeds_for_power(alone.pair.d_z)
+    assert among.verdict.seeds == seeds_for_power(alone.pair.d_z, alpha=0.05 / 3) > alone.verdict.seeds
 
 
 def test_pairs_are_matched_by_seed_not_by_position(make):
