@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from raystudy.errors import PreflightError, Problem
 from raystudy.spec import Record
 
 __all__ = ["View", "quiet"]
@@ -27,12 +28,19 @@ __all__ = ["View", "quiet"]
 
 @contextmanager
 def quiet(log: Path) -> Iterator[Console]:
-    """Lead the streams 1 and 2 to `log`; yields a Console on the terminal (or pipe) they had led to."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Lead the streams 1 and 2 to `log`; yields a Console on the terminal (or pipe) they had led to.
+
+    Raises:
+        PreflightError: the log cannot be written.
+    """
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as e:
+        raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(log))) from None
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         with os.fdopen(os.dup(kept[0]), "w", encoding="utf-8") as terminal:
             os.dup2(sink, 1)

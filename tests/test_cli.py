@@ -142,3 +142,11 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
         out = call("raystudy.run", "smoke", "--out", "r", cwd=tmp_path)
     assert out.returncode == 2
     assert "another run of this study is at work" in out.stderr
+
+
+def test_a_results_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    out = call("raystudy.run", "smoke", "--out", "file/r", cwd=tmp_path)
+    assert out.returncode == 3
+    assert "cannot be written" in out.stderr
+    assert "Traceback" not in out.stderr
