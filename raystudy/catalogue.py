@@ -24,7 +24,10 @@ Value = bool | int | float | str
 
 
 class Search(Strict):
-    """Where a parameter is searched: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`."""
+    """Where a parameter is searched: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`.
+
+    Values in `enqueue` are tried right after trial 0, before the sampler chooses.
+    """
 
     low: float | None = None
     high: float | None = None

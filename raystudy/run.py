@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main", "open_study", "study_file"]
 
-EXIT_DONE, EXIT_FAILED_CELLS, EXIT_USAGE, EXIT_PREFLIGHT, EXIT_BUDGET, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+EXIT_DONE, EXIT_FAILED_CELLS, EXIT_INTERRUPTED = 0, 1, 130  # a UserError carries its own: 2 or 3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -223,14 +223,14 @@ def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
     )
 
 
-def run_study(name: str, options: Options, console: Console, *, dry_run: bool = False) -> int:
-    """Run one study to its report; returns the exit code.
+def run_study(opened: tuple[Study, Places, Path], options: Options, console: Console, *, dry_run: bool = False) -> int:
+    """Run one study, as `open_study` gives it, to its report; returns the exit code.
 
     Raises:
         UserError: whatever the user can mend, before or while running; what was finished stays.
     """
     started = time.monotonic()
-    study, places, folder = open_study(name, options)
+    study, places, folder = opened
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
     from raystudy.study.records import Results
@@ -418,11 +418,11 @@ def command(
         isolate,
     )
     try:
+        opened = open_study(study, options)
         if dry_run:
-            raise typer.Exit(run_study(study, options, Console(soft_wrap=True), dry_run=True))
-        _, _, folder = open_study(study, options)
-        with quiet(folder / "logs" / "ray.log") as console:
-            code = run_study(study, options, console)
+            raise typer.Exit(run_study(opened, options, Console(soft_wrap=True), dry_run=True))
+        with quiet(opened[2] / "logs" / "ray.log") as console:
+            code = run_study(opened, options, console)
         raise typer.Exit(code)
     except UserError as e:
         for problem in e.problems:

@@ -24,7 +24,7 @@ from raystudy.analysis.select import winners
 from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
-from raystudy.study.space import papers, suggest
+from raystudy.study.space import enqueued, suggest
 from raystudy.studyfile import SearchPlan
 
 __all__ = ["ArmSearch", "Trial", "rungs"]
@@ -102,7 +102,8 @@ class ArmSearch:
             study_name=str(arm), direction="maximize", storage=storage or InMemoryStorage(), sampler=self._sampler(0)
         )
         if self.total:
-            self.study.enqueue_trial(papers(arm.variant, fixed))
+            for values in enqueued(arm.variant, fixed):
+                self.study.enqueue_trial(values)
             self._open_generation()
 
     def _sampler(self, generation: int) -> optuna.samplers.BaseSampler:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from raystudy.catalogue import catalogue
+from raystudy.catalogue import Catalogue, catalogue
 from raystudy.spec import Arm, Setting, Spec
 from raystudy.study.conduct import dev_score, search_rows
 from raystudy.study.local import drive
 from raystudy.study.search import ArmSearch, rungs
+from raystudy.study.space import enqueued, papers
 from study.fakes import outcome, plan
 
 K12 = Setting(shots=12)
@@ -151,3 +152,15 @@ def test_settings_without_a_search_keep_the_papers_or_take_the_winner(tmp_path: 
     assert (
         taken.settings_of(elsewhere, "planted/target", searches) == searches[Arm("meta_dtl", K12)].trials[won].settings
     )
+
+
+def test_a_range_may_name_values_to_try_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trial 0, then every further value that is enqueued, the rest as in trial 0; the paper's own is no repeat."""
+    first, *further = enqueued("meta_dtl", {})
+    assert first == papers("meta_dtl", {})
+    assert further == []
+    lr = catalogue().of("single_task")["lr"]
+    assert lr.search is not None
+    wider = lr.model_copy(update={"search": lr.search.model_copy(update={"enqueue": (5e-5, 1e-5, 2e-4)})})
+    monkeypatch.setattr(Catalogue, "searched", lambda *_: {"lr": wider})
+    assert enqueued("single_task", {}) == [{"lr": 5e-5}, {"lr": 1e-5}, {"lr": 2e-4}]
