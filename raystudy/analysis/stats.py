@@ -23,6 +23,7 @@ __all__ = [
     "Paired",
     "TwoWay",
     "Verdict",
+    "Word",
     "flip_floor",
     "holm",
     "interval",

@@ -9,16 +9,23 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from raystudy.analysis import curves
-from raystudy.analysis import frame as f
+from raystudy.analysis import figures
+from raystudy.analysis.compute import compute
 from raystudy.analysis.stats import interval, paired
 from raystudy.studyfile import Study
 
-ACCURACY = {"polarity": "accuracy"}
+
+def curve_of(records, study):
+    return next(iter(compute(study, records).curves), None)
+
+
+def figure_of(records, study) -> figures.Figure:
+    (figure,) = (x for x in figures.figures(compute(study, records)) if x.section == "curves")
+    return figure
 
 
 def test_numbers_are_those_of_the_tables(records, study):
-    curve = curves.compute(f.tidy(records, "mine"), study, "polarity", ACCURACY)
+    curve = curve_of(records, study)
     assert curve.shots == (20, 50) and curve.bounded
     assert [line.variant for line in curve.lines] == ["single_task", "multi_task", "meta_dtl", "majority"]
     assert [line.variant for line in curve.differences] == ["multi_task", "meta_dtl"]
@@ -26,33 +33,33 @@ def test_numbers_are_those_of_the_tables(records, study):
         v: [r.metrics["test"]["accuracy"] for r in records if r.spec.variant == v and r.spec.setting.shots == 50]
         for v in ("single_task", "meta_dtl")
     }
-    assert curve.lines[2].points[1] == pytest.approx(interval(100 * np.array(score["meta_dtl"])))
+    assert curve.lines[2].points[1] == pytest.approx(interval(np.array(score["meta_dtl"])))
     want = paired(score["meta_dtl"], score["single_task"])
     got = curve.differences[1].points[1]
-    assert (got.mean, got.half, got.n) == pytest.approx((100 * want.mean, 50 * (want.high - want.low), 5))
+    assert (got.mean, got.half, got.n) == pytest.approx((want.mean, (want.high - want.low) / 2, 5))
 
 
 def test_same_numbers_same_bytes(records, study):
     shuffled = records[:]
     random.Random(2).shuffle(shuffled)
-    first, second = (curves.compute(f.tidy(r, "mine"), study, "polarity", ACCURACY) for r in (records, shuffled))
-    assert first == second
+    assert curve_of(records, study) == curve_of(shuffled, study)
+    first, second = (figure_of(r, study) for r in (records, shuffled))
     for form in ("svg", "pdf"):
-        assert curves.draw(first, form) == curves.draw(second, form)
+        assert figures.draw(first, form) == figures.draw(second, form)
 
 
 def test_svg_has_words_as_text_and_no_date(records, study):
-    svg = curves.draw(curves.compute(f.tidy(records, "mine"), study, "polarity", ACCURACY)).decode()
-    for word in ("Meta-DTL", "majority class", "test accuracy × 100", "single-task, points", ">20<", ">50<"):
+    svg = figures.draw(figure_of(records, study)).decode()
+    for word in ("Meta-DTL", "majority class", "test accuracy × 100", "than single-task", ">20<", ">50<"):
         assert word in svg
     assert "<dc:date>" not in svg and str(datetime.now().year) not in re.sub(r"#\w+|url\(.*?\)", "", svg)
 
 
 def test_a_point_is_no_curve(make, study):
-    assert curves.compute(f.tidy([], "mine"), study, "polarity", {}) is None
-    assert curves.compute(f.tidy([make("single_task")], "mine"), study, "polarity", ACCURACY) is None
+    assert curve_of([], study) is None
+    assert curve_of([make("single_task")], study) is None
     no_shots = Study(name="x", tasks=("polarity",), methods=("single_task",))
-    assert curves.compute(f.tidy([make("single_task", k=None)], "mine"), no_shots, "polarity", ACCURACY) is None
+    assert curve_of([make("single_task", k=None)], no_shots) is None
 
 
 @pytest.mark.parametrize("kept", ["one seed", "baseline only", "floor only", "a hole", "without the baseline"])
@@ -64,15 +71,15 @@ def test_draws_whatever_is_there(records, study, kept):
         "a hole": lambda s: not (s.variant == "meta_dtl" and s.setting.shots == 20),
         "without the baseline": lambda s: s.variant != "single_task",
     }[kept]
-    curve = curves.compute(f.tidy([r for r in records if keep(r.spec)], "mine"), study, "polarity", ACCURACY)
-    assert curve is not None and curves.draw(curve).startswith(b"<?xml")
+    assert figures.draw(figure_of([r for r in records if keep(r.spec)], study)).startswith(b"<?xml")
 
 
 def test_each_line_looks_different(make):
     methods = ("single_task", "single_task_matched", "multi_task", "meta_dtl", "meta_dtl_wo_imk", "meta_dtl_wo_wmer",
                "meta_dtl_alpha", "meta_dtl_beta", "meta_dtl_wo_label")  # fmt: skip
     study = Study(name="x", tasks=("polarity",), shots=(5, 50), methods=methods)
-    given = [make(v, k=k, test=0.5) for v in methods for k in study.shots]
-    looks = curves._looks(curves.compute(f.tidy(given, "x"), study, "polarity", ACCURACY))
-    assert len({look[:3] for look in looks.values()}) == len({look.shift for look in looks.values()}) == len(methods)
-    assert looks["single_task"].colour == curves.BASELINE
+    found = compute(study, [make(v, k=k, test=0.5) for v in methods for k in study.shots])
+    looks = figures.looks(found.design)
+    shifts = figures._shifts(found.curves[0], looks)
+    assert len({look[:3] for look in looks.values()}) == len(set(shifts.values())) == len(methods)
+    assert looks["single_task"].colour == figures.INK

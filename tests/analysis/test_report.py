@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from raystudy.analysis import frame as f
 from raystudy.analysis import report
-from raystudy.analysis.tables import SearchRow, comparisons
+from raystudy.analysis.compute import compute
+from raystudy.analysis.numbers import Completeness
+from raystudy.analysis.tables import SearchRow
 from raystudy.spec import Arm, Setting
 from raystudy.studyfile import ReportPlan, Study
 
 FACTS = {"commit": "abc123", "study": "0f0f", "command": "python -m raystudy.run mine"}
-ACCURACY = {"polarity": "accuracy"}
 NOTE = "minilm is uncased, 6 layers."
 
 
@@ -24,9 +24,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def words(records, study: Study, metrics=ACCURACY) -> str:
-    frame = f.tidy(records, study.name)
-    return "\n".join(report.verdict_words(frame, study, metrics, comparisons(frame, study, metrics)))
+def words(records, study: Study) -> str:
+    return "\n".join(map(str, compute(study, records).words["verdict"]))
 
 
 def rows() -> list[SearchRow]:
@@ -38,10 +37,18 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
     path = report.build(study, records, rows(), tmp_path, facts=FACTS, notes=[NOTE])
     assert path == tmp_path / "report" / "report.md"
     assert set(files(tmp_path)) == {
-        "report/report.md",
-        "report/results.csv",
-        *(f"report/tables/{t}.{form}" for t in ("main", "comparison", "search", "cost") for form in ("csv", "md")),
-        *(f"report/figures/few_shot_polarity.{form}" for form in ("svg", "pdf")),
+        *(f"report/{name}" for name in ("report.html", "report.json", "report.md", "results.csv")),
+        *(
+            f"report/tables/{t}.{form}"
+            for t in ("main", "comparison", "search", "cost", "data")
+            for form in ("csv", "md", "tex")
+        ),
+        *(f"report/tables/{t}.csv" for t in ("cells", "trials")),
+        *(
+            f"report/figures/{kind}_polarity.{form}"
+            for kind in ("differences", "few_shot", "search")
+            for form in ("svg", "pdf")
+        ),
     }
     text = path.read_text()
     assert [line for line in text.splitlines() if line.startswith("#")] == [
@@ -57,19 +64,18 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         "## Provenance",
     ]
     assert "3 methods and 1 floor on 1 target in 2 settings, 5 seeds each." in text
-    assert (
-        "![polarity](figures/few_shot_polarity.svg)" in text
-        and (path.parent / "figures/few_shot_polarity.svg").exists()
-    )
+    for name in re.findall(r"\]\((figures/.+?)\)", text):
+        assert (path.parent / name).exists()
+    assert "](figures/few_shot_polarity.svg)" in text
     assert "- commit: abc123" in text and NOTE in text and "lr 5e-05 → 0.00015" in text
 
 
 def test_verdict_golden(records, study):
     assert words(records, study) == (
         """\
-**Meta-DTL beats single-task** on 2 of 2 settings: polarity (k=20) by 7.8 points (95 % interval +7.3 to +8.3) \
+Meta-DTL beats single-task on 2 of 2 settings: polarity (k=20) by 7.8 points (95 % interval +7.3 to +8.3) \
 and polarity (k=50) by 7.3 points (95 % interval +6.1 to +8.5).
-**Multi-task does worse than single-task** on 1 of 2 settings: polarity (k=20) by 19.9 points \
+Multi-task does worse than single-task on 1 of 2 settings: polarity (k=20) by 19.9 points \
 (95 % interval -20.7 to -19.0).
 Equivalent to single-task within 1 point: multi-task on polarity (k=50).
 Below a floor: multi-task on polarity (k=20) (44.6, majority class 50.0).
@@ -79,7 +85,7 @@ Negative transfer (mean below single-task): multi-task hurts on 2 of 2 settings 
 
 def test_three_seeds_never_say_better(records, study):
     text = words([r for r in records if r.spec.seed < 3], study)
-    assert "**No method is shown to beat single-task.**" in text and " beats " not in text and "does worse" not in text
+    assert "No method is shown to beat single-task." in text and " beats " not in text and "does worse" not in text
     assert "Undecided: 4 of 4 comparisons with single-task." in text and "about 5 seeds for Meta-DTL" in text
     assert "3 seeds alone decide nothing: a verdict on seeds takes at least 5." in text
 
@@ -123,7 +129,7 @@ def test_no_setting_with_shots(make, tmp_path: Path):
     given = [make(v, seed=s, k=None, test=0.5 + 0.1 * s) for v in ("single_task", "meta_dtl") for s in range(2)]
     text = report.build(study, given, [], tmp_path, facts={}).read_text()
     assert "None: the study has no few-shot settings." in text and "polarity (all data)" in text
-    assert not (tmp_path / "report" / "figures").exists()
+    assert {p.stem for p in (tmp_path / "report" / "figures").iterdir()} == {"differences_polarity"}
 
 
 def test_same_bytes_in_any_order(records, study, make, tmp_path: Path):
@@ -144,8 +150,9 @@ def test_failures_are_grouped_by_cause_most_frequent_first(make, study, tmp_path
     given.append(make("multi_task", error="KeyError: 'a'"))
     text = report.build(study, given, [], tmp_path, facts={}).read_text()
     failures = text.split("## Failures")[1].split("##")[0].strip().splitlines()
-    assert failures[0].startswith("- 12 cells, `RuntimeError: NaN loss`:") and "; and 7 more" in failures[0]
-    assert failures[1].startswith("- 1 cell, `KeyError: 'a'`: multi_task")
+    assert failures[:2] == ["13 cells failed, for 2 reasons; they are in no mean.", ""]
+    assert failures[2].startswith("- 12 cells, `RuntimeError: NaN loss`:") and "; and 7 more" in failures[2]
+    assert failures[3].startswith("- 1 cell, `KeyError: 'a'`: multi_task")
 
 
 def test_targets_that_differ_in_punctuation_get_figures_of_their_own(make, tmp_path: Path):
@@ -166,7 +173,7 @@ def test_settings_and_targets_are_counted_in_words(make):
             for k in shots
             for s in range(2)
         ]
-        return words(given, study, dict.fromkeys(targets, "accuracy"))
+        return words(given, study)
 
     assert "multi-task hurts on 1 of 1 target." in said(("polarity",), (20,))
     assert "multi-task hurts on 2 of 2 targets." in said(("polarity", "stars"), (20,))
@@ -178,8 +185,7 @@ def test_completeness_counts_cells_not_runs(make):
         name="x", tasks=("polarity",), shots=(20,), methods=("single_task", "meta_dtl"), report=ReportPlan(seeds=2)
     )
     given = [make("single_task", seed=s) for s in range(3)] + [make("meta_dtl", seed=0, error="boom")]
-    got = report.completeness(f.tidy(given, "x"), study, ACCURACY, f.failed_cells(given))
-    assert got == report.Completeness(planned=4, done=2, failed=1, missing=1)
+    assert compute(study, given).completeness == Completeness(planned=4, done=2, failed=1, missing=1)
 
 
 def test_long_lists_are_cut_and_the_nearest_decision_comes_first(records, study):

@@ -12,13 +12,13 @@ import pytest
 import scipy.stats
 from statsmodels.stats.multitest import multipletests
 
-from raystudy.analysis import frame as f
 from raystudy.analysis import tables as t
+from raystudy.analysis.compute import compute
+from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.stats import seeds_for_power
+from raystudy.analysis.table import Cell, Column, Table, blocks, counted, listed, place, to_csv
 from raystudy.spec import Arm, Setting
 from raystudy.studyfile import Limits, ReportPlan, Study
-
-ACCURACY = {"polarity": "accuracy"}
 
 
 def small(**changes) -> Study:
@@ -33,12 +33,12 @@ def small(**changes) -> Study:
     return Study(**{**fields, **changes})
 
 
-def entries(table: t.Table, column: str) -> dict[object, t.Cell]:
+def entries(table: Table, column: str) -> dict[object, Cell]:
     at = [c.name for c in table.columns].index(column)
     return {row[0].value: row[at] for row in table.rows}
 
 
-def by_name(table: t.Table) -> list[dict[str, t.Cell]]:
+def by_name(table: Table) -> list[dict[str, Cell]]:
     return [{c.name: cell for c, cell in zip(table.columns, row, strict=True)} for row in table.rows]
 
 
@@ -53,16 +53,16 @@ def test_main_table_golden(make):
         make("majority", seed=1, test=0.5),
         make("single_task_matched", seed=1, error="boom"),
     ]
-    table = t.main_table(f.tidy(given, "mine"), small(), ACCURACY, f.failed_cells(given))
-    assert t.to_markdown(table) == (
+    table = t.main_table(compute(small(), given))
+    assert to_markdown(table) == (
         """\
 **Test accuracy × 100: mean ± half-width of the 95 % t-interval (number of seeds). Encoder: minilm.**
 
 | method | polarity (k=20) |
 | :--- | ---: |
 | single-task | 65.0 ± 63.5 (2) |
-| single-task, equal updates§ | 45.0 (1)†‡ |
 | Meta-DTL | **72.0 ± 12.7 (2)** |
+| single-task, equal updates§ | 45.0 (1)†‡ |
 | majority class¶ | 50.0 ± 0.0 (2) |
 
 Test examples: polarity: 200.
@@ -95,18 +95,18 @@ def test_comparison_table_golden(make):
         for s, x in enumerate(scores)
     ]
     study = small(report=ReportPlan(seeds=5), methods=("majority", "single_task", "meta_dtl", "multi_task"))
-    table = t.comparison_table(t.comparisons(f.tidy(given, "mine"), study, ACCURACY), study)
-    assert t.to_markdown(table) == (
+    table = t.comparison_table(compute(study, given))
+    assert to_markdown(table) == (
         """\
 **Difference to single-task in points, paired by seed, with the 95 % t-interval. Encoder: minilm.**
 
-| target | setting | method | difference | 95 % from | to | pairs | t-test p | Holm p | sign-flip p | its floor | d_z | verdict | seeds needed |
+| method | target | setting | difference | 95 % from | to | pairs | t-test p | Holm p | sign-flip p | its floor | d_z | verdict | seeds needed |
 | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- | :--- |
-| polarity | k=20 | Meta-DTL | +10.40 | +9.29 | +11.51 | 5 | <0.001 | <0.001 | 0.0625 | 0.0625 | +11.63 | better | – |
-| polarity | k=20 | multi-task | – | – | – | 0 | – | – | – | – | – | undecided | – |
-| polarity | k=20 | majority class¶ | -12.00 | -13.96 | -10.04 | 5 | <0.001 | – | 0.0625 | 0.0625 | -7.59 | not tested | – |
+| Meta-DTL | polarity | k=20 | +10.40 | +9.29 | +11.51 | 5 | <0.001 | <0.001 | 0.0625 | 0.0625 | +11.63 | better | – |
+| multi-task | polarity | k=20 | – | – | – | 0 | – | – | – | – | – | undecided | – |
+| majority class¶ | polarity | k=20 | -12.00 | -13.96 | -10.04 | 5 | <0.001 | – | 0.0625 | 0.0625 | -7.59 | not tested | – |
 
-Holm's correction covers 2 comparisons: all variants but the floors against the baseline, × targets × settings; a comparison without a p-value counts too.
+Holm's correction covers a family of m = 2 comparisons: all variants but the floors against the baseline, × targets × settings; a comparison without a p-value counts too.
 
 better, worse: Holm p < 0.05, the interval excludes 0, and the difference is at least 1 point. equivalent: the interval lies inside ±1. undecided: anything else, and always with fewer than 5 seeds.
 
@@ -122,8 +122,8 @@ The floor of the sign-flip test is the smallest p that this number of pairs can 
 def test_csv_has_full_numbers(make):
     scores = (1 / 3, 2 / 7)
     given = [make("meta_dtl", seed=s, test=x) for s, x in enumerate(scores)]
-    table = t.main_table(f.tidy(given, "mine"), small(), ACCURACY)
-    rows = {r["variant"]: r for r in csv.DictReader(io.StringIO(t.to_csv(table)))}
+    table = t.main_table(compute(small(), given))
+    rows = {r["variant"]: r for r in csv.DictReader(io.StringIO(to_csv(table)))}
     assert float(rows["meta_dtl"]["polarity k=20"]) == 100 * np.mean(scores)
     assert rows["meta_dtl"]["polarity k=20 n"] == "2" and rows["single_task"]["polarity k=20 n"] == "0"
     assert rows["single_task"]["polarity k=20"] == ""
@@ -131,8 +131,8 @@ def test_csv_has_full_numbers(make):
 
 def test_missing_cells_are_dashes_and_counted(make):
     study = small(shots=(20, 50))
-    table = t.main_table(f.tidy([make("single_task")], "mine"), study, ACCURACY)
-    text = t.to_markdown(table)
+    table = t.main_table(compute(study, [make("single_task")]))
+    text = to_markdown(table)
     assert text.count("| – ") == 7 and "7 of 8 entries" in text
 
 
@@ -144,27 +144,29 @@ def test_bold_is_shared_by_means_that_print_alike_and_not_won_by_fewer_seeds(mak
         make("majority", seed=0, test=0.99),
         make("majority", seed=1, test=0.99),
     ]
-    cells = entries(t.main_table(f.tidy(given, "mine"), small(), ACCURACY), "polarity k=20")
+    cells = entries(t.main_table(compute(small(), given)), "polarity k=20")
     assert [v for v, cell in cells.items() if cell.best] == ["single_task", "single_task_matched"]
 
 
 def test_a_floor_with_more_seeds_does_not_take_the_bold_away(make):
     given = [make("meta_dtl", test=0.6), *(make("majority", seed=s) for s in (0, 1))]
-    cells = entries(t.main_table(f.tidy(given, "mine"), small(), ACCURACY), "polarity k=20")
+    cells = entries(t.main_table(compute(small(), given)), "polarity k=20")
     assert cells["meta_dtl"].best
 
 
-def test_floors_come_last_whatever_the_study_says():
-    assert t.variants(small()) == ["single_task", "single_task_matched", "meta_dtl", "majority"]
+def test_controls_and_then_floors_come_last_and_apart_whatever_the_study_says():
+    rows = t.main_table(compute(small(), [])).rows
+    assert [row[0].value for row in rows] == ["single_task", "meta_dtl", "single_task_matched", "majority"]
+    assert t.main_table(compute(small(), [])).breaks == (2, 3)
 
 
 def test_below_the_best_floor_only(make):
     study = small(methods=("majority", "frozen_logistic", "single_task", "meta_dtl"))
     values = {"majority": 0.5, "frozen_logistic": 0.6, "single_task": 0.6, "meta_dtl": 0.55}
-    frame = f.tidy([make(v, test=x) for v, x in values.items()], "mine")
-    (low,) = t.below_floors(frame, study, ACCURACY)
-    assert (low.variant, low.floor) == ("meta_dtl", "frozen_logistic")
-    assert (low.mean, low.floor_mean) == pytest.approx((55.0, 60.0))
+    found = compute(study, [make(v, test=x) for v, x in values.items()])
+    (low,) = (s for s in found.scores if s.below)
+    assert (low.variant, low.below) == ("meta_dtl", "frozen_logistic")
+    assert (low.summary.mean, low.below_mean) == pytest.approx((0.55, 0.60))
 
 
 def test_holm_family_is_all_variants_targets_and_settings(make):
@@ -179,7 +181,7 @@ def test_holm_family_is_all_variants_targets_and_settings(make):
         for k in study.shots
         for s in range(5)
     ]
-    found = t.comparisons(f.tidy(given, "mine"), study, {"polarity": "accuracy", "stars": "accuracy"})
+    found = compute(study, given).comparisons
     tested = [c for c in found if c.tested]
     assert len(found) == 12 and len(tested) == 8
     assert [c.holm_p for c in tested] == pytest.approx(multipletests([c.pair.p for c in tested], method="holm")[1])
@@ -193,17 +195,17 @@ def test_holm_family_is_all_variants_targets_and_settings(make):
 def test_a_failed_cell_never_lowers_the_other_p_values(make):
     study = small(methods=("single_task", "multi_task", "meta_dtl"))
     given = [make(v, seed=s, test=0.5 + 0.01 * i * s) for i, v in enumerate(study.methods) for s in range(4)]
-    whole = t.comparisons(f.tidy(given, "mine"), study, ACCURACY)
-    part = t.comparisons(f.tidy([r for r in given if r.spec.variant != "multi_task"], "mine"), study, ACCURACY)
+    whole = compute(study, given).comparisons
+    part = compute(study, [r for r in given if r.spec.variant != "multi_task"]).comparisons
     assert part[1].variant == "meta_dtl" and part[1].holm_p >= whole[1].holm_p
 
 
 def test_seeds_needed_are_for_the_whole_family(make):
     """More comparisons, a harder first step of Holm's procedure, more seeds."""
     scores = {"single_task": (0.5, 0.5, 0.5, 0.5, 0.5), "meta_dtl": (0.58, 0.47, 0.56, 0.5, 0.52)}
-    frame = f.tidy([make(v, seed=s, test=x) for v, xs in scores.items() for s, x in enumerate(xs)], "mine")
+    given = [make(v, seed=s, test=x) for v, xs in scores.items() for s, x in enumerate(xs)]
     alone, among = (
-        t.comparisons(frame, small(methods=("single_task", "meta_dtl", *more)), ACCURACY)[0]
+        compute(small(methods=("single_task", "meta_dtl", *more)), given).comparisons[0]
         for more in ((), ("multi_task", "meta_dtl_alpha"))
     )
     assert alone.verdict.seeds == seeds_for_power(alone.pair.d_z)
@@ -214,7 +216,7 @@ def test_pairs_are_matched_by_seed_not_by_position(make):
     base = {0: 0.1, 1: 0.5, 2: 0.9}
     given = [make("single_task", seed=s, test=x) for s, x in base.items()]
     given += [make("meta_dtl", seed=s, test=base[s] + 0.05) for s in (2, 1)]
-    (found,) = t.comparisons(f.tidy(given, "mine"), small(methods=("single_task", "meta_dtl")), ACCURACY)
+    (found,) = compute(small(methods=("single_task", "meta_dtl")), given).comparisons
     assert found.pair.n == 2 and found.pair.mean == pytest.approx(0.05) and found.pair.sd == 0
 
 
@@ -222,20 +224,24 @@ def test_examples_can_decide_where_three_seeds_cannot(make):
     study = small(methods=("single_task", "meta_dtl"))
     given = [make("single_task", seed=s, test=0.6) for s in range(3)]
     given += [make("meta_dtl", seed=s, test=x) for s, x in enumerate((0.7, 0.701, 0.699))]
-    frame = f.tidy(given, "mine")
-    assert t.comparisons(frame, study, ACCURACY)[0].verdict.word == "undecided"
+    assert compute(study, given).comparisons[0].verdict.word == "undecided"
     differences = np.random.default_rng(0).choice([0.0, 1.0], (3, 200), p=[0.9, 0.1])
-    found = t.comparisons(frame, study, ACCURACY, {("meta_dtl", "polarity", "k=20"): differences})
-    assert found[0].verdict.word == "better" and found[0].examples_p < 0.05
-    assert "two-way Holm p" in t.to_markdown(t.comparison_table(found, study))
+    found = compute(study, given, examples={("meta_dtl", "polarity", "k=20"): differences})
+    (one,) = found.comparisons
+    assert one.verdict.word == "better" and one.examples_p == one.examples.p < 0.05
+    assert "two-way Holm p" in to_markdown(t.comparison_table(found))
 
 
 def test_tables_do_not_depend_on_the_order_of_records(records, study):
     def render(given):
-        frame = f.tidy(given, "mine")
-        found = t.comparisons(frame, study, ACCURACY)
-        tables = (t.main_table(frame, study, ACCURACY), t.comparison_table(found, study), t.cost_table(given, study))
-        return [render(table) for table in tables for render in (t.to_markdown, t.to_csv)]
+        found = compute(study, given)
+        tables = (
+            t.main_table(found),
+            t.comparison_table(found),
+            t.cost_table(found),
+            t.cells_table(found, searched=True),
+        )
+        return [render(table) for table in tables for render in (to_markdown, to_csv)]
 
     shuffled = records[:]
     random.Random(3).shuffle(shuffled)
@@ -249,7 +255,7 @@ def _row(number, dev, *, state="complete", winner=False, **settings):
 
 def test_search_table(make):
     rows = [_row(2, 0.4, state="pruned"), _row(1, 0.71, winner=True, lr=0.00012345678, pool="cls"), _row(0, 0.62)]
-    table = t.search_table([*rows, _row(3, None, state="failed")], small())
+    table = t.search_table(compute(small(), [], [*rows, _row(3, None, state="failed")]))
     (row,) = by_name(table)
     assert [row[k].value for k in ("trials", "pruned", "failed", "paper_dev", "winner_dev", "winner")] == [
         4, 1, 1, 62.0, 71.0, 1,
@@ -258,17 +264,19 @@ def test_search_table(make):
 
 
 def test_search_table_when_the_paper_wins_or_nobody_does():
-    (won,) = by_name(t.search_table([_row(0, 0.5, winner=True)], small()))
+    (won,) = by_name(t.search_table(compute(small(), [], [_row(0, 0.5, winner=True)])))
     assert won["changes"].value == "none" and won["winner"].value == 0
-    (lost,) = by_name(t.search_table([_row(0, None, state="failed")], small()))
+    (lost,) = by_name(t.search_table(compute(small(), [], [_row(0, None, state="failed")])))
     assert lost["winner"].value is None and lost["changes"].value is None
-    assert "| – | – | – | – |" in t.to_markdown(t.search_table([_row(0, None, state="failed")], small()))
+    assert "| – | – | – | 0 | 0.0 | – |" in to_markdown(
+        t.search_table(compute(small(), [], [_row(0, None, state="failed")]))
+    )
 
 
 def test_cost_table_keeps_search_and_confirm_apart(make):
     given = [make("meta_dtl", seed=s, phase="search", settings={"lr": lr}) for s in (0, 1) for lr in (1e-5, 5e-5, 1e-4)]
     given += [make("meta_dtl", seed=100, seconds=10.0), make("meta_dtl", seed=101, error="boom", seconds=3.0)]
-    (row,) = by_name(t.cost_table(given, small()))
+    (row,) = by_name(t.cost_table(compute(small(), given)))
     assert {k: c.value for k, c in row.items()} == {
         "variant": "meta_dtl",
         "target": "polarity",
@@ -279,19 +287,21 @@ def test_cost_table_keeps_search_and_confirm_apart(make):
         "confirm_runs": 2,
         "confirm_updates": 60,
         "confirm_seconds": 13.25,
+        "stored_updates": 0,
+        "saved_seconds": 0.0,
     }
 
 
 def test_captions_state_the_conditions():
     study = small(limits=Limits(train=256, dev=128, test=400), length=64)
-    assert t.conditions(study) == (
+    assert compute(study, []).design.conditions == (
         "Encoder: minilm; at most 256 train, 128 dev and 400 test examples per task; texts cut to 64 tokens."
     )
 
 
 def test_markdown_escapes_what_would_break_a_row():
-    table = t.Table("x", "", (t.Column("a", "a|b"),), ((t.Cell("c|d\nMeta-FT*"),),))
-    assert t.to_markdown(table) == "| a\\|b |\n| :--- |\n| c\\|d Meta-FT\\* |\n"
+    table = Table("x", "", (Column("a", "a|b"),), ((Cell("c|d\nMeta-FT*"),),))
+    assert to_markdown(table) == "| a\\|b |\n| :--- |\n| c\\|d Meta-FT\\* |\n"
 
 
 @pytest.mark.parametrize(
@@ -306,11 +316,52 @@ def test_markdown_escapes_what_would_break_a_row():
     ],
 )
 def test_numbers_as_a_reader_sees_them(kind, value, shown):
-    table = t.Table("x", "", (t.Column("a", "a", kind, 3, signed=True),), ((t.Cell(value),),))
-    assert t.to_markdown(table).splitlines()[-1] == f"| {shown} |"
+    table = Table("x", "", (Column("a", "a", kind, 3, signed=True),), ((Cell(value),),))
+    assert to_markdown(table).splitlines()[-1] == f"| {shown} |"
+
+
+def test_a_wide_table_becomes_blocks_that_hold_every_cell_once(make):
+    study = small(targets=("polarity", "stars"), shots=(5, 10, 20, 50))
+    table = t.main_table(compute(study, [make(v, k=20) for v in study.chosen]))
+    parts = blocks(table)
+    assert [heading for heading, _ in parts] == ["k=5", "k=10", "k=20", "k=50"]
+    assert [c.title for c in parts[0][1].columns] == ["method", "polarity", "stars"]
+    names = [c.name for _, part in parts for c in part.columns[1:]]
+    assert sorted(names) == sorted(c.name for c in table.columns[1:])
+    text = to_markdown(table)
+    assert text.count("| method |") == 4 and text.count("**Test") == 1 and text.count("*k=20*") == 1
+    assert to_csv(table).count("variant") == 1  # programs get one table
+    many = small(tasks=tuple("abcdefgh"), targets=tuple("abcdefgh"))
+    assert [len(p.columns) - 1 for _, p in blocks(t.main_table(compute(many, [])))] == [6, 2]
+    assert blocks(t.main_table(compute(small(), [])))[0][0] == ""
+
+
+def test_shaded_is_what_cannot_be_told_from_the_best(make):
+    scores = {
+        "single_task": (0.50, 0.52, 0.51, 0.53, 0.53),  # far below the best, on every seed
+        "multi_task": (0.70, 0.74, 0.69, 0.75, 0.70),  # now above it, now below
+        "meta_dtl": (0.71, 0.72, 0.73, 0.74, 0.75),
+        "majority": (0.72, 0.72, 0.72, 0.72, 0.72),  # a floor is never the best, nor tied with it
+    }
+    given = [make(v, seed=s, test=x) for v, xs in scores.items() for s, x in enumerate(xs)]
+    found = compute(small(methods=tuple(scores), report=ReportPlan(seeds=5)), given)
+    assert {s.variant: (s.best, s.tied) for s in found.scores} == {
+        "single_task": (False, False),
+        "multi_task": (False, True),
+        "meta_dtl": (True, True),
+        "majority": (False, False),
+    }
+    cells = entries(t.main_table(found), "polarity k=20")
+    assert [v for v, c in cells.items() if c.tied] == ["multi_task"] and cells["meta_dtl"].best
+
+
+def test_grey_is_what_is_undecided_against_the_baseline(make):
+    given = [make(v, seed=s, test=0.5 + 0.01 * s) for v in ("single_task", "meta_dtl", "majority") for s in (0, 1)]
+    cells = entries(t.main_table(compute(small(), given)), "polarity k=20")
+    assert [v for v, c in cells.items() if c.unsure] == ["meta_dtl"]  # the baseline and floors are not compared
 
 
 def test_words():
-    assert [t.counted(n, "cell") for n in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
-    assert [t.listed(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
-    assert t.place("polarity", Setting()) == "polarity (all data)"
+    assert [counted(n, "cell") for n in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
+    assert [listed(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert place("polarity", str(Setting())) == "polarity (all data)"

@@ -1,0 +1,304 @@
+"""From a study's records to the numbers of its report."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from raystudy.analysis import compare, curves, words
+from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy
+from raystudy.analysis.numbers import (
+    Completeness,
+    Cost,
+    Design,
+    Failure,
+    Importance,
+    Method,
+    Numbers,
+    Place,
+    Run,
+    Search,
+    SearchRow,
+    Spent,
+    Step,
+    TaskFacts,
+    Trial,
+    Weights,
+)
+from raystudy.analysis.table import listed
+from raystudy.catalogue import catalogue
+from raystudy.spec import Record, canonical
+from raystudy.studyfile import Study
+
+__all__ = ["completeness", "compute", "costs", "design_of", "searches"]
+
+_RANK = {"method": 0, "baseline": 0, "control": 1, "floor": 2}
+
+
+def compute(
+    study: Study,
+    records: Iterable[Record],
+    search_rows: Iterable[SearchRow] = (),
+    *,
+    facts: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+    examples: Mapping[Key, ArrayLike] | None = None,
+    importances: Iterable[Importance] = (),
+    tasks: Iterable[TaskFacts] = (),
+    study_text: str = "",
+) -> Numbers:
+    """All numbers and sentences of a report; the arguments are those of `report.build`, in any order.
+
+    Raises:
+        ValueError: the records answer one question twice, or do not say which metric counts.
+    """
+    records, design = list(records), design_of(study)
+    frame, metrics, failed = tidy(records, study.name), primary_metrics(records), failed_cells(records)
+    found = scores_by_seed(frame, metrics)
+    drawn = (curves.compute(found, design, t, metrics[t]) for t in design.targets if t in metrics)
+    numbers = Numbers(
+        design=design,
+        completeness=completeness(found, design, failed),
+        places=tuple(_places(frame, design, metrics)),
+        scores=tuple(compare.scores(found, design, failed)),
+        comparisons=tuple(compare.comparisons(found, design, examples)),
+        curves=tuple(c for c in drawn if c is not None),
+        searches=tuple(searches(search_rows, design)),
+        weights=tuple(_weights(importances, design)),
+        costs=tuple(costs(records, design)),
+        failures=tuple(_failures(records)),
+        tasks=tuple(tasks),
+        runs=tuple(_runs(records, design, metrics)),
+        facts=dict(facts or {}),
+        notes=tuple(notes),
+        study_text=study_text,
+    )
+    return replace(numbers, words=words.sentences(numbers))
+
+
+def design_of(study: Study) -> Design:
+    """What the study asks for, in the words of the report."""
+    about = [catalogue().variant(v) for v in study.chosen]
+    methods = sorted((Method(v.id, v.title, v.role) for v in about), key=lambda m: _RANK[m.role])
+    base = study.report.baseline
+    return Design(
+        name=study.name,
+        about=study.about,
+        conditions=_conditions(study),
+        baseline=base,
+        baseline_title=catalogue().variant(base).title if base in study.chosen else base,
+        rope=study.report.rope,
+        seeds=study.report.seeds,
+        methods=tuple(methods),
+        targets=tuple(study.target_names),
+        settings=tuple(map(str, study.settings_grid)),
+        shots=tuple(sorted(study.shots)),
+    )
+
+
+def _conditions(study: Study) -> str:
+    parts = [f"Encoder: {study.plm}"]
+    for whose, limits in (("task", study.limits), ("source task", study.source_limits)):
+        caps = [f"{n} {split}" for split, n in limits.model_dump().items() if n is not None]
+        parts += [f"at most {listed(caps)} examples per {whose}"] if caps else []
+    parts += [f"texts cut to {study.length} tokens"] if study.length else []
+    return "; ".join(parts) + "."
+
+
+def completeness(found: Mapping[Key, Mapping[int, float]], design: Design, failed: Mapping[Key, int]) -> Completeness:
+    """Count the study's cells: variants × targets × settings × report seeds."""
+    cells = [(m.variant, t, s) for m in design.methods for t in design.targets for s in design.settings]
+    done = [min(len(found.get(cell, {})), design.seeds) for cell in cells]
+    bad = [failed.get(cell, 0) for cell in cells]
+    missing = sum(max(design.seeds - d - b, 0) for d, b in zip(done, bad, strict=True))
+    return Completeness(design.seeds * len(cells), sum(done), sum(bad), missing)
+
+
+def _places(frame: pd.DataFrame, design: Design, metrics: Mapping[str, str]) -> Iterable[Place]:
+    sizes: dict[tuple[str, str], set[int]] = {}
+    for target, setting, n in zip(frame["target"], frame["setting"], frame["n_test"], strict=True):
+        if not pd.isna(n):
+            sizes.setdefault((target, setting), set()).add(int(n))
+    for target in design.targets:
+        for setting in design.settings:
+            tests = tuple(sorted(sizes.get((target, setting), ())))
+            yield Place(target, setting, metrics.get(target, ""), tests)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# search
+
+
+def searches(rows: Iterable[SearchRow], design: Design) -> list[Search]:
+    """What was searched, by target, setting and method in the order of the tables."""
+    groups: dict[Key, list[SearchRow]] = {}
+    for row in rows:
+        groups.setdefault((row.arm.variant, row.target, str(row.arm.setting)), []).append(row)
+    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in design.methods]
+    return [_search(cell, sorted(groups[cell], key=lambda r: r.number)) for cell in cells if cell in groups]
+
+
+def _search(cell: Key, rows: Sequence[SearchRow]) -> Search:
+    trials = tuple(
+        Trial(
+            r.number,
+            r.state,
+            r.winner,
+            math.nan if r.dev_mean is None else r.dev_mean,
+            r.seeds,
+            r.updates,
+            r.seconds,
+            dict(r.settings),
+        )
+        for r in rows
+    )
+    steps: list[Step] = []
+    updates, seconds, best = 0, 0.0, math.nan
+    for t in trials:
+        updates, seconds = updates + t.updates, seconds + t.seconds
+        # a pruned configuration has a mean over fewer cells: it costs, but cannot be the best
+        if t.state == "complete" and not math.isnan(t.dev) and not t.dev <= best:
+            best = t.dev
+        steps.append(Step(t.number, updates, seconds, best))
+    names = sorted({name for t in trials for name in t.settings})
+    searched = [n for n in names if len({canonical(t.settings.get(n)) for t in trials}) > 1]
+    return Search(*cell, trials, tuple(steps), tuple(searched), tuple(_changes(cell[0], trials)))
+
+
+def _changes(variant: str, trials: Sequence[Trial]) -> Iterable[tuple[str, Any, Any]]:
+    won = next((t for t in trials if t.winner), None)
+    if won is None:
+        return
+    paper: Mapping[str, Any] = next((t.settings for t in trials if t.number == 0), catalogue().defaults(variant))
+    for name, value in sorted(won.settings.items()):
+        if name not in paper or paper[name] != value:
+            yield name, paper.get(name), value
+
+
+def _weights(importances: Iterable[Importance], design: Design) -> list[Weights]:
+    by_arm = {(i.arm.variant, str(i.arm.setting)): i for i in importances}
+    cells = [(m.variant, s) for s in design.settings for m in design.methods]
+    return [
+        Weights(*cell, i.evaluator, i.trials, tuple(sorted(i.shares.items(), key=lambda x: (-x[1], x[0]))))
+        for cell in cells
+        if (i := by_arm.get(cell)) is not None
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# cost, failures, cells
+
+
+def costs(records: Iterable[Record], design: Design) -> list[Cost]:
+    """What every variant took on every target, from the records alone."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for r in records:
+        groups.setdefault((r.spec.variant, r.spec.target), []).append(r)
+    took = _transfer_seconds(r for group in groups.values() for r in group)
+    out = []
+    for m in design.methods:
+        for target in design.targets:
+            group = groups.get((m.variant, target), [])
+            if not group:
+                continue
+            search, confirm = ([r for r in group if r.spec.phase == phase] for phase in ("search", "confirm"))
+            stored = [r for r in group if _stored_updates(r)]
+            # what ran for less than nothing is noise of the clock
+            saved = [max(took.get(_transfer_key(r), math.nan) - r.seconds.get("transfer", 0.0), 0.0) for r in stored]
+            unknown = any(_transfer_key(r) not in took for r in stored)
+            out.append(
+                Cost(
+                    m.variant,
+                    target,
+                    _spent(search),
+                    _spent(confirm),
+                    sum(map(_stored_updates, stored)),
+                    math.nan if unknown else math.fsum(saved),
+                )
+            )
+    return out
+
+
+def _spent(records: Sequence[Record]) -> Spent:
+    return Spent(
+        len({(str(r.spec.setting), canonical(dict(r.spec.settings))) for r in records}),
+        len(records),
+        sum(n for r in records for n in r.updates.values()),
+        math.fsum(s for r in records for s in r.seconds.values()),
+    )
+
+
+def _stored_updates(r: Record) -> int:
+    return sum(n for stage, n in r.updates.items() if r.stages.get(stage) == "stored")
+
+
+def _transfer_key(r: Record) -> str:
+    """What makes the transfer part of two cells take equally long, as far as a record knows: seed and target do not."""
+    rules = catalogue().of(r.spec.variant)
+    reads = {k: v for k, v in r.spec.settings.items() if k not in rules or "transfer" in rules[k].reads}
+    return canonical([r.spec.variant, str(r.spec.setting), r.spec.suite, reads])
+
+
+def _transfer_seconds(records: Iterable[Record]) -> dict[str, float]:
+    """Kind of transfer -> mean seconds of those that ran."""
+    ran: dict[str, list[float]] = {}
+    for r in records:
+        if r.status == "done" and "transfer" in r.seconds and not _stored_updates(r):
+            ran.setdefault(_transfer_key(r), []).append(r.seconds["transfer"])
+    return {k: math.fsum(s) / len(s) for k, s in ran.items()}
+
+
+def _failures(records: Iterable[Record]) -> list[Failure]:
+    """The most frequent cause first, then by cell."""
+    failed = sorted((r for r in records if r.status == "failed"), key=lambda r: (str(r.spec), r.id))
+
+    def last(r: Record) -> str:
+        lines = r.error.strip().splitlines()
+        return lines[-1].strip() if lines else "no error was recorded"
+
+    causes = Counter(map(last, failed))
+    ranked = sorted(failed, key=lambda r: (-causes[last(r)], last(r)))
+    return [Failure(r.id, str(r.spec), last(r), r.error) for r in ranked]
+
+
+def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str]) -> list[Run]:
+    """Every cell: confirm before search, in the order of the tables."""
+    ranks = {name: i for names in (design.targets, design.settings) for i, name in enumerate(names)}
+    ranks |= {m.variant: i for i, m in enumerate(design.methods)}
+    beyond = len(ranks)
+
+    def score(r: Record, split: str) -> float:
+        return r.metrics.get(split, {}).get(metrics.get(r.spec.target, ""), math.nan)
+
+    runs = [
+        Run(
+            r.id,
+            r.spec.phase,
+            r.spec.variant,
+            r.spec.target,
+            str(r.spec.setting),
+            r.spec.seed,
+            r.status,
+            score(r, "dev"),
+            score(r, "test"),
+            math.fsum(r.seconds.values()),
+        )
+        for r in records
+    ]
+    return sorted(
+        runs,
+        key=lambda r: (
+            r.phase,
+            ranks.get(r.target, beyond),
+            ranks.get(r.setting, beyond),
+            ranks.get(r.variant, beyond),
+            r.seed,
+            r.id,
+        ),
+    )

@@ -1,0 +1,435 @@
+"""The figures of a report, drawn from its numbers; the same numbers give the same bytes.
+
+A variant looks the same in all figures. Colours are Okabe and Ito's, legible to the colour-blind, and markers and line
+styles differ too. A figure has no background of its own, so that it suits a page in light and in dark.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
+
+from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, Search, Weights
+from raystudy.analysis.words import IMPORTANCE_TRIALS
+
+__all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "draw", "figures", "looks"]
+
+INK = "#1f2328"  # words, axes and the baseline
+MUTED = "#7a828c"  # floors, and what is undecided
+GRID = "#e3e6ea"
+# yellow last, because it is faint on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#C9B800")
+MARKERS = ("s", "^", "D", "v", "P", "X", "o")
+STYLES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+FLOOR_DASHES = ((4, 2), (1, 1.5), (6, 2, 1, 2))
+# word -> colour, marker, filled
+VERDICTS = {
+    "better": (COLOURS[2], "o", True),
+    "worse": (COLOURS[1], "D", True),
+    "equivalent": (COLOURS[0], "s", True),
+    "undecided": (MUTED, "o", False),
+}
+_PANELS = 3  # per row
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is drawn: the `section` it belongs to, the stem of its files, a `title` for those who cannot see it."""
+
+    section: Literal["comparison", "curves", "search", "importance"]
+    name: str
+    title: str
+    make: Callable[[], Canvas]
+
+
+def figures(n: Numbers) -> list[Figure]:
+    """All figures that the numbers can fill, in the order of the report."""
+    taken: set[str] = set()
+
+    def name(kind: str, what: str) -> str:
+        stem = f"{kind}_" + re.sub(r"[^A-Za-z0-9.-]+", "_", what)
+        while stem in taken:  # two names that differ in punctuation only
+            stem += "_"
+        taken.add(stem)
+        return stem
+
+    look = looks(n.design)
+    out = []
+    for target in n.design.targets:
+        found = [c for c in n.comparisons if c.target == target and c.tested and c.pair.n > 1]
+        if found:
+            title = f"{target}: difference to {n.design.baseline_title} with its 95 % interval, method by method"
+            out.append(Figure("comparison", name("differences", target), title, _with(_forest, found, n.design)))
+    for curve in n.curves:
+        title = f"{curve.target}: test {curve.metric} against the number of labelled examples, one line per method"
+        out.append(Figure("curves", name("few_shot", curve.target), title, _with(_curve, curve, look)))
+    for target in n.design.targets:
+        runs = [s for s in n.searches if s.target == target and any(not math.isnan(x.best) for x in s.steps)]
+        if runs:
+            title = f"{target}: best dev score so far against the updates that the search had cost"
+            out.append(Figure("search", name("search", target), title, _with(_best_so_far, runs, n.design, look)))
+    for setting in n.design.settings:
+        weights = [w for w in n.weights if w.setting == setting and w.shares and w.trials >= IMPORTANCE_TRIALS]
+        if weights:
+            title = f"{setting}: share of each searched setting in the dev score, method by method"
+            figure = Figure(
+                "importance", name("importance", setting.replace("=", "")), title, _with(_importance, weights, n.design)
+            )
+            out.append(figure)
+    return out
+
+
+def _with(make: Callable[..., Canvas], *args: object) -> Callable[[], Canvas]:
+    return lambda: make(*args)
+
+
+def draw(figure: Figure, form: Literal["svg", "pdf", "png"] = "svg") -> bytes:
+    """The bytes of a file, without a date and without a background."""
+    style: Any = {  # matplotlib types this by the 300 names it knows
+        "svg.fonttype": "none",
+        "svg.hashsalt": figure.name,
+        "pdf.fonttype": 42,
+        "font.family": "DejaVu Sans",
+        "font.size": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.linewidth": 0.7,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        **dict.fromkeys(
+            ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"), INK
+        ),
+    }
+    undated: dict[str, dict[str, str | None]] = {
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+    out = io.BytesIO()
+    with mpl.rc_context(style):
+        canvas = figure.make()
+        canvas.savefig(out, format=form, metadata=undated[form], bbox_inches="tight", pad_inches=0.06, dpi=110)
+    if form == "svg":  # where a reader has no such font, one of its kind and not the browser's default
+        return out.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', sans-serif")
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# how a variant looks
+
+
+class Look(NamedTuple):
+    """Colour, marker and style of a variant's lines; `rank` among those drawn, from 0."""
+
+    colour: str
+    marker: str
+    style: Literal["-", "--", ":"]
+    rank: int
+
+
+def looks(design: Design) -> dict[str, Look]:
+    """variant -> how it is drawn, floors apart. The baseline has the colour of the words."""
+    out: dict[str, Look] = {}
+    others = 0
+    for rank, m in enumerate(m for m in design.methods if m.role != "floor"):
+        if m.variant == design.baseline:
+            out[m.variant] = Look(INK, "o", "-", rank)
+            continue
+        turn, colour = divmod(others, len(COLOURS))
+        out[m.variant] = Look(COLOURS[colour], MARKERS[colour], STYLES[turn % len(STYLES)], rank)
+        others += 1
+    return out
+
+
+def _legend(canvas: Canvas, handles: Sequence[Line2D], columns: int) -> None:
+    """Below the panels, so that a figure is as wide as they are and still readable on a small screen."""
+    canvas.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+        columnspacing=1.6,
+    )
+
+
+def _grid(axes: Axes, axis: Literal["x", "y"]) -> None:
+    axes.grid(axis=axis, color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=3, width=0.7)
+
+
+def _panels(count: int, width: float, height: float, *, share: bool = True) -> tuple[Canvas, list[Axes]]:
+    """`count` panels of a size in inches, at most three in a row."""
+    columns = min(count, _PANELS)
+    rows = -(-count // columns)
+    canvas = Canvas(figsize=(columns * width, rows * height), layout="constrained")
+    grid = canvas.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    flat = list(grid.flat)
+    for unused in flat[count:]:
+        unused.set_visible(False)
+    return canvas, flat[:count]
+
+
+def _heading(canvas: Canvas, text: str) -> None:
+    canvas.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+
+
+def _x_label(panels: Sequence[Axes], text: str) -> None:
+    """One label for the panels of the last row, below their middle."""
+    last = panels[(len(panels) - 1) // _PANELS * _PANELS :]
+    odd = len(last) % 2
+    last[len(last) // 2].set_xlabel(text, x=0.5 if odd else -0.04)
+
+
+def _setting(setting: str) -> str:
+    return "all data" if setting == "all" else setting
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# differences to the baseline
+
+
+def _forest(found: Sequence[Comparison], design: Design) -> Canvas:
+    """One panel per setting, one row per method: mean difference, interval, verdict."""
+    settings = [s for s in design.settings if any(c.setting == s for c in found)]
+    variants = [m for m in design.methods if any(c.variant == m.variant for c in found)]
+    rows = {m.variant: i for i, m in enumerate(variants)}
+    rope, limit = 100 * design.rope, _limit(found, design)
+    canvas, panels = _panels(len(settings), 3.1, 1.45 + 0.28 * len(variants))
+    for axes, setting in zip(panels, settings, strict=True):
+        axes.axvspan(-rope, rope, color=GRID, alpha=0.55, linewidth=0, zorder=0)
+        axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
+        for c in (c for c in found if c.setting == setting):
+            _whisker(axes, c, rows[c.variant], limit)
+        axes.set_title(_setting(setting), fontweight="normal")
+        axes.set_xlim(-limit, limit)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_yticks(range(len(rows)), [m.title for m in variants])
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.tick_params(labelbottom=True)
+        _grid(axes, "x")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    _heading(canvas, found[0].target)
+    _x_label(panels, f"points more or less than {design.baseline_title}")
+    seen = [w for w in VERDICTS if any(c.verdict.word == w for c in found)]
+    _legend(canvas, [_dot(w) for w in seen], 4 if len(panels) > 1 else 2)
+    return canvas
+
+
+def _limit(found: Sequence[Comparison], design: Design) -> float:
+    """Half the width of the axis in points: all intervals, unless few seeds make some so wide that the rest is lost."""
+    ends = max(max(abs(c.pair.low), abs(c.pair.high)) for c in found)
+    means = max(abs(c.pair.mean) for c in found)
+    return 100 * 1.08 * max(min(ends, 4 * means), 2.5 * design.rope, 1e-3)
+
+
+def _dot(word: str) -> Line2D:
+    colour, marker, filled = VERDICTS[word]
+    return Line2D(
+        [],
+        [],
+        color=colour,
+        marker=marker,
+        markersize=6,
+        linestyle="",
+        markerfacecolor=colour if filled else "none",
+        label=word,
+    )
+
+
+def _whisker(axes: Axes, c: Comparison, row: int, limit: float) -> None:
+    colour, marker, filled = VERDICTS[c.verdict.word]
+    mean, low, high = 100 * c.pair.mean, 100 * c.pair.low, 100 * c.pair.high
+    inner = (max(low, -limit), min(high, limit))
+    for a, b in _around(mean, inner, 0.0 if filled else 0.045 * limit):
+        axes.plot([a, b], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
+    for end, shown, arrow in ((low, inner[0], "<"), (high, inner[1], ">")):
+        if end != shown:  # the interval goes on beyond the panel
+            axes.plot([shown], [row], color=colour, marker=arrow, markersize=5, clip_on=False, zorder=3)
+    face = colour if filled else "none"
+    axes.plot([mean], [row], color=colour, marker=marker, markersize=6, markerfacecolor=face, linestyle="", zorder=3)
+
+
+def _around(mean: float, ends: tuple[float, float], gap: float) -> Iterable[tuple[float, float]]:
+    """The interval without its middle, where an open marker stands."""
+    if ends[0] < mean - gap:
+        yield ends[0], mean - gap
+    if mean + gap < ends[1]:
+        yield mean + gap, ends[1]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# few-shot curves
+
+
+def _curve(curve: Curve, look: dict[str, Look]) -> Canvas:
+    """Scores above, differences to the baseline below."""
+    heights = [3.0, 2.1] if curve.differences else [3.0]
+    canvas = Canvas(figsize=(5.8, 0.7 + sum(heights) + 0.1 * len(curve.lines)), layout="constrained")
+    panels = canvas.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    shift = _shifts(curve, look)
+    top: Axes = panels[0]
+    trained = [line for line in curve.lines if line.role != "floor"]
+    handles = [_bars(top, curve.shots, line, look[line.variant], shift[line.variant]) for line in trained]
+    for i, line in enumerate(line for line in curve.lines if line.role == "floor"):
+        dashes = FLOOR_DASHES[i % len(FLOOR_DASHES)]
+        found = [(k, 100 * p.mean) for k, p in zip(curve.shots, line.points, strict=True) if p.n]
+        top.plot(*zip(*found, strict=True), color=MUTED, linewidth=1, dashes=dashes, zorder=1)
+        handles.append(Line2D([], [], color=MUTED, linewidth=1, dashes=dashes, label=line.title))
+    top.set_ylabel(f"test {curve.metric} × 100")
+    top.set_title(curve.target)
+    if curve.bounded:
+        low, high = top.get_ylim()
+        top.set_ylim(max(low, -1.0), min(high, 101.0))
+    if curve.differences:
+        below: Axes = panels[1]
+        below.axhline(0, color=INK, linewidth=0.8, zorder=1)
+        for line in curve.differences:
+            _bars(below, curve.shots, line, look[line.variant], shift[line.variant])
+        below.set_ylabel(f"points more or less\nthan {curve.baseline_title}")
+    for panel in panels:
+        panel.set_xscale("log")
+        _grid(panel, "y")
+        panel.xaxis.set_major_locator(FixedLocator(curve.shots))
+        panel.xaxis.set_minor_locator(NullLocator())
+    panels[-1].set_xticks(curve.shots, [str(k) for k in curve.shots])
+    panels[-1].set_xlabel("labelled examples k, all classes together")
+    _legend(canvas, handles, 2)
+    canvas.align_ylabels(list(panels))
+    return canvas
+
+
+def _shifts(curve: Curve, look: dict[str, Look]) -> dict[str, float]:
+    """variant -> factor on k, because bars at one k must not hide each other."""
+    trained = sorted((look[line.variant].rank, line.variant) for line in curve.lines if line.role != "floor")
+    closest = min(math.log(b / a) for a, b in pairwise(curve.shots))
+    axis = math.log(curve.shots[-1] / curve.shots[0])
+    step = min(0.012 * axis, 0.6 * closest / len(trained)) if trained else 0.0
+    return {v: math.exp(step * (i - (len(trained) - 1) / 2)) for i, (_, v) in enumerate(trained)}
+
+
+def _joined(x: Sequence[float], y: Sequence[float], look: Look, label: str = "") -> Line2D:
+    return Line2D(
+        x,
+        y,
+        color=look.colour,
+        marker=look.marker,
+        markersize=4.5,
+        linestyle=look.style,
+        linewidth=1.5,
+        zorder=3,
+        label=label,
+    )
+
+
+def _bars(axes: Axes, shots: tuple[int, ...], line: Line, look: Look, shift: float) -> Line2D:
+    """Means joined by a line, each with its 95 % interval where there is one. Returns the entry for the legend."""
+    found = [(k * shift, p) for k, p in zip(shots, line.points, strict=True) if p.n]
+    spread = [(k, p) for k, p in found if p.n > 1]
+    axes.add_line(_joined([k for k, _ in found], [100 * p.mean for _, p in found], look))
+    axes.errorbar(
+        [k for k, _ in spread],
+        [100 * p.mean for _, p in spread],
+        [100 * p.half for _, p in spread],
+        fmt="none",
+        color=look.colour,
+        ecolor=look.colour,
+        elinewidth=1,
+        capsize=2.5,
+        zorder=2,
+    )
+    axes.autoscale_view()
+    return _joined([], [], look, line.title)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# search
+
+
+def _best_so_far(runs: Sequence[Search], design: Design, look: dict[str, Look]) -> Canvas:
+    """One panel per setting, one staircase per arm, a ring at the paper's settings."""
+    settings = [s for s in design.settings if any(run.setting == s for run in runs)]
+    one = len(settings) == 1
+    canvas, panels = _panels(len(settings), 5.0 if one else 2.9, (2.9 if one else 2.6) + 0.05 * len(runs))
+    for axes, setting in zip(panels, settings, strict=True):
+        for run in (run for run in runs if run.setting == setting):
+            _stairs(axes, run, look.get(run.variant, Look(MUTED, "o", ":", 0)))
+        axes.set_title(_setting(setting), fontweight="normal")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlim(left=0)
+        axes.tick_params(labelbottom=True)
+        _grid(axes, "y")
+    _heading(canvas, runs[0].target)
+    _x_label(panels, "optimizer updates spent on this target, all configurations so far")
+    canvas.supylabel("best dev score so far × 100", fontsize=9.5)
+    drawn = {run.variant for run in runs}
+    handles = [
+        Line2D([], [], color=x.colour, linestyle=x.style, linewidth=1.5, marker=x.marker, markersize=4.5, label=title)
+        for v, title in ((m.variant, m.title) for m in design.methods)
+        if v in drawn
+        for x in [look.get(v, Look(MUTED, "o", ":", 0))]
+    ]
+    ring = Line2D([], [], color=INK, marker="o", markersize=8, markerfacecolor="none", linestyle="", label="trial 0")
+    _legend(canvas, [*handles, ring], min(len(panels) + 1, 4))
+    return canvas
+
+
+def _stairs(axes: Axes, run: Search, look: Look) -> None:
+    known = [s for s in run.steps if not math.isnan(s.best)]
+    if not known:
+        return
+    x, y = [s.updates for s in known], [100 * s.best for s in known]
+    axes.step(x, y, where="post", color=look.colour, linestyle=look.style, linewidth=1.5, zorder=2)
+    rises = [i for i in range(len(y)) if i == 0 or y[i] > y[i - 1]]
+    rises += [len(y) - 1] if rises[-1] != len(y) - 1 else []
+    axes.plot(
+        [x[i] for i in rises],
+        [y[i] for i in rises],
+        color=look.colour,
+        marker=look.marker,
+        markersize=3.8,
+        linestyle="",
+        zorder=3,
+    )
+    if known[0].number == 0:
+        axes.plot(x[:1], y[:1], color=look.colour, marker="o", markersize=9, markerfacecolor="none", zorder=4)
+
+
+def _importance(weights: Sequence[Weights], design: Design) -> Canvas:
+    """One panel per method, one bar per searched setting."""
+    most = max(len(w.shares) for w in weights)
+    canvas, panels = _panels(len(weights), 3.1, 0.75 + 0.22 * most, share=False)
+    for axes, w in zip(panels, weights, strict=True):
+        names, shares = zip(*w.shares, strict=True)
+        places = range(len(names))
+        axes.barh(places, [100 * s for s in shares], height=0.62, color=COLOURS[0], zorder=2)
+        for y, s in zip(places, shares, strict=True):
+            axes.text(100 * s + 1.5, y, f"{100 * s:.0f}", va="center", fontsize=8)
+        axes.set_title(f"{design.title(w.variant)} ({w.trials} trials)", fontweight="normal", fontsize=9.5)
+        axes.set_yticks(places, names)
+        axes.set_xlim(0, 112)
+        axes.set_ylim(most - 0.4, -0.6)
+        axes.set_xticks([])
+        axes.tick_params(axis="y", length=0, labelleft=True)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+    _heading(canvas, f"{_setting(weights[0].setting)}: share in %")
+    return canvas

@@ -1,0 +1,146 @@
+"""A report as one HTML file: no reference to anything outside of it, readable with JavaScript off.
+
+The page is ``report.html.jinja``; this module turns tables and figures into what it shows.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from raystudy.analysis.figures import COLOURS, GRID, INK, MUTED, Figure
+from raystudy.analysis.latex import to_latex
+from raystudy.analysis.markdown import to_markdown
+from raystudy.analysis.numbers import Numbers
+from raystudy.analysis.table import Cell, Column, Table, blocks, printed, to_csv
+from raystudy.analysis.tables import configurations
+
+__all__ = ["inline", "whole"]
+
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+# colour in a figure -> name in the page's style sheet, which has a light and a dark value for each
+_NAMED = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
+_NAMED |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(): "var(--grid)"}
+
+
+def whole(n: Numbers, tables: Mapping[str, Table], drawn: Sequence[tuple[Figure, bytes]]) -> str:
+    """report.html.
+
+    Args:
+        tables: by name: main, comparison, search, cost, data, cells (confirm only).
+        drawn: figures with their SVG files.
+    """
+    pictures: dict[str, list[dict[str, Any]]] = {}
+    for figure, svg in drawn:
+        shown = {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
+        pictures.setdefault(figure.section, []).append(shown)
+    page = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html.jinja")
+    return page.render(
+        n=n,
+        tables={name: _view(t, copies=name != "cells") for name, t in tables.items()},
+        configurations=[_view(t, copies=False) for t in configurations(n)],
+        pictures=pictures,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tables
+
+
+def _view(table: Table, *, copies: bool) -> dict[str, Any]:
+    """What the template shows of a table; `copies` = with its text in the formats that people paste."""
+    parts = blocks(table)
+    return {
+        "name": re.sub(r"[^A-Za-z0-9_-]+", "-", table.name),
+        "caption": table.caption,
+        "notes": table.notes,
+        "copies": {"LaTeX": to_latex(table), "Markdown": to_markdown(table), "CSV": to_csv(table)} if copies else {},
+        "count": len(table.rows),
+        "whole": _body(table),
+        # a printed page cannot be scrolled: a wide table is shown in blocks there
+        "pages": [{"heading": heading, **_body(part)} for heading, part in parts] if len(parts) > 1 else [],
+    }
+
+
+def _body(table: Table) -> dict[str, Any]:
+    return {
+        "columns": [{"title": c.title, "wordy": c.wordy} for c in table.columns],
+        "parts": [[list(_cells(row, table.columns)) for row in part] for part in table.parts],
+    }
+
+
+def _cells(row: Iterable[Cell], columns: Iterable[Column]) -> Iterable[dict[str, str]]:
+    for cell, column in zip(row, columns, strict=True):
+        text = printed(cell, column)
+        head, gap, tail = text.partition(" ") if column.kind == "estimate" else (text, "", "")
+        classes = {
+            "n": not column.wordy,
+            "best": cell.best,
+            "tied": cell.tied,
+            "unsure": cell.unsure,
+            "code": column.kind == "code",
+        }
+        yield {
+            "class": " ".join(k for k, v in classes.items() if v),
+            "head": head,
+            "tail": gap + tail,
+            "marks": cell.marks,
+        }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# figures
+
+
+def inline(svg: bytes, name: str, title: str) -> str:
+    """A figure's SVG as part of a page: ids of its own, colours and font of the page, a title for those who cannot see.
+
+    Everything that would reach beyond the figure goes: the style sheet for ``*``, metadata and the namespaces'
+    addresses. An XML library writes it, so that nothing of a study's words is markup in it.
+    """
+    root = ET.fromstring(svg)
+    asked = {found for e in root.iter() for v in e.attrib.values() for found in re.findall(r"(?:^|url\()#([^)]+)", v)}
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
+                parent.remove(child)
+    for e in root.iter():
+        e.tag = str(e.tag).removeprefix(_SVG)
+        e.attrib = {
+            k.removeprefix(_XLINK): _attribute(k, v, name, asked) for k, v in e.attrib.items() if _kept(k, v, asked)
+        }
+        e.tail = None  # white space between elements; words are in text elements without children
+        e.text = e.text if e.tag == "text" else None
+    heading = ET.Element("title", {"id": f"{name}-title"})
+    heading.text = title
+    root.insert(0, heading)
+    # matplotlib measures in points, a page in pixels
+    width, height = (round(float(root.attrib[side].removesuffix("pt")) * 4 / 3) for side in ("width", "height"))
+    size = {"width": str(width), "height": str(height), "viewBox": root.attrib["viewBox"]}
+    root.attrib = {**size, "role": "img", "aria-labelledby": f"{name}-title"}
+    return ET.tostring(root, encoding="unicode")
+
+
+def _kept(key: str, value: str, asked: set[str]) -> bool:
+    return value in asked if key == "id" else key != "version"
+
+
+def _attribute(key: str, value: str, name: str, asked: set[str]) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    value = re.sub(r"(^|url\()#([^)]+)", lambda m: f"{m[1]}#{name}-{m[2]}" if m[2] in asked else m[0], value)
+    if key == "style":
+        value = re.sub(r"#[0-9a-f]{6}", lambda m: _NAMED.get(m[0], m[0]), value)
+        value = re.sub(r"(font:[^;]*?px |font-family: )[^;]+", r"\1var(--sans)", value)
+    return value

@@ -1,0 +1,194 @@
+"""A table as data, how its cells print, and as CSV.
+
+A `Table` knows numbers, not layout: a cell holds its value in the table's units, its interval, n and marks. Markdown,
+LaTeX and HTML take the text of a cell from `printed`, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+__all__ = [
+    "MISSING",
+    "Cell",
+    "Column",
+    "Note",
+    "Table",
+    "blocks",
+    "counted",
+    "listed",
+    "number",
+    "place",
+    "printed",
+    "to_csv",
+]
+
+MISSING = "–"
+MOST_ESTIMATES = 6  # a page of A4 and a screen of a laptop hold that many beside the methods' names
+
+
+@dataclass(frozen=True)
+class Column:
+    """`name` heads the column in CSV, `title` for a reader. An ``estimate`` is a mean with half-width and n.
+
+    `group` is the block that the column belongs to when a table has too many estimates for one page, and `short` its
+    title in there.
+    """
+
+    name: str
+    title: str
+    kind: Literal["text", "code", "count", "number", "p", "estimate"] = "text"
+    digits: int = 1
+    signed: bool = False
+    group: str = ""
+    short: str = ""
+
+    @property
+    def wordy(self) -> bool:
+        return self.kind in ("text", "code")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry, in the table's units; `value` None = missing.
+
+    Attributes:
+        text: what a reader sees of a ``text`` cell, where that differs from the `value` that a program reads.
+        half: half-width of the 95 % interval; None = it cannot be computed.
+        tied: cannot be told from the best.
+        unsure: rests on too little to say anything.
+        marks: keys of the table's notes.
+    """
+
+    value: str | float | None = None
+    text: str = ""
+    half: float | None = None
+    n: int | None = None
+    best: bool = False
+    tied: bool = False
+    unsure: bool = False
+    marks: str = ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A footnote; with a `mark` when cells point to it."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Caption, columns, rows of one `Cell` per column, footnotes. `name` is the stem of its files.
+
+    `breaks` are the rows above which a rule is drawn.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[Note, ...] = ()
+    breaks: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[tuple[tuple[Cell, ...], ...]]:
+        """The rows between the breaks."""
+        ends = [0, *self.breaks, len(self.rows)]
+        return [self.rows[a:b] for a, b in pairwise(ends) if a < b]
+
+
+def number(value: float, column: Column) -> str:
+    """A finite or infinite number as the column prints it."""
+    if math.isinf(value):
+        return "+∞" if value > 0 else "-∞"
+    text = f"{value:{'+' if column.signed else ''}.{column.digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text  # no -0.0
+
+
+def printed(cell: Cell, column: Column) -> str:
+    """The text of a cell without bold and marks."""
+    if column.wordy:
+        return cell.text or (MISSING if cell.value is None else str(cell.value))
+    if cell.value is None or isinstance(cell.value, str) or math.isnan(cell.value):
+        return MISSING
+    if column.kind == "count":
+        return f"{cell.value:.0f}"
+    if column.kind == "p":
+        least = 10.0**-column.digits
+        return f"<{least:.{column.digits}f}" if cell.value < least else f"{cell.value:.{column.digits}f}"
+    text = number(cell.value, column)
+    if column.kind == "estimate":
+        text += f" ± {cell.half:.{column.digits}f}" if cell.half is not None else ""
+        text += f" ({cell.n})" if cell.n is not None else ""
+    return text
+
+
+def blocks(table: Table) -> list[tuple[str, Table]]:
+    """(heading, table) of each block that fits on a page: all of it, or its estimates group by group.
+
+    The blocks have the columns that are no estimates in common; captions and notes are the whole table's.
+    """
+    heads = [i for i, c in enumerate(table.columns) if c.kind != "estimate"]
+    wide = [i for i, c in enumerate(table.columns) if c.kind == "estimate"]
+    if len(wide) <= MOST_ESTIMATES:
+        return [("", table)]
+    groups = dict.fromkeys(table.columns[i].group for i in wide)
+    out = []
+    for group in groups:
+        of_group = [i for i in wide if table.columns[i].group == group]
+        for start in range(0, len(of_group), MOST_ESTIMATES):
+            kept = [*heads, *of_group[start : start + MOST_ESTIMATES]]
+            columns = [table.columns[i] for i in kept]
+            part = replace(
+                table,
+                columns=tuple(replace(c, title=c.short or c.title) if group else c for c in columns),
+                rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+            )
+            out.append((group, part))
+    return out
+
+
+def to_csv(table: Table) -> str:
+    """Numbers in full (``repr``), for programs: an estimate is three columns, marks and notes are left out."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header: list[str] = []
+    for c in table.columns:
+        header += [c.name, f"{c.name} half", f"{c.name} n"] if c.kind == "estimate" else [c.name]
+    writer.writerow(header)
+    for row in table.rows:
+        line: list[object] = []
+        for cell, c in zip(row, table.columns, strict=True):
+            absent = cell.value is None or (isinstance(cell.value, float) and math.isnan(cell.value))
+            value = "" if absent else cell.value
+            line += [value, "" if cell.half is None else cell.half, cell.n or 0] if c.kind == "estimate" else [value]
+        writer.writerow(line)
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# words that tables and sentences share
+
+
+def counted(n: int, noun: str, nouns: str = "") -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *head, last = list(items) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def place(target: str, setting: str) -> str:
+    """A target in a setting: ``polarity (k=20)``."""
+    return f"{target} ({'all data' if setting == 'all' else setting})"
