@@ -27,7 +27,10 @@ from raystudy.spec import Arm, Spec
 from raystudy.study.space import enqueued, suggest
 from raystudy.studyfile import SearchPlan
 
-__all__ = ["ArmSearch", "Trial", "rungs"]
+__all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Trial", "rungs"]
+
+IMPORTANCE = "PED-ANOVA of Optuna, best tenth of the completed trials against all"
+IMPORTANCE_TRIALS = 30  # with fewer, the best tenth is two or three trials and the shares are noise
 
 Verdict = Literal["go", "wait", "stop", "done"]
 MakeSpec = Callable[[dict[str, Value], str, int], Spec]
@@ -193,6 +196,28 @@ class ArmSearch:
         self._told = self._handed = len(self.trials)
         if not self.finished:
             self._open_generation()
+
+    @property
+    def completed(self) -> int:
+        """Trials that ran all their cells; what Optuna learns importances from."""
+        return sum(t.complete for t in self.trials[: self._told])
+
+    def importances(self) -> dict[str, float]:
+        """Parameter -> its share in telling good configurations from the rest; shares add up to 1.
+
+        Empty below `IMPORTANCE_TRIALS` completed trials, with a single parameter, and where equal scores hide the best.
+        """
+        if self.completed < IMPORTANCE_TRIALS:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("error", UserWarning)  # said when the best tenth cannot be told from the rest
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            try:
+                shares = optuna.importance.get_param_importances(self.study, evaluator=evaluator)
+            except UserWarning:
+                return {}
+        return dict(shares) if len(shares) > 1 else {}
 
     def winners(self) -> dict[str, int]:
         """target -> number of the winning trial: by mean dev score, ties to the lower number; none if all failed."""

@@ -109,7 +109,7 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
             (t.settings, t.scores, t.pruned_at) for t in other.trials
         ]
         assert search.winners() == other.winners()
-    assert search_rows(orderly) == search_rows(shuffled)
+    assert search_rows(orderly, {}) == search_rows(shuffled, {})
 
 
 def test_search_cells_are_dev_only_with_seeds_of_their_own(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""What a report reads beside the scores: per-example differences, costs and importances of a search."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raystudy.spec import Arm, Setting
+from raystudy.study.conduct import Conductor, importances, search_rows
+from raystudy.study.publish import example_differences
+from raystudy.study.records import Results
+from raystudy.study.search import IMPORTANCE_TRIALS
+from study.fakes import Fake, plan
+
+
+def finished(folder: Path, **replaced: str) -> Conductor:
+    conductor = Conductor(plan(folder, **replaced), Results(folder / "out"))
+    conductor.open()
+    conductor.run_local(Fake())
+    return conductor
+
+
+def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path) -> None:
+    c = finished(tmp_path)
+    study, records = c.plan.study, list(c.known().values())
+    found = example_differences(records, study, c.results)
+    score = {
+        (r.spec.variant, str(r.spec.setting), r.spec.seed): r.metrics["test"]["accuracy"]
+        for r in records
+        if r.spec.phase == "confirm"
+    }
+    compared = {v for v in study.chosen if v != study.report.baseline}
+    assert {k[0] for k in found} == compared
+    for (variant, _, setting), d in found.items():
+        assert d.shape == (study.report.seeds, 12)
+        assert set(np.unique(d)) <= {-1.0, 0.0, 1.0}
+        wanted = [score[variant, setting, s] - score["single_task", setting, s] for s in range(study.report.seeds)]
+        np.testing.assert_allclose(d.mean(axis=1), wanted, atol=1e-12)
+
+
+def test_only_pairs_that_are_there_and_only_accuracy(tmp_path: Path) -> None:
+    c = finished(tmp_path)
+    records = list(c.known().values())
+    gone = next(r for r in records if r.spec.variant == "meta_dtl" and r.spec.phase == "confirm")
+    (c.results.cells / gone.id / "predictions.parquet").write_bytes(b"not parquet")
+    found = example_differences(records, c.plan.study, c.results)
+    assert found["meta_dtl", "planted/target", str(gone.spec.setting)].shape[0] == c.plan.study.report.seeds - 1
+    others = [replace(r, facts={"metric": "macro_f1"}) for r in records]
+    assert example_differences(others, c.plan.study, c.results) == {}
+
+
+def test_what_a_search_cost_is_what_its_records_cost(tmp_path: Path) -> None:
+    c = finished(tmp_path)
+    rows = search_rows(c.searches, c.seen)
+    searched = [r for r in c.known().values() if r.spec.phase == "search"]
+    assert sum(row.updates for row in rows) == sum(sum(r.updates.values()) for r in searched) > 0
+    assert sum(row.seconds for row in rows) == pytest.approx(sum(sum(r.seconds.values()) for r in searched))
+    assert sum(row.seeds for row in rows) == len(searched)
+
+
+def test_importances_wait_for_enough_trials_and_add_up(tmp_path: Path) -> None:
+    few = importances(finished(tmp_path).searches)
+    assert all(i.trials < IMPORTANCE_TRIALS and not i.shares for i in few)
+    many = finished(
+        tmp_path, name="many", methods="[single_task, meta_dtl]", search=f"{{trials: {IMPORTANCE_TRIALS}, shots: 12}}"
+    )
+    for found in importances(many.searches):
+        assert found.trials == IMPORTANCE_TRIALS
+        searched = many.plan.study.fixed(found.arm.variant)
+        assert not found.shares.keys() & searched.keys()
+        assert sum(found.shares.values()) == pytest.approx(1)
+    assert Arm("meta_dtl", Setting(shots=12)) in many.searches
