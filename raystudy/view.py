@@ -23,7 +23,22 @@ from rich.table import Table
 from raystudy.errors import PreflightError, Problem
 from raystudy.spec import Record
 
-__all__ = ["View", "quiet"]
+__all__ = ["View", "group_rows", "quiet", "reason"]
+
+
+def reason(record: Record) -> str:
+    """Why a cell failed, in a line."""
+    return record.error.splitlines()[-1] if record.error else "no reason given"
+
+
+def group_rows(groups: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
+    """(group, cell, stage and step, loss) of every worker group, from the hub's status."""
+    for g, s in groups.items():
+        if s.get("cell"):
+            step = f"{s['stage']} {s['step']}/{s['steps']}" if "stage" in s else "loading"
+            yield f"group {g}", str(s["cell"]), step, f"loss {s['loss']:.3f}" if "loss" in s else ""
+        else:
+            yield f"group {g}", "waiting", "", ""
 
 
 @contextmanager
@@ -85,7 +100,7 @@ class View:
         self.done += 1
         self.failed += record.status == "failed"
         if record.status == "failed":
-            self.say(f"failed: {record.spec}\n  {record.error.splitlines()[-1] if record.error else 'no reason given'}")
+            self.say(f"failed: {record.spec}\n  {reason(record)}")
         elif not self.interactive:
             dev = record.metrics["dev"][record.facts["metric"]]
             seconds = sum(v for k, v in record.seconds.items() if k != "validate")
@@ -125,13 +140,8 @@ class View:
             groups = self.status()["groups"] if self.status else {}
         except Exception:  # the view never stops a study
             groups = {}
-        for g, s in groups.items():
-            if s.get("cell"):
-                step = f"{s['stage']} {s['step']}/{s['steps']}" if "stage" in s else "loading"
-                loss = f"loss {s['loss']:.3f}" if "loss" in s else ""
-                table.add_row(f"group {g}", str(s["cell"]), step, loss)
-            else:
-                table.add_row(f"group {g}", "waiting", "", "")
+        for row in group_rows(groups):
+            table.add_row(*row)
         if self.failed:
             table.add_row("failed", str(self.failed), "", "")
         return table

@@ -1,7 +1,8 @@
 """The stage store: constants and transfer results on disk, computed once, whoever asks.
 
-One safetensors file per key, in a folder shared by all studies. A worker that needs what another is computing waits for
-it; a worker that dies frees its lock with it. The folder is a cache: anything in it may be deleted at any time.
+One safetensors file per key, in a folder shared by all studies; its header holds the key in words, so that `raystudy
+cache` can say what it is. A worker that needs what another is computing waits for it; a worker that dies frees its lock
+with it. The folder is a cache: anything in it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -9,24 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from raystudy.nn.workers import Workers
+from raystudy.spec import canonical, digest
 
-__all__ = ["StageStore", "cache_folder"]
+__all__ = ["StageStore"]
 
 State = dict[str, Tensor]
 _LIMIT = 20 * 1024**3
-
-
-def cache_folder() -> Path:
-    """``$RAYSTUDY_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("RAYSTUDY_CACHE") or user_cache_path("raystudy"))
 
 
 class StageStore:
@@ -35,10 +32,10 @@ class StageStore:
     def __init__(self, folder: Path, limit: int = _LIMIT) -> None:
         self.folder, self.limit = folder, limit
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.safetensors"
+    def _path(self, key: Mapping[str, Any]) -> Path:
+        return self.folder / f"{digest(key, 16)}.safetensors"
 
-    def read(self, key: str) -> State | None:
+    def read(self, key: Mapping[str, Any]) -> State | None:
         """The state under `key`, or None. An unreadable file counts as absent and will be written anew."""
         path = self._path(key)
         try:
@@ -48,10 +45,10 @@ class StageStore:
             return None
         return state
 
-    def compute(self, key: str, make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
+    def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
         """See `train.Store`. Rank 0 holds the key's lock, so that a second group waits instead of computing it too."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / f"{key}.lock")
+        lock = FileLock(self._path(key).with_suffix(".lock"))
         if workers.rank == 0:
             lock.acquire()
         try:
@@ -69,11 +66,12 @@ class StageStore:
             if workers.rank == 0:
                 lock.release()
 
-    def _write(self, key: str, state: Mapping[str, Tensor]) -> None:
+    def _write(self, key: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         path = self._path(key)
         new = path.with_suffix(f".{os.getpid()}.new")
         try:
-            save_file({k: t.detach().contiguous().cpu() for k, t in state.items()}, new)
+            tensors = {k: t.detach().contiguous().cpu() for k, t in state.items()}
+            save_file(tensors, new, metadata={"key": canonical(key)})
             os.replace(new, path)
         except (OSError, SafetensorError):  # a full disk costs the cache, not the cell
             new.unlink(missing_ok=True)

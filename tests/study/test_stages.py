@@ -11,6 +11,8 @@ from torch import Tensor
 from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.study.stages import StageStore
 
+KEY = {"part": "transfer", "method": "meta_dtl", "settings": {"λ": 0.1}, "seed": 3}
+
 
 def state(x: float) -> dict[str, Tensor]:
     return {"a": torch.full((3,), x, dtype=torch.float64), "b": torch.arange(2)}
@@ -23,24 +25,24 @@ def test_the_second_ask_is_answered_bitwise(tmp_path: Path) -> None:
         made.append(1)
         return state(0.1)
 
-    first, hit = store.compute("k", make, Alone())
-    second, again = store.compute("k", make, Alone())
+    first, hit = store.compute(KEY, make, Alone())
+    second, again = store.compute(KEY, make, Alone())
     assert (hit, again, len(made)) == (False, True, 1)
     assert all(torch.equal(first[k], second[k]) and first[k].dtype == second[k].dtype for k in first)
 
 
 def test_an_empty_state_is_a_result_too(tmp_path: Path) -> None:
     store = StageStore(tmp_path)
-    assert store.compute("k", dict, Alone()) == ({}, False)
-    assert store.compute("k", dict, Alone()) == ({}, True)
+    assert store.compute(KEY, dict, Alone()) == ({}, False)
+    assert store.compute(KEY, dict, Alone()) == ({}, True)
 
 
 def test_a_torn_file_is_computed_anew(tmp_path: Path) -> None:
     store = StageStore(tmp_path)
-    store.compute("k", lambda: state(1.0), Alone())
-    path = tmp_path / "k.safetensors"
+    store.compute(KEY, lambda: state(1.0), Alone())
+    (path,) = tmp_path.glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:20])
-    again, hit = store.compute("k", lambda: state(1.0), Alone())
+    again, hit = store.compute(KEY, lambda: state(1.0), Alone())
     assert not hit
     assert torch.equal(again["a"], state(1.0)["a"])
 
@@ -57,7 +59,7 @@ def test_two_groups_compute_once(tmp_path: Path) -> None:
         return state(2.0)
 
     def one() -> None:
-        hits.append(StageStore(tmp_path).compute("k", make, Alone())[1])
+        hits.append(StageStore(tmp_path).compute(KEY, make, Alone())[1])
 
     threads = [threading.Thread(target=one) for _ in range(2)]
     for t in threads:
@@ -73,8 +75,8 @@ def test_all_ranks_hit_or_all_compute(tmp_path: Path) -> None:
     def work(workers: Workers) -> tuple[bool, bool]:
         store = StageStore(tmp_path)
         return (
-            store.compute("k", lambda: state(3.0), workers)[1],
-            store.compute("k", lambda: state(3.0), workers)[1],
+            store.compute(KEY, lambda: state(3.0), workers)[1],
+            store.compute(KEY, lambda: state(3.0), workers)[1],
         )
 
     assert simulate(3, work) == [(False, True)] * 3
@@ -84,6 +86,6 @@ def test_the_oldest_goes_when_the_limit_is_reached(tmp_path: Path) -> None:
     size = len(torch.zeros(1000, dtype=torch.float64)) * 8
     store = StageStore(tmp_path, limit=3 * size)
     for i in range(4):
-        store.compute(f"k{i}", lambda: {"x": torch.zeros(1000, dtype=torch.float64)}, Alone())
-    assert store.read("k0") is None
-    assert store.read("k3") is not None
+        store.compute({"part": i}, lambda: {"x": torch.zeros(1000, dtype=torch.float64)}, Alone())
+    assert store.read({"part": 0}) is None
+    assert store.read({"part": 3}) is not None

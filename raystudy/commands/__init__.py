@@ -1,0 +1,46 @@
+"""The commands of ``python -m raystudy``, one file each: a function that finds out, and one that shows it.
+
+Every command that shows something can print it as JSON (`--json`); those that read a study take its name, its file or
+its results folder, or `--out`. What is heavy to load is loaded inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Json", "Out", "StudyOf", "console", "megabytes", "print_json"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path | None, typer.Option(help="Results folder (default: results/<study>).")]
+StudyOf = Annotated[str, typer.Argument(help="A study's name, file, or results folder.")]
+
+
+def print_json(data: Any) -> None:
+    """What a program reads instead of the words."""
+    typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def console(*, err: bool = False) -> Console:
+    """A terminal of its own width; where the output goes to a file or a pipe, no line is folded."""
+    from rich.console import Console
+
+    made = Console(highlight=False, markup=False, emoji=False, stderr=err)
+    if not made.is_terminal:
+        made.width = 400
+    return made
+
+
+def megabytes(size: float) -> str:
+    """A size as people read it: ``812 kB``, ``3.4 MB``, ``12 GB``."""
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.5 or unit == "GB":
+            break
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"

@@ -1,0 +1,179 @@
+"""``raystudy cache ls | rm | gc``: what the stage store and the checkpoints of running cells take on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raystudy.commands import Json, console, megabytes, print_json
+from raystudy.commands.folders import RESULTS
+from raystudy.errors import ConfigError, PreflightError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from raystudy.study.cache import Entry
+
+__all__ = ["app", "gc", "ls", "rm"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Stage results and checkpoints on disk. All of it may be deleted: it is computed again.",
+)
+Folder = Annotated[Path | None, typer.Option(help="Cache folder (default: $RAYSTUDY_CACHE, or the user's).")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")]
+
+
+def _where(folder: Path | None) -> Path:
+    from raystudy.study.cache import cache_folder
+
+    return folder if folder is not None else cache_folder()
+
+
+@app.command()
+def ls(folder: Folder = None, as_json: Json = False) -> None:
+    """Every stage result and checkpoint: what it is of, its size, when it was last used."""
+    from raystudy.study.cache import entries, held, leftovers
+
+    where = _where(folder)
+    found, left = entries(where), leftovers(where)
+    busy = {e.key for e in found if held(e)}
+    total = sum(e.size for e in found)
+    if as_json:
+        rows = [
+            {
+                "key": e.key,
+                "kind": e.kind,
+                "of": dict(e.about),
+                "bytes": e.size,
+                "used": e.used,
+                "fresh": e.fresh,
+                "held": e.key in busy,
+                "path": str(e.path),
+            }
+            for e in found
+        ]
+        print_json({"folder": str(where), "bytes": total, "entries": rows, "leftovers": [str(p) for p in left]})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("key", "what", "method", "model", "seed", "target", "size", "used", ""):
+        table.add_column(name, justify="right" if name in ("seed", "size", "used") else "left", no_wrap=True)
+    for e in found:
+        # a digest begins with what tells it apart; a model's is long, and a person knows it by its name
+        state = "in use" if e.key in busy else "" if e.fresh else "of other code"
+        table.add_row(
+            e.key[:12],
+            str(e.about.get("part", "?")) if e.kind == "stage" else "checkpoint of a cell",
+            str(e.about.get("method", "")),
+            str(e.about.get("plm", ""))[:8],
+            str(e.about.get("seed", "")),
+            str(e.about.get("target", "")),
+            megabytes(e.size),
+            _ago(e.used),
+            state,
+        )
+    terminal = console()
+    if found:
+        terminal.print(table)
+    old = [e for e in found if not e.fresh]
+    terminal.print(f"{where}: {len(found)} entries, {megabytes(total)}")
+    if old or left:
+        size = megabytes(sum(e.size for e in old))
+        terminal.print(
+            f"{len(old)} of them ({size}) were made by other code than what stands here, and {len(left)} files are "
+            "left from processes that died: raystudy cache gc"
+        )
+
+
+@app.command()
+def rm(
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys, or the first letters of each.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every entry.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Delete entries. Refuses all of it when one is being computed now."""
+    from raystudy.study.cache import entries, held, remove
+
+    if bool(keys) == everything:
+        raise ConfigError("name the keys to delete, or --all")
+    where = _where(folder)
+    found = entries(where)
+    chosen = found if everything else _chosen(keys or [], found)
+    if busy := [e.key[:12] for e in chosen if held(e)]:
+        raise PreflightError(Problem(f"is computed now by a running study: {', '.join(busy)}", file=str(where)))
+    if everything and chosen and not yes:
+        size = megabytes(sum(e.size for e in chosen))
+        typer.confirm(f"Delete {len(chosen)} entries ({size}) of {where}?", abort=True, err=True)
+    _report([e for e in chosen if remove(e)], [], as_json, done=True)
+
+
+@app.command()
+def gc(
+    keep_gb: Annotated[float | None, typer.Option(min=0, help="Then the least used, until so much is left.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder with the results folders of studies.")] = RESULTS,
+    dry_run: DryRun = False,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Delete what no run will ask for: results of other code, checkpoints of recorded cells, what the dead left."""
+    from raystudy.study.cache import entries, junk, leftovers, oldest_beyond, remove
+
+    where = _where(folder)
+    found = entries(where)
+    recorded = {p.parent.name for p in results.glob("*/cells/*/record.json")}
+    chosen = junk(found, recorded)
+    if keep_gb is not None:
+        chosen += oldest_beyond([e for e in found if e not in chosen], keep_gb * 1e9)
+    gone: list[Entry | Path] = [*chosen, *leftovers(where)]
+    if not dry_run:
+        gone = [thing for thing in gone if remove(thing)]
+    _report(
+        [t for t in gone if not isinstance(t, Path)], [t for t in gone if isinstance(t, Path)], as_json, not dry_run
+    )
+
+
+def _chosen(keys: Sequence[str], found: Sequence[Entry]) -> list[Entry]:
+    """The entries that `keys` begin.
+
+    Raises:
+        ConfigError: every key that begins none or several.
+    """
+    chosen, problems = [], []
+    for key in keys:
+        fits = [e for e in found if e.key.startswith(key)] if key else []
+        if len(fits) == 1:
+            chosen += fits
+        elif fits:
+            problems.append(Problem(f"begins {len(fits)} entries: {', '.join(e.key[:16] for e in fits)}", f"KEY {key}"))
+        else:
+            problems.append(Problem(f"no entry begins so{did_you_mean(key, [e.key for e in found])}", f"KEY {key}"))
+    if problems:
+        raise ConfigError(problems)
+    return list(dict.fromkeys(chosen))
+
+
+def _report(gone: Sequence[Entry], left: Sequence[Path], as_json: bool, done: bool) -> None:
+    size = sum(e.size for e in gone)
+    if as_json:
+        data: dict[str, Any] = {"deleted": done, "bytes": size, "entries": [e.key for e in gone]}
+        print_json({**data, "leftovers": [str(p) for p in left]})
+        return
+    word = "deleted" if done else "would delete"
+    for e in gone:
+        what = " ".join(str(e.about[k]) for k in ("part", "method") if k in e.about) or e.kind
+        typer.echo(f"{word} {e.key[:12]}  {what}  {megabytes(e.size)}")
+    typer.echo(f"{word} {len(gone)} entries ({megabytes(size)}) and {len(left)} leftover files")
+
+
+def _ago(used: float) -> str:
+    seconds = max(0.0, time.time() - used)
+    for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name} ago"
+    return "just now" if used else ""

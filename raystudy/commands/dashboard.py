@@ -1,0 +1,195 @@
+"""``raystudy dashboard``: TensorBoard, optuna-dashboard and the address of Ray's own, for one study.
+
+Ray Tune has no page of its own in Ray's dashboard. What such a page would show stands in two programs that read what a
+study writes for people: TensorBoard (dev scores by arm, configurations on its HPARAMS page) and optuna-dashboard (the
+searches). Both are started here on 127.0.0.1 and end with this command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from raystudy.commands import Json, Out, StudyOf, print_json
+from raystudy.commands.folders import ran_folder
+from raystudy.errors import PreflightError, Problem
+
+__all__ = ["View", "dashboard", "free_port", "open_views", "views"]
+
+HOST = "127.0.0.1"
+_PATIENCE = 60.0  # seconds for a server's first answer; TensorBoard imports for ten on a busy machine
+
+
+@dataclass(frozen=True)
+class View:
+    """One program that shows something of a study: how it is called, and whether it can be now."""
+
+    name: str
+    shows: str
+    command: tuple[str, ...]
+    port: int
+    installed: bool
+    why_not: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}/"
+
+
+def dashboard(
+    study: StudyOf = "quickstart",
+    out: Out = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the commands, start nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Open TensorBoard and optuna-dashboard on a study, while it runs or afterwards; Ctrl-C closes them."""
+    from raystudy.study.now import read_now
+    from raystudy.study.records import Results
+
+    folder = ran_folder(study, out)
+    found = views(folder)
+    address = (read_now(Results(folder)) or {}).get("dashboard")
+    ray = {"url": f"http://{address}", "token": "ray get-auth-token"} if address else None
+    if as_json:
+        rows = [
+            {"name": v.name, "command": list(v.command), "installed": v.installed, "why_not": v.why_not} for v in found
+        ]
+        print_json({"views": rows, "ray": ray})
+        return
+    if ray:
+        typer.echo(f"Ray: {ray['url']}; it asks for a token: {ray['token']}")
+    else:
+        typer.echo("Ray: no dashboard is up; a run has one with --dashboard")
+    for view in found:
+        if print_only or not view.installed or view.why_not:
+            typer.echo(f"{view.name}: {view.why_not or ' '.join(view.command)}")
+    wanted = [v for v in found if v.installed and not v.why_not]
+    if missing := [v.name for v in found if not v.installed]:
+        typer.echo(f"to install {' and '.join(missing)}: {sys.executable} -m pip install 'raystudy[dashboard]'")
+    if print_only:
+        return
+    if not wanted:
+        raise PreflightError(Problem("no view can be opened: see above", "dashboard"))
+    with open_views(wanted) as running:
+        for view in wanted:
+            typer.echo(f"{view.name}: {view.url}  {view.shows}")
+        typer.echo("Ctrl-C closes them.")
+        try:
+            while all(p.poll() is None for p in running):
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            return
+        ended = [
+            f"{v.name} ended with code {p.poll()}" for v, p in zip(wanted, running, strict=True) if p.poll() is not None
+        ]
+        raise PreflightError(Problem("; ".join(ended), "dashboard"))
+
+
+def views(folder: Path) -> list[View]:
+    """The programs for a results folder, with a free port each."""
+    journal = folder / "optuna.journal"
+    events = folder / "tensorboard"
+    first = free_port(6006)
+    second = free_port(8080, taken=first)
+    return [
+        View(
+            "TensorBoard",
+            "dev scores by arm; the configurations of the searches under HPARAMS",
+            (_program("tensorboard"), "--logdir", str(events), "--host", HOST, "--port", str(first)),
+            first,
+            shutil.which(_program("tensorboard")) is not None,
+            "" if events.is_dir() else "this study has no TensorBoard events yet",
+        ),
+        View(
+            "optuna-dashboard",
+            "the searches: history, importance of parameters; a new run of the study starts a new journal",
+            (_program("optuna-dashboard"), str(journal), "--host", HOST, "--port", str(second)),
+            second,
+            shutil.which(_program("optuna-dashboard")) is not None,
+            "" if journal.is_file() else "this study has no search, or has not searched yet",
+        ),
+    ]
+
+
+def _program(name: str) -> str:
+    """The program of this environment, or the one on the PATH, or its bare name."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.is_file() else name
+
+
+def free_port(wanted: int, taken: int = 0) -> int:
+    """`wanted` if nobody listens there, else any free port of this machine."""
+    for port in (wanted, 0):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind((HOST, port))
+            if (got := int(s.getsockname()[1])) != taken:
+                return got
+    raise PreflightError(Problem(f"no port of {HOST} is free", "dashboard"))
+
+
+@contextlib.contextmanager
+def open_views(wanted: list[View]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start the programs, wait until each answers; end them when the block ends, however it does.
+
+    Raises:
+        PreflightError: one ended or did not answer; with the last lines of what it said.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def terminated(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt  # `kill` closes them as Ctrl-C does
+
+    was = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with tempfile.TemporaryDirectory(prefix="raystudy-dashboard-") as scratch:
+            logs = [Path(scratch, f"{v.name}.log") for v in wanted]
+            for view, log in zip(wanted, logs, strict=True):
+                running.append(_start(view, log))
+            for view, process, log in zip(wanted, running, logs, strict=True):
+                _wait(view, process, log)
+            yield running
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        signal.signal(signal.SIGTERM, was)
+
+
+def _start(view: View, log: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own: Ctrl-C reaches this process alone, which then ends the others in order."""
+    with log.open("wb") as sink:
+        try:
+            return subprocess.Popen(
+                view.command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+            )
+        except OSError as e:
+            raise PreflightError(Problem(f"{view.command[0]} cannot be started: {e}", "dashboard")) from None
+
+
+def _wait(view: View, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, view.port), 1):
+            return
+        time.sleep(0.1)
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+    what = "does not answer" if process.poll() is None else f"ended with code {process.poll()}"
+    raise PreflightError(Problem(f"{view.name} {what}: " + " | ".join(said), "dashboard"))

@@ -1,0 +1,327 @@
+"""``raystudy doctor``: would a study run here? Each answer says how to mend it; nothing is changed or downloaded."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from raystudy import run as running
+from raystudy.commands import Json, Out, megabytes, print_json
+from raystudy.errors import PreflightError, UserError
+
+if TYPE_CHECKING:
+    from raystudy.spec import Numerics, Places
+    from raystudy.studyfile import Study
+
+__all__ = ["Check", "agree", "checks", "doctor", "packages"]
+
+EXIT_MISSING = 3
+DISK = 5e9  # bytes below which a folder is called nearly full
+CLOCK = 5.0  # seconds by which a filesystem's clock may differ
+# Measured on the default study, resident: Python with torch, transformers and ray; then per weight of the model two
+# moments, a gradient, the best and the stored copy.
+PROCESS, COPIES = 0.7e9, 6
+RAY = 1.5e9  # its servers on the head, without a dashboard
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer. ``missing``: the study cannot run so; ``warn``: it can, but. `mend`: what to do."""
+
+    state: Literal["ok", "warn", "missing"]
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state:<8}{self.what}" + (f" - {self.mend}" if self.mend else "")
+
+
+def doctor(
+    study: Annotated[str, typer.Argument(help="A study of search_spaces/studies, or a .yaml file.")] = "quickstart",
+    data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
+    plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, in place of the study file's.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, e.g. auto: ask each of its nodes.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Check what a study needs on this machine (or cluster); exit code 3 if something is missing."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
+    opened, places, folder = running.open_study(study, running.Options(data_root, plm, set=tuple(set_ or ()), out=out))
+    found = []
+    for check in checks(opened, places, folder, address):
+        found.append(check)
+        if not as_json:
+            typer.echo(str(check))
+    if as_json:
+        print_json({"study": opened.name, "checks": [asdict(c) for c in found]})
+    raise typer.Exit(EXIT_MISSING if any(c.state == "missing" for c in found) else 0)
+
+
+def checks(study: Study, places: Places, folder: Path, address: str | None = None) -> Iterator[Check]:
+    """Every check, the quick ones first."""
+    from raystudy.study.machine import look
+
+    assert places.shared is not None
+    shared = Path(places.shared)
+    yield from packages()
+    yield from _folders(folder, shared)
+    yield from _ray(address)
+    if not (yield from _imports()):
+        return  # the rest cannot be asked
+    weights = yield from _model(places)
+    yield from _data(study, places)
+    paths = [p for p in (places.data_root, places.plm if os.sep in places.plm else None) if p]
+    here = look(paths, cuda=study.numerics.device == "cuda" or address is None)
+    if address is None:
+        yield from _room(here, study.numerics, weights)
+    else:
+        yield from _cluster(here, address, shared, paths, study.numerics)
+
+
+def packages(wanted: Sequence[str] | None = None, python: str | None = None) -> Iterator[Check]:
+    """Python and every library against the ranges that raystudy was installed with.
+
+    Args:
+        wanted, python: requirements to check instead of the installed raystudy's own.
+    """
+    import platform
+
+    try:
+        wanted = requires("raystudy") or [] if wanted is None else wanted
+        python = (metadata("raystudy")["Requires-Python"] or "") if python is None else python
+    except PackageNotFoundError:
+        yield Check("warn", "raystudy is not installed, only found: its requirements are unknown", "pip install -e .")
+        return
+    here = platform.python_version()
+    if SpecifierSet(python).contains(here, prereleases=True):
+        yield Check("ok", f"Python {here}")
+    else:
+        yield Check("missing", f"Python {here}, must be {python}", "make a virtual environment with another Python")
+    good = 0
+    for text in wanted:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        mend = f"pip install '{text.partition(';')[0].strip()}'"
+        try:
+            has = version(requirement.name)
+        except PackageNotFoundError:
+            yield Check("missing", f"{requirement.name} is not installed", mend)
+            continue
+        if requirement.specifier.contains(has, prereleases=True):
+            good += 1
+        else:
+            yield Check("missing", f"{requirement.name} {has}, must be {requirement.specifier}", mend)
+    yield Check("ok", f"{good} libraries in the versions that raystudy works with")
+
+
+def _imports() -> Generator[Check, None, bool]:
+    """Whether all of them can be imported."""
+    for name in ("torch", "transformers", "ray", "optuna"):
+        try:
+            importlib.import_module(name)
+        except Exception as e:  # a broken build fails in its own way
+            said = f"{name} cannot be imported: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
+            yield Check("missing", said, f"install it anew: pip install --force-reinstall {name}")
+            return False
+    yield Check("ok", "torch, transformers, ray and optuna can be imported")
+    return True
+
+
+def _folders(results: Path, shared: Path) -> Iterator[Check]:
+    """Results and cache can be written and locked, keep the time, and have room; so has Ray's folder."""
+    from raystudy.study.machine import locks_hold, nearest, writes
+
+    for what, folder in (("results folder", results), ("cache folder", shared)):
+        why, skew = writes(folder)
+        if why:
+            option = "--out" if folder is results else "RAYSTUDY_CACHE"
+            yield Check("missing", f"{what} {folder} cannot be written: {why}", f"choose another with {option}")
+            continue
+        if why := locks_hold(folder):
+            mend = "use a filesystem with working flock (NFS: with its lock service)"
+            yield Check("missing", f"{what} {folder}: {why}", mend)
+        else:
+            yield Check("ok", f"{what} {folder} can be written and locked")
+        if abs(skew) > CLOCK:
+            mend = "set the clocks of both machines by NTP"
+            yield Check("warn", f"the clock of the filesystem of the {what} is {skew:+.0f} s off", mend)
+    places = {"results": results, "cache": shared, "Ray's temporary files": Path(tempfile.gettempdir())}
+    for what, folder in places.items():
+        usage = shutil.disk_usage(nearest(folder))
+        state: Literal["ok", "warn"] = "warn" if usage.free < DISK else "ok"
+        yield Check(state, f"{megabytes(usage.free)} free for {what}", "make room" if state == "warn" else "")
+    if (memory := Path("/dev/shm")).is_dir() and shutil.disk_usage(memory).free < 256 * 1024**2:
+        yield Check("warn", "less than 256 MiB of /dev/shm: Ray is slow so", "docker run --shm-size=1g")
+
+
+def _ray(address: str | None) -> Iterator[Check]:
+    """Who may talk to Ray's ports: whoever can may run any code."""
+    mode = os.environ.get("RAY_AUTH_MODE", "").lower()
+    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    has = bool(token) or (Path.home() / ".ray" / "auth_token").is_file()
+    if mode and mode != "token":
+        said = f"RAY_AUTH_MODE={mode}: who reaches Ray's ports may run any code here"
+        yield Check("warn", said, "unset RAY_AUTH_MODE")
+    elif has and not mode and address not in (None, "auto"):
+        said = "Ray shows its token to a cluster that is named by its address only if it is told to"
+        yield Check("warn", said, "RAY_AUTH_MODE=token, if that cluster asks for one")
+    elif has:
+        yield Check("ok", "Ray asks for a token, and there is one")
+    elif address is not None:
+        mend = "the cluster's token: `ray get-auth-token` there, then RAY_AUTH_TOKEN here"
+        yield Check("warn", "there is no Ray token here; a cluster that asks for one will refuse", mend)
+    else:
+        yield Check("ok", "Ray asks for a token; it makes one at its first start")
+
+
+def _model(places: Places) -> Generator[Check, None, int]:
+    """Whether the model is here. Returns the bytes of its weights, 0 where unknown."""
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    from raystudy.data.plm import resolve
+
+    where, offline = places.plm, constants.HF_HUB_OFFLINE
+    weights = 0
+    local = where in ("tiny", "minilm") or Path(where).is_dir() or where.startswith("mlp:")
+    if not local:
+        try:
+            snapshot_download(where, revision=places.revision, local_files_only=True)
+        except Exception:
+            get = f"hf download {where}" + (f" --revision {places.revision}" if places.revision else "")
+            said = f"the model {where} is not on this machine, and the hub "
+            if offline:
+                yield Check("missing", f"{said}is not asked (HF_HUB_OFFLINE)", f"on a machine with a network: {get}")
+                return weights
+            try:
+                HfApi().model_info(where, revision=places.revision, timeout=10)
+            except Exception as e:
+                yield Check("missing", f"{said}does not give it ({_first(e)})", f"on a machine with a network: {get}")
+            else:
+                yield Check("warn", f"the model {where} will be downloaded when the study starts", get)
+            return weights
+    try:
+        plm = resolve(where, places.revision)
+        if plm.folder is not None:
+            weights = sum(p.stat().st_size for p in plm.folder.glob("*.safetensors"))
+        yield Check("ok", f"model {plm.name}" + (f", {megabytes(weights)} of weights" if weights else ""))
+    except UserError as e:
+        for problem in e.problems:
+            yield Check("missing", str(problem))
+    state = "offline: nothing is asked of the network" if offline else "online"
+    yield Check("ok", f"Hugging Face cache {constants.HF_HUB_CACHE}, {state}")
+    return weights
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
+def _data(study: Study, places: Places) -> Iterator[Check]:
+    """Every task is there, can be read, and can give what the study asks for."""
+    from raystudy.study.plan import Plan
+
+    plan = Plan(study, places)
+    try:
+        n = sum(len(examples) for task in plan.tasks.values() for examples in task.splits.values())
+        yield Check("ok", f"{len(plan.tasks)} tasks, {n} examples after limits")
+    except UserError as e:
+        for problem in e.problems:
+            yield Check("missing", str(problem))
+
+
+def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator[Check]:
+    """Cores, memory and GPUs of one machine for at least one group of workers."""
+    cuda, cores, workers = numerics.device == "cuda", here["cpus"], numerics.workers
+    if cores < workers:
+        said = f"{cores} CPU cores for {workers} workers per training"
+        yield Check("missing", said, f"--workers {cores}, or a larger machine")
+    else:
+        yield Check("ok", f"{cores} CPU cores")
+    size = 2 if numerics.precision == "fp64" else 1
+    each = PROCESS + (0 if cuda else COPIES * weights * size)
+    groups = max(1, (len(here["gpus"]) if cuda else cores) // workers)
+    need = RAY + groups * workers * each
+    said = f"{megabytes(here['memory'])} of memory free, about {megabytes(need)} needed by {groups} groups"
+    if need <= here["memory"]:
+        yield Check("ok", said)
+    else:
+        fit = int((here["memory"] - RAY) // (workers * each))
+        yield Check("warn", said, f"--groups {fit}" if fit >= 1 else "a smaller model, or a larger machine")
+    if not cuda:
+        if here["gpus"]:
+            mend = "--set numerics.device=cuda uses it"
+            yield Check("ok", f"trains on the CPU, though there is a {here['gpus'][0]['name']}", mend)
+        return
+    if len(here["gpus"]) < workers:
+        said = f"numerics.device is cuda for {workers} workers, and torch sees {len(here['gpus'])} GPUs"
+        mend = "a torch built for CUDA and an NVIDIA driver; or --set numerics.device=cpu"
+        yield Check("missing", said, mend)
+    for gpu in here["gpus"]:
+        least = COPIES * weights * size + 2e9  # and the activations of a batch
+        said = f"GPU {gpu['name']}: {megabytes(gpu['free'])} of {megabytes(gpu['total'])} free"
+        yield Check("warn", said, "smaller batch_size or length") if gpu["free"] < least else Check("ok", said)
+
+
+def _cluster(
+    here: Mapping[str, Any], address: str, shared: Path, paths: Sequence[str], numerics: Numerics
+) -> Iterator[Check]:
+    from raystudy.study.machine import on_every_node
+
+    try:
+        nodes = on_every_node(address, shared, paths)
+    except PreflightError as e:
+        token = "" if os.environ.get("RAY_AUTH_MODE") else ", and RAY_AUTH_MODE=token here"
+        yield from (Check("missing", str(p), f"the same versions there as here{token}") for p in e.problems)
+        return
+    yield from agree(here, nodes, shared)
+    unit = "GPU" if numerics.device == "cuda" else "CPU"
+    have = int(sum(n["resources"].get(unit, 0) for n in nodes))
+    state: Literal["ok", "missing"] = "ok" if have >= numerics.workers else "missing"
+    mend = "" if state == "ok" else f"{numerics.workers} workers per training need as many"
+    yield Check(state, f"Ray gives out {have} {unit} on {len(nodes)} nodes", mend)
+
+
+def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: Path) -> Iterator[Check]:
+    """Whether the nodes run what this machine runs, see its data and model, and share its cache folder."""
+    apart = []
+    for node in nodes:
+        name = f"node {node['host']}"
+        if "error" in node:
+            yield Check("missing", f"{name} does not answer: {node['error']}", "install raystudy there as it is here")
+            continue
+        pairs = {"Python": (here["python"], node["python"])}
+        pairs |= {p: (v, node["versions"][p]) for p, v in here["versions"].items()}
+        if wrong := [f"{p} {theirs} (here {ours})" for p, (ours, theirs) in pairs.items() if ours != theirs]:
+            yield Check("missing", f"{name} has {', '.join(wrong)}", "the same versions everywhere, to the last digit")
+        elif node["program"] != here["program"]:
+            yield Check(
+                "missing", f"{name} has other sources of raystudy", "the same checkout everywhere (ray rsync-up)"
+            )
+        else:
+            yield Check("ok", f"{name} has the same Python, libraries and raystudy")
+        for path in [p for p, there in node["there"].items() if here["there"][p] and not there]:
+            yield Check("missing", f"{name} does not see {path}", "the same path on every node")
+        apart += [] if node["shares"] else [node["host"]]
+    if apart:
+        said = f"{shared} is not one folder for all: {', '.join(apart)} has its own"
+        mend = "RAYSTUDY_CACHE on shared storage, else stages are computed once per node and a lost cell starts over"
+        yield Check("warn", said, mend)
+    elif nodes:
+        yield Check("ok", f"every node shares {shared}")

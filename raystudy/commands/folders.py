@@ -1,0 +1,79 @@
+"""From what a person types to a folder: a study by name, file or folder; a cell by id or by its first letters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from raystudy.errors import ConfigError, Problem, did_you_mean
+
+__all__ = ["RESULTS", "find_cell", "ran_folder", "results_folder", "studies"]
+
+RESULTS = Path("results")
+_SHOWN = 8
+
+
+def studies() -> dict[str, Path]:
+    """Every study that was run from the current folder: name -> results folder."""
+    return {p.parent.name: p.parent for p in sorted(RESULTS.glob("*/manifest.json"))}
+
+
+def results_folder(study: str, out: Path | None = None) -> Path:
+    """Where the results of a study lie or will lie.
+
+    Raises:
+        ConfigError: `study` is a file that is not there or is no study.
+    """
+    if out is not None:
+        return out
+    if (Path(study) / "manifest.json").is_file() or (Path(study) / "cells").is_dir():
+        return Path(study)
+    if study.endswith((".yaml", ".yml")):
+        from raystudy.run import study_file
+        from raystudy.studyfile import read_study
+
+        study = read_study(study_file(study)).name
+    return RESULTS / study
+
+
+def ran_folder(study: str, out: Path | None = None) -> Path:
+    """The results folder of a study that was run.
+
+    Raises:
+        ConfigError: it was not, with the nearest name of one that was.
+    """
+    folder = results_folder(study, out)
+    if not (folder / "manifest.json").is_file():
+        near = did_you_mean(study, studies()) if out is None else ""
+        raise ConfigError(Problem(f"no study was run here yet{near}", file=str(folder)))
+    return folder
+
+
+def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> Path:
+    """The folder of one recorded cell, by its folder, its id, or the first letters of its id.
+
+    Args:
+        study: look in this study only (default: in all under ``results/``).
+
+    Raises:
+        ConfigError: none or several cells fit, or the same cell is recorded in several studies.
+    """
+    if os.sep in cell:
+        if not (Path(cell) / "record.json").is_file():
+            raise ConfigError(Problem("is not the folder of a recorded cell", file=cell))
+        return Path(cell)
+    folders = [ran_folder(study or "", out)] if study or out else list(studies().values())
+    found = {p.parent for f in folders for p in f.glob("cells/*/record.json")}
+    fits = sorted(p for p in found if p.name == cell) or sorted(p for p in found if cell and p.name.startswith(cell))
+    ids = sorted({p.name for p in fits})
+    if not fits:
+        where = ", ".join(map(str, folders)) or f"{RESULTS}/ (no study was run from this folder)"
+        near = did_you_mean(cell, [p.name for p in found])
+        raise ConfigError(Problem(f"no cell {cell!r} is recorded in {where}{near}", "CELL"))
+    if len(ids) > 1:
+        shown = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
+        raise ConfigError(Problem(f"{cell!r} begins {len(ids)} cells, give more of one: {shown}", "CELL"))
+    if len(fits) > 1:
+        places = ", ".join(str(p.parents[1]) for p in fits)
+        raise ConfigError(Problem(f"the cell {ids[0]} is recorded in {places}: choose one with --study", "CELL"))
+    return fits[0]

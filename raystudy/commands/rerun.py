@@ -1,0 +1,133 @@
+"""``raystudy rerun``: train a recorded cell again, in this process and without ray, and compare with its record."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import traceback
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raystudy.commands import Json, Out, console, print_json
+from raystudy.commands.folders import find_cell
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError
+
+if TYPE_CHECKING:
+    from raystudy.spec import Places, Record
+    from raystudy.study.rerun import Difference
+
+__all__ = ["rerun"]
+
+EXIT_SAME, EXIT_DIFFERENT = 0, 1
+
+
+def rerun(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, its first letters, or its folder.")],
+    study: Annotated[str | None, typer.Option(help="Look in this study only (default: all under results/).")] = None,
+    out: Out = None,
+    keep: Annotated[Path | None, typer.Option(help="Write what was made here, as cells/<id>/.")] = None,
+    stored: Annotated[bool, typer.Option("--stored", help="Let the stage store answer what it knows.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch (default: as recorded).")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task, instead of then.")] = None,
+    plm: Annotated[str | None, typer.Option(help="Model, instead of the place where it lay then.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one recorded cell again and compare: exit code 0 = the same record, 1 = it differs or fails.
+
+    Never touches the record. A cell that fails shows its whole error.
+    """
+    folder = find_cell(cell, study, out)
+    record = _record(folder)
+    places = _places(folder, data_root, plm)
+    from raystudy.study.records import Results
+    from raystudy.study.rerun import differences, elsewhere, train_again
+    from raystudy.study.stages import StageStore
+
+    notes = list(elsewhere(record))
+    if not as_json:
+        typer.echo(f"{record.id}: {record.spec}, recorded as {record.status} in {folder.parents[1]}")
+        for note in notes:
+            typer.echo(f"note: {note}")
+    store = StageStore(Path(places.shared) / "stages") if stored and places.shared else None
+    try:
+        outcome = train_again(record, places, threads=threads, store=store)
+    except PreflightError:  # it could not be tried
+        raise
+    except Exception as e:  # a developer asked to see it; a user's mistake is told in words here too
+        error = str(e) if isinstance(e, UserError) else "".join(traceback.format_exception(e))
+        same = record.status == "failed" and record.error.splitlines()[-1:] == error.splitlines()[-1:]
+        said = "it fails as it was recorded" if same else f"it fails; it was recorded as {record.status}"
+        if as_json:
+            print_json({"cell": record.id, "same": False, "notes": notes, "error": error, "recorded": record.error})
+        else:
+            typer.echo(error, err=True)
+            typer.echo(f"{record.id}: {said}")
+        raise typer.Exit(EXIT_DIFFERENT) from None
+    with ExitStack() as stack:
+        where = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raystudy-rerun-")))
+        made = Results(where)
+        if (made.cells / record.id).resolve() == folder.resolve():
+            raise ConfigError(Problem("is where the record lies, which is never written over", "--keep", str(where)))
+        made.write(outcome)
+        found = differences(folder, made.cells / record.id)
+    _say(record, found, notes, as_json)
+    raise typer.Exit(EXIT_DIFFERENT if found else EXIT_SAME)
+
+
+def _say(record: Record, found: list[Difference], notes: list[str], as_json: bool) -> None:
+    if as_json:
+        rows: list[dict[str, Any]] = [asdict(d) for d in found]
+        print_json({"cell": record.id, "same": not found, "notes": notes, "differences": rows})
+        return
+    if not found:
+        typer.echo(f"{record.id}: the same record")
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("differs", "recorded", "now"):
+        table.add_column(name, overflow="fold")
+    for d in found:
+        table.add_row(d.what, d.recorded, d.now)
+    terminal = console()
+    terminal.print(table)
+    if record.status == "failed":
+        terminal.print(f"It was recorded as failed: {(record.error.splitlines() or ['no reason given'])[-1]}")
+    terminal.print(f"{record.id}: {len(found)} values differ")
+
+
+def _record(folder: Path) -> Record:
+    from raystudy.spec import Record
+
+    path = folder / "record.json"
+    try:
+        record = Record.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
+        raise ConfigError(Problem(f"is not a record ({e})", file=str(path))) from None
+    if record.id != folder.name:
+        raise ConfigError(
+            Problem(f"is not the record of {folder.name}: its content has the id {record.id}", file=str(path))
+        )
+    return record
+
+
+def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
+    """Where the study found its data and model, unless they lie elsewhere now.
+
+    Raises:
+        ConfigError: the study does not say, and was not told.
+    """
+    from raystudy.spec import Places
+    from raystudy.study.records import Results
+
+    then = Results(folder.parents[1]).manifest().get("places")
+    if then is None and plm is None:
+        said = "does not say where data and model lay: give --plm, and --data-root where the study had one"
+        raise ConfigError(Problem(said, file=str(folder.parents[1] / "manifest.json")))
+    places = Places(**then) if then is not None else Places()
+    changed = {"data_root": data_root and str(Path(data_root).resolve()), "plm": plm}
+    return replace(places, **{k: v for k, v in changed.items() if v is not None})

@@ -1,0 +1,201 @@
+"""``raystudy tasks [NAME]``: which data sets a study may name, whether they are here, what one of them looks like."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raystudy.catalogue import suites
+from raystudy.commands import Json, console, print_json
+from raystudy.errors import ConfigError, Problem, unknown
+from raystudy.find import find, names
+
+if TYPE_CHECKING:
+    from raystudy.tasks import Example, Task
+
+__all__ = ["tasks"]
+
+_EXAMPLES = 3
+_LONG = 110  # characters of an example's text that are shown
+_READ_FROM = {"lexicon": ("vaderSentiment", "textblob", "nltk")}
+
+
+def tasks(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A task or a suite.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder with one folder per task.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every task and suite; of one: its card, and if it is here its sizes, labels, notes and three examples."""
+    if data_root is not None and not data_root.is_dir():
+        raise ConfigError(Problem(f"is not a folder: {data_root}", "--data-root"))
+    if name is not None:
+        _tell(name, data_root, as_json)
+        return
+    cards = {n: _card(n, data_root) for n in (*_built_in(), *_folders(data_root))}
+    if as_json:
+        print_json({"tasks": cards, "suites": {n: dict(s) for n, s in suites().items()}})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("task", "form", "classes", "here", "licence", "hub", "about"):
+        side: Any = "right" if column == "classes" else "left"
+        table.add_column(column, justify=side, no_wrap=True, max_width=34 if column == "licence" else None)
+    for n, card in cards.items():
+        classes = str(len(card["labels"])) if card["labels"] else ""
+        here = "yes" if card["here"] else "no"
+        table.add_row(n, card["form"], classes, here, card["licence"], card["hub"] or "", card["about"])
+    terminal = console()
+    terminal.print(table)
+    terminal.print("")
+    for n, suite in suites().items():
+        terminal.print(f"suite {n}: {', '.join(suite['tasks'])}; targets {', '.join(suite['targets'])}")
+    if data_root is None:
+        terminal.print("\nWhich of them lie on this machine, and your own folders: --data-root DIR")
+
+
+def _built_in() -> list[str]:
+    """The modules of raystudy.tasks that are data sets; ``folder`` reads those that are none."""
+    return [n for n in names("tasks") if n != "folder"]
+
+
+def _folders(root: Path | None) -> list[str]:
+    """The folders of a data root that no module reads: a user's own tasks."""
+    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root else []
+    return [n for n in found if n not in names("tasks")]
+
+
+def _card(name: str, root: Path | None) -> dict[str, Any]:
+    """What is known of a data set before any of it is read. Generated tasks and the lexicon need no data root."""
+    if name not in _built_in():
+        own: dict[str, Any] = {"about": f"your own folder {root}/{name}", "here": True}
+        return own | {"form": "", "labels": [], "parts": [], "licence": "", "source": "", "hub": None, "get": ""}
+    module = find("tasks", name)
+    card = getattr(module, "CARD", None)
+    about = (module.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+    hub = getattr(card, "hub", None)
+    return {
+        "about": about,
+        "form": getattr(card, "form", "single") if name != "planted" else "all",
+        "labels": list(getattr(card, "labels", ())),
+        "parts": list(getattr(card, "domains", ()) or getattr(module, "PARTS", ())),
+        "metric": getattr(card, "metric", ""),
+        "licence": getattr(card, "licence", ""),
+        "source": getattr(card, "source", ""),
+        "hub": getattr(hub, "id", hub),
+        "get": getattr(card, "get", ""),
+        "here": (root is not None and (root / name).is_dir()) if card is not None else _embedded(name),
+    }
+
+
+def _embedded(name: str) -> bool:
+    """Whether a task that needs no data root can be made here: the packages that it is read from are installed."""
+    return all(importlib.util.find_spec(package) is not None for package in _READ_FROM.get(name, ()))
+
+
+def _tell(name: str, root: Path | None, as_json: bool) -> None:
+    """One task, or the tasks of one suite.
+
+    Raises:
+        ConfigError: there is no such task or suite. DataError: it is here, and cannot be read.
+    """
+    if name in suites() and name not in _built_in():
+        suite = suites()[name]
+        if as_json:
+            print_json({"suite": name, **suite})
+        else:
+            typer.echo(f"suite {name}: {suite['about']}")
+            for task in suite["tasks"]:
+                typer.echo(f"    {task}" + (" (target)" if task in suite["targets"] else ""))
+        return
+    module, _, part = name.partition("/")
+    known = {*_built_in(), *_folders(root)}
+    if module not in known:
+        raise ConfigError(Problem(unknown("task", module, sorted(known | {*suites()})), "NAME"))
+    card = _card(module, root)
+    parts = card["parts"]
+    if part and parts and part not in parts:
+        raise ConfigError(Problem(unknown(f"part of {module}", part, parts), "NAME"))
+    # a family without a whole (the lexicon, generated tasks) is shown part by part
+    whole = part or not parts or module not in ("lexicon", "planted")
+    shown = [name] if whole else [f"{module}/{p}" for p in parts]
+    read = {n: _read(n, root) for n in shown} if card["here"] else {}
+    if as_json:
+        print_json({"task": name, "card": card, "read": read})
+        return
+    # what was read says its source and licence itself
+    for key in ("about", "form", "labels", "parts", "metric", *(() if read else ("source", "licence")), "hub"):
+        if value := card.get(key):
+            typer.echo(f"{key + ':':<9}{', '.join(value) if isinstance(value, list) else value}")
+    if not card["here"]:
+        typer.echo(f"{'here:':<9}no" + (f"; {card['get']}" if card["get"] else ""))
+        if root is None:
+            typer.echo("         give the folder that holds it with --data-root DIR")
+    for n, task in read.items():
+        _print_task(n, task)
+
+
+def _read(name: str, root: Path | None) -> dict[str, Any]:
+    """Sizes, label counts, notes and the first examples of a task that is here."""
+    from raystudy.tasks import load
+
+    task = load(name, root=root)
+    return {
+        "form": task.form,
+        "kind": task.kind,
+        "metrics": list(task.all_metrics),
+        "labels": list(task.labels),
+        "label_text": dict(task.label_text),
+        "licence": task.licence,
+        "source": task.source,
+        "sizes": {split: len(examples) for split, examples in task.splits.items()},
+        "counts": {split: _counts(task, examples) for split, examples in task.splits.items()},
+        "notes": list(task.notes),
+        "examples": [_example(e) for e in task.splits["train"][:_EXAMPLES]],
+        "digest": task.digest,
+    }
+
+
+def _counts(task: Task, examples: tuple[Example, ...]) -> dict[str, float]:
+    """label -> examples; tag -> tokens; of numbers their least, mean and greatest."""
+    if task.kind == "regression":
+        values = [e.label for e in examples if isinstance(e.label, float)]
+        return {"least": min(values), "mean": sum(values) / len(values), "greatest": max(values)}
+    counted: Counter[str] = Counter()
+    for e in examples:
+        counted.update(e.label if isinstance(e.label, tuple) else [str(e.label)])
+    return {label: counted[label] for label in task.labels}
+
+
+def _example(e: Example) -> dict[str, Any]:
+    shown = {"text": e.text, "pair": e.pair, "tokens": list(e.tokens), "vector": list(e.vector), "label": e.label}
+    return {k: v for k, v in shown.items() if v or k == "label"}
+
+
+def _print_task(name: str, task: Mapping[str, Any]) -> None:
+    sizes = " / ".join(str(task["sizes"][s]) for s in ("train", "dev", "test"))
+    typer.echo(f"\n{name}: {task['form']}, {task['kind']}, train / dev / test {sizes}; {', '.join(task['metrics'])}")
+    for split, counts in task["counts"].items():
+        typer.echo(f"    {split:<6}" + ", ".join(f"{label} {n:g}" for label, n in counts.items()))
+    for key in ("source", "licence"):
+        if task[key]:
+            typer.echo(f"    {key}: {task[key]}")
+    words = [f"{label} = {text!r}" for label, text in task["label_text"].items() if text != label]
+    if words:
+        typer.echo(f"    label words: {', '.join(words)}")
+    for note in task["notes"]:
+        typer.echo(f"    note: {note}")
+    for e in task["examples"]:
+        text = json.dumps(e.get("tokens") or e.get("vector") or e.get("text", ""), ensure_ascii=False)
+        pair = f" | {_cut(json.dumps(e['pair'], ensure_ascii=False))}" if "pair" in e else ""
+        typer.echo(f"    {_cut(text)}{pair} -> {_cut(json.dumps(e['label'], ensure_ascii=False))}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else text[: _LONG - 3] + "..."

@@ -1,0 +1,213 @@
+"""What one machine offers a study, and whether the machines of a cluster offer the same and share a folder.
+
+`look` runs here or as a Ray task on another node; it answers in plain JSON. Every probe takes away what it wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from raystudy.errors import PreflightError, Problem
+from raystudy.files import atomic_write
+from raystudy.source import program_digest
+
+__all__ = ["PACKAGES", "locks_hold", "look", "nearest", "on_every_node", "writes"]
+
+PACKAGES = ("raystudy", "ray", "torch", "transformers", "numpy")  # what must be the same on every node
+_LETS_GO = 3.0  # seconds in which a killed process's lock must be free
+_PATIENCE = 60.0  # seconds for a node's answer: it may have to start Python and import torch
+
+
+def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
+    """Versions, cores, memory in bytes, GPUs, and which of `paths` are there.
+
+    Args:
+        cuda: ask torch for GPUs, which loads it.
+    """
+    return {
+        "host": socket.gethostname(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "program": program_digest(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "memory": _memory(),
+        "gpus": _gpus() if cuda else [],
+        "there": {p: Path(p).exists() for p in paths},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _memory() -> int:
+    """Bytes that may still be used: what the system says, or less where a container is given less."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # "max" where nothing was limited
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Name and free and total bytes of every GPU that torch sees."""
+    import torch
+
+    found = []
+    for i in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(i)
+        found.append({"name": torch.cuda.get_device_name(i), "free": free, "total": total})
+    return found
+
+
+def nearest(folder: Path) -> Path:
+    """`folder`, or the closest path above it that is there (and may be a file, in which nothing can be made)."""
+    folder = folder.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def writes(folder: Path) -> tuple[str, float]:
+    """(why a file cannot be written there, or nothing; by how many seconds its filesystem's clock differs from ours).
+
+    A folder that does not exist yet is tried at the closest one above it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".raystudy-probe-", dir=nearest(folder)) as scratch:
+            path = Path(scratch, "probe")
+            before = time.time()
+            atomic_write(path, "here")
+            return "", path.stat().st_mtime - before
+    except PreflightError as e:
+        return e.problems[0].message, 0.0
+    except OSError as e:
+        return e.strerror or str(e), 0.0
+
+
+_HOLD = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def locks_hold(folder: Path) -> str:
+    """Why a lock file does not do its work there, or nothing.
+
+    It must keep out a second process, and let go when its holder is killed: a study relies on both.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".raystudy-probe-", dir=nearest(folder)) as scratch:
+            path = Path(scratch, "lock")
+            holder = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _HOLD, str(path)], stdout=subprocess.PIPE)
+            try:
+                assert holder.stdout is not None
+                if holder.stdout.readline().strip() != b"held":
+                    return "no lock can be taken"
+                if _taken(path):
+                    return "a second process gets a lock that another holds"
+            finally:
+                holder.kill()
+                holder.communicate()
+            deadline = time.monotonic() + _LETS_GO
+            while not _taken(path):
+                if time.monotonic() > deadline:
+                    return "a lock outlives its process when that is killed"
+                time.sleep(0.05)
+    except OSError as e:
+        return e.strerror or str(e)
+    return ""
+
+
+def _taken(path: Path) -> bool:
+    """Whether this process gets the lock; lets go of it again."""
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    lock.release()
+    return True
+
+
+def _visit(probe: str, mine: str, paths: Sequence[str]) -> dict[str, Any]:
+    """On a node: read the file `probe` that the driver wrote, write the file `mine`, and look around."""
+    try:
+        reads = Path(probe).read_text(encoding="utf-8")
+    except OSError as e:
+        reads = e.strerror or str(e)
+    try:
+        atomic_write(Path(mine), "here")
+        wrote = ""
+    except PreflightError as e:
+        wrote = e.problems[0].message
+    return {**look(paths), "reads": reads, "cannot_write": wrote}
+
+
+def on_every_node(address: str, shared: Path, paths: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Ask every node of a running cluster: what `look` says there, and whether `shared` is one folder for all.
+
+    Each answer has ``host``, ``resources`` (what Ray gives out there), and either ``error`` (it could not be asked) or
+    what `look` says with ``shares`` (it read what this machine wrote in `shared`, and the other way round).
+
+    Raises:
+        PreflightError: the cluster cannot be joined.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    token = uuid.uuid4().hex
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as e:  # ConnectionError, RuntimeError for other versions, an error of its own for a wrong token
+        said = " ".join(str(e).split())[:300]
+        raise PreflightError(Problem(f"cannot be joined: {type(e).__name__}: {said}", f"--address {address}")) from None
+    probe = shared / f".probe-{token}"
+    try:
+        atomic_write(probe, token)
+        visit = ray.remote(num_cpus=0, max_retries=0)(_visit)
+        asked = []
+        for node in ray.nodes():
+            if node["Alive"]:
+                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                mine = shared / f".probe-{token}-{node['NodeID']}"
+                answer = visit.options(scheduling_strategy=place).remote(str(probe), str(mine), list(paths))
+                asked.append((node, mine, answer))
+        found: list[Mapping[str, Any]] = []
+        for node, mine, answer in asked:
+            known = {"host": node["NodeManagerHostname"], "resources": node["Resources"]}
+            try:
+                there: dict[str, Any] = ray.get(answer, timeout=_PATIENCE)
+                found.append({**there, **known, "shares": there["reads"] == token and mine.is_file()})
+            except Exception as e:  # a node that dies, hangs, or has no raystudy to import
+                found.append({**known, "error": (str(e).strip().splitlines() or [type(e).__name__])[-1]})
+        return found
+    finally:
+        for path in shared.glob(f"*probe-{token}*"):
+            path.unlink(missing_ok=True)
+        ray.shutdown()

@@ -1,0 +1,234 @@
+"""The doctor finds what is missing, says how to mend it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from raystudy import __main__ as commands
+from raystudy import run as running
+from raystudy.commands import doctor
+from raystudy.commands.doctor import Check, agree, checks, packages
+from raystudy.study import machine
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+
+
+def call(*args: str) -> Result:
+    return CliRunner().invoke(commands.app, ["doctor", *args])
+
+
+def missing(*args: str) -> list[str]:
+    """What a call finds missing; it must agree with its exit code."""
+    out = call(*args, "--json")
+    found = [c["what"] for c in json.loads(out.stdout)["checks"] if c["state"] == "missing"]
+    assert out.exit_code == (3 if found else 0)
+    return found
+
+
+def test_a_study_that_can_run_misses_nothing_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    out = call("smoke")
+    assert out.exit_code == 0, out.output
+    assert {line.split()[0] for line in out.stdout.splitlines()} <= {"ok", "warn"}
+    assert [p.name for p in tmp_path.iterdir()] == []
+
+
+def test_every_data_set_that_is_not_there_is_named() -> None:
+    found = missing("review")
+    assert len(found) == 3
+    for line, task in zip(found, ("sst5", "amazon_mds", "imdb"), strict=True):
+        assert f"the data set {task} is not there" in line
+        assert "--data-root" in line
+
+
+def test_a_model_that_is_not_there_is_named_with_the_command_that_brings_it() -> None:
+    out = call("smoke", "--plm", "no/such-model", "--set", "revision=v2")
+    assert out.exit_code == 3
+    assert "hf download no/such-model --revision v2" in out.stdout
+
+
+def test_a_broken_model_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    assert [line for line in missing("smoke", "--plm", str(tmp_path / "model")) if "config.json" in line]
+
+
+def test_results_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (line,) = missing("smoke", "--out", "file/results")
+    assert "results folder file/results cannot be written" in line
+
+
+def test_more_workers_than_cores_and_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    found = missing("smoke", "--set", "numerics.workers=4096", "--set", "numerics.device=cuda")
+    assert any("CPU cores for 4096 workers" in line for line in found)
+    assert any("torch sees 0 GPUs" in line for line in found)
+
+
+def test_memory_that_is_too_small_is_a_warning_with_the_groups_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {**look(*args, **kwargs), "memory": int(doctor.RAY + 2.5 * doctor.PROCESS), "cpus": 8, "gpus": []}
+
+    look = machine.look
+    monkeypatch.setattr(machine, "look", small)
+    study, places, folder = running.open_study("smoke", running.Options())
+    (found,) = [c for c in checks(study, places, folder) if c.state == "warn" and "memory" in c.what]
+    assert found.mend == "--groups 2"
+
+
+def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "DISK", float("inf"))
+    out = call("smoke")
+    assert out.exit_code == 0
+    assert sum(line.startswith("warn") and "free for" in line for line in out.stdout.splitlines()) == 3
+
+
+def test_open_ports_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    (line,) = [line for line in call("smoke").stdout.splitlines() if "RAY_AUTH_MODE" in line]
+    assert line.startswith("warn")
+
+
+def test_a_study_that_is_none_is_answered_as_everywhere() -> None:
+    assert "did you mean 'smoke'?" in str(call("smok").exception)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# versions
+
+
+def test_every_requirement_is_judged() -> None:
+    wanted = [
+        f"torch=={version('torch')}",
+        "numpy<1",
+        "no-such-package>=1",
+        "no-such-extra; extra == 'dev'",
+        "no-such-thing; python_version < '3'",
+    ]
+    found = {c.what.split()[0]: c for c in packages(wanted, ">=3.8")}
+    assert {k: c.state for k, c in found.items()} == {
+        "Python": "ok",
+        "numpy": "missing",
+        "no-such-package": "missing",
+        "1": "ok",  # one library in a version that fits
+    }
+    assert found["numpy"].mend == "pip install 'numpy<1'"
+    assert [c.state for c in packages([], ">=99")] == ["missing", "ok"]
+
+
+def test_what_is_installed_here_fits() -> None:
+    assert {c.state for c in packages()} == {"ok"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# files
+
+
+def test_a_lock_that_holds_nobody_out_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.locks_hold(tmp_path / "not" / "yet") == ""
+    monkeypatch.setattr(machine, "_taken", lambda path: True)
+    assert "a second process gets a lock" in machine.locks_hold(tmp_path)
+
+
+def test_a_lock_that_outlives_its_holder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where flock is missing, filelock falls back to a file that only its maker removes: a killed driver's stays."""
+    monkeypatch.setattr(machine, "_HOLD", machine._HOLD.replace("FileLock", "SoftFileLock"))
+    monkeypatch.setattr(machine, "_taken", lambda path: not path.exists())
+    monkeypatch.setattr(machine, "_LETS_GO", 0.1)
+    assert "outlives" in machine.locks_hold(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_clock_of_a_filesystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why, skew = machine.writes(tmp_path / "new")
+    assert why == ""
+    assert abs(skew) < 2
+    monkeypatch.setattr(machine, "writes", lambda folder: ("", 60.0))
+    (line, _) = [line for line in call("smoke").stdout.splitlines() if "the clock of" in line]
+    assert line.startswith("warn")
+    assert "+60 s" in line
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# a cluster
+
+
+HERE = {
+    "host": "driver",
+    "python": platform.python_version(),
+    "versions": {"torch": "2.13.0", "ray": "2.60.0"},
+    "program": "abc",
+    "there": {"/data": True, "/only/here/if/anywhere": False},
+}
+Node = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def node() -> Node:
+    return lambda **changed: {**HERE, "host": "gpu1", "shares": True, **changed}
+
+
+def states(*nodes: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(c.state, c.what) for c in agree(HERE, nodes, Path("/cache"))]
+
+
+def test_nodes_that_agree(node: Node) -> None:
+    assert [s for s, _ in states(node(), node(host="gpu2"))] == ["ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "says"),
+    [
+        ({"python": "3.11.0"}, "missing", "Python 3.11.0"),
+        ({"versions": {"torch": "2.12.1", "ray": "2.60.0"}}, "missing", "torch 2.12.1 (here 2.13.0)"),
+        ({"program": "abd"}, "missing", "other sources of raystudy"),
+        ({"there": {"/data": False, "/only/here/if/anywhere": False}}, "missing", "does not see /data"),
+        ({"shares": False}, "warn", "gpu1 has its own"),
+    ],
+)
+def test_what_a_node_has_otherwise_is_said(node: Node, changed: dict[str, Any], state: str, says: str) -> None:
+    found = states(node(host="gpu0"), node(**changed))
+    assert [(s, w) for s, w in found if s != "ok"] == [(state, next(w for _, w in found if says in w))]
+
+
+def test_a_node_that_does_not_answer_is_said_once() -> None:
+    found = list(agree(HERE, [{"host": "gpu1", "error": "No module named 'raystudy'"}], Path("/cache")))
+    assert found[0] == Check(
+        "missing", "node gpu1 does not answer: No module named 'raystudy'", "install raystudy there as it is here"
+    )
+
+
+def test_what_a_node_answers_is_what_this_machine_answers(tmp_path: Path) -> None:
+    """The visit, without ray: it reads the driver's file, writes its own, and looks around."""
+    (tmp_path / "probe").write_text("token")
+    said = machine._visit(str(tmp_path / "probe"), str(tmp_path / "mine"), [str(tmp_path), str(tmp_path / "no")])
+    assert (said["reads"], said["cannot_write"]) == ("token", "")
+    assert (tmp_path / "mine").is_file()
+    assert said["there"] == {str(tmp_path): True, str(tmp_path / "no"): False}
+    assert json.loads(json.dumps(said)) == said, "it travels as plain data"
+    assert [c.state for c in agree(machine.look([]), [{**said, "shares": True, "there": {}}], tmp_path)] == ["ok", "ok"]
+
+
+def test_a_cluster_that_cannot_be_joined_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def refuse(**options: Any) -> None:
+        raise ConnectionError("nobody\nthere")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    (line,) = missing("smoke", "--address", "10.0.0.1:6379")
+    assert "cannot be joined: ConnectionError: nobody there" in line

@@ -1,0 +1,196 @@
+"""What `status` says is what the folder holds; a driver's words count only while it lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study.fakes import Fake
+from typer.testing import CliRunner
+
+from raystudy import __main__ as commands
+from raystudy.commands import megabytes
+from raystudy.study.now import keep_now, read_now, trials_now
+from raystudy.study.progress import Trials, progress
+from raystudy.study.records import Results
+
+RESULTS = Path("results") / "fake"
+SMALL = {"methods": "[single_task, meta_dtl, majority]", "search": "{trials: 4, generation: 2, seeds: 2, shots: 12}"}
+
+
+def said(*args: str) -> Any:
+    out = CliRunner().invoke(commands.app, ["status", *args, "--json"])
+    assert out.exit_code == 0, out.output
+    return json.loads(out.stdout)
+
+
+def test_a_finished_study_is_counted_cell_by_cell(ran: Any) -> None:
+    conductor = ran(**SMALL)
+    found = progress(Results(RESULTS))
+    assert found.finished
+    assert not found.running
+    assert found.cells.done == found.cells.planned == len(conductor.seen)
+    counts = Counter((r.spec.arm, r.spec.phase) for r in conductor.seen.values())
+    for a in found.arms:
+        assert (a.search.done, a.confirm.done) == (counts[a.arm, "search"], counts[a.arm, "confirm"])
+        mine = [r for r in conductor.seen.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
+        for split, score in (("dev", a.dev), ("test", a.test)):
+            assert score == pytest.approx(sum(r.metrics[split]["accuracy"] for r in mine) / len(mine))
+
+
+def test_the_driver_and_the_folder_tell_the_same_of_a_search(ran: Any) -> None:
+    """Two ways to the same numbers: the live search, and the manifest that the driver leaves."""
+    conductor = ran(search="{trials: 5, generation: 3, seeds: 4, halving: 2, shots: 12}", methods=SMALL["methods"])
+    folder = {str(a.arm): a.trials for a in progress(Results(RESULTS)).arms if a.trials}
+    driver = {str(arm): Trials(**trials_now(search)) for arm, search in conductor.searches.items()}
+    assert folder.keys() == driver.keys()
+    for arm, mine in driver.items():
+        assert mine.pruned > 0
+        assert folder[arm].best == pytest.approx(mine.best)
+        assert (folder[arm].complete, folder[arm].pruned, folder[arm].cells) == (mine.complete, mine.pruned, mine.cells)
+
+
+@pytest.mark.parametrize("cells", [1, 9, 17])
+def test_no_test_score_while_the_study_is_unfinished(ran: Any, cells: int) -> None:
+    conductor = ran(cells, **SMALL)
+    told = said("fake")
+    assert told["done"] == len(conductor.seen) == cells
+    assert not told["finished"]
+    assert all(a["test"] is None for a in told["arms"])
+    assert "test" not in CliRunner().invoke(commands.app, ["status", "fake"]).stdout.splitlines()[3].split()
+    # what is left is what a driver would say
+    assert told["expected_cells"] - told["done"] == conductor.plan.preview["total_cells"] - cells
+
+
+def test_a_killed_driver_is_said_to_have_been(ran: Any) -> None:
+    """Its manifest is that of its start: which configurations ended since, only a replay can tell."""
+    ran(9, **SMALL)
+    assert said("fake")["killed"]
+    assert "it was killed" in CliRunner().invoke(commands.app, ["status", "fake"]).stdout
+    with Results(RESULTS).locked():
+        assert not said("fake")["killed"]
+    ran(**SMALL)
+    assert not said("fake")["killed"]
+
+
+def test_failed_cells_are_named_with_the_last_line_of_their_error(ran: Any) -> None:
+    first = ran(**SMALL)
+    cell = next(k for k, r in first.seen.items() if r.spec.variant == "majority")
+    (RESULTS / "cells" / cell / "record.json").unlink()
+    ran(fake=Fake(failing=frozenset({cell})), **SMALL)
+    told = said("fake")
+    assert told["failed"] == 1
+    assert [f["cell"] for f in told["failures"]] == [cell]
+    text = CliRunner().invoke(commands.app, ["status", "fake"]).stdout
+    assert f"failed {cell}" in text
+    assert "RuntimeError: out of luck" in text
+
+
+def test_cells_of_a_study_that_was_edited_since_do_not_count(ran: Any) -> None:
+    ran(**SMALL)
+    before = time.time() - 100
+    for path in RESULTS.glob("cells/*/record.json"):
+        os.utime(path, (before, before))
+    fresh = ran(settings="{max_updates: 11}", **SMALL)  # other settings: every cell but the floor's is another one
+    told = said("fake")
+    assert told["done"] == len(fresh.known()) < len(list(RESULTS.glob("cells/*/record.json")))
+
+
+def test_the_time_left_is_that_of_the_cells_left(ran: Any) -> None:
+    ran(10, **SMALL)
+    found = progress(Results(RESULTS))
+    left = found.cells.planned - found.cells.done
+    assert found.seconds_left == pytest.approx(0.5 * left)  # every fake cell says it took half a second
+    results = Results(RESULTS)
+    with results.locked(), keep_now(results, lambda: {"groups": {0: {}, 1: {}}, "searches": {}, "draining": False}):
+        _wait(lambda: read_now(results) is not None)
+        assert progress(results).seconds_left == pytest.approx(0.25 * left)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# logs/now.json
+
+
+def _wait(reached: Any) -> None:
+    deadline = time.monotonic() + 5
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_a_living_driver_does_is_read_and_gone_at_its_end(tmp_path: Path) -> None:
+    results, step = Results(tmp_path), [0]
+
+    def say() -> dict[str, Any]:
+        step[0] += 1
+        if step[0] == 1:
+            raise ConnectionError("the hub does not answer")  # the view never stops a study
+        return {"groups": {"0": {"step": step[0]}}}
+
+    with results.locked():
+        with keep_now(results, say, every=0.01):
+            _wait(lambda: read_now(results) is not None)
+            first = read_now(results)
+            assert first is not None
+            assert first["pid"] == os.getpid()
+            _wait(lambda: read_now(results)["groups"] != first["groups"])  # type: ignore[index]
+        assert read_now(results) is None
+    assert not (tmp_path / "logs" / "now.json").exists()
+
+
+def test_a_dead_drivers_words_are_not_repeated(tmp_path: Path) -> None:
+    """Killed: its file stays. Nobody holds the lock; and when the next one does, the file is older than the lock."""
+    results = Results(tmp_path)
+    left = json.dumps({"pid": os.getpid(), "groups": {"0": {"cell": "of the dead"}}})
+    with results.locked():
+        results.logs.mkdir()
+        (results.logs / "now.json").write_text(left)
+        (tmp_path / ".driver").replace(tmp_path / "kept")
+    (tmp_path / "kept").replace(tmp_path / ".driver")
+    assert read_now(results) is None
+    past = time.time() - 60
+    os.utime(results.logs / "now.json", (past, past))
+    with results.locked():
+        assert read_now(results) is None
+
+
+def test_asking_whether_a_study_runs_never_keeps_its_driver_out(tmp_path: Path) -> None:
+    """`status --watch` asks every second, and holds the lock for a moment to find out."""
+    import threading
+
+    results, stop = Results(tmp_path), threading.Event()
+    with results.locked():
+        pass
+
+    def ask() -> None:
+        while not stop.is_set():
+            results.running()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for _ in range(20):
+            with Results(tmp_path).locked():
+                pass
+    finally:
+        stop.set()
+        asking.join()
+
+
+def test_an_unknown_study_is_answered_with_the_nearest(ran: Any) -> None:
+    ran(1, **SMALL)
+    out = CliRunner().invoke(commands.app, ["status", "fak"])
+    assert "did you mean 'fake'?" in str(out.exception)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0.0 kB"), (9_940, "9.9 kB"), (812_000, "812 kB"), (999_600, "1.0 MB"), (12e9, "12 GB")],
+)
+def test_sizes_read_well(size: float, words: str) -> None:
+    assert megabytes(size) == words
