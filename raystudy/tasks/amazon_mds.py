@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from raystudy.tasks import Task, folder
 from raystudy.tasks._card import Card
 
-__all__ = ["CARD", "load"]
+__all__ = ["CARD"]
 
 CARD = Card(
     form="single",
@@ -23,12 +19,3 @@ CARD = Card(
     "7,000 / 500 / 500)",
     domains=("books", "dvd", "electronics", "kitchen"),
 )
-
-
-def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
-    """All domains of amazon_mds, or the one that `part` names; `options` as in `folder.load`.
-
-    Raises:
-        PreflightError: there is no folder `amazon_mds` under `root`; DataError, ConfigError: see `folder.load`.
-    """
-    return folder.load(f"amazon_mds/{part}" if part else "amazon_mds", root, card=CARD, **options)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from raystudy.tasks._card import Card
 
-from raystudy.tasks import Task, folder
-from raystudy.tasks._card import Card, refuse_part
-
-__all__ = ["CARD", "load"]
+__all__ = ["CARD"]
 
 CARD = Card(
     form="pair",
@@ -30,13 +26,3 @@ CARD = Card(
     get="Download datasets/BLESS/{train,val,test}.tsv from https://github.com/vered1986/LexNET (18,582 / 1,327 / "
     "6,637 pairs); its columns are text, text_pair, label",
 )
-
-
-def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
-    """The whole data set (it has no parts); `options` as in `folder.load`.
-
-    Raises:
-        PreflightError: there is no folder `bless` under `root`; DataError, ConfigError: see `folder.load`.
-    """
-    refuse_part("bless", part, ())
-    return folder.load("bless", root, card=CARD, **options)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from raystudy.tasks._card import Card, Hub
 
-from raystudy.tasks import Task, folder
-from raystudy.tasks._card import Card, refuse_part
-
-__all__ = ["CARD", "load"]
+__all__ = ["CARD"]
 
 CARD = Card(
     form="single",
@@ -18,18 +14,14 @@ CARD = Card(
     length=128,
     licence="none stated by the authors (research use with citation; texts from IMDb users)",
     source="Maas et al. 2011, Learning Word Vectors for Sentiment Analysis (ACL)",
-    hub="stanfordnlp/imdb",
-    get="Export stanfordnlp/imdb from the Hugging Face hub (or https://ai.stanford.edu/~amaas/data/sentiment/), write "
-    "its 0 and 1 as negative and positive, and set aside part of train as validation (Meta-DTL: 23,785 / 1,215 / "
-    "25,000)",
+    hub=Hub(
+        "stanfordnlp/imdb",
+        config="plain_text",
+        splits={"train": "train", "test": "test"},
+        columns={"text": "text", "label": "label"},
+        labels={"neg": "negative", "pos": "positive"},
+        dev_from_train=1_215,  # as many as in Meta-DTL
+    ),
+    get="It is read from stanfordnlp/imdb on the Hugging Face hub, 1,215 reviews of train set aside as dev (Meta-DTL: "
+    "23,785 / 1,215 / 25,000); elsewhere: https://ai.stanford.edu/~amaas/data/sentiment/",
 )
-
-
-def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
-    """The whole data set (it has no parts); `options` as in `folder.load`.
-
-    Raises:
-        PreflightError: there is no folder `imdb` under `root`; DataError, ConfigError: see `folder.load`.
-    """
-    refuse_part("imdb", part, ())
-    return folder.load("imdb", root, card=CARD, **options)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from raystudy.tasks._card import Card, Hub
 
-from raystudy.tasks import Task, folder
-from raystudy.tasks._card import Card
-
-__all__ = ["CARD", "load"]
+__all__ = ["CARD"]
 
 CARD = Card(
     form="pair",
@@ -19,18 +15,14 @@ CARD = Card(
     licence="OANC licence for most text; CC BY 3.0, CC BY-SA 3.0 or public domain for fiction",
     source="Williams, Nangia, Bowman 2018, A Broad-Coverage Challenge Corpus for Sentence Understanding through "
     "Inference (NAACL)",
-    hub="nyu-mll/multi_nli",
-    get="Export nyu-mll/multi_nli from the Hugging Face hub, write its 0, 1, 2 as entailment, neutral, contradiction "
-    "and the genre as `domain`; the official test labels are not public (Meta-DTL: 382,702 / 10,000 / 9,815, so that "
-    "the matched development set is the test)",
+    hub=Hub(
+        "nyu-mll/multi_nli",
+        splits={"train": "train", "test": "validation_matched"},
+        columns={"text": "premise", "text_pair": "hypothesis", "label": "label", "domain": "genre"},
+        dev_from_train=10_000,  # as many as in Meta-DTL; the labels of the official test are not public
+    ),
+    get="It is read from nyu-mll/multi_nli on the Hugging Face hub, the genre as `domain`; the official test labels "
+    "are not public, so the matched development set is the test and 10,000 pairs of train are dev (Meta-DTL: 382,702 / "
+    "10,000 / 9,815); elsewhere: https://cims.nyu.edu/~sbowman/multinli/",
     domains=("fiction", "government", "slate", "telephone", "travel"),
 )
-
-
-def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
-    """All domains of mnli, or the one that `part` names; `options` as in `folder.load`.
-
-    Raises:
-        PreflightError: there is no folder `mnli` under `root`; DataError, ConfigError: see `folder.load`.
-    """
-    return folder.load(f"mnli/{part}" if part else "mnli", root, card=CARD, **options)

@@ -6,13 +6,9 @@ five-level scale is not the class "negative" of a two-level one, and a union hea
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from raystudy.tasks._card import Card, Hub
 
-from raystudy.tasks import Task, folder
-from raystudy.tasks._card import Card, refuse_part
-
-__all__ = ["CARD", "load"]
+__all__ = ["CARD"]
 
 CARD = Card(
     form="single",
@@ -23,17 +19,7 @@ CARD = Card(
     length=128,
     licence="none stated by the authors (research use; sentences from Rotten Tomatoes)",
     source="Socher et al. 2013, Recursive Deep Models for Semantic Compositionality over a Sentiment Treebank (EMNLP)",
-    hub="SetFit/sst5",
-    get="Export SetFit/sst5 from the Hugging Face hub (8,544 / 1,101 / 2,210 sentences) and write its label words, "
-    "`label_text` there, as `label`",
+    hub=Hub("SetFit/sst5", columns={"text": "text", "label": "label_text"}),
+    get="It is read from SetFit/sst5 on the Hugging Face hub (8,544 / 1,101 / 2,210 sentences), its `label_text` as "
+    "our `label`; elsewhere: https://nlp.stanford.edu/sentiment/, the whole sentences of the trees",
 )
-
-
-def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
-    """The whole data set (it has no parts); `options` as in `folder.load`.
-
-    Raises:
-        PreflightError: there is no folder `sst5` under `root`; DataError, ConfigError: see `folder.load`.
-    """
-    refuse_part("sst5", part, ())
-    return folder.load("sst5", root, card=CARD, **options)

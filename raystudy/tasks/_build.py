@@ -1,0 +1,644 @@
+"""From numbered rows to a task, whatever format they came from: columns, kinds of labels, domains, and every problem.
+
+`Source` is one split as it arrives, `Table` is all rows as examples, and `task_of` makes the `Task` of the whole or of
+one domain. The rows of all splits are checked before anything is refused, so that everything that is
+wrong is said at once, where it stands.
+
+What is guessed is told in ``Task.notes``, and an option decides otherwise: the columns (`_columns`), and, because text
+formats hold strings only, whether labels are classes or numbers. Labels that are all numbers, not all of them whole,
+are numbers; typed formats say it themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+from raystudy.errors import ConfigError, DataError, Problem, did_you_mean, unknown
+from raystudy.metrics import METRICS
+from raystudy.tasks import SPLITS, Example, Form, Kind, Task
+from raystudy.tasks._card import Card
+from raystudy.tasks._columns import NEEDS, ROLES, Columns, advice, find_columns, guess, strays
+from raystudy.tasks._options import Options, options_of
+from raystudy.tasks._rows import Row, UnreadableError, short
+
+__all__ = ["LISTED", "Source", "Table", "task_of"]
+
+LISTED = 20  # problems of one file that are shown
+METRICS_OF: dict[Kind, tuple[str, ...]] = {
+    "classification": ("accuracy", "macro_f1", "f1", "mcc"),
+    "regression": ("pearson", "spearman"),
+    "tagging": ("span_f1", "token_accuracy"),
+}
+NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WHOLE = re.compile(r"([+-]?\d+)\.?0*", re.ASCII)
+
+
+@dataclass
+class Source:
+    """One split as it arrives, and everything that is wrong with it.
+
+    Attributes:
+        where: the file, or whatever else a person can look it up by.
+        rows: numbered rows, or what is wrong with the row of that number (None: with the whole).
+        typed: values carry their types; otherwise they are strings, and labels are numbers by their spelling.
+        counts: what the numbers count.
+        header: the columns are named in the first line, which a person may have left out.
+        problems: what is wrong, with the number of the row; more are added while the rows are read.
+        notes: what a person should know although it is no error.
+    """
+
+    where: str | Path
+    rows: Iterable[tuple[int | None, Row | str]] = ()
+    typed: bool = True
+    counts: Literal["line", "row"] = "line"
+    header: bool = False
+    problems: list[tuple[int | None, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def good(self) -> list[tuple[int | None, Row]]:
+        """The rows that could be read as rows; what keeps others from it is in `problems` from here on."""
+        good: list[tuple[int | None, Row]] = []
+        try:
+            for number, row in self.rows:
+                if isinstance(row, str):
+                    self.problems.append((number, row))
+                else:
+                    good.append((number, row))
+        except UnreadableError as e:
+            self.problems.append((None, str(e)))
+        if not good and not self.problems:
+            self.problems.append((None, "must hold at least one row, but is empty"))
+        return good
+
+    def listed(self) -> Iterator[Problem]:
+        """At most `LISTED` problems in the order of the rows, then how many more."""
+        ordered = sorted(dict.fromkeys(self.problems), key=lambda p: p[0] or 0)
+        for number, message in ordered[:LISTED]:
+            if self.counts == "line" or number is None:
+                yield Problem(message, file=str(self.where), line=number)
+            else:
+                yield Problem(message, f"row {number}", str(self.where))
+        if len(ordered) > LISTED:
+            yield Problem(f"and {len(ordered) - LISTED} more", file=str(self.where))
+
+
+def task_of(
+    name: str, sources: Mapping[str, Source], *, card: Card | None, options: Mapping[str, Any], domain: str = ""
+) -> Task:
+    """The task of a data set, or of one of its domains: `Table.read`, then `Table.task`, which raise what is wrong."""
+    return Table.read(name, sources, card=card, options=options).task(domain)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# from rows to examples
+
+
+class _RowError(Exception):
+    """What is wrong with a row: the rule and the value; the caller knows the place."""
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What labels are, decided on train for every split.
+
+    Attributes:
+        numbers: a regression task.
+        strings: numbers may be spelt, because the format has no others or the user says that they are numbers.
+        cut: spelt whole numbers lose their fraction (``1.0`` is the class ``1``, as it is where integers are typed).
+        forced: classes by the user's word, so that a floating-point number is one too.
+        booleans: all are true or false.
+    """
+
+    numbers: bool = False
+    strings: bool = False
+    cut: bool = False
+    forced: bool = False
+    booleans: bool = False
+
+    def read(self, value: object, typed: bool) -> str | float:
+        """One label.
+
+        Raises:
+            _RowError: it is not what labels are.
+        """
+        if self.numbers:
+            return self._number(value, typed)
+        if isinstance(value, bool) and self.booleans:
+            return str(value).lower()
+        if isinstance(value, float) and self.forced and math.isfinite(value):
+            value = int(value) if value.is_integer() else repr(value)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            rule = "label must be a string or a whole number (a class), or a floating-point number in every split"
+            raise _RowError(f"{rule}, but is {short(value)}")
+        try:
+            text = str(value).strip()
+        except ValueError:  # Python writes no integer of more than 4300 digits
+            raise _RowError(f"label must be a class, but is {short(value)}") from None
+        if not text:
+            raise _RowError(f"label must not be empty, but is {short(value)}")
+        if self.cut and (whole := WHOLE.fullmatch(text)):
+            text = whole[1]
+        return _whole(text, "label")
+
+    def _number(self, value: object, typed: bool) -> float:
+        spelt = isinstance(value, str) and (self.strings or not typed) and NUMERAL.fullmatch(value.strip())
+        if not spelt and (isinstance(value, bool) or not isinstance(value, int | float)):
+            why = "kind: regression" if self.strings else "as those of train are"
+            raise _RowError(f"label must be a number ({why}), but is {short(value)}")
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise _RowError(f"label must be a finite number, but is {short(value)}")
+        return number
+
+
+def _labels(values: Sequence[Any], typed: bool, declared: bool, options: Options) -> _Labels:
+    """What the labels of train are.
+
+    Args:
+        declared: the label set is known, so they are classes whatever they look like.
+    """
+    if options.kind == "regression":
+        return _Labels(numbers=True, strings=True)
+    classes = declared or bool(options.label_text) or options.kind == "classification"
+    if typed:
+        if any(isinstance(v, float) for v in values) and not classes:
+            return _Labels(numbers=True)
+        return _Labels(forced=classes, booleans=bool(values) and all(isinstance(v, bool) for v in values))
+    words = [v.strip() for v in values if isinstance(v, str)]
+    if words and all(NUMERAL.fullmatch(w) for w in words):
+        whole = all(WHOLE.fullmatch(w) for w in words)
+        return _Labels(numbers=not classes and not all(float(w) % 1 == 0 for w in words), cut=whole, forced=classes)
+    return _Labels(forced=classes)
+
+
+@dataclass
+class _Reading:
+    """How rows of one split become examples."""
+
+    source: Source
+    columns: Columns
+    labels: _Labels
+    strays: Sequence[str]  # second texts, where single ones are meant
+    must_have_domain: bool
+    domains: dict[str, str] = field(default_factory=dict)  # value -> its name
+
+    def example(self, row: Row) -> tuple[str, Example]:
+        """(domain, example).
+
+        Raises:
+            _RowError: what the row lacks or holds wrongly, with the rule and the value.
+        """
+        of, form = self.columns.of, self.columns.form
+        if absent := [of[role] for role in NEEDS[form] if of[role] not in row]:
+            has = ", ".join(sorted(short(k) for k in row)[:8]) or "none"
+            raise _RowError(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
+        if stray := [s for s in self.strays if s in row]:
+            raise _RowError(f"must hold a single text like the first row of train, but has {stray[0]!r} as well")
+        domain = self._domain(row) if "domain" in of else ""
+        if form == "tagging":
+            tokens, tags = (_strings(row, of[role], self.source.typed) for role in ("tokens", "tags"))
+            if len(tokens) != len(tags):
+                raise _RowError(f"must have one tag per token, but has {len(tokens)} tokens and {len(tags)} tags")
+            return domain, Example(tags, tokens=tokens)
+        pair = _text(row, of["text_pair"]) if form == "pair" else None
+        label = self.labels.read(row[of["label"]], self.source.typed)
+        return domain, Example(label, text=_text(row, of["text"]), pair=pair)
+
+    def _domain(self, row: Row) -> str:
+        key = self.columns.of["domain"]
+        if row.get(key) is None and not self.must_have_domain:
+            return ""
+        if key not in row:
+            raise _RowError(f"must have the key {key} as other rows do (`domains: together` does without)")
+        value = row[key]
+        value = _text({key: str(value) if isinstance(value, int) else value}, key)
+        if (name := self.domains.get(value)) is None:
+            name = self.domains[value] = _domain_name(value)
+        if not name:
+            raise _RowError(f"{key} must hold a letter or a digit and be short, to name a task, but is {short(value)}")
+        return name
+
+
+def _domain_name(value: str) -> str:
+    """A domain as part of a task's name, which also names files: what is no letter, digit or one of ``._+-`` is _."""
+    name = re.sub(r"[^\w.+-]+", "_", value).strip("_.")
+    return name if re.search(r"\w", name) and len(name) <= 80 else ""
+
+
+def _whole(text: str, what: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise _RowError(f"{what} must be Unicode text, but holds half a character: {short(text[e.start])}") from None
+    return text
+
+
+def _text(row: Row, key: str) -> str:
+    value = row[key]
+    if not isinstance(value, str):
+        raise _RowError(f"{key} must be a string, but is {short(value)}")
+    if not value.strip():
+        raise _RowError(f"{key} must not be empty, but is {short(value)}")
+    return _whole(value, key)
+
+
+def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
+    """Tokens or tags: a list of strings; where all values are strings, JSON's list or what stands between blanks."""
+    value = row[key]
+    if isinstance(value, str) and not typed:
+        value = _list_in(value, key)
+    if not isinstance(value, list):
+        raise _RowError(f"{key} must be a list of strings, but is {short(value)}")
+    if not value:
+        raise _RowError(f"{key} must not be empty, but is []")
+    for i, item in enumerate(value):
+        if not isinstance(item, str) or not item.strip():
+            raise _RowError(f"{key} must be non-empty strings, but item {i + 1} is {short(item)}")
+    return tuple(_whole(item, key) for item in value)
+
+
+def _list_in(text: str, key: str) -> list[Any]:
+    text = text.strip()
+    if text.startswith('["') and text.endswith('"]'):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, list):
+            return value
+    if text.startswith(("['", '["')) and text.endswith(("']", '"]')):
+        rule = "must be strings between blanks, or a JSON list of strings in double quotation marks"
+        raise _RowError(f"{key} {rule}, but is {short(text)}")
+    return [s for s in text.split(" ") if s]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# from splits to a table of all domains
+
+Numbered = tuple[int | None, str, Example]  # number of the row, domain, example
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of a data set as examples, checked; each of its domains is a task, and so is the whole.
+
+    Attributes:
+        rows: split -> (domain, example) of every row.
+        metrics: the primary metric first.
+        domains: their names, sorted; empty if the data set has none or is kept together.
+    """
+
+    name: str
+    form: Form
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    rows: Mapping[str, Sequence[tuple[str, Example]]]
+    domains: tuple[str, ...]
+    card: Card
+    notes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, name: str, sources: Mapping[str, Source], *, card: Card | None, options: Mapping[str, Any]) -> Table:
+        """All rows as examples.
+
+        The label set is the one declared, else the sorted set of the full train split, all domains, so that the
+        domains of one data set share their classes.
+
+        Args:
+            sources: train, dev and test; dev may be absent if the option ``dev_from_train`` is given.
+            card: what is known of the data set; None = a user's own.
+            options: as in `Options`; they win over the card.
+
+        Raises:
+            DataError: everything that is wrong in all splits, with its place (20 per split, then how many more).
+            ConfigError: an unknown option, or one that is wrong or does not suit the data.
+        """
+        chosen = options_of(name, options)
+        _refuse_missing(name, sources, chosen)
+        train = sources["train"]
+        for source in sources.values():
+            source.good  # noqa: B018  whatever cannot be read is a problem from here on
+        columns = _columns(name, sources, card, chosen)
+        form, own = columns["train"].form, card is None
+        train.notes += _column_notes(sources, columns, chosen, own=own)
+        card = _with_options(card or Card(form="single"), chosen)
+        if form == "tagging" and chosen.kind is not None:
+            raise ConfigError(Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}"))
+        values = [row[c] for _, row in train.good if (c := columns["train"].of.get("label", "")) in row]
+        labels = _labels(values, train.typed, bool(card.labels), chosen)
+        kind: Kind = "tagging" if form == "tagging" else "regression" if labels.numbers else "classification"
+        rows: dict[str, list[Numbered]] = {}
+        for split, source in sources.items():
+            clear = not (columns[split].missing or columns["train"].missing)
+            rows[split] = _examples(source, columns[split], labels, chosen, own=own) if clear else []
+        if "dev" not in sources:
+            rows["train"], rows["dev"] = _carved(name, rows["train"], chosen.dev_from_train, train)
+        known = () if kind == "regression" else card.labels or _label_set(rows["train"])
+        if kind == "classification" and (card.labels or not train.problems):
+            _refuse_unseen(rows, sources, known, bool(card.labels))
+        if not train.problems:
+            train.problems += _degenerate(kind, rows["train"])
+        if problems := [p for source in sources.values() for p in source.listed()]:
+            raise DataError(problems)
+        _check_words(name, kind, known, chosen)
+        own_words = chosen.kind is not None or card.labels or chosen.label_text
+        return cls(
+            name=name,
+            form=form,
+            labels=known,
+            metrics=_metrics(name, kind, known, card),
+            rows={split: [(d, e) for _, d, e in rows[split]] for split in SPLITS},
+            domains=tuple(sorted({d for part in rows.values() for _, d, _ in part if d})),
+            card=card,
+            notes=(
+                *dict.fromkeys(note for source in sources.values() for note in source.notes),
+                *([] if own_words else _label_notes(kind, known, train.typed)),
+                *([] if "dev" in sources else [_carved_note(rows, chosen)]),
+            ),
+        )
+
+    def task(self, domain: str = "") -> Task:
+        """The task of all rows, called by its name, or of one domain, called ``name/domain``.
+
+        Raises:
+            ConfigError: there is no such domain.
+            DataError: it has no rows in a split, or only one class in train.
+        """
+        full = f"{self.name}/{domain}" if domain else self.name
+        if domain and domain not in self.domains:
+            raise ConfigError(Problem(unknown(f"domain of {self.name}", domain, self.domains), path=f"task {full}"))
+        splits = {s: tuple(e for d, e in rows if not domain or d == domain) for s, rows in self.rows.items()}
+        if domain:
+            _refuse_thin(self.name, domain, self, splits)
+        task = Task(
+            name=full,
+            form=self.form,
+            labels=self.labels,
+            splits=splits,
+            metric=self.metrics[0],
+            metrics=self.metrics[1:],
+            label_text=dict(self.card.label_text),
+            length=self.card.length,
+            source=self.card.source or f"folder {self.name}",
+            licence=self.card.licence,
+            domains=() if domain else self.domains,
+        )
+        return replace(task, notes=(*self.notes, *_split_notes(task)))
+
+
+def _refuse_thin(name: str, domain: str, table: Table, splits: Mapping[str, Sequence[Example]]) -> None:
+    """Raise DataError for a domain that is no task."""
+    problems = [f"the domain {domain!r} of {name} has no rows in {s}" for s in SPLITS if not splits[s]]
+    classes = {e.label for e in splits["train"]}
+    if table.form != "tagging" and len(classes) == 1:
+        what = "the class" if table.labels else "the number"
+        problems.append(f"the domain {domain!r} of {name} has only {what} {short(next(iter(classes)))} in train")
+    if problems:
+        cure = f"list the domains that you want, or keep {name} whole with `domains: together`"
+        raise DataError(Problem(f"{p}: {cure}", path=f"task {name}/{domain}") for p in problems)
+
+
+def _columns(name: str, sources: Mapping[str, Source], card: Card | None, options: Options) -> dict[str, Columns]:
+    """The columns of every split. The first row of train decides the form of all, unless the card does."""
+    given = {role: str(column) for role, column in options.columns.items()}
+    domain: tuple[str, ...] = ROLES["domain"] if card is None else ("domain", "genre") if card.domains else ()
+    if options.domains == "together":
+        domain = ()
+    names = {split: list(dict.fromkeys(k for _, row in source.good for k in row)) for split, source in sources.items()}
+    first = list(sources["train"].good[0][1]) if sources["train"].good else []
+    form = card.form if card else find_columns(first, given, None).form
+    found: dict[str, Columns] = {}
+    for split, source in sorted(sources.items(), key=lambda s: s[0] != "train"):
+        # a split calls its columns as train does; only where it cannot, it is asked for names of its own
+        said = {**{r: c for r, c in (found["train"].of if found else {}).items() if c in names[split]}, **given}
+        columns = find_columns(names[split], said, form, domain=domain)
+        if split == "train" and not given and (more := guess([r for _, r in source.good], names[split], columns)):
+            columns = replace(columns, of={**columns.of, **more})
+            source.notes.append(
+                "GUESSED, because no name says it: "
+                + ", ".join(f"{r} is the column {short(c)}" for r, c in more.items())
+            )
+        lost = [c for c in given.values() if c not in names[split]]
+        if (columns.missing or lost) and source.good and not (split != "train" and found["train"].missing):
+            header = source.header and not options.numbers
+            source.problems.append((None, advice(name, names[split], columns, given, header=header)))
+        found[split] = columns
+    return found
+
+
+def _column_notes(
+    sources: Mapping[str, Source], found: Mapping[str, Columns], options: Options, *, own: bool
+) -> Iterator[str]:
+    """What was read under another name than ours, what could have been read instead, and what was not read."""
+    read: dict[tuple[str, str], None] = {}
+    for columns in found.values():
+        read.update(dict.fromkeys((role, c) for role, c in columns.of.items()))
+    if other := [f"{role} from {short(c)[1:-1]}" for role, c in read if c != role]:
+        yield "columns: " + ", ".join(other)
+    preferred = [
+        f"{role} from {short(found['train'].of[role])}, not from {' or '.join(short(r) for r in rivals)}"
+        for role, rivals in found["train"].rivals.items()
+        if own and role not in options.columns
+    ]
+    if preferred:
+        yield f"read {' and '.join(preferred)} (`columns` in task_options decides otherwise)"
+    used = {c for _, c in read}
+    if ignored := sorted({k for source in sources.values() for _, row in source.good for k in row} - used):
+        more = f" and {len(ignored) - 10} more" if len(ignored) > 10 else ""
+        yield "columns that were not read: " + ", ".join(short(k) for k in ignored[:10]) + more
+
+
+def _examples(source: Source, columns: Columns, labels: _Labels, options: Options, *, own: bool) -> list[Numbered]:
+    """(number, domain, example) of every good row; what is wrong with the others is added to the source."""
+    names = dict.fromkeys(k for _, row in source.good for k in row)
+    second = strays(list(names)) if columns.form == "single" and "text" not in options.columns else ()
+    reading = _Reading(source, columns, labels, second, must_have_domain=own)
+    out: list[Numbered] = []
+    for number, row in source.good:
+        try:
+            out.append((number, *reading.example(row)))
+        except _RowError as e:
+            source.problems.append((number, str(e)))
+    meant: dict[str, str] = {}
+    for value, name in reading.domains.items():
+        if name and meant.setdefault(name, value) != value:
+            both = f"{short(meant[name])} and {short(value)}"
+            source.problems.append((None, f"domains must differ in letters or digits, but {both} are both {name}"))
+        elif name and name != value:
+            source.notes.append(f"the domain {short(value)} is called {name} in the names of tasks")
+    return out
+
+
+def _refuse_missing(name: str, sources: Mapping[str, Source], options: Options) -> None:
+    """Raise DataError unless every split is there, or dev can be carved from train."""
+    missing = [s for s in SPLITS if s not in sources and not (s == "dev" and options.dev_from_train is not None)]
+    problems = [f"must have the split {s}: name it with `splits` in task_options" for s in missing]
+    if "dev" in missing:
+        problems[missing.index("dev")] += ", or carve it from train with `dev_from_train: 0.1`"
+    if "dev" in sources and options.dev_from_train is not None:
+        problems.append(f"has a dev split ({sources['dev'].where}), so dev_from_train must be left out")
+    if problems:
+        raise DataError(Problem(p, path=f"task {name}") for p in problems)
+
+
+def _carved(
+    name: str, train: Sequence[Numbered], amount: float | int | None, source: Source
+) -> tuple[list[Numbered], list[Numbered]]:
+    """(train, dev), both in the order of the file; what cannot be is added to the problems of `source`.
+
+    The same proportions of domains and classes as in train, no domain or class taken whole. Who is taken depends on the
+    name of the data set and on the texts, not on their order in the file.
+    """
+    n = max(1, round(amount * len(train))) if isinstance(amount, float) else int(amount or 0)
+    strata: dict[tuple[str, str], list[int]] = {}
+    for i, (_, domain, e) in enumerate(train):
+        strata.setdefault((domain, e.label if isinstance(e.label, str) else ""), []).append(i)
+    if n > (most := len(train) - len(strata)) and not source.problems:
+        source.problems.append(
+            (
+                None,
+                f"dev_from_train must leave train an example of every class, but asks for {n} of "
+                f"{len(train)}" + (f": at most {most}" if most else ""),
+            )
+        )
+        return list(train), []
+
+    def order(i: int) -> bytes:
+        e = train[i][2]
+        text = json.dumps([name, "dev_from_train", e.text, e.pair, e.tokens], ensure_ascii=False)
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+    exact = {key: min(n * len(at) / max(1, len(train)), len(at) - 1) for key, at in strata.items()}
+    take = {key: int(x) for key, x in exact.items()}
+    by_remainder = sorted((k for k in exact if take[k] < len(strata[k]) - 1), key=lambda k: (take[k] - exact[k], k))
+    for key in by_remainder[: max(0, n - sum(take.values()))]:
+        take[key] += 1
+    taken = {i for key, at in strata.items() for i in sorted(at, key=order)[: take[key]]}
+    return [r for i, r in enumerate(train) if i not in taken], [r for i, r in enumerate(train) if i in taken]
+
+
+def _with_options(card: Card, options: Options) -> Card:
+    """The card with the options on top."""
+    given = {k: v for k in ("labels", "label_text", "metric", "metrics", "length") if (v := getattr(options, k))}
+    return replace(card, **given)
+
+
+def _label_set(train: Sequence[Numbered]) -> tuple[str, ...]:
+    found: set[str] = set()
+    for *_, e in train:
+        found.update(e.label if isinstance(e.label, tuple) else [str(e.label)])
+    return tuple(sorted(found))
+
+
+def _refuse_unseen(
+    rows: Mapping[str, Sequence[Numbered]], sources: Mapping[str, Source], labels: Sequence[str], declared: bool
+) -> None:
+    """Add to the problems every label that is none of `labels`."""
+    shown = ", ".join(map(short, labels[:12])) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
+    rule = f"must be one of the declared labels ({shown})" if declared else f"must occur in train ({shown})"
+    numbers = not declared and all(WHOLE.fullmatch(label) for label in labels)
+    cure = "; if the labels are numbers and no classes, say `kind: regression`" if numbers else ""
+    known = frozenset(labels)
+    for split, part in rows.items():
+        problems = sources["train" if split not in sources else split].problems
+        for number, _, e in part:
+            if e.label not in known:
+                near = did_you_mean(e.label, labels) if len(problems) < LISTED else ""
+                problems.append((number, f"label {rule}, but is {short(e.label)}{near}{cure}"))
+
+
+def _degenerate(kind: Kind, train: Sequence[Numbered]) -> list[tuple[int | None, str]]:
+    """What is wrong with a train split that has nothing to tell apart."""
+    found = {e.label for *_, e in train}
+    if len(found) != 1 or kind == "tagging":
+        return []
+    needs = "two different numbers as labels" if kind == "regression" else "two classes"
+    return [(None, f"a {kind} task needs at least {needs}, but every label is {short(next(iter(found)))}")]
+
+
+def _check_words(name: str, kind: Kind, labels: Sequence[str], options: Options) -> None:
+    """Raise ConfigError for words of labels that the task does not have."""
+    path = f"task_options.{name}.label_text"
+    if kind == "regression" and options.label_text:
+        raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
+    if strange := [k for k in options.label_text if k not in labels]:
+        raise ConfigError(Problem(unknown("label", k, labels), path) for k in strange)
+
+
+def _metrics(name: str, kind: Kind, labels: Sequence[str], card: Card) -> tuple[str, ...]:
+    """The primary metric first.
+
+    Raises:
+        ConfigError: a metric is unknown or does not suit the kind of task.
+    """
+    fitting = METRICS_OF[kind]
+    wanted = [m for m in (card.metric, *card.metrics) if m]
+    if wrong := [m for m in wanted if m not in fitting]:
+        raise ConfigError(
+            Problem(
+                unknown("metric", m, list(METRICS))
+                if m not in METRICS
+                else f"metric must suit a {kind} task ({', '.join(fitting)}), but is {m!r}",
+                path=f"task_options.{name}",
+            )
+            for m in wrong
+        )
+    spans = all(t == "O" or t[:2] in ("B-", "I-") for t in labels)
+    default = "token_accuracy" if kind == "tagging" and not spans else fitting[0]
+    second = {"classification": "macro_f1", "regression": "spearman", "tagging": "token_accuracy"}[kind]
+    metric = card.metric or default
+    return metric, *(card.metrics or (m for m in (second,) if m != metric))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what a person should know
+
+
+def _label_notes(kind: Kind, known: Sequence[str], typed: bool) -> Iterator[str]:
+    """What was inferred of labels that nobody described."""
+    if kind == "regression" and not typed:
+        yield "labels are numbers, not all of them whole: regression (`kind: classification` makes them classes)"
+    elif kind == "classification" and all(WHOLE.fullmatch(label) for label in known):
+        as_classes = f"labels are whole numbers and were read as {len(known)} classes"
+        yield f"{as_classes} (`kind: regression` reads them as numbers)"
+    alike = Counter(label.casefold() for label in known)
+    if kind == "classification" and (twice := sorted(label for label in known if alike[label.casefold()] > 1)):
+        yield f"labels that differ only in case: {', '.join(map(short, twice))}"
+
+
+def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> str:
+    n, of = len(rows["dev"]), len(rows["dev"]) + len(rows["train"])
+    return f"dev is {n} of {of} training examples (dev_from_train: {options.dev_from_train}), always the same ones"
+
+
+def _split_notes(task: Task) -> Iterator[str]:
+    """Tags that train does not hold, evaluation on one class, and texts that stand in two splits."""
+    known = set(task.labels)
+    for split in SPLITS:
+        found = Counter(t for e in task.splits[split] for t in (e.label if isinstance(e.label, tuple) else [e.label]))
+        if task.kind == "tagging" and (unseen := {str(t): n for t, n in found.items() if t not in known}):
+            counts = ", ".join(f"{t} {n}" for t, n in sorted(unseen.items()))
+            yield f"{split} holds {sum(unseen.values())} tags outside the label set: {counts}"
+        if task.kind == "classification" and split == "train" and (lost := [c for c in task.labels if c not in found]):
+            yield f"train holds no example of the class{'es' * (len(lost) > 1)} {', '.join(map(short, lost))}"
+        if task.kind != "tagging" and split != "train" and len(found) == 1:
+            yield f"every label of {split} is {short(next(iter(found)))}: a metric on it says little"
+    texts = {s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS}
+    for first, second in combinations(SPLITS, 2):
+        there = set(texts[first])
+        if n := sum(t in there for t in texts[second]):
+            yield f"{n} of {len(texts[second])} {second} texts also occur in {first}"

@@ -1,0 +1,194 @@
+"""Which column is the text, which the label: by what the user said, by common names, or as the only plausible reading.
+
+`ROLES` and `PAIRS` are in order of preference: where two columns could play a role, the first name wins and a note says
+so. A name means the same in any case, and with blanks or hyphens for underscores.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raystudy.errors import did_you_mean
+from raystudy.tasks import Form
+from raystudy.tasks._rows import Row, short
+
+__all__ = ["NEEDS", "ROLES", "Columns", "advice", "find_columns", "guess", "strays"]
+
+# The first name of each role is ours; the others are what common data sets call it. Ambiguous ones stand last.
+ROLES: dict[str, tuple[str, ...]] = {
+    "text": (
+        *("text", "sentence", "sentence1", "premise", "question1", "term1"),
+        *("review", "review_body", "review_text", "reviewtext", "content", "body", "comment", "comment_text", "tweet"),
+        *("message", "utterance", "document", "passage", "description", "abstract", "question", "query"),
+        *("headline", "title"),
+    ),
+    "label": (
+        *("label", "gold_label", "labels", "stars", "star_rating", "rating", "sentiment", "polarity", "score"),
+        *("class", "target", "category", "intent", "emotion", "stance", "relation", "topic", "similarity", "gold", "y"),
+    ),
+    "tokens": ("tokens", "words"),
+    "tags": ("tags", "ner_tags", "upos_tags", "pos_tags", "chunk_tags", "upos"),
+    "domain": ("domain",),
+}
+# Two texts. A second name of the first group is never anything else; those of the other group are texts (or answers,
+# that is, labels) of their own unless their partner stands beside them.
+PAIRS = (
+    ("text", "text_pair"),
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("term1", "term2"),
+    ("sentence_1", "sentence_2"),
+    ("sentence_a", "sentence_b"),
+    ("text1", "text2"),
+    ("text_1", "text_2"),
+    ("text_a", "text_b"),
+    ("question_1", "question_2"),
+)
+PARTNERS = (
+    ("question", "sentence"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("question", "answer"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("context", "response"),
+)
+NEEDS: dict[Form, tuple[str, ...]] = {
+    "single": ("text", "label"),
+    "pair": ("text", "text_pair", "label"),
+    "tagging": ("tokens", "tags"),
+}
+SAMPLE = 2000  # rows that a guess looks at
+
+
+@dataclass(frozen=True)
+class Columns:
+    """role -> column of one file, the form they make, and who else could have played a role."""
+
+    form: Form
+    of: Mapping[str, str]
+    rivals: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[str]:
+        return [role for role in NEEDS[self.form] if role not in self.of]
+
+
+def _usual(name: str) -> str:
+    return re.sub(r"[\s\-]+", "_", name.strip()).casefold()
+
+
+def find_columns(
+    names: Sequence[str], given: Mapping[str, str], form: Form | None, *, domain: Sequence[str] = ROLES["domain"]
+) -> Columns:
+    """The columns that `names` offer.
+
+    Args:
+        given: role -> column, as the user said; a column that is not there is not found.
+        form: where it is known already.
+        domain: what the column of the domains may be called; empty = it is not looked for.
+    """
+    usual: dict[str, str] = {}
+    for name in sorted(names, key=lambda n: n != _usual(n)):  # a name that is exactly ours comes before one like it
+        usual.setdefault(_usual(name), name)
+
+    def known(role: str) -> list[str]:
+        return [usual[a] for a in ROLES[role] if a in usual and usual[a] not in given.values()]
+
+    def pair() -> tuple[str, str] | None:
+        if "text" in given or "text_pair" in given:
+            return (given.get("text", ""), given["text_pair"]) if "text_pair" in given else None
+        for first, second in PAIRS:
+            if second in usual:
+                return usual.get(first) or next((c for c in known("text") if c != usual[second]), ""), usual[second]
+        both = ((usual[a], usual[b]) for a, b in PARTNERS if a in usual and b in usual and "text" not in usual)
+        return next(both, None)
+
+    found: dict[str, list[str]] = {role: [given[role]] if role in given else known(role) for role in ROLES}
+    if form is None:
+        words, texts = found["tokens"] and found["tags"], found["text"] and found["label"]
+        tagging = words or (not texts and (found["tokens"] or found["tags"]))
+        form = "tagging" if tagging and "text" not in given else "pair" if pair() else "single"
+    two = pair() if form == "pair" else None
+    if two is not None:
+        found |= {"text": [two[0]] if two[0] else [], "text_pair": [two[1]]}
+    if "domain" not in given:
+        found["domain"] = [usual[d] for d in domain if d in usual]
+    of = {role: found[role][0] for role in (*NEEDS[form], "domain") if found.get(role) and found[role][0] in names}
+    rivals = {r: [c for c in found[r][1:] if c not in of.values()] for r in of}
+    return Columns(form, of, {role: others for role, others in rivals.items() if others})
+
+
+def strays(names: Sequence[str]) -> list[str]:
+    """Columns that can only be the second of two texts: no row of single texts may hold one."""
+    second = {b for _, b in PAIRS}
+    return [n for n in names if _usual(n) in second]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# without a known name
+
+
+def _is_text(values: Sequence[Any]) -> bool:
+    """Sentences: strings, of three words or more on average, most of them different."""
+    if not all(isinstance(v, str) and v.strip() for v in values):
+        return False
+    return sum(len(v.split()) for v in values) >= 3 * len(values) and 2 * len(set(values)) > len(values)
+
+
+def _is_label(name: str, values: Sequence[Any]) -> bool:
+    """A few short values, each used again and again, or numbers with a fraction. Not if the name is one of them."""
+    if not all(isinstance(v, str | int | float) and str(v).strip() for v in values):
+        return False
+    words = {str(v).strip() for v in values}
+    if name in words or max(map(len, words)) > 40:
+        return False
+    fractions = all(re.fullmatch(r"[+-]?\d+\.\d+", w) for w in words) and any(float(w) % 1 for w in words)
+    return fractions or 2 <= len(words) <= min(50, len(values) / 2)
+
+
+def guess(rows: Sequence[Row], names: Sequence[str], found: Columns) -> dict[str, str]:
+    """role -> column for the text and the label that no name gave away, if there is exactly one plausible reading."""
+    if found.form != "single" or not found.missing:
+        return {}
+    taken = {*found.of.values()}
+    sample = rows[:SAMPLE]
+    values = {name: [row.get(name) for row in sample] for name in names if name not in taken}
+    fitting = {
+        "text": [n for n, v in values.items() if _is_text(v)],
+        "label": [n for n, v in values.items() if _is_label(n, v)],
+    }
+    if any(len(fitting[role]) != 1 for role in found.missing):
+        return {}
+    return {role: fitting[role][0] for role in found.missing}
+
+
+def advice(task: str, names: Sequence[str], found: Columns, given: Mapping[str, str], *, header: bool) -> str:
+    """What is missing, and the line that the study file wants.
+
+    Args:
+        header: the names stand in the first line of the file, or should.
+    """
+    lost = [f"{short(c)}{did_you_mean(c, names)}" for c in given.values() if c not in names]
+    said = f"has no column {', '.join(lost)}" if lost else f"has no column that is known as the {_or(found.missing)}"
+    want = {role: found.of.get(role, f"{role.upper()}_COLUMN") for role in NEEDS[found.form]}
+    line = f"task_options: {{{_yaml(task)}: {{columns: {{{', '.join(f'{r}: {_yaml(c)}' for r, c in want.items())}}}}}}}"
+    has = ", ".join(short(n) for n in names[:20]) or "none"
+    text = f"{said.rstrip('?')}; its columns are {has}. Say in the study file which they are: {line}"
+    if header:
+        text += ". The first line must name the columns; if it is data already, give their numbers, counted from 1"
+    return text
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or the ".join(words)
+
+
+def _yaml(name: str) -> str:
+    """A name as YAML writes it inside braces."""
+    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII) else json.dumps(name)

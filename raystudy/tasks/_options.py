@@ -1,0 +1,146 @@
+"""What a study may say of a data set in ``task_options``: every option, its rule, all mistakes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from raystudy.errors import ConfigError, Problem, unknown
+from raystudy.tasks import SPLITS
+from raystudy.tasks._rows import short
+
+__all__ = ["ROLE_NAMES", "Options", "options_of"]
+
+ROLE_NAMES = ("text", "text_pair", "label", "tokens", "tags", "domain")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one data set, checked. What is given wins over the card of a data set and over any guess.
+
+    Attributes:
+        labels: the label set, in its order.
+        label_text: label -> the words it stands for.
+        columns: role (`ROLE_NAMES`) -> the column that plays it; numbers, counted from 1, for files whose columns have
+            no names.
+        splits: train, dev, test -> the stem of its file, or the name of the hub's split.
+        dev_from_train: without a dev split, this fraction or number of training examples becomes one.
+        kind: what labels are, where their spelling would mislead: whole numbers that are ratings, say.
+        quotes: whether quotation marks enclose the fields of CSV and TSV files.
+        domains: ``together`` keeps a data set with a column `domain` one task.
+        hub, config, revision: the data set on the Hugging Face hub that is meant.
+    """
+
+    labels: tuple[str, ...] = ()
+    label_text: Mapping[str, str] = field(default_factory=dict)
+    metric: str = ""
+    metrics: tuple[str, ...] = ()
+    length: int | None = None
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
+    dev_from_train: float | int | None = None
+    kind: Literal["regression", "classification"] | None = None
+    quotes: bool | None = None
+    domains: Literal["together"] | None = None
+    hub: str | None = None
+    config: str | None = None
+    revision: str | None = None
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """role -> column number, if columns were given by number."""
+        return {role: column for role, column in self.columns.items() if isinstance(column, int)}
+
+
+def _word(value: object) -> bool:
+    """A label or a label's words: text, or a whole number as YAML reads 0 and 1."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip() != ""
+
+
+def _named(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _list(value: object, good: Callable[[object], bool]) -> bool:
+    return isinstance(value, list | tuple) and all(good(v) for v in value)
+
+
+def _columns(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    numbers = all(type(v) is int and 1 <= v <= 10_000 for v in value.values())
+    return numbers or all(_named(v) for v in value.values())
+
+
+def _amount(value: object) -> bool:
+    return (type(value) is float and 0 < value < 1) or (type(value) is int and value >= 1)
+
+
+_NAMES_OR_NUMBERS = "names of columns, or to numbers counted from 1 where columns have no names"
+
+# option -> the rule in words, and the rule
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "labels": (
+        "a list of at least two different strings",
+        lambda v: _list(v, _word) and len({str(x) for x in v}) == len(v) > 1,
+    ),
+    "label_text": (
+        "a mapping from labels to words",
+        lambda v: isinstance(v, Mapping) and _list([*v, *v.values()], _word),
+    ),
+    "metric": ("the name of a metric", _named),
+    "metrics": ("a list of names of metrics", lambda v: _list(v, _named)),
+    "length": ("a whole number from 4 to 512", lambda v: type(v) is int and 4 <= v <= 512),
+    "columns": (f"a mapping from {', '.join(ROLE_NAMES)} to {_NAMES_OR_NUMBERS}", _columns),
+    "splits": (
+        "a mapping from train, dev, test to different names without '/'",
+        lambda v: (
+            isinstance(v, Mapping)
+            and len(v) > 0
+            and _list([*v.values()], lambda s: _named(s) and not set("/\\") & set(str(s)))
+            and len(set(v.values())) == len(v)
+        ),
+    ),
+    "dev_from_train": ("a fraction between 0 and 1, or a whole number of examples", _amount),
+    "kind": ("regression or classification", lambda v: v in ("regression", "classification")),
+    "quotes": ("true or false", lambda v: isinstance(v, bool)),
+    "domains": ("together", lambda v: v == "together"),
+    "hub": ("the id of a data set on the Hugging Face hub", _named),
+    "config": ("the name of a configuration of the hub's data set", _named),
+    "revision": ("a branch, tag or commit of the hub's data set", _named),
+}
+
+
+def options_of(name: str, options: Mapping[str, Any]) -> Options:
+    """The options of the data set `name`; labels and their words are strings, as YAML may read 0 and 1.
+
+    Raises:
+        ConfigError: every option that is unknown, mistyped or contradicts another.
+    """
+    if problems := list(_problems(f"task_options.{name}", options)):
+        raise ConfigError(problems)
+    made: dict[str, Any] = dict(options)
+    made |= {k: tuple(str(v).strip() for v in made[k]) for k in ("labels", "metrics") if k in made}
+    if "label_text" in made:
+        made["label_text"] = {str(k).strip(): str(v) for k, v in made["label_text"].items()}
+    return Options(**made)
+
+
+def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
+    known = [f.name for f in fields(Options)]
+    for key, value in options.items():
+        if key not in RULES:
+            yield Problem(unknown("option", key, known), path)
+            continue
+        rule, holds = RULES[key]
+        if not holds(value):
+            yield Problem(f"{key} must be {rule}, but is {short(value)}", path)
+        elif key in ("columns", "splits"):
+            among = ROLE_NAMES if key == "columns" else SPLITS
+            what = "role of a column" if key == "columns" else "split"
+            yield from (Problem(unknown(what, k, among), f"{path}.{key}") for k in value if k not in among)
+    if options.get("kind") == "regression":
+        for key in ("labels", "label_text"):
+            if key in options:
+                yield Problem(f"{key} must be left out where kind is regression: numbers have no classes", path)

@@ -1,0 +1,278 @@
+"""Readers: hostile strings come back as they were, every bad row is named by its number, no bytes break a reader."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import time
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tables import WRITERS, conll, conllu, jsonl, parquet, read, separated
+
+from raystudy.tasks._rows import READERS, How, UnreadableError, suffix_of
+
+TEXT = [{"text": "good film", "label": "pos"}, {"text": "bad film", "label": "neg"}]
+TAGGED = [{"tokens": ["John", "lives"], "tags": ["B-per", "O"]}, {"tokens": ["here"], "tags": ["O"]}]
+TAGS = (".conll", ".bio", ".iob", ".txt", ".conllu")
+
+
+def of(suffix: str) -> list[dict[str, Any]]:
+    return TAGGED if suffix.removesuffix(".gz") in TAGS else TEXT
+
+
+def written(suffix: str) -> bytes:
+    data = WRITERS[suffix.removesuffix(".gz")](of(suffix))
+    return gzip.compress(data) if suffix.endswith(".gz") else data
+
+
+def test_formats_are_found_by_their_suffix() -> None:
+    texts = {".jsonl", ".csv", ".tsv", *TAGS}
+    assert set(READERS) == {*texts, *(f"{s}.gz" for s in texts), ".parquet"}
+    assert [suffix_of(n) for n in ("train.csv.gz", "train.csv", "train.xlsx", "a.b.txt")] == [
+        ".csv.gz",
+        ".csv",
+        "",
+        ".txt",
+    ]
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_every_format_reads_what_was_written(suffix: str) -> None:
+    rows, problems = read(suffix, written(suffix))
+    assert [row for _, row in rows] == of(suffix)
+    assert not problems
+
+
+# what a cell may hold: U+2028 and U+0085 are line ends for Python's str.splitlines, and for nobody else
+hostile = st.text(st.sampled_from("ab\"',;\t\n\r \u2028\u0085\u00a0\ufeffé😀\\#{}[]="), min_size=1, max_size=12)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(hostile, hostile), min_size=1, max_size=5))
+@example([('"', '""'), ("\r", "\n"), ("a\r\nb", ",")])
+def test_hostile_strings_come_back(cells: list[tuple[str, str]]) -> None:
+    table = [{"text": a, "label": b} for a, b in cells]
+    assert [r for _, r in read(".jsonl", jsonl(table))[0]] == table
+    assert [r for _, r in read(".parquet", parquet(table))[0]] == table
+    if all(c.strip(" ") for c in (x for row in cells for x in row)):
+        assert [r for _, r in read(".csv", separated(table, ","))[0]] == table
+        assert [r for _, r in read(".tsv", separated(table, "\t"), quotes=True)[0]] == table
+    flat = [{k: v.translate({9: "T", 10: "N", 13: "R"}) for k, v in row.items()} for row in table]
+    assert [r for _, r in read(".tsv", separated(flat, "\t", quotes=False))[0]] == flat
+
+
+token = st.text(st.sampled_from("ab\"'#,-_\u2028\u00a0é😀"), min_size=1, max_size=4)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.lists(st.tuples(token, st.sampled_from(["O", "B-x", "I-x"])), min_size=1, max_size=4), max_size=4))
+def test_hostile_tokens_come_back(sentences: list[list[tuple[str, str]]]) -> None:
+    table = [{"tokens": [t for t, _ in s], "tags": [g for _, g in s]} for s in sentences]
+    assert [r for _, r in read(".conllu", conllu(table))[0]] == table
+    plain = [{**row, "tokens": [t.replace("#", "H") for t in row["tokens"]]} for row in table]
+    for separator in "\t", " ":
+        assert [r for _, r in read(".conll", conll(plain, separator))[0]] == plain
+
+
+def test_numbers_are_lines_of_the_file_also_behind_quoted_line_ends() -> None:
+    data = b'text,label\r\n"two\r\nlines",a\r\n\r\nplain,b\r\nc\r\n"x","y"z,d\r\nlast,e\r\n'
+    rows, problems = read(".csv", data)
+    assert [(n, r["label"]) for n, r in rows] == [(2, "a"), (5, "b"), (8, "e")]
+    assert problems[0] == (6, "must have 2 columns like the first line, but has 1")
+    assert problems[1][0] == 7
+    assert "a quotation mark inside a quoted field must be doubled" in problems[1][1]
+
+
+def test_a_quotation_that_is_not_closed_is_named_where_it_opens() -> None:
+    rows, problems = read(".csv", b'text,label\na,b\n"open,c\nd,e\n')
+    assert (len(rows), problems) == (1, [(3, "a quotation mark opens a field that no quotation mark closes")])
+    long = b'text,label\n"' + b"x" * (csv.field_size_limit() + 9) + b'",a\nb,c\n'
+    assert read(".csv", long)[1] == [
+        (2, f"a field must have at most {csv.field_size_limit()} characters: is a quotation mark not closed?")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (b"text,,label,", "the first line must name every column, but column 2, 4 has no name"),
+        (b"text,text,label", "the first line must give every column a name of its own, but 'text' is repeated"),
+    ],
+)
+def test_every_column_has_one_name(first: bytes, says: str) -> None:
+    assert read(".csv", first + b"\na,b,c,d\n") == ([], [(1, says)])
+
+
+def test_what_common_programs_write() -> None:
+    said: list[str] = []
+    rows = [{"text": "a, b", "label": "x"}]
+    assert [r for _, r in read(".csv", b'\xef\xbb\xbftext;label\r\n"a, b";x\r\n', say=said.append)[0]] == rows
+    assert [r for _, r in read(".csv", b',text,label\n0,"a, b",x\n', say=said.append)[0]] == rows
+    assert said == [
+        "its columns are separated by semicolons, not by commas",
+        "its first column has no name and was not read",
+    ]
+    assert [r for _, r in read(".csv", b"text,label\ra,x\r")[0]] == [{"text": "a", "label": "x"}]
+    frame = pa.table({"text": ["a, b"], "label": ["x"], "__index_level_0__": [7]})
+    out = io.BytesIO()
+    pq.write_table(frame, out)
+    assert [r for _, r in read(".parquet", out.getvalue())[0]] == rows
+
+
+def test_columns_may_have_numbers_for_names() -> None:
+    rows, _ = read(".tsv", b"cat\tanimal\thyper\ndog\tstone\tother\n", numbers={"text": 1, "text_pair": 2, "label": 3})
+    assert [r for _, r in rows] == [{"1": "cat", "2": "animal", "3": "hyper"}, {"1": "dog", "2": "stone", "3": "other"}]
+    rows, _ = read(".conll", b"1 John NNP B-per\n2 lives VBZ O\n", numbers={"tokens": 2, "tags": 3})
+    assert rows == [(1, {"2": ["John", "lives"], "3": ["NNP", "VBZ"]})]
+    assert read(".conll", b"a b O\n", numbers={"tags": 7}) == (
+        [],
+        [(None, "must have a column 7 for the tags, but has 3 columns")],
+    )
+
+
+def test_quotation_marks_of_tsv_are_kept_and_told() -> None:
+    data = b'text\tlabel\n"to be"\tx\n"or not"\ty\nplain\tx\n'
+    said: list[str] = []
+    assert [r["text"] for _, r in read(".tsv", data, say=said.append)[0]] == ['"to be"', '"or not"', "plain"]
+    assert said == [
+        "2 of 3 rows hold a field in quotation marks, which were kept as part of it; "
+        "a file that pandas wrote wants `quotes: true`"
+    ]
+    assert [r["text"] for _, r in read(".tsv", data, quotes=True)[0]] == ["to be", "or not", "plain"]
+
+
+def test_what_stands_between_sentences() -> None:
+    data = b"-DOCSTART- -X- O\n\n# a comment\nJohn NNP B-per\nlives VBZ O\n\n\n#\n#tag NN O\n# # O\nhere RB O"
+    rows, problems = read(".conll", data)
+    assert not problems
+    assert [(n, r["tokens"]) for n, r in rows] == [(4, ["John", "lives"]), (9, ["#tag", "#", "here"])]
+    assert [r["tags"] for _, r in rows] == [["B-per", "O"], ["O", "O", "O"]]
+
+
+def test_conllu_passes_over_ranges_and_empty_nodes() -> None:
+    rest = "\t_" * 6
+    data = f"# sent_id = 1\n1-2\tdel\t_\t_{rest}\n1\tde\t_\tADP{rest}\n2\tel\t_\tDET{rest}\n2.1\tx\t_\tVERB{rest}\n"
+    assert read(".conllu", data.encode())[0] == [(2 + 1, {"tokens": ["de", "el"], "tags": ["ADP", "DET"]})]
+    five = read(".conllu", data.encode(), numbers={"tags": 5})[0]
+    assert five[0][1]["5"] == ["_", "_"]
+
+
+def test_every_bad_line_of_columns_is_named() -> None:
+    rows, problems = read(".conll", b"a O\nb\nc O\n\nd O\ne f O\n\ng O\n")
+    assert problems == [(n, f"must have 2 columns like the first token, but has {k}") for n, k in ((2, 1), (6, 3))]
+    assert [r["tokens"] for _, r in rows] == [["g"]]
+    assert "has one column" in read(".txt", b"just\nwords\n")[1][0][1]
+
+
+def test_parquet_keeps_types() -> None:
+    columns = {
+        "text": pa.array(["a", None], pa.large_string()),
+        "label": pa.array(["x", "y"]).dictionary_encode(),
+        "stars": pa.array([1, 2], pa.int8()),
+        "score": pa.array([0.5, float("nan")]),
+        "tags": pa.array([["O"], ["B-x", "O"]]),
+        "when": pa.array([0, 1], pa.timestamp("s")),
+        "image": pa.array([b"", b"x"]),
+    }
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    (one, first), (two, second) = read(".parquet", out.getvalue())[0]
+    assert (one, two) == (1, 2)
+    kinds = (first["text"], first["label"], first["stars"], first["score"], first["tags"])
+    assert kinds == ("a", "x", 1, 0.5, ["O"])
+    assert second["text"] is None
+    assert str(first["when"]) == "a value of type timestamp[s]"
+
+
+LATIN = "café".encode("latin-1")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".conll", ".conllu"])
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("text,label\na,b\n".encode("utf-16"), "must be UTF-8 text, but its first bytes say UTF-16"),
+        ("text,label\na,b\n".encode("utf-16-le"), "it is probably UTF-16 without a mark"),
+        ("text,label\na,b\n".encode("utf-32"), "but its first bytes say UTF-32"),
+        (b"\0" * 99 + b"abc", "it is probably"),
+        (b"PK\x03\x04\x14\x00", "a zip or Excel file: export it as CSV"),
+        (gzip.compress(b"text"), "a gzip file: give its name the ending .gz"),
+        (b"PAR1\x15\x04", "a Parquet file: give its name the ending .parquet"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_the_cure(suffix: str, data: bytes, says: str) -> None:
+    with pytest.raises(UnreadableError) as e:
+        read(suffix, data)
+    assert says in str(e.value)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".conll"])
+def test_every_line_that_is_no_utf8_is_named(suffix: str) -> None:
+    separator = b"," if suffix == ".csv" else b"\t"
+    good, bad = b"a" + separator + b"b\n", LATIN + separator + b"b\n"
+    _, problems = read(
+        suffix, good + bad + good + bad + b"\x93a\x94" + separator + b"b\n" + b"a\0" + separator + b"b\n"
+    )
+    assert [n for n, _ in problems] == [2, 4, 5, 6]
+    assert problems[0][1] == (
+        "must be UTF-8 text, but byte 4 of the line is 0xe9 ('é' in Latin-1: save the file as UTF-8)"
+    )
+    assert "0x93 ('“' in Windows-1252: save the file as UTF-8)" in problems[2][1]
+    assert "NUL" in problems[3][1]
+
+
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"abc" * 99)[:-9], b"\x1f\x8b", b""])
+def test_broken_gzip(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="is not a whole gzip file"):
+        read(".csv.gz", data)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", parquet(TEXT)[:-9], b"PAR1" + b"x" * 99 + b"PAR1"])
+def test_broken_parquet(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="is not a whole Parquet file"):
+        read(".parquet", data)
+
+
+def mutated(data: bytes) -> st.SearchStrategy[bytes]:
+    """`data` with a few bytes changed, cut out or put in."""
+
+    @st.composite
+    def change(draw: st.DrawFn) -> bytes:
+        out = bytearray(data)
+        for _ in range(draw(st.integers(1, 4))):
+            at = draw(st.integers(0, len(out)))
+            length = draw(st.integers(0, 6))
+            out[at : at + length] = draw(
+                st.binary(max_size=6) | st.sampled_from([b'"', b"\n", b"\t", b",", b"\0", b"#"])
+            )
+        return bytes(out)
+
+    return change()
+
+
+@pytest.mark.parametrize("suffix", [s for s in READERS if not s.endswith(".gz")] + [".csv.gz"])
+def test_no_bytes_break_a_reader(suffix: str) -> None:
+    """Whatever the bytes: rows, problems with their numbers, or `UnreadableError`; and at once."""
+
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.binary(max_size=60) | mutated(written(suffix)), st.sampled_from([None, True, False]), st.booleans())
+    def law(data: bytes, quotes: bool | None, numbered: bool) -> None:
+        how = How(quotes=quotes, numbers={"tokens": 1, "tags": 2, "text": 1, "label": 2} if numbered else {})
+        began = time.monotonic()
+        try:
+            found = list(READERS[suffix].rows(data, how))
+        except UnreadableError as e:
+            assert str(e)  # noqa: PT017
+        else:
+            for number, row in found:
+                assert number is None or number >= 1
+                assert isinstance(row, dict) or (isinstance(row, str) and "\n" not in row)
+        assert time.monotonic() - began < 2
+
+    law()
