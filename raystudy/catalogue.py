@@ -6,7 +6,6 @@ read nothing else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from raystudy.errors import ConfigError, Problem, did_you_mean, unknown
+from raystudy.errors import ConfigError, Problem, did_you_mean, shown, unknown
 from raystudy.yamlfile import Strict, load_yaml, validate
 
 __all__ = ["Catalogue", "Parameter", "Search", "Value", "Variant", "catalogue", "space_folder", "suites"]
@@ -70,22 +69,22 @@ class Parameter(Strict):
         """
         if self.type == "bool":
             if not isinstance(value, bool):
-                raise ValueError(f"must be true or false, but got {value!r}")
+                raise ValueError(f"must be true or false, but got {shown(value)}")
             return value
         if self.type == "choice":
             if value not in self.choices or isinstance(value, bool):
                 raise ValueError(
-                    f"must be one of {', '.join(map(str, self.choices))}, but got {value!r}"
+                    f"must be one of {', '.join(map(str, self.choices))}, but got {shown(value)}"
                     + did_you_mean(value, [str(c) for c in self.choices])
                 )
             return value  # type: ignore[no-any-return]
         if isinstance(value, bool) or not isinstance(value, int | float):
             hint = " (in YAML 1.2 a number has no quotes)" if isinstance(value, str) else ""
-            raise ValueError(f"must be a number, but got {value!r}{hint}")
+            raise ValueError(f"must be a number, but got {shown(value)}{hint}")
+        if not abs(value) < 2**63:  # nan, infinities, and integers that no machine number holds
+            raise ValueError(f"must be a finite number below 2^63, but got {shown(value, 30)}")
         if self.type == "int" and value != int(value):
             raise ValueError(f"must be a whole number, but got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"must be finite, but got {value!r}")
         low_ok = self.low is None or (value > self.low if "low" in self.exclusive else value >= self.low)
         high_ok = self.high is None or (value < self.high if "high" in self.exclusive else value <= self.high)
         if not (low_ok and high_ok):

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ConfigError", "DataError", "PreflightError", "Problem", "UserError", "did_you_mean", "unknown"]
+__all__ = ["ConfigError", "DataError", "PreflightError", "Problem", "UserError", "did_you_mean", "shown", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file + (f":{self.line}" if self.file and self.line is not None else "")
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        text = ": ".join(part for part in (place, self.path, self.message) if part)
+        # a terminal obeys control characters, and a file name may hold bytes that are no text
+        return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 class UserError(Exception):
@@ -58,10 +60,20 @@ class PreflightError(UserError):
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """`` — did you mean 'x'?`` when a known name is close to `name`, else an empty string."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    text = name if isinstance(name, str) else shown(name)
+    close = difflib.get_close_matches(text, list(known), n=1, cutoff=0.6)
     return f" — did you mean {close[0]!r}?" if close else ""
 
 
 def unknown(what: str, name: object, known: Sequence[str]) -> str:
     """The message for a name that is not known: the value, the nearest name, and all that exist."""
-    return f"unknown {what} {name!r}{did_you_mean(name, known)} Known: {', '.join(sorted(known)) or 'none'}."
+    return f"unknown {what} {shown(name)}{did_you_mean(name, known)} Known: {', '.join(sorted(known)) or 'none'}."
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as a message shows it: its repr, cut so that the message stays one line."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a huge number"
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

@@ -1,35 +1,62 @@
-"""``python -m raystudy.run [STUDY]``: run a study from its file to its report. `ray.init` lives here."""
+"""``python -m raystudy.run [STUDY]``: run a study from its file to its report. `ray.init` lives here.
+
+Exit codes, each with its reason in words:
+
+    0    done
+    1    done, but some cells failed; the report is written
+    2    the study file, an option or the data is wrong
+    3    something is missing on this machine, its disk is full, or ray died
+    4    the budget is used up
+    70   a bug: the traceback is in ``logs/driver.log`` of the results folder, never on the terminal
+    130  interrupted
+    128 + n  ended by signal n, for want of memory for instance
+
+Whatever the code, what was finished is kept, and the same command goes on from there.
+"""
 
 from __future__ import annotations
 
+import _thread
+import errno
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from filelock import FileLock, Timeout
 
 from raystudy.catalogue import catalogue, space_folder
-from raystudy.errors import ConfigError, PreflightError, Problem, UserError, unknown
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, shown, unknown
 from raystudy.files import atomic_write
-from raystudy.spec import Places, Record, digest
-from raystudy.studyfile import Study, read_study
+from raystudy.spec import Arm, Numerics, Places, Record
+from raystudy.studyfile import Study, expanded, read_study
+from raystudy.supervise import leave, supervised
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
+    from raystudy.study.search import ArmSearch
 
 __all__ = ["app", "main", "open_study", "study_file"]
 
-EXIT_DONE, EXIT_FAILED_CELLS, EXIT_INTERRUPTED = 0, 1, 130  # a UserError carries its own: 2 or 3
+EXIT_DONE, EXIT_FAILED_CELLS, EXIT_BUDGET, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 4, 70, 130  # a UserError carries 2 or 3
+
+_GOES_ON = "What was finished is kept; the same command goes on from here."
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -50,6 +77,8 @@ class Options:
     retry_failed: bool = False
     redo_stale: bool = False
     isolate: bool = False
+    budget: float | None = None  # worker-seconds
+    dashboard: bool = False
 
     def overrides(self) -> list[str]:
         """The options that stand for a key of the study file, as ``a.b=value``."""
@@ -59,8 +88,8 @@ class Options:
             "numerics.workers": self.workers,
             "report.seeds": self.seeds,
         }
-        quoted = {k: f'"{v}"' if isinstance(v, str) else v for k, v in named.items() if v is not None}
-        return [*self.set, *(f"{k}={v}" for k, v in quoted.items())]
+        # a JSON string is a YAML string, whatever it holds
+        return [*self.set, *(f"{k}={json.dumps(v)}" for k, v in named.items() if v is not None)]
 
 
 def study_file(name: str) -> Path:
@@ -70,9 +99,11 @@ def study_file(name: str) -> Path:
         ConfigError: no such file or study, with the nearest name.
     """
     if name.endswith((".yaml", ".yml")) or os.sep in name:
-        if not Path(name).is_file():
-            raise ConfigError(Problem("no such file", file=name))
-        return Path(name)
+        path = Path(name)
+        if "\0" in name or not path.is_file():
+            what = "is a folder, not a study file" if "\0" not in name and path.is_dir() else "no such file"
+            raise ConfigError(Problem(what, file=name))
+        return path
     shipped = {p.stem: p for p in (space_folder() / "studies").glob("*.yaml")}
     if name not in shipped:
         raise ConfigError(unknown("study", name, list(shipped)) + " A study file of your own ends in .yaml.")
@@ -85,7 +116,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     Raises:
         ConfigError: every problem of the file and the options.
     """
-    from raystudy.study.stages import cache_folder
+    from raystudy.study.cache import cache_folder
 
     path = study_file(name)
     study = read_study(path, options.overrides())
@@ -98,6 +129,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
         root = str(Path(root).resolve())
     if root is not None and not Path(root).is_dir():
         raise ConfigError(Problem(f"is not a folder: {root}", "data_root", str(path)))
+    study = expanded(study, Path(root) if root else None, path)
     plm = study.plm
     if (path.parent / plm).is_dir() and options.plm is None and os.sep in plm:
         plm = str((path.parent / plm).resolve())
@@ -120,7 +152,7 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     from raystudy.study.conduct import stale
     from raystudy.study.plan import merged_labels
 
-    study, preview = plan.study, plan.preview()
+    study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
     lines.append(f"model {plan.plm.name}: {plan.plm.about}")
     for name, task in plan.tasks.items():
@@ -150,77 +182,13 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     )
     if conductor is not None:
         old = sum(stale(r) for r in conductor.seen.values())
+        other = len(conductor.seen) - len(conductor.known())
         lines.append(
             f"{len(conductor.seen)} records are here already"
+            + (f", {other} of them no part of the study as it is now (kept, not in its report)" if other else "")
             + (f", {old} of them made by other code (--redo-stale runs these again)" if old else "")
         )
     return lines
-
-
-def provenance(plan: Plan, command: str) -> dict[str, str]:
-    """What a reader needs to trust or repeat a run: versions, digests, the command."""
-    import platform
-    import subprocess
-    from importlib.metadata import version
-
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        commit = "not a git checkout"
-    packages = ("raystudy", "torch", "transformers", "ray", "optuna", "datasets", "numpy")
-    facts = {name: version(name) for name in packages}
-    numerics = plan.study.numerics
-    return {
-        **facts,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "commit": commit,
-        "study": digest(plan.study.model_dump(mode="json")),
-        "model": f"{plan.plm.name} {plan.plm.digest}: {plan.plm.about}",
-        "numerics": f"{numerics.precision} on {numerics.device}, {numerics.workers} worker(s) per training",
-        "command": command,
-    }
-
-
-def write_report(results_folder: Path) -> Path:
-    """Build the report of a results folder from its files alone; no torch, no ray."""
-    from raystudy.analysis.report import build
-    from raystudy.analysis.tables import SearchRow
-    from raystudy.spec import Arm, Setting
-    from raystudy.study.records import Results
-
-    results = Results(results_folder)
-    manifest = results.manifest()
-    study = Study.model_validate(manifest["study"])
-    cells = results.scan()
-    records = [cells[k] for k in (*manifest["search"], *manifest["confirm"]) if k in cells]
-    rows = [
-        SearchRow(**{**row, "arm": Arm(row["arm"]["variant"], Setting(**row["arm"]["setting"]))})
-        for row in manifest["search_rows"]
-    ]
-    return build(study, records, rows, results_folder, facts=manifest["facts"], notes=manifest["notes"])
-
-
-def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
-    """Say beside the records which of them belong to the study as it is now."""
-    from dataclasses import asdict
-
-    from raystudy.study.conduct import search_rows
-
-    searched = [c.id for s in conductor.searches.values() for t in s.trials for c in t.cells if c.id in conductor.seen]
-    conductor.results.write_manifest(
-        {
-            "study": conductor.plan.study.model_dump(mode="json"),
-            "confirm": [s.id for s in conductor.plan.confirm(conductor.searches)],
-            "search": searched,
-            "search_rows": [asdict(row) for row in search_rows(conductor.searches)],
-            "facts": dict(facts),
-            "notes": [f"Encoder {conductor.plan.plm.name}: {conductor.plan.plm.about}."],
-            "expected": conductor.plan.preview(),
-        }
-    )
 
 
 def run_study(opened: tuple[Study, Places, Path], options: Options, console: Console, *, dry_run: bool = False) -> int:
@@ -231,61 +199,115 @@ def run_study(opened: tuple[Study, Places, Path], options: Options, console: Con
     """
     started = time.monotonic()
     study, places, folder = opened
+    from raystudy.study.aside import Aside
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
+    from raystudy.study.publish import provenance, write_manifest, write_report
     from raystudy.study.records import Results
-    from raystudy.study.views import TensorBoard, to_yaml, write_best
+    from raystudy.study.views import TensorBoard, write_best
     from raystudy.view import View
+    from raystudy.yamlfile import to_yaml
 
     plan = Plan(study, places)
     plan.sizes  # noqa: B018  every impossible setting is refused here, before anything is written
     results = Results(folder)
     conductor = Conductor(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
-    conductor.seen = results.scan() if folder.is_dir() else {}
+    conductor.open()
     for line in describe(plan, conductor):
         console.print(line, highlight=False, markup=False)
     if dry_run:
         return EXIT_DONE
+    if study.numerics.device == "cuda" and options.address is None and not _has_gpu():
+        raise PreflightError(Problem("is cuda, but there is no GPU here that torch can use", "numerics.device"))
+    _writable(Path(places.shared or "."))
     with results.locked():
-        conductor.open()
+        conductor.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
         write_manifest(conductor, facts)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
-        pictures = TensorBoard(folder / "tensorboard", conductor.seen.values())
-        view = View(console, plan.preview()["total_cells"], done=len(conductor.known()))
+        old = list(conductor.known().values())
+        pictures = Aside(lambda: TensorBoard(folder / "tensorboard", old))
+        view = View(console, plan.preview["total_cells"], done=len(conductor.known()))
         made: list[Record] = []
+        spent = 0.0
 
         def told(record: Record) -> None:
+            nonlocal spent
             made.append(record)
             view.record(record)
             pictures.add(record)
+            spent += worker_seconds(record)
+            if options.budget is not None and spent >= options.budget and not conductor.stopping.is_set():
+                view.say(f"the budget of {options.budget:.0f} worker-seconds is used up")
+                conductor.drain()
 
         conductor.on_record = told
+        conductor.on_drain = lambda: view.say("running cells are finished, no others started; Ctrl-C stops at once")
         try:
             if not conductor.complete:
                 _run_on_ray(conductor, view, options, places)
         finally:
+            if not all(s.finished for s in conductor.searches.values()):
+                conductor.searches = conductor.replay()  # what an interrupted search has seen counts too
             write_manifest(conductor, facts)
             pictures.close()
         write_best(folder / "best", plan, conductor.searches)
         report = write_report(folder)
     if (table := report.parent / "tables" / "main.md").is_file():
         console.print(table.read_text(encoding="utf-8"), highlight=False, markup=False)
-    console.print(_summary(made, time.monotonic() - started, report), highlight=False, markup=False)
-    if conductor.stopping.is_set():
-        console.print("interrupted; the same command goes on from here", highlight=False, markup=False)
-        return EXIT_INTERRUPTED
+    console.print(_summary(made, conductor.complete, time.monotonic() - started, report), highlight=False, markup=False)
+    if conductor.stopping.is_set() and not conductor.complete:
+        over = options.budget is not None and spent >= options.budget
+        why = "the budget is used up" if over else "interrupted"
+        console.print(f"{why}; the same command goes on from here", highlight=False, markup=False)
+        return EXIT_BUDGET if over else EXIT_INTERRUPTED
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in conductor.known().values()) else EXIT_DONE
 
 
-def _summary(made: Sequence[Record], seconds: float, report: Path) -> str:
+def _has_gpu() -> bool:
+    from raystudy.study.machine import look
+
+    return bool(look(cuda=True)["gpus"])
+
+
+def _writable(cache: Path) -> None:
+    """Raises PreflightError where no cell could keep its stages: better now than once per cell."""
+    probe = cache / f".probe-{os.getpid()}"
+    try:
+        atomic_write(probe, b"")
+        probe.unlink()
+    except (OSError, PreflightError) as e:
+        why = str(e.problems[0].message if isinstance(e, PreflightError) else e)
+        raise PreflightError(Problem(f"the cache {why}; RAYSTUDY_CACHE names another", file=str(cache))) from None
+
+
+def worker_seconds(record: Record) -> float:
+    """What a cell cost: its seconds on every worker that trained it."""
+    return record.wall * record.spec.numerics.workers
+
+
+def duration(text: str) -> float:
+    """Seconds of ``90s``, ``30m``, ``8h`` or ``2d``.
+
+    Raises:
+        ConfigError: it is none of these, or not above zero.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0.0
+    if not seconds > 0:
+        raise ConfigError(Problem(f"must be a time such as 90s, 30m, 8h or 2d, but is {text!r}", "--budget"))
+    return seconds
+
+
+def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Path) -> str:
     """Where the time went, and where the report lies."""
     parts: dict[str, float] = {}
     for record in made:
         for part, spent in record.seconds.items():
             parts[part] = parts.get(part, 0.0) + spent
     where = ", ".join(f"{part} {s:.0f} s" for part, s in parts.items())
-    cells = f"{len(made)} cells trained now ({where}; groups work at the same time)" if made else "nothing was missing"
+    none = "nothing was missing" if complete else "no cell was finished"
+    cells = f"{len(made)} cells trained now ({where}; groups work at the same time)" if made else none
     return f"\n{cells}\nreport {report}, {seconds:.0f} s after the start"
 
 
@@ -309,74 +331,193 @@ def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Place
         os.environ.setdefault(key, value)
     import ray
 
+    from raystudy.study.now import keep_now, trials_now
     from raystudy.study.pool import Pool, Shape
     from raystudy.study.tuning import tune_searches
 
-    cuda = numerics.device == "cuda"
-    scratch = Path(tempfile.mkdtemp(prefix="raystudy-"))
     began = time.monotonic()
-    try:
-        if options.address:
-            # workers of a running cluster do not inherit this process's environment
-            env = {k: os.environ[k] for k in (*_ENVIRONMENT, "HF_HUB_OFFLINE", "RAYSTUDY_CACHE") if k in os.environ}
-            ray.init(address=options.address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": env})
-        else:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                object_store_memory=256 * 1024**2,
-            )
+    with _scratch() as scratch, _ray(options) as context:
         have = ray.cluster_resources()
-        groups = options.groups or _fitting(have, numerics.workers, cuda, len(conductor.missing()))
-        need = {"GPU" if cuda else "CPU": groups * numerics.workers}
-        if short := [f"{v} {k}, there are {have.get(k, 0):g}" for k, v in need.items() if have.get(k, 0) < v]:
-            raise PreflightError(f"{groups} groups of {numerics.workers} workers need {short[0]}")
-        cores = max(1, int(have.get("CPU", 1)) // (groups * numerics.workers))
+        groups = fitting(have, options.groups, numerics, len(conductor.missing()))
         shape = Shape(
             groups,
             numerics.workers,
             cpus=1.0,
-            gpus=1.0 if cuda else 0.0,
-            threads=cores,
+            gpus=1.0 if numerics.device == "cuda" else 0.0,
+            threads=max(1, int(have.get("CPU", 1)) // (groups * numerics.workers)),
             **({"retire_after": 1} if options.isolate else {}),
         )
         view.say(f"ray is up after {time.monotonic() - began:.0f} s: {groups} groups of {numerics.workers} worker(s)")
-        with Pool(shape, places, scratch) as pool, _interruptible(conductor, pool), view.live():
-            view.status = lambda: ray.get(pool.hub.status.remote())
-            try:
-                conductor.run_pooled(pool, lambda searches: tune_searches(searches, pool, scratch))
-            except UserError:
-                if not conductor.stopping.is_set():
-                    raise
+        if context.dashboard_url:
+            view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
+        searching: dict[Arm, ArmSearch] = dict(conductor.searches)
+
+        def tune(searches: Mapping[Arm, ArmSearch]) -> None:
+            searching.update(searches)  # what `status` shows
+            tune_searches(searches, pool, scratch)
+
+        def now() -> dict[str, Any]:
+            status = ray.get(pool.hub.status.remote(), timeout=5)
+            shown = {k: status[k] for k in ("queued", "groups", "draining")}
+            trials = {str(arm): trials_now(search) for arm, search in searching.items()}
+            return {**shown, "searches": trials, "dashboard": context.dashboard_url or None}
+
+        guard = _interruptible(conductor)
+        try:
+            with Pool(shape, places, scratch) as pool, guard, keep_now(conductor.results, now), view.live():
+                view.status = lambda: ray.get(pool.hub.status.remote(), timeout=5)
+                conductor.run_pooled(pool, tune)
+        except KeyboardInterrupt:
+            if not guard.lost:
+                raise
+            raise PreflightError(f"ray died. {_GOES_ON}") from None
+
+
+@contextmanager
+def _ray(options: Options) -> Iterator[Any]:
+    """Ray for the duration: its own, or the cluster at an address. Neither its start nor its end can hang a run.
+
+    Raises:
+        PreflightError: it does not start, or the address does not answer.
+    """
+    import ray
+
+    where = f"--address {options.address}" if options.address else "ray"
+    _answers(options.address)
+    with _deadline(90.0 if options.address else 300.0, f"{where}: does not answer. {_GOES_ON}"):
+        try:
+            if options.address:
+                # workers of a running cluster do not inherit this process's environment
+                env = {k: os.environ[k] for k in (*_ENVIRONMENT, "HF_HUB_OFFLINE", "RAYSTUDY_CACHE") if k in os.environ}
+                context = ray.init(
+                    address=options.address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": env}
+                )
+            else:
+                os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")  # a local GCS never comes back
+                if options.dashboard:
+                    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # its Train page is empty without
+                context = ray.init(
+                    address="local",
+                    include_dashboard=options.dashboard,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    object_store_memory=256 * 1024**2,
+                )
+        except (OSError, RuntimeError, ValueError) as e:
+            said = str(e).strip().splitlines() or [type(e).__name__]
+            raise PreflightError(Problem(f"does not start: {said[0]}", where)) from None
+    try:
+        yield context
     finally:
-        if ray.is_initialized():
-            ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+        end = threading.Thread(target=ray.shutdown, daemon=True)
+        end.start()
+        end.join(30)  # a ray that has died may never answer; its processes go with this one
 
 
-def _fitting(have: Mapping[str, float], workers: int, cuda: bool, cells: int) -> int:
-    """As many groups as the machine has room for, and no more than there is work."""
-    return max(1, min(int(have.get("GPU" if cuda else "CPU", 1)) // workers, max(1, cells)))
+def _answers(address: str | None) -> None:
+    """Raises PreflightError where nobody listens at ``host:port``: ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError, UnicodeError) as e:
+        why = getattr(e, "strerror", None) or str(e)
+        raise PreflightError(Problem(f"does not answer: {why}", f"--address {address}")) from None
+
+
+@contextmanager
+def _deadline(seconds: float, words: str) -> Iterator[None]:
+    """End the whole process with these words where the body takes longer: a call into ray cannot be called back."""
+    timer = threading.Timer(seconds, leave, (PreflightError.exit_code, words))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what Ray Train and Tune write, removed at the end; first, what drivers that were killed left.
+
+    Raises:
+        PreflightError: the folder for temporary files cannot be written.
+    """
+    place, prefix = Path(tempfile.gettempdir()), "raystudy-scratch-"
+    for lock in place.glob(f"{prefix}*/.lock"):
+        with suppress(OSError, Timeout):  # another user's, or a living driver's
+            if time.time() - lock.stat().st_mtime > 60:
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(lock.parent, ignore_errors=True)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError as e:
+        raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(place))) from None
+    try:
+        with FileLock(folder / ".lock"):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fitting(have: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
+    """How many groups to start: as asked, or as many as there is room for, and no more than there is work.
+
+    Raises:
+        PreflightError: there is no room for as many as asked, or for one.
+    """
+    what = "GPU" if numerics.device == "cuda" else "CPU"
+    room = int(have.get(what, 0))
+    groups = asked or max(1, min(room // numerics.workers, cells))
+    if groups * numerics.workers > room:
+        text = (
+            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {what}s, there are {room}"
+        )
+        raise PreflightError(text)
+    return groups
 
 
 class _interruptible:  # noqa: N801  reads as a clause of a with statement
-    """Ctrl-C once: finish the cells that run, start no others. Twice: stop at once."""
+    """Ctrl-C once: finish the cells that run, start no others. Twice, or SIGTERM: stop at once. So when ray is lost."""
 
-    def __init__(self, conductor: Conductor, pool: Any) -> None:
-        self.conductor, self.pool, self.was = conductor, pool, signal.getsignal(signal.SIGINT)
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.was = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.lost = False
+        self.timers = [
+            threading.Timer(5.0, _thread.interrupt_main),
+            threading.Timer(30.0, leave, (PreflightError.exit_code, f"ray died. {_GOES_ON}")),
+        ]
 
     def __enter__(self) -> None:
         def first(number: int, frame: Any) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            self.conductor.stopping.set()
-            self.pool.hub.drain.remote()
+            if self.lost:
+                raise KeyboardInterrupt
+            self.conductor.drain()
+
+        def stop(number: int, frame: Any) -> None:
+            raise KeyboardInterrupt
 
         signal.signal(signal.SIGINT, first)
+        signal.signal(signal.SIGTERM, stop)  # ray has put its own there
+        self.conductor.on_lost = self.break_off
+
+    def break_off(self) -> None:
+        """Whatever the main thread waits for from a ray that is gone: interrupt it, and if that does not help, end."""
+        self.lost = True
+        for timer in self.timers:
+            timer.daemon = True
+            timer.start()
 
     def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGINT, self.was)
+        for timer in self.timers:
+            timer.cancel()
+        for number, handler in self.was.items():
+            signal.signal(number, handler)
+        self.conductor.on_lost = lambda: None
 
 
 @app.command()
@@ -387,7 +528,7 @@ def command(
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
     workers: Annotated[int | None, typer.Option(help="Data-parallel workers per training.")] = None,
-    groups: Annotated[int | None, typer.Option(help="Trainings at a time (default: as many as fit).")] = None,
+    groups: Annotated[int | None, typer.Option(min=1, help="Trainings at a time (default: as many as fit).")] = None,
     seeds: Annotated[int | None, typer.Option(help="Report seeds.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only these methods, and the baseline.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, in place of the study file's.")] = None,
@@ -397,40 +538,94 @@ def command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     redo_stale: Annotated[bool, typer.Option("--redo-stale", help="Run cells again that other code made.")] = False,
     isolate: Annotated[bool, typer.Option("--isolate", help="A fresh worker process for every cell.")] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Stop (exit code 4) after this much training, workers added up: 30m, 8h, 2d.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Ray's own dashboard, on this machine only.")] = False,
 ) -> None:
     """Run a study; run it again to finish what is missing."""
     from rich.console import Console
 
     from raystudy.view import quiet
 
-    options = Options(
-        data_root,
-        plm,
-        workers,
-        groups,
-        seeds,
-        tuple(only or ()),
-        tuple(set_ or ()),
-        address,
-        out,
-        retry_failed,
-        redo_stale,
-        isolate,
-    )
-    try:
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported: here and in the workers
+
+    def whole() -> int:
+        options = Options(
+            data_root,
+            plm,
+            workers,
+            groups,
+            seeds,
+            tuple(only or ()),
+            tuple(set_ or ()),
+            address,
+            out,
+            retry_failed,
+            redo_stale,
+            isolate,
+            duration(budget) if budget is not None else None,
+            dashboard,
+        )
         opened = open_study(study, options)
         if dry_run:
-            raise typer.Exit(run_study(opened, options, Console(soft_wrap=True), dry_run=True))
-        with quiet(opened[2] / "logs" / "ray.log") as console:
-            code = run_study(opened, options, console)
-        raise typer.Exit(code)
+            return run_study(opened, options, Console(soft_wrap=True), dry_run=True)
+        logs = opened[2] / "logs"
+
+        def watched() -> int:
+            with quiet(logs / "ray.log") as console:
+                return run_study(opened, options, console)
+
+        return supervised(lambda: answered(watched, logs), lambda status: _ended(status, logs / "ray.log"))
+
+    raise typer.Exit(answered(whole))
+
+
+def answered(work: Callable[[], int], logs: Path | None = None) -> int:
+    """The exit code of `work`; what it raises becomes words on the terminal and a code, never a traceback."""
+    try:
+        return work()
     except UserError as e:
         for problem in e.problems:
             typer.echo(str(problem), err=True)
-        raise typer.Exit(e.exit_code) from None
+        return e.exit_code
     except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command to go on", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        typer.echo(f"interrupted. {_GOES_ON}", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # who read our output has left: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_DONE
+    except Exception as e:
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            place = f"{e.filename}: " if e.filename else ""
+            typer.echo(f"{place}cannot be written: {e.strerror}. {_GOES_ON}", err=True)
+            return PreflightError.exit_code
+        typer.echo(f"a bug in raystudy, {type(e).__name__}: {shown(str(e), 300)[1:-1]}", err=True)
+        typer.echo(f"The traceback is in {_keep_traceback(logs)}. {_GOES_ON}", err=True)
+        return EXIT_BUG
+
+
+def _keep_traceback(logs: Path | None) -> str:
+    """Write the traceback of the exception in hand where its reader finds it; returns where."""
+    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
+    for folder in (logs, Path(tempfile.gettempdir())):
+        if folder is not None and folder.is_dir():
+            path = folder / ("driver.log" if folder is logs else f"raystudy-{os.getpid()}.log")
+            with suppress(OSError), path.open("a", encoding="utf-8") as f:
+                f.write(text)
+                return str(path)
+    typer.echo(text, err=True)
+    return "the lines above: no file can be written"
+
+
+def _ended(status: int, log: Path) -> tuple[int, str]:
+    """(exit code, words) for a driver that somebody else ended."""
+    if status < 0:
+        hint = ", for want of memory perhaps" if -status == signal.SIGKILL else ""
+        return 128 - status, f"the run was ended by {signal.Signals(-status).name}{hint}. {_GOES_ON}"
+    return PreflightError.exit_code, f"ray died: its raylet or its GCS process is gone (see {log}). {_GOES_ON}"
 
 
 def main() -> None:

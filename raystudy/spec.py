@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
@@ -34,7 +35,13 @@ def digest(value: Any, size: int = 8) -> str:
 
 
 class Numerics(Strict):
-    """What changes results in the last digits; part of every Spec's id. `workers`: data-parallel ranks per training."""
+    """What changes results in the last digits; part of every Spec's id.
+
+    Attributes:
+        precision: of the training; ``bf16`` computes in bfloat16 where that is safe, the weights stay in float32.
+        device: what trains; ``cuda`` takes one GPU per worker.
+        workers: data-parallel ranks per training.
+    """
 
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
@@ -141,7 +148,8 @@ class Record:
         counts: ``n_train``, ``n_dev``, ``n_test`` of the target and the updates of every stage that made the weights.
         updates: stage -> optimizer updates behind these weights, whether run here or answered from the stage store.
         stages: stage -> ``ran`` | ``stored``.
-        seconds: phase of the cell -> seconds; the only part that differs between repeats.
+        seconds: phase of the cell -> seconds; the only part that differs between repeats. ``validate`` lies inside the
+            stages that it interrupts.
         facts: what the method wants to say (spread of scores, learned weights), JSON values.
         made_by: provenance: code digest, versions. Never part of a comparison.
     """
@@ -161,6 +169,11 @@ class Record:
     @property
     def id(self) -> str:
         return self.spec.id
+
+    @property
+    def wall(self) -> float:
+        """Seconds that the cell took, all its phases together."""
+        return math.fsum(s for phase, s in self.seconds.items() if phase != "validate")
 
     def to_json(self) -> dict[str, Any]:
         out = {f.name: getattr(self, f.name) for f in fields(self)}

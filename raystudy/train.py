@@ -8,19 +8,19 @@ saves the running stage by time, so that a long cell does not start over.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -34,10 +34,22 @@ from raystudy.evaluate import Predictions, predict, scores
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
-from raystudy.spec import Places, Record, Spec, digest
+from raystudy.source import code_digest
+from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
 
-__all__ = ["Checkpoint", "NoStore", "Outcome", "Store", "code_digest", "load_tasks", "method_of", "run", "stage_key"]
+__all__ = [
+    "Checkpoint",
+    "NoStore",
+    "Outcome",
+    "Store",
+    "code_digest",
+    "load_tasks",
+    "method_of",
+    "numerics_here",
+    "run",
+    "stage_key",
+]
 
 Report = Callable[[Mapping[str, Any]], None]
 State = dict[str, Tensor]
@@ -46,7 +58,7 @@ State = dict[str, Tensor]
 class Store(Protocol):
     """Where constants and transfer results are kept, by key (study/stages.py has the one on disk)."""
 
-    def compute(self, key: str, make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
+    def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
         """The state under `key`: (state, True) if it was there, else the result of `make`, kept, and False.
 
         The answer is the same on every rank; `make` runs on all ranks or on none.
@@ -57,7 +69,7 @@ class Store(Protocol):
 class NoStore:
     """Keeps nothing."""
 
-    def compute(self, key: str, make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
+    def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
         return make(), False
 
 
@@ -67,18 +79,6 @@ class Outcome:
 
     record: Record
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
-
-
-@lru_cache
-def code_digest(method: str) -> str:
-    """A digest of the sources that can change what a stage computes: data, nn, methods, train, evaluate."""
-    here = Path(__file__).parent
-    files = [*here.glob("data/*.py"), *here.glob("nn/*.py"), here / "methods" / "__init__.py"]
-    files += [here / "methods" / f"{method}.py", here / "train.py", here / "evaluate.py"]
-    h = hashlib.blake2b(digest_size=8)
-    for path in sorted(files):
-        h.update(path.relative_to(here).as_posix().encode() + path.read_bytes())
-    return h.hexdigest()
 
 
 def load_tasks(spec: Spec, root: str | None) -> dict[str, Task]:
@@ -112,8 +112,8 @@ def _task(name: str, spec: Spec, root: str | None) -> Task:
     return task
 
 
-def stage_key(spec: Spec, setup: Setup, part: str) -> str:
-    """The key of a spec's ``constants`` or ``transfer`` result: everything it depends on, and nothing else.
+def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
+    """The key of a spec's ``constants`` or ``transfer`` result: everything it depends on, nothing else; JSON values.
 
     Constants are pure in (PLM, training data, settings). Transfer adds the seed, and the target for methods that are
     aware of it.
@@ -134,7 +134,7 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> str:
         key["seed"] = spec.seed
         if find("methods", spec.method).Method.target_aware(setup.hp):
             key["target"] = spec.target
-    return digest(key, 16)
+    return key
 
 
 @dataclass(frozen=True)
@@ -162,42 +162,49 @@ class Checkpoint:
     seconds: float = 300.0
     _last: float = field(default_factory=time.monotonic)
 
-    def _beside(self, suffix: str) -> Path:
-        return self.folder.with_name(self.folder.name + suffix)
+    @property
+    def _old(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".old")
 
     def due(self) -> bool:
         """Whether it is time to save again."""
         return time.monotonic() - self._last >= self.seconds
 
     def save(self, saved: _Saved) -> None:
-        """Replace what was saved before."""
-        new, old = self._beside(".new"), self._beside(".old")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        save_file({k: t.contiguous().cpu() for k, t in saved.tensors.items()}, new / "state.safetensors")
-        where = {k: v for k, v in vars(saved).items() if k != "tensors"}
-        (new / "where.json").write_text(json.dumps(where))
-        shutil.rmtree(old, ignore_errors=True)
-        if self.folder.exists():
-            os.rename(self.folder, old)
-        os.rename(new, self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        """Replace what was saved before. A full disk costs the checkpoint, not the cell."""
+        # a name of its own: the worker of a group that was given up may still be alive
+        new = self.folder.with_name(f"{self.folder.name}.{os.getpid()}.new")
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            save_file({k: t.contiguous().cpu() for k, t in saved.tensors.items()}, new / "state.safetensors")
+            where = {k: v for k, v in vars(saved).items() if k != "tensors"}
+            (new / "where.json").write_text(json.dumps(where))
+            if (
+                self.folder.exists()
+            ):  # else what there is may be the old one alone, and must stay until the new is whole
+                shutil.rmtree(self._old, ignore_errors=True)
+                os.rename(self.folder, self._old)
+            os.rename(new, self.folder)
+        except (OSError, SafetensorError):
+            shutil.rmtree(new, ignore_errors=True)
+        else:
+            shutil.rmtree(self._old, ignore_errors=True)
         self._last = time.monotonic()
 
     def load(self, code: str) -> _Saved | None:
-        """What was saved by the same `code`, or None."""
-        for folder in (self.folder, self._beside(".old")):  # a death between the two renames leaves only the old one
-            if (folder / "where.json").is_file():
+        """What was saved by the same `code`, or None. What cannot be read counts as not there."""
+        for folder in (self.folder, self._old):  # a death between the two renames leaves only the old one
+            with suppress(OSError, ValueError, TypeError, KeyError, SafetensorError):
                 where = json.loads((folder / "where.json").read_text())
-                return (
-                    _Saved(**where, tensors=load_file(folder / "state.safetensors")) if where["code"] == code else None
-                )
+                if where["code"] == code:
+                    return _Saved(**where, tensors=load_file(folder / "state.safetensors"))
         return None
 
     def drop(self) -> None:
         """The cell is done: forget it."""
-        for suffix in ("", ".new", ".old"):
-            shutil.rmtree(self._beside(suffix), ignore_errors=True)
+        for left in (self.folder, self._old, *self.folder.parent.glob(f"{self.folder.name}.*.new")):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @dataclass
@@ -391,9 +398,16 @@ def run(
         stages=cell.made,
         seconds=clock.spent,
         facts={"metric": target.metric, **method.facts()},
-        made_by={"code": code_digest(spec.method)},
+        made_by={"code": code_digest(spec.method), **numerics_here(spec)},
     )
     return Outcome(record, answers)
+
+
+def numerics_here(spec: Spec) -> dict[str, str]:
+    """What the last digits of a result depend on beside the spec: the same again only where these are the same."""
+    cuda = spec.numerics.device == "cuda"
+    device = torch.cuda.get_device_name() if cuda else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return {"torch": torch.__version__, "device": device, "threads": str(torch.get_num_threads())}
 
 
 def _saved(checkpoint: Checkpoint | None, spec: Spec, workers: Workers) -> _Saved | None:

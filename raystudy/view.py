@@ -103,7 +103,7 @@ class View:
             self.say(f"failed: {record.spec}\n  {reason(record)}")
         elif not self.interactive:
             dev = record.metrics["dev"][record.facts["metric"]]
-            seconds = sum(v for k, v in record.seconds.items() if k != "validate")
+            seconds = record.wall
             width = len(str(self.total))
             self.say(f"[{self.done:{width}}/{self.total}] {record.spec}: dev {100 * dev:.1f} ({seconds:.1f} s)")
 

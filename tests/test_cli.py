@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from study.fakes import Fake, plan
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy import run as running
-from raystudy.run import write_manifest
 from raystudy.study.conduct import Conductor
+from raystudy.study.publish import write_manifest
 from raystudy.study.records import Results
 
 
@@ -56,6 +57,9 @@ main()
         ("__main__", ["--help"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
         ("__main__", ["methods", "--json"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
         ("__main__", ["status", "fake", "--json"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["dashboard", "fake", "--print"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["tasks"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
+        ("__main__", ["cache", "ls"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
         ("__main__", ["report", "fake"], {"torch", "ray", "transformers", "optuna"}),
     ],
 )
@@ -65,6 +69,23 @@ def test_reading_loads_nothing_heavy(finished: Path, module: str, args: list[str
         [sys.executable, "-c", code], cwd=finished.parents[1], capture_output=True, text=True, check=False
     )
     assert out.returncode == 0, out.stderr
+
+
+def test_every_command_explains_itself_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    names = sorted(get_command(commands.app).commands)  # type: ignore[attr-defined]
+    heavy = {"torch", "ray", "transformers", "optuna", "pandas", "scipy", "numpy", "datasets"}
+    code = GUARD.format(heavy=heavy, args=["--help"], module="__main__").rpartition("main()")[0]
+    for name in names:
+        code += f"""
+try:
+    sys.argv[1:] = [{name!r}, "--help"]
+    main()
+except SystemExit as e:
+    assert not e.code
+"""
+    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.count("Usage:") == len(names) >= 10
 
 
 def test_status_and_report_read_the_folder(finished: Path) -> None:

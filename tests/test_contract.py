@@ -186,7 +186,7 @@ def test_death_between_the_renames_of_a_checkpoint(
         patched.setattr(train.os, "rename", dying)
         with pytest.raises(Killed):
             ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
-    assert sorted(p.name for p in tmp_path.glob("cell*")) == ["cell.new", "cell.old"]
+    assert sorted(p.suffix for p in tmp_path.glob("cell*")) == [".new", ".old"]
     rest = ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
     assert_same(rest, undisturbed(variant, validations=3))
     assert rest.updates.total() == undisturbed(variant, validations=3).updates.total() - 2

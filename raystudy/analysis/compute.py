@@ -230,7 +230,7 @@ def _spent(records: Sequence[Record]) -> Spent:
         len({(str(r.spec.setting), canonical(dict(r.spec.settings))) for r in records}),
         len(records),
         sum(n for r in records for n in r.updates.values()),
-        math.fsum(s for r in records for s in r.seconds.values()),
+        math.fsum(r.wall for r in records),
     )
 
 
@@ -287,7 +287,7 @@ def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str])
             r.status,
             score(r, "dev"),
             score(r, "test"),
-            math.fsum(r.seconds.values()),
+            r.wall,
         )
         for r in records
     ]

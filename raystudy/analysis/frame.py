@@ -87,7 +87,7 @@ def tidy(records: Iterable[Record], study: str) -> pd.DataFrame:
             float(value),
             r.counts.get("n_test"),
             r.id,
-            float(sum(r.seconds.values())),
+            r.wall,
         )
         for r in done
         for split in ("dev", "test")

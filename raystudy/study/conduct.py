@@ -8,24 +8,28 @@ the other confirm cells                   -> records
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
-from raystudy.analysis.tables import SearchRow
+from raystudy.analysis.tables import Importance, SearchRow
+from raystudy.errors import UserError
 from raystudy.spec import Arm, Record, Spec
 from raystudy.study.local import Local, drive
 from raystudy.study.plan import Plan
 from raystudy.study.records import Results
-from raystudy.study.search import ArmSearch
+from raystudy.study.search import IMPORTANCE, ArmSearch
 from raystudy.train import Outcome, code_digest
 
-__all__ = ["Conductor", "Pooled", "dev_score", "search_rows", "stale"]
+__all__ = ["Conductor", "Pooled", "dev_score", "importances", "search_rows", "stale"]
 
 
 class Pooled(Protocol):
@@ -34,6 +38,9 @@ class Pooled(Protocol):
     def submit(self, specs: Iterable[Spec], later: bool = False) -> None: ...
     def take(self, timeout: float = 0.5) -> list[Outcome]: ...
     def announce(self, scores: Mapping[str, float | None]) -> None: ...
+    def drain(self) -> None: ...
+    def idle(self) -> bool: ...
+    def fail(self, why: str) -> None: ...
 
 
 @dataclass
@@ -42,6 +49,9 @@ class Conductor:
 
     Attributes:
         on_record: told of each new record (for the terminal).
+        on_drain: told once that the pool was asked to drain (for the terminal).
+        on_lost: called when the pool cannot be reached any more, from a thread of its own: the one that called
+            `run_pooled` may wait for an answer that never comes.
         retry_failed: forget failed records, so that their cells run again.
         redo_stale: forget records that were made by other code, so that their cells run again.
     """
@@ -49,6 +59,8 @@ class Conductor:
     plan: Plan
     results: Results
     on_record: Callable[[Record], None] = lambda record: None
+    on_drain: Callable[[], None] = lambda: None
+    on_lost: Callable[[], None] = lambda: None
     retry_failed: bool = False
     redo_stale: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -56,13 +68,15 @@ class Conductor:
     searches: dict[Arm, ArmSearch] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read the records and replay the searches as far as they go."""
-        self.seen = self.results.scan()
+        """Read the records and replay the searches as far as they go; again, only if there are other records now."""
+        seen = self.results.scan()
         if self.retry_failed:
-            self.seen = {k: r for k, r in self.seen.items() if r.status == "done"}
+            seen = {k: r for k, r in seen.items() if r.status == "done"}
         if self.redo_stale:
-            self.seen = {k: r for k, r in self.seen.items() if not stale(r)}
-        self.searches = self.replay()
+            seen = {k: r for k, r in seen.items() if not stale(r)}
+        if seen != self.seen or not self.searches:
+            self.seen = seen
+            self.searches = self.replay()
 
     def score(self, spec: Spec) -> float | None:
         """The dev score that a search sees; None for a failed cell. KeyError: not known yet."""
@@ -99,6 +113,13 @@ class Conductor:
         )
         self.on_record(outcome.record)
 
+    def drain(self) -> None:
+        """Finish the cells that run and start no others. What is missing stays so until the next run.
+
+        Only leaves word: it may be called from a signal handler, in the middle of anything.
+        """
+        self.stopping.set()
+
     def run_local(self, local: Local) -> None:
         """Everything that is missing, one cell after another in this process."""
         while todo := self.missing():
@@ -113,27 +134,58 @@ class Conductor:
         A thread takes outcomes from the pool, writes their records and only then announces them, so that no search ever
         goes on from a score that a crash could lose.
         """
-        pool.announce({k: dev_score(r) for k, r in self.seen.items()})
         collector = _Collector(self, pool)
-        collector.start()
         try:
+            pool.announce({k: dev_score(r) for k, r in self.seen.items()})
+            collector.start()
             pool.submit((s for s in self.plan.confirm(self.searches) if s.id not in self.seen), later=True)
             if not all(s.finished for s in self.searches.values()):
-                fresh = self.plan.searches(self.journal())  # told anew by Tune, known cells at once
-                tune(fresh)
-                self.searches = fresh
+                self._search(tune)
             wanted = {s.id: s for s in self.plan.confirm(self.searches)}
             pool.submit((s for k, s in wanted.items() if k not in self.seen), later=True)
-            collector.until(lambda: self.stopping.is_set() or wanted.keys() <= self.seen.keys())
+            collector.until(lambda: wanted.keys() <= self.seen.keys() or (collector.draining and pool.idle()))
+        except BaseException:
+            if collector.error is not None:  # the cause; what others made of it is noise
+                raise collector.error from None
+            raise
         finally:
             collector.stop()
 
+    def _search(self, tune: Callable[[Mapping[Arm, ArmSearch]], None]) -> None:
+        fresh = self.plan.searches(self.journal())  # told anew by Tune, known cells at once
+        try:
+            tune(fresh)
+            self.searches = fresh
+        except UserError:
+            if not self.stopping.is_set():  # when draining, a search that ends early is what was asked for
+                raise
+
     def journal(self) -> JournalStorage:
         """A new, empty Optuna journal: a view for optuna-dashboard, written along and never read back."""
-        path = self.results.folder / "optuna.journal"
-        path.unlink(missing_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(_Journal(self.results.folder / "optuna.journal"))
+
+
+class _Journal(BaseJournalBackend):
+    """Kept in memory, and written along to a file for as long as that succeeds."""
+
+    def __init__(self, path: Path) -> None:
+        self._logs: list[dict[str, Any]] = []
+        self._file: JournalFileBackend | None = None
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            self._file = JournalFileBackend(str(path))
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._logs += json.loads(json.dumps(logs))  # what a reader of the file would get
+        try:
+            if self._file is not None:
+                self._file.append_logs(logs)
+        except OSError:  # a full disk: from here on the file would have a hole
+            self._file = None
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self._logs[log_number_from:]
 
 
 class _Collector(threading.Thread):
@@ -145,6 +197,7 @@ class _Collector(threading.Thread):
         self.error: BaseException | None = None
         self._halt = threading.Event()
         self._moved = threading.Condition()
+        self.draining = False
 
     def run(self) -> None:
         try:
@@ -152,10 +205,18 @@ class _Collector(threading.Thread):
                 self._move(0.25)
         except BaseException as e:
             self.error = e
+            try:
+                self.pool.fail(f"the driver could not go on: {e}")  # or trials would wait for records for ever
+            except Exception:
+                self.conductor.on_lost()
         with self._moved:
             self._moved.notify_all()
 
     def _move(self, timeout: float) -> None:
+        if self.conductor.stopping.is_set() and not self.draining:
+            self.pool.drain()
+            self.draining = True
+            self.conductor.on_drain()
         for outcome in self.pool.take(timeout):
             self.conductor.keep(outcome)
             self.pool.announce({outcome.record.id: dev_score(outcome.record)})
@@ -165,21 +226,27 @@ class _Collector(threading.Thread):
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait until `reached`, or raise what stopped the collector."""
         with self._moved:
-            while not reached() and self.error is None:
+            while self.error is None and not reached():
                 self._moved.wait(0.25)
         if self.error is not None:
             raise self.error
 
     def stop(self) -> None:
+        """Stop, after one last look at what came in."""
         self._halt.set()
-        self.join(10)
-        with suppress(Exception):
-            self._move(0.0)
+        if self.ident is not None:
+            self.join(60)
+        if self.error is None and not self.is_alive():
+            with suppress(Exception):
+                self._move(0.0)
 
 
 def stale(record: Record) -> bool:
     """Whether a record was made by other code than what stands here now."""
-    return record.made_by.get("code") not in (None, code_digest(record.spec.method))
+    try:
+        return record.made_by.get("code") not in (None, code_digest(record.spec.method))
+    except OSError:  # a method that there is no more
+        return True
 
 
 def dev_score(record: Record) -> float | None:
@@ -187,8 +254,8 @@ def dev_score(record: Record) -> float | None:
     return record.metrics["dev"][record.facts["metric"]] if record.status == "done" else None
 
 
-def search_rows(searches: Mapping[Arm, ArmSearch]) -> list[SearchRow]:
-    """What the report says about the searches: every configuration on every target."""
+def search_rows(searches: Mapping[Arm, ArmSearch], seen: Mapping[str, Record]) -> list[SearchRow]:
+    """What the report says about the searches: every configuration on every target, and what it cost."""
     rows = []
     for arm, search in searches.items():
         won = search.winners() if search.finished else {}
@@ -198,7 +265,25 @@ def search_rows(searches: Mapping[Arm, ArmSearch]) -> list[SearchRow]:
             state: Literal["failed", "pruned", "complete"]
             state = "failed" if t.failed else "pruned" if t.pruned_at is not None else "complete"
             for target in search.targets:
-                seen = [s for c, s in zip(t.cells, t.scores, strict=False) if c.target == target and s is not None]
-                mean = sum(seen) / len(seen) if seen else None
-                rows.append(SearchRow(arm, target, t.number, t.settings, mean, state, won.get(target) == t.number))
+                scores = [s for c, s in zip(t.cells, t.scores, strict=False) if c.target == target and s is not None]
+                made = [seen[c.id] for c in t.cells[: len(t.scores)] if c.target == target and c.id in seen]
+                rows.append(
+                    SearchRow(
+                        arm,
+                        target,
+                        t.number,
+                        t.settings,
+                        sum(scores) / len(scores) if scores else None,
+                        state,
+                        won.get(target) == t.number,
+                        updates=sum(n for r in made for n in r.updates.values()),
+                        seconds=math.fsum(r.wall for r in made),
+                        seeds=len(scores),
+                    )
+                )
     return rows
+
+
+def importances(searches: Mapping[Arm, ArmSearch]) -> list[Importance]:
+    """How much each searched parameter mattered, for every arm with a search; no shares where trials are too few."""
+    return [Importance(arm, IMPORTANCE, s.completed, s.importances()) for arm, s in searches.items()]

@@ -97,8 +97,9 @@ class Hub:
         self.closed = True
 
     async def fail(self, why: str) -> None:
-        """The pool cannot train any more (its groups do not start): nobody waits in vain."""
-        self.broken = why
+        """The pool cannot train any more (its groups do not start, the driver cannot write): nobody waits in vain."""
+        self.broken = self.broken or why
+        self.draining = True
         for event in self.waiting.values():
             event.set()
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
 from raystudy.errors import ConfigError, DataError, Problem, UserError
 from raystudy.find import find
 from raystudy.methods import hparams
+from raystudy.nn.encoder import verify
 from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
@@ -36,6 +38,12 @@ def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
     return {words: found for words, found in where.items() if len(found) > 1}
 
 
+def _together(errors: Sequence[UserError]) -> UserError:
+    """All their problems in one error, of the kind whose exit code is the highest."""
+    worst = max(errors, key=lambda e: e.exit_code)
+    return type(worst)(p for e in errors for p in e.problems)
+
+
 @dataclass
 class Plan:
     """A study with its model and data in hand.
@@ -49,7 +57,10 @@ class Plan:
 
     @cached_property
     def plm(self) -> PLM:
-        return resolve(self.places.plm, self.places.revision)
+        """The model, its files checked."""
+        plm = resolve(self.places.plm, self.places.revision)
+        verify(plm)
+        return plm
 
     @cached_property
     def limits(self) -> dict[str, dict[str, int]]:
@@ -72,13 +83,49 @@ class Plan:
             except UserError as e:
                 errors.append(e)
         if errors:
-            worst = max(errors, key=lambda e: e.exit_code)
-            raise type(worst)(p for e in errors for p in e.problems)
+            raise _together(errors)
         return tasks
+
+    def preflight(self) -> None:
+        """Have model and data in hand.
+
+        Raises:
+            UserError: everything that is missing or unfit, of the model and of every task, at once.
+        """
+        errors: list[UserError] = []
+        for part in ("plm", "tasks"):
+            try:
+                getattr(self, part)
+            except UserError as e:
+                errors.append(e)
+        if errors:
+            raise _together(errors)
+
+    @property
+    def task_facts(self) -> list[TaskFacts]:
+        """What a report says of the data."""
+        return [
+            TaskFacts(
+                name=name,
+                role="target" if name in self.study.target_names else "source",
+                form=t.form,
+                classes=len(t.labels),
+                train=len(t.splits["train"]),
+                dev=len(t.splits["dev"]),
+                test=len(t.splits["test"]),
+                metric=t.metric,
+                source=t.source,
+                licence=t.licence,
+                notes=t.notes,
+                digest=t.digest,
+            )
+            for name, t in self.tasks.items()
+        ]
 
     @cached_property
     def sizes(self) -> dict[tuple[str, Setting], dict[str, int]]:
         """(target, setting) -> task -> labelled training examples. Every impossible setting is named at once."""
+        self.preflight()
         self.length  # noqa: B018  refused here, before anything is trained
         sizes, problems = {}, []
         for target in self.study.target_names:
@@ -200,6 +247,7 @@ class Plan:
     def _split_updates(self, spec: Spec) -> tuple[int, int]:
         return self.updates(spec.variant, spec.settings, spec.target, spec.setting)
 
+    @cached_property
     def preview(self) -> dict[str, Any]:
         """What the plan can say before anything ran: cells and updates with every search at the paper's settings."""
         cells: Counter[str] = Counter()

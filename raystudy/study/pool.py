@@ -39,6 +39,7 @@ from raystudy.train import Checkpoint, Outcome, run
 __all__ = ["Pool", "Shape", "group_loop"]
 
 _POLL = 0.05  # seconds between two asks of an idle rank
+_PATIENCE = 120.0  # seconds for an answer of the hub, which never takes more than one on a machine that still works
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Pool:
         self.name = f"raystudy-hub-{os.getpid()}"
         self.hub: Any = ray.remote(num_cpus=0, max_concurrency=1000)(Hub).options(name=self.name).remote(shape.workers)
         self._closing = threading.Event()
+        self._draining = False
         self._threads = [threading.Thread(target=self._keep, args=(g,), daemon=True) for g in range(shape.groups)]
 
     def __enter__(self) -> Pool:
@@ -136,12 +138,25 @@ class Pool:
 
     def __exit__(self, *error: object) -> None:
         self._closing.set()
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(self.hub.close.remote())
-        patience = 30.0 if error[0] is None else 3.0
+        with contextlib.suppress(PreflightError):
+            self._ask("close", timeout=10.0)
+        # a group that is still starting has nothing to lose when nobody wants it any more
+        patience = 30.0 if error[0] is None and not self._draining else 3.0
         for t in self._threads:
             t.join(patience)
             patience = 1.0
+
+    def _ask(self, what: str, *args: Any, timeout: float = _PATIENCE) -> Any:
+        """The hub's answer.
+
+        Raises:
+            PreflightError: there is no hub any more, because ray or its node died.
+        """
+        try:
+            return ray.get(getattr(self.hub, what).remote(*args), timeout=timeout)
+        except (ray.exceptions.RayError, RuntimeError, OSError) as e:
+            said = (str(e).strip().splitlines() or [""])[0]
+            raise PreflightError(Problem(f"died, or its head node did: {type(e).__name__} {said}", "ray")) from None
 
     def _keep(self, group: int) -> None:
         """Keep one group alive: a group that retires is started anew; one that cannot start breaks the pool."""
@@ -155,11 +170,13 @@ class Pool:
                     return
                 quick = quick + 1 if time.monotonic() - started < 60 else 0
                 if quick >= 3:
-                    ray.get(self.hub.fail.remote(f"worker group {group} does not stay up: {short_traceback(e)}"))
+                    with contextlib.suppress(PreflightError):
+                        self.fail(f"worker group {group} does not stay up: {short_traceback(e)}")
                     return
             else:
-                if ray.get(self.hub.status.remote())["draining"]:
-                    return
+                with contextlib.suppress(PreflightError):
+                    if self._ask("status")["draining"]:
+                        return
 
     def _trainer(self, group: int) -> TorchTrainer:
         s = self.shape
@@ -185,16 +202,33 @@ class Pool:
 
     def submit(self, specs: Iterable[Spec], later: bool = False) -> None:
         """Queue specs; `later` = when no search cell waits."""
-        ray.get(self.hub.submit.remote({s.id: s.to_json() for s in specs}, later))
+        self._ask("submit", {s.id: s.to_json() for s in specs}, later)
 
     def take(self, timeout: float = 0.5) -> list[Outcome]:
-        """Outcomes that came in; the caller writes their records, then announces them."""
-        status = ray.get(self.hub.status.remote())
+        """Outcomes that came in; the caller writes their records, then announces them.
+
+        Raises:
+            PreflightError: the groups do not stay up, or ray died.
+        """
+        status = self._ask("status")
         if status["broken"]:
             raise PreflightError(Problem(status["broken"], "pool"))
-        came = ray.get(self.hub.take.remote(timeout))
+        came = self._ask("take", timeout)
         # bytes of our own workers, through Ray's own channel; nothing is ever unpickled from disk
         return [failure(Spec.from_json(x.spec), x.why) if isinstance(x, Lost) else pickle.loads(x) for x in came]  # noqa: S301
 
     def announce(self, scores: Mapping[str, float | None]) -> None:
-        ray.get(self.hub.announce.remote(dict(scores)))
+        self._ask("announce", dict(scores))
+
+    def drain(self) -> None:
+        """Have the running cells finished and no others handed out. Does not wait for them."""
+        self._draining = True
+        self._ask("drain")
+
+    def idle(self) -> bool:
+        """Whether no group trains a cell now. What the last ones answered may still wait to be taken."""
+        return bool(self._ask("status")["idle"])
+
+    def fail(self, why: str) -> None:
+        """Have nobody wait any more: no further cell will be answered."""
+        self._ask("fail", why)

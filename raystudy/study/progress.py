@@ -178,7 +178,7 @@ def _arm(arm: Arm, study: Study, records: Sequence[Record], trials: Trials | Non
     def mean(split: str) -> float | None:
         return fmean(r.metrics[split][r.facts["metric"]] for r in confirmed) if confirmed else None
 
-    spent = [_seconds(r) for r in records if r.status == "done"]
+    spent = [r.wall for r in records if r.status == "done"]
     return ArmProgress(
         arm,
         trials,
@@ -188,11 +188,6 @@ def _arm(arm: Arm, study: Study, records: Sequence[Record], trials: Trials | Non
         mean("test"),
         fmean(spent) if spent else None,
     )
-
-
-def _seconds(record: Record) -> float:
-    """What a cell took; validation happens inside a stage and is counted there."""
-    return sum(s for part, s in record.seconds.items() if part != "validate")
 
 
 def _rate(written: Iterable[float], started: float) -> float | None:

@@ -7,14 +7,17 @@ from the records. Only the driver writes here, and only one driver at a time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.files import atomic_write
@@ -44,7 +47,7 @@ class Results:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock = FileLock(self.folder / ".lock", timeout=1)  # who asks whether it is `running` holds it for a moment
             lock.acquire()
         except Timeout:
             who = self._holder()
@@ -52,11 +55,23 @@ class Results:
         except OSError as e:
             raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(self.folder))) from None
         try:
+            self._sweep()
             atomic_write(self.folder / ".driver", str(os.getpid()))
             yield
         finally:
-            (self.folder / ".driver").unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.folder / ".driver").unlink(missing_ok=True)
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a driver that was killed was writing (files.atomic_write), and its lock on the Optuna journal."""
+        mine = (self.folder, self.logs, self.folder / "best", *self.cells.glob("*"))
+        left = [path for folder in mine for path in folder.glob(".*.new")]
+        left += self.folder.glob("optuna.journal.lock*")
+        for path in (*left, *(self.folder / "report").rglob(".*.new")):
+            with suppress(OSError):
+                if path in left or time.time() - path.stat().st_mtime > 60:  # `report` may be at work beside us
+                    path.unlink()
 
     def _holder(self) -> str:
         try:
@@ -95,9 +110,12 @@ class Results:
                 record = Record.from_json(data)
                 if record.id != path.parent.name:
                     raise ValueError(f"its content has the id {record.id}")
+                _check(record)
                 records[record.id] = record
-            except (ValueError, TypeError, KeyError, AttributeError) as e:
-                text = f"is not a record ({e}); remove its folder to have the cell run again"
+            except OSError as e:
+                problems.append(Problem(f"cannot be read: {e.strerror or e}", file=str(path)))
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+                text = f"is not a record ({type(e).__name__}: {e}); remove its folder to have the cell run again"
                 problems.append(Problem(text, file=str(path)))
         if problems:
             raise ConfigError(problems)
@@ -111,6 +129,21 @@ class Results:
         text = json.dumps(json.loads(canonical(outcome.record.to_json())), indent=1, sort_keys=True, ensure_ascii=False)
         atomic_write(cell / "record.json", text + "\n")
 
+    def correct(self, cell: str, split: str = "test") -> NDArray[np.bool_] | None:
+        """(n,) whether each example of `split` was answered rightly; None when the cell has no readable predictions."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(
+                self.cells / cell / "predictions.parquet", columns=["split", "example", "gold", "pred"]
+            )
+        except (OSError, pa.ArrowException):
+            return None
+        table = table.filter(pc.equal(table["split"], split)).sort_by("example")
+        return np.asarray(pc.equal(table["gold"], table["pred"]).to_numpy(), dtype=bool)
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Keep what a report needs beside the records: which cells the study has now, its searches, provenance."""
         atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
@@ -123,17 +156,37 @@ class Results:
         """
         path = self.folder / "manifest.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or not found.keys() >= {"study", "confirm", "search", "facts"}:
+                raise ValueError("it has other content")
         except FileNotFoundError:
             raise ConfigError(Problem("no study was run here yet", file=str(self.folder))) from None
-        except (OSError, ValueError) as e:
-            raise ConfigError(Problem(f"is not readable: {e}", file=str(path))) from None
+        except (OSError, ValueError, RecursionError) as e:
+            text = (
+                f"is not a manifest ({e}); it is written anew when the study is run again, which trains nothing twice"
+            )
+            raise ConfigError(Problem(text, file=str(path))) from None
+        return found
 
     def event(self, kind: str, **what: Any) -> None:
-        """Append one line to ``logs/events.jsonl``: a log for people, never read back."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / "events.jsonl").open("a", encoding="utf-8") as f:
-            f.write(json.dumps({"time": round(time.time(), 3), "event": kind, **what}, ensure_ascii=False) + "\n")
+        """Append one line to ``logs/events.jsonl``: a log for people, never read back, and worth no study's end."""
+        line = json.dumps({"time": round(time.time(), 3), "event": kind, **what}, ensure_ascii=False)
+        with suppress(OSError):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            with (self.logs / "events.jsonl").open("a", encoding="utf-8") as f:
+                f.write(line + "\n")
+
+
+def _check(record: Record) -> None:
+    """Raises one of the errors of a wrong type where the parts that a study goes on from are not what they must be."""
+    if record.status not in ("done", "failed"):
+        raise ValueError(f"its status is {record.status!r}")
+    if record.status == "done" and not math.isfinite(record.metrics["dev"][record.facts["metric"]]):
+        raise ValueError("its dev score is not finite")
+    math.fsum(record.seconds.values())
+    sum(record.updates.values())
+    record.error.splitlines()
+    record.made_by.get("code")
 
 
 def _parquet(predictions: Mapping[str, Predictions]) -> bytes:

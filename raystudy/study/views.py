@@ -46,7 +46,7 @@ class TensorBoard:
         step = self._steps[arm + tag] = self._steps.get(arm + tag, -1) + 1
         dev = record.metrics["dev"][record.facts["metric"]]
         self._writers[arm].add_scalar(f"{tag}/dev", dev, step)
-        self._writers[arm].add_scalar(f"{tag}/seconds", sum(record.seconds.values()), step)
+        self._writers[arm].add_scalar(f"{tag}/seconds", record.wall, step)
         if record.spec.phase == "search":
             self._configuration(record.spec, dev)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from raystudy.data.draws import rng
+from raystudy.errors import PreflightError
 from raystudy.evaluate import Predictions
-from raystudy.spec import Places, Record, Spec
-from raystudy.study.local import Local
+from raystudy.spec import Arm, Places, Record, Spec
+from raystudy.study.local import Local, drive
 from raystudy.study.plan import Plan
+from raystudy.study.search import ArmSearch
 from raystudy.studyfile import Study, read_study
 from raystudy.train import Outcome
 
@@ -75,3 +79,69 @@ class Fake(Local):
         if spec.id in self.failing:
             raise RuntimeError("out of luck")
         return outcome(spec)
+
+
+class FakePool:
+    """A pool (conduct.Pooled) in this process, whose cells are trained when somebody takes their outcomes.
+
+    Attributes:
+        hold: cells are handed out, but none is finished.
+        trained: what was finished, in order.
+    """
+
+    def __init__(self, groups: int = 2) -> None:
+        self.groups = groups
+        self.queue: dict[str, Spec] = {}
+        self.running: dict[str, Spec] = {}
+        self.known: dict[str, float | None] = {}
+        self.trained: list[str] = []
+        self.draining = False
+        self.hold = False
+        self.broken = ""
+
+    def submit(self, specs: Iterable[Spec], later: bool = False) -> None:
+        self.queue |= {s.id: s for s in specs if s.id not in self.known and s.id not in self.running}
+
+    def _hand_out(self) -> None:
+        while self.queue and len(self.running) < self.groups and not self.draining:
+            key = next(iter(self.queue))
+            self.running[key] = self.queue.pop(key)
+
+    def take(self, timeout: float = 0.5) -> list[Outcome]:
+        if self.broken:
+            raise PreflightError(self.broken)
+        self._hand_out()
+        if self.hold or not self.running:
+            time.sleep(min(timeout, 0.002))
+            return []
+        spec = self.running.pop(next(iter(self.running)))
+        self.trained.append(spec.id)
+        return [outcome(spec)]
+
+    def announce(self, scores: Mapping[str, float | None]) -> None:
+        self.known |= scores
+
+    def drain(self) -> None:
+        self.draining = True
+
+    def idle(self) -> bool:
+        return not self.running
+
+    def fail(self, why: str) -> None:
+        self.broken = self.broken or why
+        self.draining = True
+
+    def tune(self, searches: Mapping[Arm, ArmSearch]) -> None:
+        """What `tuning.tune_searches` does, one cell after another: wait for the score of each."""
+
+        def score(spec: Spec) -> float | None:
+            if spec.id not in self.known:
+                self.submit([spec])
+            while spec.id not in self.known:
+                if self.broken or (self.draining and spec.id not in self.running):
+                    raise PreflightError(self.broken or "no further cells are handed out")
+                time.sleep(0.0005)
+            return self.known[spec.id]
+
+        for _ in drive(searches.values(), score):
+            raise AssertionError("every cell is answered or refused")

@@ -25,7 +25,7 @@ def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
     conductor, fake = Conductor(made, Results(tmp_path / "r")), Fake()
     conductor.open()
     conductor.run_local(fake)
-    assert len(fake.trained) == made.preview()["total_cells"]
+    assert len(fake.trained) == made.preview["total_cells"]
     assert conductor.complete
 
 
@@ -49,7 +49,7 @@ def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path
         keys[spec.id] = stage_key(spec, method.setup, "transfer")
     for a, b in combinations(specs, 2):
         assert (made._shared_key(a) == made._shared_key(b)) == (keys[a.id] == keys[b.id]), f"{a} and {b}"
-    saved = made.preview()["shared_updates"]
+    saved = made.preview["shared_updates"]
     assert saved == sum(made._split_updates(s)[0] for s in made.confirm({})) // 2 > 0  # two targets, one transfer each
 
 

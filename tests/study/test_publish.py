@@ -57,7 +57,7 @@ def test_what_a_search_cost_is_what_its_records_cost(tmp_path: Path) -> None:
     rows = search_rows(c.searches, c.seen)
     searched = [r for r in c.known().values() if r.spec.phase == "search"]
     assert sum(row.updates for row in rows) == sum(sum(r.updates.values()) for r in searched) > 0
-    assert sum(row.seconds for row in rows) == pytest.approx(sum(sum(r.seconds.values()) for r in searched))
+    assert sum(row.seconds for row in rows) == pytest.approx(sum(r.wall for r in searched))
     assert sum(row.seeds for row in rows) == len(searched)
 
 

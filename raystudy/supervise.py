@@ -1,0 +1,126 @@
+"""A run in a child process, watched: however the child ends, the user gets words and a code that can be trusted.
+
+A driver of Ray is not master of its own end: when the raylet or the GCS is gone, Ray's core ends the process from C++
+at once, with code 1 and without a word, which would read as "done, some cells failed". So the command forks before
+anything heavy is loaded. The child does all the work and tells its exit code through a pipe, just before it leaves; a
+child that ends without having told it was ended by somebody else.
+
+    Ctrl-C, SIGTERM    go to this process and are passed on to the child, once each (it has a process group of its own)
+    the child dies     what Ray has started in its group is ended too; its agents would stay for a minute
+    this process dies  the child notices by another pipe and follows at once, with its group
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["leave", "supervised"]
+
+_PATIENCE = 30.0  # seconds for the child to leave after it has told its code: Ray's own exit hooks may hang
+_told: int | None = None  # in the child: where the exit code goes
+
+
+def supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) -> int:
+    """The exit code of `work`, run in a child; returns in both processes (the child goes on to exit with it).
+
+    Where a fork would not be safe (threads run, torch is loaded: a test, a notebook) or not possible, `work` runs here.
+
+    Args:
+        lost: (exit code, words for the user) for a child that ended without telling, from its status as
+            `os.waitstatus_to_exitcode` gives it: a code, or the negative number of a signal.
+    """
+    if not hasattr(os, "fork") or threading.active_count() > 1 or "torch" in sys.modules:
+        return work()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    answer, told = os.pipe()
+    alive, held = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(answer)
+        os.close(held)
+        return _child(work, told, alive)
+    os.close(told)
+    os.close(alive)
+    return _parent(pid, answer, lost)
+
+
+def leave(code: int, words: str) -> None:
+    """End this process at once, whatever its threads hang in; the user gets `code` and `words`."""
+    if _told is None:
+        sys.stderr.write(words + "\n")
+    else:
+        with contextlib.suppress(OSError):
+            os.write(_told, bytes([code]) + words.encode())
+    os._exit(code)
+
+
+def _child(work: Callable[[], int], told: int, alive: int) -> int:
+    global _told  # one per process, like the process's streams
+    _told = told
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a background group may write to the terminal all the same
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_follow, args=(alive,), daemon=True).start()
+    code = work()
+    os.write(told, bytes([code]))
+    return code
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _follow(alive: int) -> None:
+    """Die when the parent has died: its end of the pipe closes then."""
+    os.read(alive, 1)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _parent(pid: int, answer: int, lost: Callable[[int], tuple[int, str]]) -> int:
+    def pass_on(number: int, frame: Any) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    before = {s: signal.signal(s, pass_on) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        said = os.read(answer, 65536)  # one write of the child, or nothing when it is gone
+        status = _reaped(pid, _PATIENCE if said else None)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        os.close(answer)
+    if said:
+        code, words = said[0], said[1:].decode()
+    else:
+        code, words = lost(os.waitstatus_to_exitcode(status))
+        if sys.stdout.isatty():
+            sys.stdout.write("\x1b[?25h")  # the live view hides the cursor
+    if words:
+        sys.stderr.write(words + "\n")
+    return code
+
+
+def _reaped(pid: int, patience: float | None) -> int:
+    """The child's wait status; a child that takes longer than `patience` is killed."""
+    deadline = time.monotonic() + patience if patience is not None else None
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG if deadline is not None else 0)
+        if done:
+            return status
+        if deadline is not None and time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            deadline = None
+        time.sleep(0.02)
