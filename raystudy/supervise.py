@@ -6,19 +6,21 @@ anything heavy is loaded. The child does all the work and tells its exit code th
 child that ends without having told it was ended by somebody else.
 
     Ctrl-C, SIGTERM    go to this process and are passed on to the child, once each (it has a process group of its own)
-    the child dies     what Ray has started in its group is ended too; its agents would stay for a minute
-    this process dies  the child notices by another pipe and follows at once, with its group
+    the child dies     what Ray has started is ended too; its agents, and workers that just start, would stay a minute
+    this process dies  the child notices by another pipe and follows at once, with all that is below it
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 __all__ = ["leave", "supervised"]
@@ -49,6 +51,7 @@ def supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) 
         return _child(work, told, alive)
     os.close(told)
     os.close(alive)
+    _adopt()
     return _parent(pid, answer, lost)
 
 
@@ -82,6 +85,9 @@ def _interrupt(number: int, frame: Any) -> None:
 def _follow(alive: int) -> None:
     """Die when the parent has died: its end of the pipe closes then."""
     os.read(alive, 1)
+    for pid in [*_below(os.getpid())]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -98,6 +104,7 @@ def _parent(pid: int, answer: int, lost: Callable[[int], tuple[int, str]]) -> in
         status = _reaped(pid, _PATIENCE if said else None)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
+        _end_orphans()
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
@@ -111,6 +118,39 @@ def _parent(pid: int, answer: int, lost: Callable[[int], tuple[int, str]]) -> in
     if words:
         sys.stderr.write(words + "\n")
     return code
+
+
+def _adopt() -> None:
+    """Have processes below this one whose parents die become children of this one (Linux; elsewhere nothing)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def _end_orphans(patience: float = 10.0) -> None:
+    """End every child that is left, those that its end makes our children among them."""
+    deadline = time.monotonic() + patience
+    with contextlib.suppress(OSError):  # no child any more (ECHILD)
+        while time.monotonic() < deadline:
+            for pid in _children(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+            time.sleep(0.02)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that the threads of `pid` have started; none where there is no /proc to ask."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in path.read_text().split()]
+    return found
+
+
+def _below(pid: int) -> Iterator[int]:
+    for child in _children(pid):
+        yield from _below(child)
+        yield child
 
 
 def _reaped(pid: int, patience: float | None) -> int:

@@ -583,6 +583,12 @@ def child(work: str) -> subprocess.Popen[str]:
         ("os.kill(os.getpid(), signal.SIGKILL)", 3, "lost -9"),
         ("leave(3, 'ray died')", 3, "ray died"),
         ("subprocess.Popen(['sleep', '60']); os._exit(1)", 3, "lost 1"),  # it would keep the streams open
+        pytest.param(
+            "subprocess.Popen(['sh', '-c', 'sleep 60 & sleep 60'], start_new_session=True); return 0",
+            0,
+            "",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to their grandparent"),
+        ),
         ("raise RuntimeError('whatever nobody foresaw')", 3, "lost 1"),
     ],
 )
@@ -595,7 +601,10 @@ def test_however_a_driver_ends_its_code_can_be_trusted(work: str, code: int, say
 
 
 def test_signals_reach_the_driver_once_and_it_follows_its_parent() -> None:
-    waiting = "print('up', os.getpid(), flush=True)\n    time.sleep(60)"
+    waiting = (
+        "subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "    print('up', os.getpid(), flush=True)\n    time.sleep(60)"
+    )
     counting = (
         "n = []\n    signal.signal(signal.SIGINT, lambda *a: n.append(1))\n"
         "    print('up', os.getpid(), flush=True)\n    time.sleep(1)\n    return 40 + len(n)"
@@ -612,7 +621,7 @@ def test_signals_reach_the_driver_once_and_it_follows_its_parent() -> None:
     pid = int(process.stdout.readline().split()[1])
     assert pid != process.pid
     process.kill()
-    process.communicate(timeout=30)  # the pipe closes when the child has gone too
+    process.communicate(timeout=30)  # the streams close when the child has gone too, and all that it had started
     for _ in range(100):
         stat = Path(f"/proc/{pid}/stat")
         if not stat.exists() or stat.read_text().split()[2] == "Z":

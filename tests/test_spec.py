@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from raystudy.catalogue import Parameter, catalogue, space_folder
+from raystudy.catalogue import Parameter, catalogue, space_folder, suites
 from raystudy.errors import ConfigError
 from raystudy.spec import Numerics, Record, Setting, Spec, canonical, digest
-from raystudy.studyfile import Study, read_study
+from raystudy.studyfile import Study, expanded, read_study
 
 GOOD = """\
 name: mine
@@ -23,6 +23,7 @@ methods: [single_task, multi_task]
 search: {trials: 1}
 report: {seeds: 2}
 """
+BUILT_IN = GOOD.replace("[polarity, stars]", "[lexicon/polarity, lexicon/stars]").replace("[stars]", "[lexicon/stars]")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -129,8 +130,12 @@ def test_overrides(tmp_path: Path) -> None:
 
 
 def test_halving_needs_cells_to_compare(tmp_path: Path) -> None:
-    found = refused(tmp_path, GOOD.replace("{trials: 1}", "{trials: 4, halving: 2}"))
+    found = refused(tmp_path, BUILT_IN.replace("{trials: 1}", "{trials: 4, halving: 2}"))
     assert "at least two cells" in found[0]
+    own = write(tmp_path, GOOD.replace("{trials: 1}", "{trials: 4, halving: 2}"))  # `stars` could be several domains
+    with pytest.raises(ConfigError) as e:
+        expanded(read_study(own), None, own)
+    assert str(e.value).startswith(f"{own}:7: search.halving: halving compares")
 
 
 @pytest.mark.parametrize("path", sorted((space_folder() / "studies").glob("*.yaml")), ids=lambda p: p.stem)
@@ -226,3 +231,111 @@ def test_one_value_where_a_list_is_meant() -> None:
     study = Study.model_validate({"name": "x", "tasks": "a", "shots": 5, "methods": ["single_task"]})
     assert study.tasks == ("a",)
     assert study.shots == (5,)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# names that stand for several tasks
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data root with `reviews` (domains books and dvd), `plain` (none) and `broken` (no rows)."""
+    root = tmp_path / "data"
+    for name, rows in (
+        ("reviews", [f"{d} {x},{x},{d}" for d in ("dvd", "books") for x in ("good", "bad")]),
+        ("plain", ["a,x", "b,y"]),
+        ("broken", []),
+    ):
+        (root / name).mkdir(parents=True)
+        head = "text,label,domain" if name == "reviews" else "text,label"
+        for split in ("train", "validation", "test"):
+            (root / name / f"{split}.csv").write_text("\n".join([head, *rows]) + "\n")
+    return root
+
+
+def stands(data: Path, keys: str) -> Study:
+    path = write(data, f"name: mine\nmethods: [single_task]\n{keys}\n")
+    return expanded(read_study(path), data, path)
+
+
+BOTH = ("reviews/books", "reviews/dvd")
+
+
+@pytest.mark.parametrize(
+    ("keys", "tasks", "targets"),
+    [
+        ("tasks: [reviews, plain]", (*BOTH, "plain"), (*BOTH, "plain")),
+        ("tasks: [reviews, plain]\ntargets: [reviews]", (*BOTH, "plain"), BOTH),
+        ("tasks: [plain, reviews]\ntargets: [reviews/dvd]", ("plain", *BOTH), ("reviews/dvd",)),
+        ("tasks: [reviews/*]\ntargets: [reviews/*]", BOTH, BOTH),
+        ("tasks: [reviews/*]\ntargets: [reviews]", BOTH, BOTH),
+        ("tasks: [reviews/dvd, plain]\ntargets: [reviews]", ("reviews/dvd", "plain"), ("reviews/dvd",)),
+        ("tasks: [reviews]\ntask_options: {reviews: {domains: together}}", ("reviews",), ("reviews",)),
+        ("tasks: [lexicon/*]\ntargets: [lexicon/stars]", None, ("lexicon/stars",)),
+        ("suite: planted", suites()["planted"]["tasks"], suites()["planted"]["targets"]),
+        ("tasks: [broken, nowhere]\ntargets: [broken/books]", ("broken", "nowhere"), ("broken/books",)),
+    ],
+)
+def test_names_stand_for_the_domains_of_their_data(
+    data: Path, keys: str, tasks: tuple[str, ...] | None, targets: tuple[str, ...]
+) -> None:
+    study = stands(data, keys)
+    assert study.task_names == (tasks or ("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"))
+    assert study.target_names == targets
+    assert expanded(study, data) == study
+
+
+def test_a_suite_may_name_domains(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from raystudy import studyfile
+
+    suite = {"about": "x", "tasks": ("plain", "reviews/*"), "targets": ("reviews/*",), "length": 64}
+    monkeypatch.setattr(studyfile, "suites", lambda: {"mine": suite})
+    study = stands(data, "suite: mine")
+    assert (study.suite, study.task_names, study.target_names) == ("mine", ("plain", *BOTH), BOTH)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (
+            "tasks: [reviews]\ntargets: [reviews/bocks]",
+            "4: targets[0]: the target 'reviews/bocks' is not among the tasks — did you mean 'reviews/books'?",
+        ),
+        (
+            "tasks: [plain]\ntargets: [plain/x]",
+            "4: targets[0]: the target 'plain/x' is not among the tasks — did you mean 'plain'?",
+        ),
+        ("tasks: [reviews, reviews/dvd]", "3: tasks: must name everything once, but 'reviews/dvd' is there twice"),
+        ("tasks: [reviews]\ntargets: [reviews, reviews/dvd]", "4: targets: must name everything once"),
+        (
+            "tasks: [plain]\ntask_options: {plian: {}}",
+            "4: task_options.plian: unknown task 'plian' — did you mean 'plain'?",
+        ),
+        (
+            "tasks: [reviews/dvd]\ntask_options:\n  reviews/dvd: {}",
+            "5: task_options.reviews/dvd: options are given to a data set, reviews",
+        ),
+    ],
+)
+def test_names_that_stand_for_nothing(data: Path, keys: str, says: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        stands(data, keys)
+    assert f"{data / 'study.yaml'}:{says}" in str(e.value)
+
+
+@pytest.mark.parametrize("target", ["amazon_mds/books", "plainn", "lexicon/polarity"])
+def test_targets_that_can_be_no_task_are_refused_before_any_data_are_read(tmp_path: Path, target: str) -> None:
+    keys = f"name: mine\nmethods: [single_task]\ntasks: [amazon_mds, lexicon/stars, plain]\ntargets: [{target}]\n"
+    assert refused(tmp_path, keys)[0].startswith(
+        f"study.yaml:4: targets[0]: the target {target!r} is not among the tasks"
+    )
+
+
+def test_labels_may_be_numbers_in_a_study_file(tmp_path: Path) -> None:
+    text = GOOD + "task_options: {stars: {label_text: {0: negative, 1: positive}}}\n"
+    options = {"label_text": {"0": "negative", "1": "positive"}}
+    assert read_study(write(tmp_path, text)).task_options["stars"] == options
+    one = read_study(write(tmp_path, GOOD), ["task_options.stars.label_text={0: negative, 1: positive}"])
+    assert one.task_options["stars"] == options
+    assert "1 is a number and a text" in refused(tmp_path, text.replace("{0:", "{'1':"))[0]
+    assert "a key must be text, but is 0" in refused(tmp_path, GOOD + "task_options: {stars: {0: x}}\n")[0]

@@ -85,8 +85,8 @@ def dashboard(
     with open_views(wanted) as running:
         for view in wanted:
             typer.echo(f"{view.name}: {view.url}  {view.shows}")
-        typer.echo("Ctrl-C closes them.")
         try:
+            typer.echo("Ctrl-C closes them.")  # from the moment that this can be read, it holds
             while all(p.poll() is None for p in running):
                 time.sleep(0.5)
         except KeyboardInterrupt:

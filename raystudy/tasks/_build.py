@@ -33,6 +33,7 @@ from raystudy.tasks._rows import Row, UnreadableError, short
 
 __all__ = ["LISTED", "Source", "Table", "task_of"]
 
+BLANKS = " \t\r\n"  # between tokens; other white space may be one
 LISTED = 20  # problems of one file that are shown
 METRICS_OF: dict[Kind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "f1", "mcc"),
@@ -272,7 +273,7 @@ def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
 
 
 def _list_in(text: str, key: str) -> list[Any]:
-    text = text.strip()
+    text = text.strip(BLANKS)
     if text.startswith('["') and text.endswith('"]'):
         try:
             value = json.loads(text)
@@ -283,7 +284,7 @@ def _list_in(text: str, key: str) -> list[Any]:
     if text.startswith(("['", '["')) and text.endswith(("']", '"]')):
         rule = "must be strings between blanks, or a JSON list of strings in double quotation marks"
         raise _RowError(f"{key} {rule}, but is {short(text)}")
-    return [s for s in text.split(" ") if s]
+    return re.split(f"[{BLANKS}]+", text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -426,13 +427,13 @@ def _columns(name: str, sources: Mapping[str, Source], card: Card | None, option
         # a split calls its columns as train does; only where it cannot, it is asked for names of its own
         said = {**{r: c for r, c in (found["train"].of if found else {}).items() if c in names[split]}, **given}
         columns = find_columns(names[split], said, form, domain=domain)
-        if split == "train" and not given and (more := guess([r for _, r in source.good], names[split], columns)):
+        lost = [c for c in given.values() if c not in names[split]]
+        if split == "train" and not lost and (more := guess([r for _, r in source.good], names[split], columns)):
             columns = replace(columns, of={**columns.of, **more})
             source.notes.append(
                 "GUESSED, because no name says it: "
                 + ", ".join(f"{r} is the column {short(c)}" for r, c in more.items())
             )
-        lost = [c for c in given.values() if c not in names[split]]
         if (columns.missing or lost) and source.good and not (split != "train" and found["train"].missing):
             header = source.header and not options.numbers
             source.problems.append((None, advice(name, names[split], columns, given, header=header)))

@@ -12,8 +12,8 @@ from raystudy.tasks import Form
 __all__ = ["Card", "Hub", "missing", "refuse_options", "refuse_part"]
 
 LAYOUT = (
-    "Lay the folder as train.jsonl, validation.jsonl and test.jsonl (or .jsonl.gz), one JSON object a line with the "
-    "keys {keys}"
+    "Lay the folder as train.jsonl, validation.jsonl and test.jsonl (or .csv, .tsv, .parquet, CoNLL columns) with the "
+    "columns {keys}"
 )
 KEYS = {
     "single": "`text`, `label`",

@@ -77,13 +77,14 @@ def _asked(name: str, hub: Hub | str, card: Card | None, options: Mapping[str, A
     published = hub if isinstance(hub, Hub) else card.hub if card is not None else None
     repo_id = chosen.hub or (hub if isinstance(hub, str) else hub.id)
     base = published if published is not None and published.id == repo_id else Hub(repo_id)
+    carved = None if "dev" in chosen.splits else base.dev_from_train
     return replace(
         base,
         config=chosen.config or base.config,
         revision=chosen.revision or base.revision,
         splits={**base.splits, **chosen.splits},
         columns={**base.columns, **{role: str(column) for role, column in chosen.columns.items()}},
-        dev_from_train=chosen.dev_from_train or base.dev_from_train,
+        dev_from_train=chosen.dev_from_train or carved,
     )
 
 

@@ -26,7 +26,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -64,13 +64,13 @@ class Format:
         rows: the reader.
         typed: values carry their types; otherwise they are strings.
         counts: what the number of a row counts.
-        names: where the columns have their names from: the first line, every row (or the format itself).
+        names: where the columns have their names from.
     """
 
     rows: Callable[[bytes, How], Rows]
     typed: bool = False
     counts: Literal["line", "row"] = "line"
-    names: Literal["first line", "rows"] = "rows"
+    names: Literal["rows", "first line", "none"] = "rows"
 
 
 def short(value: object, most: int = 60) -> str:
@@ -329,7 +329,7 @@ def _sentences(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes, 
             yield None, f"must have {said}, but has {wide} columns"
             return
         # a token of a tweet may begin with #: such a line is a comment unless it looks like all the others
-        tags = {c[-1] for _, line, c in lines if len(c) == wide and not line.startswith("#")}
+        tags = {c[-1] for _, line, c in lines if c and len(c) == wide and not line.startswith("#")}
         keys = {r: str(how.numbers[r]) if r in how.numbers else r for r in asked}
         sentence: list[list[str]] = []
         start, whole = 0, True
@@ -422,15 +422,18 @@ def _plain(value: Any) -> Any:
 
 
 def _zipped(f: Format) -> Format:
-    return Format(lambda data, how: f.rows(_unzipped(data), how), f.typed, f.counts, f.names)
+    def rows(data: bytes, how: How) -> Rows:
+        yield from f.rows(_unzipped(data), how)
+
+    return replace(f, rows=rows)
 
 
 _TEXTS = {
     ".jsonl": Format(_json_lines, typed=True),
     ".csv": Format(_table(",", quotes=True), names="first line"),
     ".tsv": Format(_table("\t", quotes=False), names="first line"),
-    **dict.fromkeys((".conll", ".bio", ".iob", ".txt"), Format(_sentences({"tokens": 1}))),
-    ".conllu": Format(_sentences({"tokens": 2, "tags": 4}, width=10)),
+    **dict.fromkeys((".conll", ".bio", ".iob", ".txt"), Format(_sentences({"tokens": 1}), names="none")),
+    ".conllu": Format(_sentences({"tokens": 2, "tags": 4}, width=10), names="none"),
 }
 READERS: dict[str, Format] = {
     **_TEXTS,

@@ -14,12 +14,12 @@ from typing import Any
 
 from raystudy.errors import DataError, PreflightError, Problem
 from raystudy.tasks import SPLITS, Task
-from raystudy.tasks._build import LISTED, Source, Table
+from raystudy.tasks._build import Source, Table
 from raystudy.tasks._card import Card, missing, refuse_part
 from raystudy.tasks._options import Options, options_of
-from raystudy.tasks._rows import READERS, How, suffix_of
+from raystudy.tasks._rows import READERS, How, short, suffix_of
 
-__all__ = ["LISTED", "READERS", "Card", "load"]
+__all__ = ["load"]
 
 FILES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
 KEPT = 8  # data sets; their domains are asked for one after another, and share their examples
@@ -93,6 +93,9 @@ def _table(name: str, folder: Path, card: Card | None, chosen: Options, options:
 def _source(path: Path, options: Options) -> Source:
     """The rows of one file; what keeps it from being read is its problem."""
     form = READERS[suffix_of(path.name)]
+    if form.names == "none" and (named := [c for c in options.columns.values() if isinstance(c, str)]):
+        rule = "has columns without names, so `columns` must give their numbers, counted from 1"
+        return Source(path, problems=[(None, f"{rule}, but gives {', '.join(map(short, named))}")])
     try:
         data = path.read_bytes()
     except OSError as e:

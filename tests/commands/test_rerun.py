@@ -41,7 +41,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
     def keep(spec: Spec = SPEC, folder: Path = FOLDER, **options: Any) -> Path:
         results = Results(folder)
         places = {"data_root": None, "plm": "tiny", "revision": None, "shared": str(tmp_path / "cache")}
-        results.write_manifest({"places": places})
+        results.write_manifest({"study": {}, "confirm": [], "search": [], "facts": {}, "places": places})
         outcome = attempt(spec, lambda s: train.run(s, Places(**places), **options))
         results.write(outcome)
         return results.cells / spec.id

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tables import FILES, lay
 
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.find import find
 from raystudy.metrics import METRICS
 from raystudy.tasks import load
-from raystudy.tasks.folder import Card
+from raystudy.tasks._card import Card
 
 DATASETS = ("sst5", "amazon_mds", "imdb", "mnli", "scitail", "hypenet_lex", "bless")
 DOMAINS = {
@@ -69,14 +74,18 @@ def test_classes_that_the_paper_shares_have_the_same_words() -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_missing_data_say_what_to_do(name: str, tmp_path: Path) -> None:
+    """How to lay a folder, and for what the hub has, how to bring it into the cache (tests have no network)."""
+    c = card(name)
     for place in (None, tmp_path, tmp_path / "nowhere"):
         with pytest.raises(PreflightError) as caught:
             load(name, root=place)
         said = str(caught.value)
         assert caught.value.exit_code == 3
-        for part in (f"the data set {name}", card(name).get.rstrip("."), "train.jsonl", "--data-root DIR"):
+        if c.hub is not None:
+            assert f"hf download --repo-type dataset {c.hub.id}" in said
+        for part in (f"the data set {name}", c.get.rstrip("."), "train.jsonl", "--data-root DIR"):
             assert part in said
-        assert ("`text_pair`" in said) == (card(name).form == "pair")
+        assert ("`text_pair`" in said) == (c.form == "pair")
         assert ("`domain`" in said) == (name in DOMAINS)
 
 
@@ -107,3 +116,26 @@ def test_real_folders_without_a_module(name: str, root: Path) -> None:
         pytest.skip(f"no folder {name} in {root}")
     task = load(name, root=root)
     assert task.metric == ("pearson" if name == "stsb" else "span_f1")
+
+
+def _rows(root: Path, name: str, split: str) -> list[dict[str, Any]]:
+    """The first 300 rows of a real split, with the labels of train only."""
+    with gzip.open(root / name / f"{FILES[split]}.jsonl.gz", "rt", encoding="utf-8") as f:
+        return [json.loads(line) for line in islice(f, 300)]
+
+
+@pytest.mark.parametrize("name", ["sst5", "mnli", "stsb", "wnut17", "amazon_mds"])
+def test_real_data_are_the_same_task_in_every_format(name: str, root: Path, tmp_path: Path) -> None:
+    if not (root / name).is_dir():
+        pytest.skip(f"no folder {name} in {root}")
+    rows = {split: _rows(root, name, split) for split in FILES}
+    tagging = "tokens" in rows["train"][0]
+    suffixes = [".jsonl", ".csv", ".parquet"] + ([".conll", ".conllu", ".tsv"] if tagging else [])
+    digests = set()
+    for suffix in suffixes:
+        flat = tagging and suffix in (".csv", ".tsv")  # tokens of a cell stand between blanks
+        table = {s: [{k: " ".join(v) if flat else v for k, v in r.items()} for r in part] for s, part in rows.items()}
+        lay(tmp_path / suffix, "mine", suffix, **table)
+        options = {"domains": "together", "columns": {"text": "text", "label": "label"}} if not tagging else {}
+        digests.add(load("mine", root=tmp_path / suffix, options=options).digest)
+    assert len(digests) == 1

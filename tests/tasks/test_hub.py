@@ -439,6 +439,9 @@ def test_imdb_is_read_as_published(hub: FakeHub) -> None:
     # the reviews lie sorted by class; dev has both in train's proportions
     assert abs(Counter(e.label for e in task.splits["dev"])["positive"] / 1_215 - 0.5) < 0.01
     assert "Maas" in task.source
+    # what a study says wins: the card's share of train is not carved where dev is named
+    with pytest.raises(DataError, match="no labels in unsupervised, which is read as dev"):
+        load("imdb", options={"splits": {"dev": "unsupervised"}})
 
 
 def test_mnli_is_read_as_published(hub: FakeHub) -> None:

@@ -140,10 +140,9 @@ def test_quotation_marks_of_tsv_are_kept_and_told() -> None:
     data = b'text\tlabel\n"to be"\tx\n"or not"\ty\nplain\tx\n'
     said: list[str] = []
     assert [r["text"] for _, r in read(".tsv", data, say=said.append)[0]] == ['"to be"', '"or not"', "plain"]
-    assert said == [
-        "2 of 3 rows hold a field in quotation marks, which were kept as part of it; "
-        "a file that pandas wrote wants `quotes: true`"
-    ]
+    (note,) = said
+    assert note.startswith("2 of 3 rows hold a field in quotation marks, which were kept as part of it; ")
+    assert note.endswith("a file that pandas wrote wants `quotes: true`")
     assert [r["text"] for _, r in read(".tsv", data, quotes=True)[0]] == ["to be", "or not", "plain"]
 
 
@@ -177,7 +176,7 @@ def test_parquet_keeps_types() -> None:
         "stars": pa.array([1, 2], pa.int8()),
         "score": pa.array([0.5, float("nan")]),
         "tags": pa.array([["O"], ["B-x", "O"]]),
-        "when": pa.array([0, 1], pa.timestamp("s")),
+        "when": pa.array([0, 1], pa.timestamp("ms")),
         "image": pa.array([b"", b"x"]),
     }
     out = io.BytesIO()
@@ -187,7 +186,7 @@ def test_parquet_keeps_types() -> None:
     kinds = (first["text"], first["label"], first["stars"], first["score"], first["tags"])
     assert kinds == ("a", "x", 1, 0.5, ["O"])
     assert second["text"] is None
-    assert str(first["when"]) == "a value of type timestamp[s]"
+    assert str(first["when"]) == "a value of type timestamp[ms]"
 
 
 LATIN = "café".encode("latin-1")
@@ -227,7 +226,7 @@ def test_every_line_that_is_no_utf8_is_named(suffix: str) -> None:
     assert "NUL" in problems[3][1]
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"abc" * 99)[:-9], b"\x1f\x8b", b""])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"abc" * 99)[:-9], b"\x1f\x8b"])
 def test_broken_gzip(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="is not a whole gzip file"):
         read(".csv.gz", data)
