@@ -31,7 +31,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -324,6 +324,13 @@ _ENVIRONMENT = {
 }
 
 
+# what the user may have set for this process, and workers of a cluster need as well
+_PASSED_ON = (
+    *("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"),
+    *("HF_HUB_ETAG_TIMEOUT", "RAYSTUDY_CACHE"),
+)
+
+
 def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Places) -> None:
     """Start ray, keep a pool for as long as cells are missing, stop ray."""
     numerics = conductor.plan.study.numerics
@@ -336,6 +343,7 @@ def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Place
     from raystudy.study.tuning import tune_searches
 
     began = time.monotonic()
+    places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
     with _scratch() as scratch, _ray(options) as context:
         have = ray.cluster_resources()
         groups = fitting(have, options.groups, numerics, len(conductor.missing()))
@@ -388,12 +396,14 @@ def _ray(options: Options) -> Iterator[Any]:
         try:
             if options.address:
                 # workers of a running cluster do not inherit this process's environment
-                env = {k: os.environ[k] for k in (*_ENVIRONMENT, "HF_HUB_OFFLINE", "RAYSTUDY_CACHE") if k in os.environ}
+                env = {k: os.environ[k] for k in (*_ENVIRONMENT, *_PASSED_ON) if k in os.environ}
                 context = ray.init(
                     address=options.address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": env}
                 )
             else:
                 os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")  # a local GCS never comes back
+                # the plan has fetched model and data: workers read what it read, and ask nobody
+                os.environ["HF_HUB_OFFLINE"] = "1"
                 if options.dashboard:
                     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # its Train page is empty without
                 context = ray.init(

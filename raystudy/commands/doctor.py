@@ -193,18 +193,21 @@ def _ray(address: str | None) -> Iterator[Check]:
 
 def _model(places: Places) -> Generator[Check, None, int]:
     """Whether the model is here. Returns the bytes of its weights, 0 where unknown."""
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import HfApi, constants
 
-    from raystudy.data.plm import resolve
+    from raystudy.data.plm import WANTED, resolve
+    from raystudy.huggingface import cached, command
 
     where, offline = places.plm, constants.HF_HUB_OFFLINE
     weights = 0
     local = where in ("tiny", "minilm") or Path(where).is_dir() or where.startswith("mlp:")
     if not local:
         try:
-            snapshot_download(where, revision=places.revision, local_files_only=True)
-        except Exception:
-            get = f"hf download {where}" + (f" --revision {places.revision}" if places.revision else "")
+            there = cached(where, "model", places.revision, WANTED) is not None
+        except (OSError, ValueError):
+            there = False  # no hub id at all: asking the hub for it says so
+        if not there:
+            get = command(where, "model", places.revision)
             said = f"the model {where} is not on this machine, and the hub "
             if offline:
                 yield Check("missing", f"{said}is not asked (HF_HUB_OFFLINE)", f"on a machine with a network: {get}")

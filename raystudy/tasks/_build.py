@@ -448,19 +448,20 @@ def _column_notes(
     read: dict[tuple[str, str], None] = {}
     for columns in found.values():
         read.update(dict.fromkeys((role, c) for role, c in columns.of.items()))
-    if other := [f"{role} from {short(c)[1:-1]}" for role, c in read if c != role]:
-        yield "columns: " + ", ".join(other)
-    preferred = [
-        f"{role} from {short(found['train'].of[role])}, not from {' or '.join(short(r) for r in rivals)}"
-        for role, rivals in found["train"].rivals.items()
-        if own and role not in options.columns
-    ]
-    if preferred:
-        yield f"read {' and '.join(preferred)} (`columns` in task_options decides otherwise)"
-    used = {c for _, c in read}
+    if other := [f"{_bare(c)} as {role}" for role, c in read if c != role]:
+        yield "columns read: " + ", ".join(other)
+    rivals = found["train"].rivals if own else {}
+    if could := [f"{_bare(r)} as {role}" for role in rivals if role not in options.columns for r in rivals[role]]:
+        yield f"columns not read, though they could have been: {', '.join(could)} (`columns` in task_options decides)"
+    used = {c for _, c in read}.union(*rivals.values())
     if ignored := sorted({k for source in sources.values() for _, row in source.good for k in row} - used):
         more = f" and {len(ignored) - 10} more" if len(ignored) > 10 else ""
-        yield "columns that were not read: " + ", ".join(short(k) for k in ignored[:10]) + more
+        yield "columns not read: " + ", ".join(_bare(k) for k in ignored[:10]) + more
+
+
+def _bare(name: str) -> str:
+    """A column's name in a sentence, quoted only where it has to be."""
+    return name if re.fullmatch(r"[\w .-]{1,60}", name) and name == name.strip() else short(name)
 
 
 def _examples(source: Source, columns: Columns, labels: _Labels, options: Options, *, own: bool) -> list[Numbered]:

@@ -24,5 +24,5 @@ CARD = Card(
     source="Baroni, Lenci 2011, How we BLESSed distributional semantic evaluation (GEMS); split of Shwartz, Dagan 2016 "
     "(CogALex-V)",
     get="Download datasets/BLESS/{train,val,test}.tsv from https://github.com/vered1986/LexNET (18,582 / 1,327 / "
-    "6,637 pairs); as they have no line of names, say `task_options: {bless: {columns: {text: 1, text_pair: 2, label: 3}}}`",
+    "6,637 pairs) and say `task_options: {bless: {columns: {text: 1, text_pair: 2, label: 3}}}`: they name no columns",
 )

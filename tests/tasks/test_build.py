@@ -107,7 +107,7 @@ def test_the_same_table_is_the_same_task_in_every_format(form: str, tmp_path: Pa
 def test_names_of_columns_are_told() -> None:
     t = task([{"Review Body": "good film", "star-rating": "5"}, {"Review Body": "bad", "star-rating": "1"}])
     assert (t.form, t.labels, t.splits["train"][0].text) == ("single", ("1", "5"), "good film")
-    assert "columns: text from Review Body, label from star-rating" in t.notes
+    assert "columns read: Review Body as text, star-rating as label" in t.notes
     assert "columns" not in told(task(GOOD))
 
 
@@ -131,10 +131,10 @@ def test_of_two_names_the_first_wins_and_is_told() -> None:
     ]
     t = task(rows)
     assert t.labels == ("x", "y")
-    assert "read text from 'text', not from 'title' and label from 'label', not from 'gold_label'" in told(t)
+    assert "columns not read, though they could have been: title as text, gold_label as label" in told(t)
     chosen = task(rows, columns={"label": "gold_label", "text": "text"})
     assert chosen.labels == ("1", "2")
-    assert "not from" not in told(chosen)
+    assert told(chosen).endswith("columns not read: label, title")
 
 
 def test_the_user_names_columns() -> None:
