@@ -3,15 +3,16 @@
 A map of the package, bottom to top; each room imports only from those above it in this list:
 
     errors, files, find     what is wrong and where; whole files or none; plug-ins by module name
+    source, huggingface     a digest of the code; repositories of the hub as folders
     yamlfile, catalogue     YAML with line numbers; variants and parameters (``search_spaces/``)
     spec, studyfile         Arm, Spec, Record; the study file
     metrics, tasks          scores of arrays; labelled data sets
     data, nn                few-shot cuts, draws, ragged batches; encoder, losses, gradients, data-parallel workers
     methods                 one file per algorithm
-    analysis                statistics, tables, curves, report: from records alone, without torch
+    analysis                statistics, tables, figures, the report (HTML, Markdown, LaTeX, JSON): from records alone
     train, evaluate         run one Spec and judge it, without ray
     study                   plan, search, pool of Ray Train groups, records
-    run, view               the command line
+    run, view, commands     the command line
 
 From Python, one training is ``train.run(spec, Places())``, and a finished study is
 ``study.records.Results(folder).scan()``.

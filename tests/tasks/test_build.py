@@ -134,7 +134,7 @@ def test_of_two_names_the_first_wins_and_is_told() -> None:
     assert "columns not read, though they could have been: title as text, gold_label as label" in told(t)
     chosen = task(rows, columns={"label": "gold_label", "text": "text"})
     assert chosen.labels == ("1", "2")
-    assert told(chosen).endswith("columns not read: label, title")
+    assert "columns not read: label, title" in told(chosen)
 
 
 def test_the_user_names_columns() -> None:
