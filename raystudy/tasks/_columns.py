@@ -181,7 +181,8 @@ def advice(task: str, names: Sequence[str], found: Columns, given: Mapping[str, 
     has = ", ".join(short(n) for n in names[:20]) or "none"
     text = f"{said.rstrip('?')}; its columns are {has}. Say in the study file which they are: {line}"
     if header:
-        text += ". The first line must name the columns; if it is data already, give their numbers, counted from 1"
+        numbers = ", ".join(f"{role}: {n}" for n, role in enumerate(want, 1))
+        text += f". If the first line is data already and names no columns, count them: columns: {{{numbers}}}"
     return text
 
 

@@ -120,7 +120,8 @@ def _files(folder: Path, options: Options) -> dict[str, Path]:
     stems = {s: (options.splits[s],) if s in options.splits else FILES[s] for s in SPLITS}
     given = set(options.splits.values())
     found: dict[str, Path] = {}
-    problems = []
+    problems: list[Problem] = []
+    absent: list[Problem] = []
     for split in SPLITS:
         paths = [
             p
@@ -135,21 +136,19 @@ def _files(folder: Path, options: Options) -> dict[str, Path]:
         elif not paths and split == "dev" and options.dev_from_train is not None and "dev" not in options.splits:
             continue
         elif not paths:
-            have = ", ".join(p.name for p in present) or "nothing"
-            problems.append(Problem(_no_file(split, stems[split]) + f"; it holds {have}", file=str(folder)))
+            names = " or ".join(f"{stem}.*" for stem in stems[split])
+            cure = " (or carve it from train with `dev_from_train: 0.1`)" if split == "dev" else ""
+            absent.append(Problem(f"must hold a file {names} for the split {split}{cure}", file=str(folder)))
         elif not paths[0].is_file():
             what = "a folder" if paths[0].is_dir() else "a broken link" if paths[0].is_symlink() else "no regular file"
             problems.append(Problem(f"must be a file, but is {what}", file=str(paths[0])))
         else:
             found[split] = paths[0]
-    if problems:
-        raise DataError(problems)
+    if absent:
+        endings = ", ".join(s for s in READERS if not s.endswith(".gz"))
+        have = ", ".join(p.name for p in present[:20]) or "nothing"
+        said = f"it holds {have}; the endings that are read are {endings}, all but Parquet with .gz too"
+        absent.append(Problem(said, file=str(folder)))
+    if problems or absent:
+        raise DataError([*problems, *absent])
     return found
-
-
-def _no_file(split: str, stems: tuple[str, ...]) -> str:
-    plain = [s for s in READERS if not s.endswith(".gz")]
-    cure = " (or carve it from train with `dev_from_train: 0.1`)" if split == "dev" else ""
-    names = " or ".join(f"{stem}.*" for stem in stems)
-    endings = f"{', '.join(plain)}, and all but Parquet with .gz"
-    return f"must hold a file {names} for the split {split}{cure}, with one of the endings {endings}"

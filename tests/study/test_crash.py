@@ -26,13 +26,16 @@ from raystudy import train
 from raystudy.errors import PreflightError
 from raystudy.nn.workers import Alone
 from raystudy.spec import Places, Record, Spec
+from raystudy.study import plan as planning
 from raystudy.study import publish, views
 from raystudy.study.aside import Aside
 from raystudy.study.conduct import Conductor
 from raystudy.study.hub import Hub
+from raystudy.study.plan import Plan
 from raystudy.study.publish import write_manifest, write_report
 from raystudy.study.records import Results
 from raystudy.study.stages import StageStore
+from raystudy.studyfile import Study
 from study.fakes import Fake, FakePool, plan, study
 from study.writes import Died, Points, death_at, watched
 
@@ -76,6 +79,10 @@ class NoPictures:
 def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Iterator[list[FakePool]]:
     """`run.run_study` whole, but for Ray, TensorBoard and (unless asked for) the report; yields the pools it used."""
     pools: list[FakePool] = []
+    plans: dict[tuple[str, str], Plan] = {}  # a plan is pure in its study; making its tasks takes most of a run's time
+
+    def once(study: Study, places: Places) -> Plan:
+        return plans.setdefault((repr(study), repr(places)), Plan(study, places))
 
     def on_fakes(conductor: Conductor, view: object, options: object, places: object) -> None:
         pools.append(FakePool())
@@ -83,6 +90,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
 
     with monkeypatch.context() as m:
         m.setattr(running, "_run_on_ray", on_fakes)
+        m.setattr(planning, "Plan", once)
         m.setattr(views, "TensorBoard", NoPictures)
         m.setattr(publish, "provenance", lambda plan, command: {"commit": "none"})
         if not report:

@@ -60,7 +60,7 @@ def test_files_of_other_names(tmp_path: Path) -> None:
     (tmp_path / "mine" / "test.csv").rename(tmp_path / "mine" / "test_matched.csv")
     for name in ("test_matched", "test_matched.csv"):
         assert len(load("mine", root=tmp_path, options={"splits": {"test": name}}).splits["test"]) == 3
-    (said,) = refused(tmp_path, splits={"test": "validation"})
+    said, _ = refused(tmp_path, splits={"test": "validation"})
     assert (
         "must hold a file validation.* or dev.* or valid.* or val.* for the split dev (or carve it from train" in said
     )
@@ -75,12 +75,12 @@ def test_every_split_has_one_file(tmp_path: Path) -> None:
     (here / "test.json").write_text("{}")
     (here / "dev.csv").write_bytes(b"")
     said = refused(tmp_path)
-    assert said[0] == f"{here}: must hold one file for the split dev, but has dev.csv, validation.jsonl"
-    assert said[1].startswith(
-        f"{here}: must hold a file test.* for the split test, with one of the endings .jsonl, .csv,"
-    )
-    assert said[1].endswith("; it holds dev.csv, test.json, train.jsonl, validation.jsonl")
-    assert len(said) == 2
+    endings = ".jsonl, .csv, .tsv, .conll, .bio, .iob, .txt, .conllu, .parquet, all but Parquet with .gz too"
+    assert said == [
+        f"{here}: must hold one file for the split dev, but has dev.csv, validation.jsonl",
+        f"{here}: must hold a file test.* for the split test",
+        f"{here}: it holds dev.csv, test.json, train.jsonl, validation.jsonl; the endings that are read are {endings}",
+    ]
 
 
 def test_a_folder_or_a_dead_link_is_no_file(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_all_problems_of_all_files_at_once_and_twenty_per_file(tmp_path: Path) -
         ("text,label\nä,b\n".encode("utf-16"), "its first bytes say UTF-16"),
         (
             b"a film,pos\nno film,neg\n",
-            "The first line must name the columns; if it is data already, give their numbers",
+            "If the first line is data already and names no columns, count them: columns: {text: 1, label: 2}",
         ),
         (b"text;label\nx\n", ":2: must have 2 columns like the first line, but has 1"),
     ],
