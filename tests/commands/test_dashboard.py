@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -90,7 +91,9 @@ def test_what_is_started_shows_the_study_on_this_machine_only_and_ends(study: Pa
 def test_nothing_outlives_the_command(study: Path, installed: Path, how: signal.Signals) -> None:
     code = f"import sys; sys.executable = {sys.executable!r}; from raystudy.__main__ import main; main()"
     command = [PYTHON, "-u", "-c", code, "dashboard", str(study)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+    # a shell that started the tests in the background has told them, and all below them, to ignore Ctrl-C
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard) as driver:
         assert driver.stdout is not None
         lines: list[str] = []
         while not lines or not lines[-1].startswith("Ctrl-C"):
