@@ -209,8 +209,8 @@ def test_tensorboard_never_stops_a_study(tmp_path: Path, monkeypatch: pytest.Mon
     made = study(tmp_path, **SMALL)
     opened = (made, Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
     real = views.TensorBoard
-    with without_ray(monkeypatch):
-        monkeypatch.setattr(views, "TensorBoard", real)
+    with without_ray(monkeypatch), monkeypatch.context() as m:  # undone before what it covers
+        m.setattr(views, "TensorBoard", real)
         opened[2].mkdir()
         (opened[2] / "tensorboard").write_text("a file")
         assert drive(opened) == 0
