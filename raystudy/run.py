@@ -1,4 +1,4 @@
-"""``python -m raystudy.run [STUDY]``: run a study from its file to its report. `ray.init` lives here.
+"""``python -m raystudy.run [STUDY]``: run a study from its file to its report.
 
 Exit codes, each with its reason in words:
 
@@ -16,47 +16,40 @@ Whatever the code, what was finished is kept, and the same command goes on from 
 
 from __future__ import annotations
 
-import _thread
 import errno
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from filelock import FileLock, Timeout
 
 from raystudy.catalogue import catalogue, space_folder
+from raystudy.cluster import Cluster, run_on_ray
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, shown, unknown
 from raystudy.files import atomic_write
-from raystudy.spec import Arm, Numerics, Places, Record
+from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expanded, read_study
-from raystudy.supervise import leave, supervised
+from raystudy.supervise import GOES_ON, supervised
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
-    from raystudy.study.search import ArmSearch
 
 __all__ = ["app", "main", "open_study", "study_file"]
 
 EXIT_DONE, EXIT_FAILED_CELLS, EXIT_BUDGET, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 4, 70, 130  # a UserError carries 2 or 3
-
-_GOES_ON = "What was finished is kept; the same command goes on from here."
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -79,6 +72,11 @@ class Options:
     isolate: bool = False
     budget: float | None = None  # worker-seconds
     dashboard: bool = False
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where to train, as asked."""
+        return Cluster(self.address, self.groups, self.isolate, self.dashboard)
 
     def overrides(self) -> list[str]:
         """The options that stand for a key of the study file, as ``a.b=value``."""
@@ -245,7 +243,7 @@ def run_study(opened: tuple[Study, Places, Path], options: Options, console: Con
         conductor.on_drain = lambda: view.say("running cells are finished, no others started; Ctrl-C stops at once")
         try:
             if not conductor.complete:
-                _run_on_ray(conductor, view, options, places)
+                run_on_ray(conductor, view, options.cluster, places)
         finally:
             if not all(s.finished for s in conductor.searches.values()):
                 conductor.searches = conductor.replay()  # what an interrupted search has seen counts too
@@ -309,225 +307,6 @@ def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Pat
     none = "nothing was missing" if complete else "no cell was finished"
     cells = f"{len(made)} cells trained now ({where}; groups work at the same time)" if made else none
     return f"\n{cells}\nreport {report}, {seconds:.0f} s after the start"
-
-
-_ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "passive",  # spinning barriers of one worker starve the next on a small machine
-    "TOKENIZERS_PARALLELISM": "false",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-}
-
-
-# what the user may have set for this process, and workers of a cluster need as well
-_PASSED_ON = (
-    *("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"),
-    *("HF_HUB_ETAG_TIMEOUT", "RAYSTUDY_CACHE"),
-)
-
-
-def _run_on_ray(conductor: Conductor, view: Any, options: Options, places: Places) -> None:
-    """Start ray, keep a pool for as long as cells are missing, stop ray."""
-    numerics = conductor.plan.study.numerics
-    for key, value in _ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    import ray
-
-    from raystudy.study.now import keep_now, trials_now
-    from raystudy.study.pool import Pool, Shape
-    from raystudy.study.tuning import tune_searches
-
-    began = time.monotonic()
-    places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
-    with _scratch() as scratch, _ray(options) as context:
-        have = ray.cluster_resources()
-        groups = fitting(have, options.groups, numerics, len(conductor.missing()))
-        shape = Shape(
-            groups,
-            numerics.workers,
-            cpus=1.0,
-            gpus=1.0 if numerics.device == "cuda" else 0.0,
-            threads=max(1, int(have.get("CPU", 1)) // (groups * numerics.workers)),
-            **({"retire_after": 1} if options.isolate else {}),
-        )
-        view.say(f"ray is up after {time.monotonic() - began:.0f} s: {groups} groups of {numerics.workers} worker(s)")
-        if context.dashboard_url:
-            view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
-        searching: dict[Arm, ArmSearch] = dict(conductor.searches)
-
-        def tune(searches: Mapping[Arm, ArmSearch]) -> None:
-            searching.update(searches)  # what `status` shows
-            tune_searches(searches, pool, scratch)
-
-        def now() -> dict[str, Any]:
-            status = ray.get(pool.hub.status.remote(), timeout=5)
-            shown = {k: status[k] for k in ("queued", "groups", "draining")}
-            trials = {str(arm): trials_now(search) for arm, search in searching.items()}
-            return {**shown, "searches": trials, "dashboard": context.dashboard_url or None}
-
-        guard = _interruptible(conductor)
-        try:
-            with Pool(shape, places, scratch) as pool, guard, keep_now(conductor.results, now), view.live():
-                view.status = lambda: ray.get(pool.hub.status.remote(), timeout=5)
-                conductor.run_pooled(pool, tune)
-        except KeyboardInterrupt:
-            if not guard.lost:
-                raise
-            raise PreflightError(f"ray died. {_GOES_ON}") from None
-
-
-@contextmanager
-def _ray(options: Options) -> Iterator[Any]:
-    """Ray for the duration: its own, or the cluster at an address. Neither its start nor its end can hang a run.
-
-    Raises:
-        PreflightError: it does not start, or the address does not answer.
-    """
-    import ray
-
-    where = f"--address {options.address}" if options.address else "ray"
-    _answers(options.address)
-    with _deadline(90.0 if options.address else 300.0, f"{where}: does not answer. {_GOES_ON}"):
-        try:
-            if options.address:
-                # workers of a running cluster do not inherit this process's environment
-                env = {k: os.environ[k] for k in (*_ENVIRONMENT, *_PASSED_ON) if k in os.environ}
-                context = ray.init(
-                    address=options.address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": env}
-                )
-            else:
-                os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")  # a local GCS never comes back
-                # the plan has fetched model and data: workers read what it read, and ask nobody
-                os.environ["HF_HUB_OFFLINE"] = "1"
-                if options.dashboard:
-                    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # its Train page is empty without
-                context = ray.init(
-                    address="local",
-                    include_dashboard=options.dashboard,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    object_store_memory=256 * 1024**2,
-                )
-        except (OSError, RuntimeError, ValueError) as e:
-            said = str(e).strip().splitlines() or [type(e).__name__]
-            raise PreflightError(Problem(f"does not start: {said[0]}", where)) from None
-    try:
-        yield context
-    finally:
-        end = threading.Thread(target=ray.shutdown, daemon=True)
-        end.start()
-        end.join(30)  # a ray that has died may never answer; its processes go with this one
-
-
-def _answers(address: str | None) -> None:
-    """Raises PreflightError where nobody listens at ``host:port``: ray itself would try for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError, UnicodeError) as e:
-        why = getattr(e, "strerror", None) or str(e)
-        raise PreflightError(Problem(f"does not answer: {why}", f"--address {address}")) from None
-
-
-@contextmanager
-def _deadline(seconds: float, words: str) -> Iterator[None]:
-    """End the whole process with these words where the body takes longer: a call into ray cannot be called back."""
-    timer = threading.Timer(seconds, leave, (PreflightError.exit_code, words))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for what Ray Train and Tune write, removed at the end; first, what drivers that were killed left.
-
-    Raises:
-        PreflightError: the folder for temporary files cannot be written.
-    """
-    place, prefix = Path(tempfile.gettempdir()), "raystudy-scratch-"
-    for lock in place.glob(f"{prefix}*/.lock"):
-        with suppress(OSError, Timeout):  # another user's, or a living driver's
-            if time.time() - lock.stat().st_mtime > 60:
-                with FileLock(lock, timeout=0):
-                    shutil.rmtree(lock.parent, ignore_errors=True)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=prefix))
-    except OSError as e:
-        raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(place))) from None
-    try:
-        with FileLock(folder / ".lock"):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def fitting(have: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
-    """How many groups to start: as asked, or as many as there is room for, and no more than there is work.
-
-    Raises:
-        PreflightError: there is no room for as many as asked, or for one.
-    """
-    what = "GPU" if numerics.device == "cuda" else "CPU"
-    room = int(have.get(what, 0))
-    groups = asked or max(1, min(room // numerics.workers, cells))
-    if groups * numerics.workers > room:
-        text = (
-            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {what}s, there are {room}"
-        )
-        raise PreflightError(text)
-    return groups
-
-
-class _interruptible:  # noqa: N801  reads as a clause of a with statement
-    """Ctrl-C once: finish the cells that run, start no others. Twice, or SIGTERM: stop at once. So when ray is lost."""
-
-    def __init__(self, conductor: Conductor) -> None:
-        self.conductor = conductor
-        self.was = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        self.lost = False
-        self.timers = [
-            threading.Timer(5.0, _thread.interrupt_main),
-            threading.Timer(30.0, leave, (PreflightError.exit_code, f"ray died. {_GOES_ON}")),
-        ]
-
-    def __enter__(self) -> None:
-        def first(number: int, frame: Any) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self.lost:
-                raise KeyboardInterrupt
-            self.conductor.drain()
-
-        def stop(number: int, frame: Any) -> None:
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGINT, first)
-        signal.signal(signal.SIGTERM, stop)  # ray has put its own there
-        self.conductor.on_lost = self.break_off
-
-    def break_off(self) -> None:
-        """Whatever the main thread waits for from a ray that is gone: interrupt it, and if that does not help, end."""
-        self.lost = True
-        for timer in self.timers:
-            timer.daemon = True
-            timer.start()
-
-    def __exit__(self, *error: object) -> None:
-        for timer in self.timers:
-            timer.cancel()
-        for number, handler in self.was.items():
-            signal.signal(number, handler)
-        self.conductor.on_lost = lambda: None
 
 
 @app.command()
@@ -602,7 +381,7 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
             typer.echo(str(problem), err=True)
         return e.exit_code
     except KeyboardInterrupt:
-        typer.echo(f"interrupted. {_GOES_ON}", err=True)
+        typer.echo(f"interrupted. {GOES_ON}", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # who read our output has left: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -610,10 +389,10 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             place = f"{e.filename}: " if e.filename else ""
-            typer.echo(f"{place}cannot be written: {e.strerror}. {_GOES_ON}", err=True)
+            typer.echo(f"{place}cannot be written: {e.strerror}. {GOES_ON}", err=True)
             return PreflightError.exit_code
         typer.echo(f"a bug in raystudy, {type(e).__name__}: {shown(str(e), 300)[1:-1]}", err=True)
-        typer.echo(f"The traceback is in {_keep_traceback(logs)}. {_GOES_ON}", err=True)
+        typer.echo(f"The traceback is in {_keep_traceback(logs)}. {GOES_ON}", err=True)
         return EXIT_BUG
 
 
@@ -634,8 +413,8 @@ def _ended(status: int, log: Path) -> tuple[int, str]:
     """(exit code, words) for a driver that somebody else ended."""
     if status < 0:
         hint = ", for want of memory perhaps" if -status == signal.SIGKILL else ""
-        return 128 - status, f"the run was ended by {signal.Signals(-status).name}{hint}. {_GOES_ON}"
-    return PreflightError.exit_code, f"ray died: its raylet or its GCS process is gone (see {log}). {_GOES_ON}"
+        return 128 - status, f"the run was ended by {signal.Signals(-status).name}{hint}. {GOES_ON}"
+    return PreflightError.exit_code, f"ray died: its raylet or its GCS process is gone (see {log}). {GOES_ON}"
 
 
 def main() -> None:

@@ -23,7 +23,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["leave", "supervised"]
+__all__ = ["GOES_ON", "leave", "supervised"]
+
+GOES_ON = "What was finished is kept; the same command goes on from here."
 
 _PATIENCE = 30.0  # seconds for the child to leave after it has told its code: Ray's own exit hooks may hang
 _told: int | None = None  # in the child: where the exit code goes

@@ -22,6 +22,7 @@ from study.test_crash import TINY, drive, products, without_ray
 from study.writes import Points, full_at, watched
 from typer.testing import CliRunner
 
+from raystudy import cluster
 from raystudy import run as running
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.spec import SCHEMA, Numerics, Places
@@ -283,12 +284,12 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 def test_room_for_groups() -> None:
     cpu, wide, cuda = Numerics(), Numerics(workers=3), Numerics(device="cuda")
-    assert running.fitting({"CPU": 4.0}, None, cpu, 100) == 4
-    assert running.fitting({"CPU": 4.0}, None, cpu, 2) == 2
-    assert running.fitting({"CPU": 7.0}, None, wide, 9) == 2
+    assert cluster.fitting({"CPU": 4.0}, None, cpu, 100) == 4
+    assert cluster.fitting({"CPU": 4.0}, None, cpu, 2) == 2
+    assert cluster.fitting({"CPU": 7.0}, None, wide, 9) == 2
     for have, asked, numerics in (({"CPU": 2.0}, None, wide), ({"CPU": 2.0}, 3, cpu), ({"CPU": 2.0}, None, cuda)):
         with pytest.raises(PreflightError, match="there are"):
-            running.fitting(have, asked, numerics, 10)
+            cluster.fitting(have, asked, numerics, 10)
 
 
 def test_no_gpu_is_said_before_anything_is_trained(
@@ -304,7 +305,7 @@ def test_no_gpu_is_said_before_anything_is_trained(
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:99999", "nonsense"])
 def test_an_address_where_nobody_is(address: str) -> None:
     began = time.monotonic()
-    with pytest.raises(PreflightError, match=f"--address {address}"), running._ray(running.Options(address=address)):
+    with pytest.raises(PreflightError, match=f"--address {address}"), cluster._ray(cluster.Cluster(address=address)):
         pass
     assert time.monotonic() - began < 30
 
@@ -318,7 +319,7 @@ def test_a_ray_that_does_not_start_is_a_preflight_error(monkeypatch: pytest.Monk
     monkeypatch.setattr(ray, "init", refuses)
     with (
         pytest.raises(PreflightError, match=r"^ray: does not start: The raylet could not be started\.$"),
-        running._ray(running.Options()),
+        cluster._ray(cluster.Cluster()),
     ):
         pass
 
@@ -330,10 +331,10 @@ def test_scratch_folders_of_the_dead_are_removed_and_no_others(tmp_path: Path, m
         folder.mkdir()
     (dead / ".lock").touch()
     os.utime(dead / ".lock", (0, 0))
-    with running._scratch() as mine:
+    with cluster._scratch() as mine:
         os.utime(mine / ".lock", (0, 0))
         assert not dead.exists()
-        with running._scratch():
+        with cluster._scratch():
             assert mine.exists()  # its driver lives
     assert sorted(tmp_path.iterdir()) == [other]  # without a lock it is nobody's that we know
 
@@ -341,7 +342,7 @@ def test_scratch_folders_of_the_dead_are_removed_and_no_others(tmp_path: Path, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
-    with pytest.raises(PreflightError, match="cannot be written: No space left"), running._scratch():
+    with pytest.raises(PreflightError, match="cannot be written: No space left"), cluster._scratch():
         pass
 
 
@@ -545,7 +546,7 @@ def test_ctrl_c_before_and_after_the_cells(
 
     with without_ray(monkeypatch):
         with monkeypatch.context() as m:
-            m.setattr(*((running, "_run_on_ray") if when == "start-up" else (publish, "write_report")), interrupted)
+            m.setattr(*((running, "run_on_ray") if when == "start-up" else (publish, "write_report")), interrupted)
             code, shown = said(lambda: drive(opened), capsys)
         assert code == 130
         assert "the same command goes on from here" in shown

@@ -26,7 +26,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # import from its own room and from every room of the strata below; rooms of one stratum do not know each other. `find`
 # reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be empty.
 STRATA: list[list[tuple[str, ...]]] = [
-    [("", "run", "supervise", "__main__", "view", "commands")],  # "" is raystudy/__init__.py
+    [("", "run", "cluster", "supervise", "__main__", "view", "commands")],  # "" is raystudy/__init__.py
     [("study",), ("exhibits",)],
     [("train", "evaluate"), ("analysis",)],
     [("methods",)],
@@ -51,7 +51,7 @@ STRATA: list[list[tuple[str, ...]]] = [
 SEES_ONLY = {"analysis": STRATA[-1][0]}
 # library -> the only modules that may import it; a name stands for everything in it
 HOMES = {
-    "ray": ("run", "study"),
+    "ray": ("cluster", "study"),
     "optuna": ("study",),
     "torch": ("data", "nn", "methods", "train", "evaluate", "study"),
     "transformers": ("data.text", "nn.encoder"),

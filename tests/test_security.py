@@ -203,10 +203,10 @@ def test_a_yaml_tag_is_refused(tmp_path: Path) -> None:
 
 
 def test_usage_statistics_are_off_unless_asked_for() -> None:
-    from raystudy import run
+    from raystudy import cluster
 
-    assert run._ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert "os.environ.setdefault(key, value)" in SOURCES["run.py"]
+    assert cluster._ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert "os.environ.setdefault(key, value)" in SOURCES["cluster.py"]
 
 
 def test_a_report_reaches_for_nothing_outside() -> None:

@@ -89,7 +89,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
         conductor.run_pooled(pools[-1], pools[-1].tune)
 
     with monkeypatch.context() as m:
-        m.setattr(running, "_run_on_ray", on_fakes)
+        m.setattr(running, "run_on_ray", on_fakes)
         m.setattr(planning, "Plan", once)
         m.setattr(views, "TensorBoard", NoPictures)
         m.setattr(publish, "provenance", lambda plan, command: {"commit": "none"})
