@@ -1,0 +1,263 @@
+"""Ray for the duration of a run: start it or join a cluster, keep a pool of workers, end it. `ray.init` lives here.
+
+Nothing here can hang a run: who does not answer is given up, who has died is noticed, and what killed drivers left in
+the folder of temporary files is removed.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from raystudy.errors import PreflightError, Problem
+from raystudy.spec import Arm, Numerics, Places
+from raystudy.supervise import GOES_ON, leave
+
+if TYPE_CHECKING:
+    from raystudy.study.conduct import Conductor
+    from raystudy.study.search import ArmSearch
+    from raystudy.view import View
+
+__all__ = ["Cluster", "fitting", "run_on_ray"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where to train, and how much of it to use; no address: a ray of this machine's own."""
+
+    address: str | None = None
+    groups: int | None = None  # trainings at a time; None: as many as fit
+    isolate: bool = False  # a fresh worker process for every cell
+    dashboard: bool = False
+
+
+_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",  # spinning barriers of one worker starve the next on a small machine
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+
+
+# what the user may have set for this process, and workers of a cluster need as well
+_PASSED_ON = (
+    *("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"),
+    *("HF_HUB_ETAG_TIMEOUT", "RAYSTUDY_CACHE"),
+)
+
+
+def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Places) -> None:
+    """Start ray, keep a pool for as long as cells are missing, stop ray."""
+    numerics = conductor.plan.study.numerics
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    from raystudy.study.now import keep_now, trials_now
+    from raystudy.study.pool import Pool, Shape
+    from raystudy.study.tuning import tune_searches
+
+    began = time.monotonic()
+    places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
+    with _scratch() as scratch, _ray(cluster) as context:
+        have = ray.cluster_resources()
+        groups = fitting(have, cluster.groups, numerics, len(conductor.missing()))
+        shape = Shape(
+            groups,
+            numerics.workers,
+            cpus=1.0,
+            gpus=1.0 if numerics.device == "cuda" else 0.0,
+            threads=max(1, int(have.get("CPU", 1)) // (groups * numerics.workers)),
+            **({"retire_after": 1} if cluster.isolate else {}),
+        )
+        view.say(f"ray is up after {time.monotonic() - began:.0f} s: {groups} groups of {numerics.workers} worker(s)")
+        if context.dashboard_url:
+            view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
+        searching: dict[Arm, ArmSearch] = dict(conductor.searches)
+
+        def tune(searches: Mapping[Arm, ArmSearch]) -> None:
+            searching.update(searches)  # what `status` shows
+            tune_searches(searches, pool, scratch)
+
+        def now() -> dict[str, Any]:
+            status = ray.get(pool.hub.status.remote(), timeout=5)
+            shown = {k: status[k] for k in ("queued", "groups", "draining")}
+            trials = {str(arm): trials_now(search) for arm, search in searching.items()}
+            return {**shown, "searches": trials, "dashboard": context.dashboard_url or None}
+
+        guard = _interruptible(conductor)
+        try:
+            with Pool(shape, places, scratch) as pool, guard, keep_now(conductor.results, now), view.live():
+                view.status = lambda: ray.get(pool.hub.status.remote(), timeout=5)
+                conductor.run_pooled(pool, tune)
+        except KeyboardInterrupt:
+            if not guard.lost:
+                raise
+            raise PreflightError(f"ray died. {GOES_ON}") from None
+
+
+@contextmanager
+def _ray(cluster: Cluster) -> Iterator[Any]:
+    """Ray for the duration: its own, or the cluster at an address. Neither its start nor its end can hang a run.
+
+    Raises:
+        PreflightError: it does not start, or the address does not answer.
+    """
+    import ray
+
+    where = f"--address {cluster.address}" if cluster.address else "ray"
+    _answers(cluster.address)
+    with _deadline(90.0 if cluster.address else 300.0, f"{where}: does not answer. {GOES_ON}"):
+        try:
+            if cluster.address:
+                # workers of a running cluster do not inherit this process's environment
+                env = {k: os.environ[k] for k in (*_ENVIRONMENT, *_PASSED_ON) if k in os.environ}
+                context = ray.init(
+                    address=cluster.address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": env}
+                )
+            else:
+                os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")  # a local GCS never comes back
+                # the plan has fetched model and data: workers read what it read, and ask nobody
+                os.environ["HF_HUB_OFFLINE"] = "1"
+                if cluster.dashboard:
+                    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # its Train page is empty without
+                context = ray.init(
+                    address="local",
+                    include_dashboard=cluster.dashboard,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    object_store_memory=256 * 1024**2,
+                )
+        except (OSError, RuntimeError, ValueError) as e:
+            said = str(e).strip().splitlines() or [type(e).__name__]
+            raise PreflightError(Problem(f"does not start: {said[0]}", where)) from None
+    try:
+        yield context
+    finally:
+        end = threading.Thread(target=ray.shutdown, daemon=True)
+        end.start()
+        end.join(30)  # a ray that has died may never answer; its processes go with this one
+
+
+def _answers(address: str | None) -> None:
+    """Raises PreflightError where nobody listens at ``host:port``: ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError, UnicodeError) as e:
+        why = getattr(e, "strerror", None) or str(e)
+        raise PreflightError(Problem(f"does not answer: {why}", f"--address {address}")) from None
+
+
+@contextmanager
+def _deadline(seconds: float, words: str) -> Iterator[None]:
+    """End the whole process with these words where the body takes longer: a call into ray cannot be called back."""
+    timer = threading.Timer(seconds, leave, (PreflightError.exit_code, words))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what Ray Train and Tune write, removed at the end; first, what drivers that were killed left.
+
+    Raises:
+        PreflightError: the folder for temporary files cannot be written.
+    """
+    place, prefix = Path(tempfile.gettempdir()), "raystudy-scratch-"
+    for lock in place.glob(f"{prefix}*/.lock"):
+        with suppress(OSError, Timeout):  # another user's, or a living driver's
+            if time.time() - lock.stat().st_mtime > 60:
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(lock.parent, ignore_errors=True)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError as e:
+        raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(place))) from None
+    try:
+        with FileLock(folder / ".lock"):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fitting(have: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
+    """How many groups to start: as asked, or as many as there is room for, and no more than there is work.
+
+    Raises:
+        PreflightError: there is no room for as many as asked, or for one.
+    """
+    what = "GPU" if numerics.device == "cuda" else "CPU"
+    room = int(have.get(what, 0))
+    groups = asked or max(1, min(room // numerics.workers, cells))
+    if groups * numerics.workers > room:
+        text = (
+            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {what}s, there are {room}"
+        )
+        raise PreflightError(text)
+    return groups
+
+
+class _interruptible:  # noqa: N801  reads as a clause of a with statement
+    """Ctrl-C once: finish the cells that run, start no others. Twice, or SIGTERM: stop at once. So when ray is lost."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.was = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.lost = False
+        self.timers = [
+            threading.Timer(5.0, _thread.interrupt_main),
+            threading.Timer(30.0, leave, (PreflightError.exit_code, f"ray died. {GOES_ON}")),
+        ]
+
+    def __enter__(self) -> None:
+        def first(number: int, frame: Any) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self.lost:
+                raise KeyboardInterrupt
+            self.conductor.drain()
+
+        def stop(number: int, frame: Any) -> None:
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, first)
+        signal.signal(signal.SIGTERM, stop)  # ray has put its own there
+        self.conductor.on_lost = self.break_off
+
+    def break_off(self) -> None:
+        """Whatever the main thread waits for from a ray that is gone: interrupt it, and if that does not help, end."""
+        self.lost = True
+        for timer in self.timers:
+            timer.daemon = True
+            timer.start()
+
+    def __exit__(self, *error: object) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        for number, handler in self.was.items():
+            signal.signal(number, handler)
+        self.conductor.on_lost = lambda: None
