@@ -2,12 +2,18 @@
 
 These files are the only source of names, defaults, legal ranges and search ranges: validation, `methods`, and search
 read nothing else.
+
+A variant may carry settings in its name: ``meta_dtl[lambda=0.3]`` is `meta_dtl` with lambda = 0.3 as part of its
+definition. So one study compares several settings of a method as rows of one table.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +21,62 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raystudy.errors import ConfigError, Problem, did_you_mean, shown, unknown
-from raystudy.yamlfile import Strict, load_yaml, validate
+from raystudy.yamlfile import Strict, load_yaml, parse_yaml, plain, validate
 
-__all__ = ["Catalogue", "Parameter", "Search", "Value", "Variant", "catalogue", "space_folder", "suites"]
+__all__ = [
+    "Catalogue",
+    "Parameter",
+    "Reading",
+    "Search",
+    "Value",
+    "Variant",
+    "catalogue",
+    "layers",
+    "space_folder",
+    "suites",
+]
 
 Value = bool | int | float | str
+
+
+def _layers(value: Any) -> str:
+    """The canonical spelling of a choice of layers: whole numbers, or fractions where one has a point or a slash.
+
+    Raises:
+        ValueError: neither, or out of range, or one twice.
+    """
+    rule = "must be layers counted from 1 (4 8 12) or fractions of the depth in (0, 1] (1/3 2/3 1)"
+    parts = value.split() if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
+    words = [str(p) for p in parts]
+    if not words or not all(re.fullmatch(r"\d{1,4}(\.\d{1,9}|/\d{1,4})?", w) for w in words):
+        raise ValueError(f"{rule}, but got {shown(value)}")
+    if not any("." in w or "/" in w for w in words):
+        numbers = sorted({int(w) for w in words})
+        if numbers[0] < 1 or len(numbers) < len(words):
+            raise ValueError(f"{rule}, each once, but got {shown(value)}")
+        return " ".join(map(str, numbers))
+    if any(w.partition("/")[2].strip("0") == "" and "/" in w for w in words):
+        raise ValueError(f"{rule}, but got {shown(value)}")
+    parts_of = sorted({Fraction(w) for w in words})
+    if not 0 < parts_of[0] <= parts_of[-1] <= 1 or len(parts_of) < len(words):
+        raise ValueError(f"{rule}, each once, but got {shown(value)}")
+    return "1.0" if parts_of == [Fraction(1)] else " ".join(map(str, parts_of))
+
+
+def layers(value: str, depth: int) -> tuple[int, ...]:
+    """The layers, from 1 to `depth`, that a value of type ``layers`` means: a fraction f is layer ceil(f depth).
+
+    Raises:
+        ValueError: a layer beyond the depth, or two fractions that are the same layer.
+    """
+    words = value.split()
+    whole = not any("." in w or "/" in w for w in words)
+    found = tuple(int(w) if whole else math.ceil(Fraction(w) * depth) for w in words)
+    if found[-1] > depth:
+        raise ValueError(f"must be at most {depth}, the depth of the model, but is {value!r}")
+    if len(set(found)) < len(found):
+        raise ValueError(f"must be different layers, but {value!r} of {depth} are {', '.join(map(str, found))}")
+    return found
 
 
 class Search(Strict):
@@ -43,6 +100,7 @@ class Parameter(Strict):
         reads: the stages whose computation depends on it (``constants``, ``transfer``, ``adapt``).
         paper: the paper's value and our default; `where` says where it is printed.
         low, high: the legal interval, closed unless `exclusive` names the end.
+        type: ``layers`` is a choice of layers of the model (see `layers`), kept as text.
         choices: the legal values, for a parameter of type ``choice``.
         when: only in effect (and only searched) if these other parameters have one of these values.
         search: the range that a study explores; None = never searched.
@@ -50,7 +108,7 @@ class Parameter(Strict):
 
     symbol: str = ""
     about: str
-    type: Literal["float", "int", "bool", "choice"]
+    type: Literal["float", "int", "bool", "choice", "layers"]
     reads: tuple[Literal["constants", "transfer", "adapt"], ...]
     paper: Value
     where: str = ""
@@ -78,6 +136,8 @@ class Parameter(Strict):
                     + did_you_mean(value, [str(c) for c in self.choices])
                 )
             return value  # type: ignore[no-any-return]
+        if self.type == "layers":
+            return _layers(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             hint = " (in YAML 1.2 a number has no quotes)" if isinstance(value, str) else ""
             raise ValueError(f"must be a number, but got {shown(value)}{hint}")
@@ -120,12 +180,24 @@ class Variant(Strict):
     method: str = ""
 
 
+class Reading(Strict):
+    """One way to read a passage that the paper leaves open, other than our default: these settings.
+
+    `id` is the name of the ambiguity; several readings of one passage share it.
+    """
+
+    id: str
+    about: str
+    settings: Mapping[str, Value]
+
+
 class _Space(Strict):
     method: str
     title: str
     parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     uses: tuple[str, ...] = ()
     variants: Mapping[str, Variant]
+    readings: tuple[Reading, ...] = ()
 
 
 class _Shared(Strict):
@@ -138,11 +210,42 @@ class Catalogue:
 
     variants: Mapping[str, Variant]
     parameters: Mapping[str, Mapping[str, Parameter]]  # method -> name -> rule
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)  # method -> its open passages
 
     def variant(self, name: str) -> Variant:
-        if name not in self.variants:
+        """A variant by its name, which may carry settings: ``meta_dtl[lambda=0.3]``. Its `id` is the canonical name.
+
+        Raises:
+            ConfigError: no such variant, or everything that is wrong with the settings in its name.
+        """
+        base, bracket, inside = name.partition("[")
+        if base not in self.variants:
             raise ConfigError(unknown("method", name, list(self.variants)))
-        return self.variants[name]
+        return self._with(self.variants[base], inside, name) if bracket else self.variants[base]
+
+    def _with(self, base: Variant, inside: str, name: str) -> Variant:
+        """`base` with the settings of ``key=value, key=value]``."""
+        pairs = [part.partition("=") for part in inside.removesuffix("]").split(",")]
+        if not inside.endswith("]") or not all(sep and key.strip() and value.strip() for key, sep, value in pairs):
+            raise ConfigError(f"a method with settings must look like {base.id}[key=value, key=value], but is {name!r}")
+        if twice := [k for i, (k, _, _) in enumerate(pairs) if k.strip() in (p[0].strip() for p in pairs[:i])]:
+            raise ConfigError(f"{name!r} must set everything once, but sets {twice[0].strip()} twice")
+        rules = self.parameters[base.method]
+        asked = {k.strip(): _scalar(v.strip(), rules.get(k.strip()), name) for k, _, v in pairs}
+        given = self.resolve(base.id, asked)
+        fixes = {k: given[k] for k in rules if k in asked}
+        inner = ", ".join(f"{k}={_spelt(v)}" for k, v in fixes.items())
+        said = ", ".join(f"{rules[k].symbol or k.replace('_', ' ')} = {_spelt(v)}" for k, v in fixes.items())
+        about = f"{base.about}; here {said}"
+        return base.model_copy(
+            update={
+                "id": f"{base.id}[{inner}]",
+                "title": f"{base.title} ({said})",
+                "about": about,
+                "rows": (),
+                "fixes": {**base.fixes, **fixes},
+            }
+        )
 
     def of(self, variant: str) -> Mapping[str, Parameter]:
         """The parameters of the method behind `variant`."""
@@ -192,6 +295,20 @@ class Catalogue:
         }
 
 
+def _scalar(text: str, rule: Parameter | None, name: str) -> Any:
+    """What a value in a method's name means: as in YAML, but text stays text where text is asked for."""
+    if rule is not None and rule.type in ("choice", "layers"):
+        return text
+    try:
+        return plain(parse_yaml(text, name))
+    except ConfigError:
+        return text
+
+
+def _spelt(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 @lru_cache
 def space_folder() -> Path:
     """``search_spaces/``: beside the package in a checkout, inside it in an installed wheel."""
@@ -205,6 +322,7 @@ def catalogue() -> Catalogue:
     shared: dict[str, Mapping[str, Parameter]] = {}
     variants: dict[str, Variant] = {}
     parameters: dict[str, Mapping[str, Parameter]] = {}
+    readings: dict[str, tuple[Reading, ...]] = {}
     files = sorted(space_folder().glob("*.yaml"), key=lambda p: (p.name != "shared.yaml", p.name))
     for path in files:
         tree = load_yaml(path)
@@ -214,9 +332,10 @@ def catalogue() -> Catalogue:
         space = validate(_Space, tree, path)
         rules = {n: p for group in space.uses for n, p in shared[group].items()} | dict(space.parameters)
         parameters[space.method] = rules
+        readings[space.method] = space.readings
         for name, v in space.variants.items():
             variants[name] = v.model_copy(update={"id": name, "method": space.method})
-    return Catalogue(variants, parameters)
+    return Catalogue(variants, parameters, readings)
 
 
 @lru_cache

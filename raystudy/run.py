@@ -164,8 +164,14 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
             notes.setdefault(note, []).append(name)
     for note, names in notes.items():  # what several tasks of a family share is said once
         lines.append(f"    {', '.join(names)}: {note}")
-    for words, found in merged_labels(plan.tasks.values()).items():
-        lines.append(f"one class in a union head: {words!r} = {', '.join(found)}")
+    for suite in dict.fromkeys(map(study.together, study.target_names)):
+        for words, found in merged_labels(plan.tasks[name] for name in suite).items():
+            lines.append(f"one class in a union head: {words!r} = {', '.join(found)}")
+    said: dict[str, list[str]] = {}
+    for variant, found in plan.admitted.items():
+        for line in found:
+            said.setdefault(line, []).append(variant)
+    lines += [f"{', '.join(variants)}: {line}" for line, variants in said.items()]  # said once for all variants
     settings = ", ".join(map(str, study.settings_grid))
     lines.append(f"settings {settings}; {study.report.seeds} report seeds; baseline {study.report.baseline}")
     if study.searched_settings:

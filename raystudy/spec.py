@@ -91,6 +91,7 @@ class Spec:
         settings: the complete, validated settings of the method.
         suite: the tasks that take part, the target among them, in the study's order.
         data: task -> digest of the task after `limits`; a changed file is another question.
+        scope: whose training split `setting` cuts: the target's, or every task's.
         plm: the model's name; `plm_digest` covers its weights, tokenizer and configuration.
     """
 
@@ -108,6 +109,7 @@ class Spec:
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # task -> split -> at most
     task_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dev: Literal["like_train", "all"] = "like_train"
+    scope: Literal["target", "suite"] = "target"
     length: int | None = None
     numerics: Numerics = Numerics()
     schema: int = SCHEMA
@@ -117,6 +119,8 @@ class Spec:
         out["setting"] = asdict(self.setting)
         out["numerics"] = self.numerics.model_dump()
         out["suite"] = list(self.suite)
+        if self.scope == "target":  # the question of old: its id stays
+            del out["scope"]
         return json.loads(canonical(out))  # type: ignore[no-any-return]
 
     @classmethod

@@ -52,12 +52,20 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) or value is None else [value]
 
 
+def _canonical(name: Any) -> Any:
+    """A method's name with its settings in their one spelling; what is wrong with it is said by `_meaning`."""
+    try:
+        return catalogue().variant(name).id if isinstance(name, str) else name
+    except ConfigError:
+        return name
+
+
 def _method(entry: Any) -> Any:
     if isinstance(entry, str):
-        return entry
+        return _canonical(entry)
     if not isinstance(entry, Mapping) or not all(isinstance(v, Mapping | None) for v in entry.values()):
         raise ValueError("must be the name of a method, or a name with its settings")
-    return {name: own or {} for name, own in entry.items()}
+    return {_canonical(name): own or {} for name, own in entry.items()}
 
 
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
@@ -124,7 +132,7 @@ class ReportPlan(Strict):
     """
 
     seeds: Seeds = 5
-    baseline: str = "single_task"
+    baseline: Annotated[str, BeforeValidator(_canonical)] = "single_task"
     rope: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
@@ -139,18 +147,20 @@ class Study(Strict):
         revision: a branch, tag or commit of a hub model.
         data_root: the folder that holds one folder per task; relative to the study file.
         suite: tasks that belong together, by name.
+        suites: several suites in one study: each target is helped by the tasks of its own suite.
         tasks: the tasks that take part, in place of a suite's; each is a source for the others. ``NAME/*`` stands for
             one task per domain of a data set.
         targets: the tasks that are asked about; default: the suite's targets, or every task in turn.
         shots: numbers of labelled target examples in total, balanced over classes; each is a setting of its own.
         fraction: parts of the target's training split; each is a setting. Neither shots nor fraction = all of it.
+        scope: whose training split shots and fraction cut: the ``target``'s alone, or every task's of its ``suite``.
         dev: ``like_train`` = a dev set of about as many examples as there are to train on; ``all`` = the whole split.
         length: the longest sequence in word pieces, in place of the tasks' own.
         limits: the most examples that are read of each task.
         source_limits: the same for tasks that are not targets, in place of `limits` where it says more.
         task_options: task -> its options, such as ``labels`` or ``metric`` of a folder.
         methods: variants by name, or with settings of their own: ``meta_dtl: {lambda: 0.2}``. What is set is not
-            searched.
+            searched. A name may carry settings too, ``meta_dtl[lambda=0.2]``: a row of its own beside ``meta_dtl``.
         settings: settings for every method that knows them; a method's own come first.
         search: how settings are searched.
         report: how results are confirmed and compared.
@@ -163,10 +173,12 @@ class Study(Strict):
     revision: str | None = None
     data_root: str | None = None
     suite: str | None = None
+    suites: Names = ()
     tasks: Names = ()
     targets: Names = ()
     shots: Shots = ()
     fraction: Fractions = ()
+    scope: Literal["target", "suite"] = "target"
     dev: Literal["like_train", "all"] = "like_train"
     length: Annotated[int, Field(strict=True, ge=8)] | None = None  # below that, special tokens alone fill it
     limits: Limits = Limits()
@@ -195,14 +207,34 @@ class Study(Strict):
         return {**shared, **self.chosen[variant]}
 
     @property
+    def suite_names(self) -> tuple[str, ...]:
+        """The suites of the study; none where it lists tasks of its own."""
+        return self.suites or ((self.suite,) if self.suite else ())
+
+    @property
     def task_names(self) -> tuple[str, ...]:
-        return self.tasks or tuple(suites()[self.suite]["tasks"] if self.suite else ())
+        return self.tasks or tuple(dict.fromkeys(t for s in self.suite_names for t in suites()[s]["tasks"]))
 
     @property
     def target_names(self) -> tuple[str, ...]:
         if self.targets:
             return self.targets
-        return tuple(suites()[self.suite]["targets"]) if self.suite and not self.tasks else self.task_names
+        if self.tasks and not self.suites:
+            return self.task_names
+        return tuple(dict.fromkeys(t for s in self.suite_names for t in suites()[s]["targets"])) or self.task_names
+
+    def suite_of(self, target: str) -> str:
+        """The suite that `target` belongs to: with several, the first that names it; else the only one, or ''."""
+        if len(self.suites) < 2:
+            return next(iter(self.suite_names), "")
+        return next((s for s in self.suites if any(_covers(n, target) for n in suites()[s]["tasks"])), "")
+
+    def together(self, target: str) -> tuple[str, ...]:
+        """The tasks that take part in the training for `target`, in suite order, the target among them."""
+        if len(self.suites) < 2:
+            return self.task_names
+        names = suites()[self.suite_of(target)]["tasks"]
+        return tuple(t for t in self.task_names if any(_covers(n, t) for n in names))
 
     @property
     def settings_grid(self) -> tuple[Setting, ...]:
@@ -351,9 +383,21 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         for n, s in enumerate(named if typed("search", key) else ()):
             if s not in all_:
                 yield ("search", key, n), f"the study has no setting {key} = {s}; it has {list(all_)}"
-    if study.suite is not None and study.suite not in suites():
-        yield ("suite",), unknown("suite", study.suite, list(suites()))
-    elif typed("suite", "tasks"):
+    strange = [
+        *([(("suite",), study.suite)] if study.suite is not None else []),
+        *((("suites", i), name) for i, name in enumerate(study.suites)),
+    ]
+    strange = [(loc, name) for loc, name in strange if name not in suites()]
+    for at, name in strange:
+        yield at, unknown("suite", name, list(suites()))
+    several = [
+        key for key, given in (("suite", study.suite), ("suites", study.suites), ("tasks", study.tasks)) if given
+    ]
+    if study.suites and len(several) > 1:
+        yield ("suites",), f"must be given alone, but there is {several[0] if several[0] != 'suites' else 'tasks'} too"
+    elif not strange and typed("suite", "suites", "tasks"):
+        for target, homes in _homes(study).items():
+            yield ("suites",), f"each target must belong to one suite, but {target} belongs to {' and '.join(homes)}"
         if not study.task_names:
             yield ("tasks",), "a study needs a suite or at least one task"
         for i, target in enumerate(study.targets):
@@ -364,6 +408,17 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
                 )
         if typed("targets", "search") and not any(map(may_expand, study.target_names)):
             yield from _too_few_cells(study)
+
+
+def _covers(name: str, task: str) -> bool:
+    """Whether `name` of a suite, perhaps ``NAME/*``, stands for `task`."""
+    return name == task or (name.endswith("/*") and task.startswith(name[:-1]))
+
+
+def _homes(study: Study) -> dict[str, list[str]]:
+    """Targets that belong to more than one of the study's suites, and to which."""
+    homes = {t: [s for s in study.suites if t in suites()[s]["tasks"]] for t in study.target_names}
+    return {t: found for t, found in homes.items() if len(found) > 1}
 
 
 def _could_be(target: str, tasks: Sequence[str]) -> bool:
@@ -411,7 +466,7 @@ def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study
     asked = study.task_names
     stands = expand(asked, root=root, task_options=study.task_options)
     tasks = tuple(task for name in asked for task in stands[name])
-    named = study.targets or (() if study.tasks or not study.suite else study.target_names)
+    named = study.targets or (() if study.tasks or not study.suite_names else study.target_names)
     found: list[tuple[tuple[str | int, ...], str]] = []
     targets: list[str] = []
     for i, target in enumerate(named):

@@ -82,14 +82,15 @@ class Outcome:
 
 
 def load_tasks(spec: Spec, root: str | None) -> dict[str, Task]:
-    """The spec's tasks as the plan saw them: capped, the target cut to its setting.
+    """The spec's tasks as the plan saw them: capped, the target (or every task, see `scope`) cut to its setting.
 
     Raises:
         PreflightError: a task's content is not what the spec's digest says (the files changed, or differ on this
             machine).
     """
     tasks = {name: _task(name, spec, root) for name in spec.suite}
-    tasks[spec.target] = cut(tasks[spec.target], spec.setting, spec.seed, spec.dev)
+    for name in spec.suite if spec.scope == "suite" else (spec.target,):
+        tasks[name] = cut(tasks[name], spec.setting, spec.seed, spec.dev)
     return tasks
 
 

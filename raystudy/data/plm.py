@@ -56,6 +56,7 @@ class PLM:
         digest: of configuration, tokenizer and weights: the same files are the same model, wherever they come from.
         positions: the longest sequence it can read, special tokens included.
         vocabulary: how many token ids it has embeddings for; None for ``tiny``.
+        depth: its number of layers.
         revision: the hub's commit, where it comes from there.
     """
 
@@ -65,6 +66,7 @@ class PLM:
     about: str
     positions: int = 512
     vocabulary: int | None = None
+    depth: int = 2
     revision: str | None = None
 
 
@@ -128,7 +130,7 @@ def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM
     if not _has_pooler(folder):
         about += "; no pooler among its weights, so a new one is trained"
     positions = config.get("max_position_embeddings", 512)
-    return PLM(name, folder, h.hexdigest(), about, positions, config["vocab_size"], commit)
+    return PLM(name, folder, h.hexdigest(), about, positions, config["vocab_size"], config["num_hidden_layers"], commit)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class Encoded:
     """One split of one task, tokenised: n examples, N word pieces.
 
     Shapes: ids, types (N,) int32; offsets (n + 1,) int64; labels (n,) int64 (IGNORED where there is none); values (n,)
-    float64; tags (N,) int64; label_ids: the pieces of each label's words, without special tokens.
+    float64; tags (N,) int64; label_ids: the pieces of each label's words, without special tokens; texts: these words.
     """
 
     task: str
@@ -110,6 +110,7 @@ class Encoded:
     length: int
     pair: bool
     cut_words: int = 0
+    texts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -122,7 +123,7 @@ class Encoded:
     @cached_property
     def digest(self) -> str:
         """A digest of everything that training reads from this split."""
-        head = canonical([self.task, self.kind, self.classes, self.label_ids, self.length])
+        head = canonical([self.task, self.kind, self.classes, self.texts, self.label_ids, self.length])
         h = hashlib.blake2b(head.encode(), digest_size=16)
         for a in (self.ids, self.types, self.offsets, self.labels, self.values, self.tags):
             h.update(np.ascontiguousarray(a).data)
@@ -325,6 +326,7 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
         length=length,
         pair=task.form == "pair",
         cut_words=cut_words,
+        texts=tuple(task.text_of(c) for c in task.labels),
     )
 
 

@@ -9,7 +9,7 @@ stages but the state_dict and the constants, so a stage answered from the store 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from raystudy.data.draws import Rows, epoch_batches, seed_of
 from raystudy.data.plm import PLM
-from raystudy.data.text import Batch, Corpus
+from raystudy.data.text import Batch, Corpus, Encoded
 from raystudy.nn.encoder import Answers, Body, Encoder
 from raystudy.nn.gradients import adamw, descend, warmup_linear
 from raystudy.nn.losses import cross_entropy
 from raystudy.nn.workers import Workers
+from raystudy.tasks import Task
 
 __all__ = ["BaseMethod", "HParams", "Readout", "Setup", "Sizes", "Stage", "Updates", "hparams"]
 
@@ -104,10 +105,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Readout:
-    """Which head answers for a task, and which of its columns are the task's classes (None = all, in order)."""
+    """Which head answers for a task, and which of its columns are the task's classes (None = all, in order).
+
+    An `open` readout answers with the best of ALL columns of the head: one that is not the task's is a wrong answer.
+    """
 
     head: int
     columns: tuple[int, ...] | None = None
+    open: bool = False
 
 
 class BaseMethod(nn.Module):
@@ -134,9 +139,11 @@ class BaseMethod(nn.Module):
             exact=self.exact(self.hp),
         ).to(setup.device)
         feature = getattr(self.hp, "feature", "mean")  # a floor trains no body and reads the mean of frozen states
-        self.encoder = Encoder(body, [p.outputs for p in parts], [p.kind for p in parts], feature)
-        for t in range(len(parts)):
-            self.fresh_head(t, "pre-trained")
+        further = self.further_heads(self.hp, parts)
+        outputs = [*(p.outputs for p in parts), *further]
+        self.encoder = Encoder(body, outputs, [*(p.kind for p in parts), *["classification"] * len(further)], feature)
+        for head in range(len(outputs)):
+            self.fresh_head(head, "pre-trained")
 
     # -- what a method may say -----------------------------------------------------------------------------------------
 
@@ -160,6 +167,24 @@ class BaseMethod(nn.Module):
         """What the method wants in the record, as JSON values: spread of its scores, learned weights."""
         return {}
 
+    @classmethod
+    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+        """Called with the tasks of one suite before anything trains; returns what the plan should say.
+
+        Args:
+            depth: the number of layers of the pre-trained model.
+
+        Raises:
+            ConfigError: a setting that this model does not have.
+            DataError: tasks that the method is not defined for.
+        """
+        return []
+
+    @classmethod
+    def further_heads(cls, hp: Any, parts: Sequence[Encoded]) -> tuple[int, ...]:
+        """Widths of classification heads beside the tasks' own; they are numbered from the number of tasks on."""
+        return ()
+
     @staticmethod
     def target_aware(hp: Any) -> bool:
         """Whether `transfer` depends on which task is the target (MetaXT, TAWT, mixed sampling)."""
@@ -182,8 +207,9 @@ class BaseMethod(nn.Module):
         return hp.bounded(hp.epochs * -(-n // hp.batch_size))  # type: ignore[no-any-return]
 
     def fresh_head(self, task: int, stage: str) -> None:
-        """A new head for `task`, the same on every rank."""
-        seed = seed_of(self.setup.seed, "head", stage, self.setup.tasks[task])
+        """A new head for `task` (or a further head, by its number), the same on every rank."""
+        own = task < len(self.setup.tasks)
+        seed = seed_of(self.setup.seed, "head", stage, self.setup.tasks[task] if own else task - len(self.setup.tasks))
         self.encoder.fresh_head(task, torch.Generator().manual_seed(seed))
 
     def draw(self, rows: Callable[[int], Rows]) -> Callable[[int], Batch]:

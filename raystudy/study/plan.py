@@ -126,33 +126,64 @@ class Plan:
     def sizes(self) -> dict[tuple[str, Setting], dict[str, int]]:
         """(target, setting) -> task -> labelled training examples. Every impossible setting is named at once."""
         self.preflight()
-        self.length  # noqa: B018  refused here, before anything is trained
-        sizes, problems = {}, []
-        for target in self.study.target_names:
-            for setting in self.study.settings_grid:
-                n = {name: len(t.splits["train"]) for name, t in self.tasks.items()}
-                try:
-                    n[target] = len(cut(self.tasks[target], setting, 0, self.study.dev).splits["train"])
-                except DataError as e:
-                    problems += [Problem(p.message, f"task {p.path}") for p in e.problems]
+        self.lengths, self.admitted  # noqa: B018  refused here, before anything is trained
+        sizes: dict[tuple[str, Setting], dict[str, int]] = {}
+        problems: list[Problem] = []
+        for setting in self.study.settings_grid:
+            for target in self.study.target_names:
+                together = self.study.together(target)
+                n = {name: len(self.tasks[name].splits["train"]) for name in together}
+                for name in together if self.study.scope == "suite" else (target,):
+                    try:
+                        n[name] = len(cut(self.tasks[name], setting, 0, self.study.dev).splits["train"])
+                    except DataError as e:
+                        problems += [Problem(p.message, f"task {p.path}") for p in e.problems]
                 sizes[target, setting] = n
         if problems:
             raise DataError(dict.fromkeys(problems))
         return sizes
 
     @cached_property
-    def length(self) -> int | None:
-        """The study's limit in word pieces, or None for each task's own.
+    def lengths(self) -> dict[str, int | None]:
+        """target -> the longest sequence in word pieces of its trainings, or None for each task's own.
 
         Raises:
             ConfigError: more than the model has positions for.
         """
-        length = self.study.length or suites().get(self.study.suite or "", {}).get("length")
-        if length is not None and length > self.plm.positions:
+        found: dict[str, int | None] = {}
+        for target in self.study.target_names:
+            own = suites().get(self.study.suite_of(target), {}).get("length")
+            found[target] = self.study.length or own
+        if over := [n for n in found.values() if n is not None and n > self.plm.positions]:
             raise ConfigError(
-                Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {length}", "length")
+                Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {over[0]}", "length")
             )
-        return length
+        return found
+
+    @cached_property
+    def admitted(self) -> dict[str, list[str]]:
+        """variant -> what it says of this model and these tasks: which layers are meant, which classes are one.
+
+        Raises:
+            UserError: everything that a method cannot do with them.
+        """
+        said: dict[str, list[str]] = {}
+        wrong: list[UserError] = []
+        for variant in self.study.chosen:
+            module = find("methods", catalogue().variant(variant).method)
+            hp = hparams(module.HParams, catalogue().resolve(variant, self.study.fixed(variant)))
+            for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
+                try:
+                    found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
+                except UserError as e:
+                    wrong.append(
+                        type(e)(Problem(p.message, f"{variant}: {p.path}" if p.path else variant) for p in e.problems)
+                    )
+                else:
+                    said.setdefault(variant, []).extend(line for line in found if line not in said.get(variant, []))
+        if wrong:
+            raise _together(wrong)
+        return said
 
     def spec(
         self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]
@@ -164,17 +195,18 @@ class Plan:
             variant=arm.variant,
             method=catalogue().variant(arm.variant).method,
             settings=dict(settings),
-            suite=study.task_names,
+            suite=study.together(target),
             target=target,
             setting=arm.setting,
             seed=seed + (_SEARCH_SEEDS if phase == "search" else 0),
             plm=self.plm.name,
             plm_digest=self.plm.digest,
-            data={n: t.digest for n, t in self.tasks.items()},
-            limits={k: v for k, v in self.limits.items() if v},
+            data={n: self.tasks[n].digest for n in study.together(target)},
+            limits={k: self.limits[k] for k in study.together(target) if self.limits[k]},
             task_options={k: dict(v) for k, v in study.task_options.items()},
             dev=study.dev,
-            length=self.length,
+            scope=study.scope,
+            length=self.lengths[target],
             numerics=study.numerics,
         )
 
@@ -279,5 +311,6 @@ class Plan:
         read = {k: v for k, v in spec.settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
         module = find("methods", spec.method)
         aware = module.Method.target_aware(hparams(module.HParams, spec.settings))
-        own = spec.target if aware or spec.setting != Setting() else ""  # few-shot cuts differ from target to target
-        return digest([spec.method, read, spec.seed, own, str(spec.setting)])
+        few_shot = spec.setting != Setting() and spec.scope == "target"  # cuts differ from target to target
+        own = spec.target if aware or few_shot else ""
+        return digest([spec.method, read, spec.suite, spec.seed, own, str(spec.setting)])
