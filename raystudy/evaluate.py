@@ -17,7 +17,9 @@ from raystudy.nn.encoder import token_budget
 from raystudy.nn.workers import Workers
 from raystudy.tasks import Task
 
-__all__ = ["Predictions", "predict", "scores"]
+__all__ = ["ELSEWHERE", "Predictions", "predict", "scores"]
+
+ELSEWHERE = ""  # a class name is never empty
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,11 @@ class Predictions:
     """Answers to one split, in example order.
 
     Attributes:
-        gold, pred: class names, numbers, or one tuple of tags per sentence.
-        probabilities: (n, C) softmax over the task's classes; None for tagging and regression.
+        gold, pred: class names, numbers, or one tuple of tags per sentence. A readout that is `open` may answer with a
+            class of another task: `pred` is then `ELSEWHERE`, which is no class of any task, hence wrong.
+        probabilities: (n, C) softmax over the task's classes; None for tagging and regression. Where the readout is
+            `open` and its head has other columns, (n, C + 1) softmax over all columns: the last number is the mass that
+            lies on classes that are not the task's.
     """
 
     gold: tuple[Any, ...]
@@ -38,7 +43,10 @@ class Predictions:
 
 
 def _logits(method: BaseMethod, encoded: Encoded, readout: Readout, workers: Workers) -> NDArray[np.float64]:
-    """(n, C) logits, or (words, C) for tagging, computed in shards sorted by length and gathered in order."""
+    """(n, columns) logits of the whole head, or (words, columns) for tagging.
+
+    Computed in shards sorted by length and gathered in order.
+    """
     lengths = np.diff(encoded.offsets)
     tagged = np.add.reduceat(encoded.tags != IGNORED, encoded.offsets[:-1])
     counts = tagged if encoded.kind == "tagging" else np.ones_like(lengths)
@@ -56,7 +64,12 @@ def _logits(method: BaseMethod, encoded: Encoded, readout: Readout, workers: Wor
     if workers.size > 1:  # every row was filled by one rank
         flat = torch.from_numpy(out.reshape(-1)).to(method.encoder.body.anchor.device)
         out = workers.sum(flat).cpu().numpy().reshape(out.shape)
-    return out if readout.columns is None else out[:, list(readout.columns)]
+    return out
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(e / e.sum(1, keepdims=True))
 
 
 def predict(
@@ -64,16 +77,26 @@ def predict(
 ) -> Predictions:
     """Answer one split of one task.
 
+    An open readout's tie between a class of the task and another's goes to the task's.
+
     Words cut off by the length limit get the most frequent tag of the training split, so every word is answered.
     """
     logits = _logits(method, encoded, readout, workers)
+    own = logits.shape[1]
+    if readout.columns is not None:
+        # the task's classes first, in its order; then, when the readout is open, those of other tasks alone
+        others = np.setdiff1d(np.arange(own), readout.columns) if readout.open else np.empty(0, np.int64)
+        own = len(readout.columns)
+        logits = logits[:, [*readout.columns, *others]]
     gold = tuple(e.label for e in task.splits[split])
     if task.kind == "regression":
         return Predictions(gold, tuple(float(x) for x in logits[:, 0]))
-    best = [task.labels[i] for i in logits.argmax(1)]
+    names = [*task.labels, *[ELSEWHERE] * (logits.shape[1] - own)]
+    best = [names[i] for i in logits.argmax(1)]
     if task.kind == "classification":
-        z = logits - logits.max(1, keepdims=True)
-        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        p = _softmax(logits)
+        if p.shape[1] > own:
+            p = np.column_stack([p[:, :own], p[:, own:].sum(1)])
         return Predictions(gold, tuple(best), p.astype(np.float32))
     common = Counter(t for e in task.splits["train"] for t in e.label).most_common(1)[0][0]  # type: ignore[union-attr]
     pred, at = [], 0

@@ -60,8 +60,12 @@ def _f1_per_class(gold: Labels, pred: Labels) -> NDArray[np.float64]:
 
 
 def macro_f1(gold: Labels, pred: Labels) -> float:
-    """Unweighted mean of the F1 of every class that occurs in `gold` or `pred`."""
-    return float(_f1_per_class(gold, pred).mean())
+    """Unweighted mean of the F1 of every class that occurs in `gold` or `pred`.
+
+    An empty answer is none of the classes: it is wrong, but adds no class to the mean.
+    """
+    unanswered = "" in set(np.asarray(pred).tolist())  # the empty name is sorted first
+    return float(_f1_per_class(gold, pred)[int(unanswered) :].mean())
 
 
 def f1(gold: Labels, pred: Labels) -> float:

@@ -137,7 +137,8 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
 
 def _restricted(study: Study, only: Sequence[str]) -> Study:
     """The study with these methods alone, the baseline and what they copy kept."""
-    names = [n for part in only for n in part.split(",") if n]
+    parts = [n for part in only for n in re.split(r",(?![^\[]*\])", part) if n.strip()]  # no comma inside brackets
+    names = [catalogue().variant(n.strip()).id if "[" in n else n.strip() for n in parts]
     if problems := [unknown("method of this study", n, list(study.chosen)) for n in names if n not in study.chosen]:
         raise ConfigError(Problem(p, "--only") for p in problems)
     kept = {study.report.baseline, *names, *(catalogue().variant(n).copies for n in names)}

@@ -71,6 +71,11 @@ class Arm:
     def __str__(self) -> str:
         return f"{self.variant}@{self.setting}"
 
+    @property
+    def stem(self) -> str:
+        """A file name of its own: a variant's name may hold fractions and spaces (``mft[layers=1/2 1]``)."""
+        return str(self).replace("/", "_").replace(" ", "-")
+
 
 @dataclass(frozen=True)
 class Places:

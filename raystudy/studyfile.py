@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from ruamel.yaml.comments import CommentedMap
 
 from raystudy.catalogue import Parameter, catalogue, suites
 from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, shown, unknown
@@ -25,7 +26,7 @@ from raystudy.yamlfile import (
     problems_of,
 )
 
-__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "expanded", "read_study"]
+__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "checked", "expanded", "read_study"]
 
 
 # `results/published` holds the papers' numbers; the others no folder can have where a report may be taken (Windows)
@@ -263,7 +264,11 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         ConfigError: every problem of the file and of the overrides at once, each with file and line.
     """
-    tree = load_yaml(path)
+    return checked(load_yaml(path), str(path), overrides)
+
+
+def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Study:
+    """The study that a YAML tree asks for; `file` is where its problems are said to be. See `read_study`."""
     lines = dict(lines_of(tree))
     odd = list(odd_values(tree, numbered=_of_labels))
     problems: list[Problem] = []
@@ -288,7 +293,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     def problem(loc: Sequence[str | int], message: str) -> Problem:
         if any(tuple(loc[: len(g)]) == g for g in given):
             return Problem(message, dotted(loc), "command line")
-        return Problem(message, dotted(loc), str(path), nearest_line(lines, loc))
+        return Problem(message, dotted(loc), file, nearest_line(lines, loc))
 
     try:
         study: Study | None = Study.model_validate(asked)
@@ -337,12 +342,16 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         pairs = {entry: {}} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
         for name, own in pairs.items():
             loc: tuple[str | int, ...] = ("methods", i) if isinstance(entry, str) else ("methods", i, name)
-            if name not in cat.variants:
-                yield loc, unknown("method", name, list(cat.variants))
-            elif name in chosen:
-                yield loc, f"{name!r} is listed twice"
+            try:
+                variant = cat.variant(str(name)).id
+            except ConfigError as e:
+                for p in e.problems:
+                    yield loc, p.message
+                continue
+            if variant in chosen:
+                yield loc, f"{variant!r} is listed twice"
             else:
-                chosen[name] = (loc, own if isinstance(own, dict) else {})
+                chosen[variant] = (loc, own if isinstance(own, dict) else {})
     if methods is not None and not any(methods) and "methods" not in mistyped:
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")

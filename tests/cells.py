@@ -21,6 +21,7 @@ from raystudy import train
 from raystudy.catalogue import catalogue
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.text import Corpus, encode
+from raystudy.errors import DataError
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn import embed
@@ -30,9 +31,10 @@ from raystudy.tasks import Task, load
 
 PLACES = Places(plm="tiny")
 SUITE = ("planted/target", "planted/source")
+DOMAINS = ("planted/domain_1", "planted/domain_2")  # the same classes, for methods that are defined for domains alone
 OPTIONS = {"relatedness": 1.0, "n_train": 36, "n_dev": 24, "n_test": 24, "length": 8}
 # Six updates a stage. 36 = 5 * 7 + 1: batches are uneven over 2 and 3 workers, an epoch's last holds one example.
-QUICK = {"lr": 1e-3, "batch_size": 7, "dropout": 0.0, "max_updates": 6, "weights": "clip0"}
+QUICK = {"lr": 1e-3, "batch_size": 7, "dropout": 0.0, "max_updates": 6, "weights": "clip0", "layers": "1/2 1"}
 ROLES = {v: catalogue().variant(v).role for v in sorted(catalogue().variants)}
 VARIANTS = tuple(ROLES)
 TRAINED = tuple(v for v, role in ROLES.items() if role != "floor")
@@ -42,6 +44,18 @@ def known(variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `settings` that the variant has and does not fix itself."""
     fixes = catalogue().variant(variant).fixes
     return {k: v for k, v in settings.items() if k in catalogue().of(variant) and k not in fixes}
+
+
+@lru_cache
+def admits(variant: str, suite: tuple[str, ...]) -> bool:
+    """Whether a method takes these tasks together."""
+    module = find("methods", catalogue().variant(variant).method)
+    hp = hparams(module.HParams, catalogue().resolve(variant, known(variant, QUICK)))
+    try:
+        module.Method.admit(hp, 2, {name: load(name, options=OPTIONS) for name in suite})
+    except DataError:
+        return False
+    return True
 
 
 def spec_of(
@@ -56,7 +70,12 @@ def spec_of(
     precision: Any = "fp64",
     **settings: Any,
 ) -> Spec:
-    """A spec over planted tasks: epoch counts 1, then `QUICK`, then `settings`; what the variant lacks is left out."""
+    """A spec over planted tasks: epoch counts 1, then `QUICK`, then `settings`; what the variant lacks is left out.
+
+    A variant that the default suite is nothing for gets domains in the place of its tasks.
+    """
+    if suite == SUITE and not admits(variant, SUITE):
+        target, suite = DOMAINS[SUITE.index(target)], DOMAINS
     epochs = {k: 1 for k in catalogue().of(variant) if k.endswith("epochs")}
     return Spec(
         phase=phase,

@@ -60,7 +60,7 @@ HOMES = {
     "pandas": ("analysis",),
     "matplotlib": ("analysis",),
     "jinja2": ("analysis",),
-    "sklearn": ("methods",),
+    "sklearn": ("methods", "nn"),
     "typer": ("run", "__main__", "commands"),
     "rich": ("run", "view", "commands"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raystudy.catalogue import Parameter, catalogue, space_folder, suites
+from raystudy.catalogue import Parameter, catalogue, layers, space_folder, suites
 from raystudy.errors import ConfigError
 from raystudy.spec import Numerics, Record, Setting, Spec, canonical, digest
 from raystudy.studyfile import Study, expanded, read_study
@@ -57,7 +57,7 @@ targets: [starz]
 shots: 0
 methods:
   - single_taks
-  - meta_dtl: {lamda: 0.1, lambda: 7, sampler: uniform}
+  - meta_dtl: {lamda: 0.1, lambda: 7, cross: mean}
 settings: {lr: fast}
 search: {trials: -1, trails: 3}
 report: {seeds: two, baseline: majority}
@@ -71,7 +71,7 @@ report: {seeds: two, baseline: majority}
         (8, "unknown method 'single_taks' — did you mean 'single_task'?"),
         (9, "unknown setting 'lamda' of meta_dtl — did you mean 'lambda'?"),
         (9, "lambda must be in [0, 1], but got 7"),
-        (9, "unknown setting 'sampler' of meta_dtl"),
+        (9, "unknown setting 'cross' of meta_dtl"),
         (10, "settings.lr: lr must be a number, but got 'fast'"),
         (11, "search.trials"),
         (11, "unknown key 'trails' — did you mean 'trials'?"),
@@ -339,3 +339,107 @@ def test_labels_may_be_numbers_in_a_study_file(tmp_path: Path) -> None:
     assert one.task_options["stars"] == options
     assert "1 is a number and a text" in refused(tmp_path, text.replace("{0:", "{'1':"))[0]
     assert "a key must be text, but is 0" in refused(tmp_path, GOOD + "task_options: {stars: {0: x}}\n")[0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# settings in a method's name, layers, several suites
+
+
+def test_a_name_may_carry_settings() -> None:
+    cat = catalogue()
+    v = cat.variant("meta_dtl[mmt_epochs=1,lambda=0.30]")
+    # one spelling, whatever was written: the order of the file, the values as they print
+    assert v.id == "meta_dtl[lambda=0.3, mmt_epochs=1]"
+    assert cat.variant(v.id) == v
+    assert v.title == "Meta-DTL (λ = 0.3, mmt epochs = 1)"
+    # what it carries defines it: neither searched nor overridden
+    assert cat.resolve(v.id) == {**cat.defaults("meta_dtl"), "lambda": 0.3, "mmt_epochs": 1}
+    assert not {"lambda", "mmt_epochs"} & set(cat.searched(v.id, {}))
+    with pytest.raises(ConfigError, match="is defined by lambda"):
+        cat.resolve(v.id, {"lambda": 0.1})
+    # a variant of a variant keeps what the variant is
+    assert cat.variant("meta_dtl_alpha[lambda=0.2]").fixes == {"scores": "alpha", "lambda": 0.2}
+    assert cat.variant("mft[layers=1/2 1]").fixes == {"layers": "1/2 1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("meta_dtl[lambda=7]", r"lambda must be in \[0, 1\], but got 7"),
+        ("meta_dtl[lamda=0.1]", "did you mean 'lambda'"),
+        ("meta_dtl[lambda]", r"must look like meta_dtl\[key=value, key=value\]"),
+        ("meta_dtl[lambda=1", "must look like"),
+        ("meta_dtl[]", "must look like"),
+        ("meta_dtl[lambda=.1,lambda=.2]", "sets lambda twice"),
+        ("meta_dtl_alpha[scores=beta]", "is defined by scores"),
+        ("meta_dlt[lambda=0.1]", "unknown method"),
+    ],
+)
+def test_names_with_wrong_settings(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        catalogue().variant(name)
+    (problem,) = refused(tmp_path, BUILT_IN, f"methods=[single_task, '{name}']")
+    assert problem.startswith("command line: methods[1]")
+
+
+def test_rows_of_one_method_with_other_settings(tmp_path: Path) -> None:
+    text = BUILT_IN.replace("[single_task, multi_task]", "\n  - single_task\n  - meta_dtl\n  - meta_dtl[lambda=.30]\n")
+    study = read_study(
+        write(tmp_path, text.replace("report: {seeds: 2}", "report: {baseline: 'meta_dtl[lambda=0.3]'}"))
+    )
+    assert list(study.chosen) == ["single_task", "meta_dtl", "meta_dtl[lambda=0.3]"]
+    assert study.report.baseline == "meta_dtl[lambda=0.3]"
+    # the same row under two spellings is one row twice
+    (problem,) = refused(tmp_path, text.replace("- meta_dtl\n", "- meta_dtl[lambda=0.3]\n"))
+    assert "listed twice" in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical", "of_12"),
+    [
+        ([4, 8, 12], "4 8 12", (4, 8, 12)),
+        ("12 4 8", "4 8 12", (4, 8, 12)),
+        (1, "1", (1,)),
+        (1.0, "1.0", (12,)),
+        ("1.0", "1.0", (12,)),
+        (["1/3", "2/3", 1], "1/3 2/3 1", (4, 8, 12)),
+        ([0.25, 0.5, 0.75, 1.0], "1/4 1/2 3/4 1", (3, 6, 9, 12)),
+    ],
+)
+def test_layers_have_one_spelling(value: object, canonical: str, of_12: tuple[int, ...]) -> None:
+    rule = catalogue().parameters["mft"]["layers"]
+    assert rule.check(value) == canonical
+    assert rule.check(canonical) == canonical
+    assert layers(canonical, 12) == of_12
+
+
+def test_fractions_are_exact() -> None:
+    """A third of the depth is layer n/3, not the next one: no floating-point number takes part."""
+    for n in range(1, 40):
+        assert layers("1/3 2/3 1", 3 * n) == (n, 2 * n, 3 * n)
+
+
+@pytest.mark.parametrize("value", [[0], [1, 1], "x", [0.5, 4], True, [], "1/0", "0/3", "2/3 4/6", None, [[1]], "-1"])
+def test_layers_that_are_none(value: object) -> None:
+    with pytest.raises(ValueError, match="must be layers counted from 1"):
+        catalogue().parameters["mft"]["layers"].check(value)
+
+
+def test_several_suites(tmp_path: Path) -> None:
+    text = "name: x\nsuites: [review, nli]\nmethods: [single_task]\n"
+    study = read_study(write(tmp_path, text))
+    assert study.target_names == ("sst5", "amazon_mds", "imdb", "mnli", "scitail")
+    # each target is helped by the tasks of its own suite
+    assert study.together("imdb") == ("sst5", "amazon_mds", "imdb")
+    assert study.together("mnli") == ("mnli", "scitail")
+    assert study.suite_of("scitail") == "nli"
+    assert "given alone" in refused(tmp_path, text + "suite: review\n")[0]
+    assert "did you mean 'review'" in refused(tmp_path, text, "suites=[reviw, nli]")[0]
+
+
+def test_a_setting_may_cut_every_task(tmp_path: Path) -> None:
+    spec = Spec("confirm", "single_task", "single_task", {}, ("a",), "a", Setting(), 0, "tiny", "", {})
+    # where it does not, a spec's id is what it always was
+    assert "scope" not in spec.to_json()
+    assert replace(spec, scope="suite").id != spec.id
+    assert Spec.from_json(replace(spec, scope="suite").to_json()).scope == "suite"

@@ -133,11 +133,12 @@ class Encoded:
         """These examples as a batch of one task, numbered 0."""
         return Corpus((self,)).batch(np.stack([np.zeros_like(rows), rows], 1))
 
-    def with_label_text(self) -> Encoded:
+    def with_label_text(self, segment: str = "second") -> Encoded:
         """The same examples with their class's words behind the text: ``[CLS] x [SEP] c [SEP]`` (Meta-DTL, sec. 3.2).
 
-        The words of c have segment 1, as the second text of a pair has. Where the whole would be longer than `length`,
-        the end of the text gives way, never the label.
+        The words of c have segment 1, as the second text of a pair has; with `segment` ``same`` they have that of the
+        text before them (0, for a single text). Where the whole would be longer than `length`, the end of the text
+        gives way, never the label.
         """
         ids, types, lengths = [], [], []
         for i in range(len(self)):
@@ -145,7 +146,9 @@ class Encoded:
             c = (*self.label_ids[self.labels[i]], self.separator)
             keep = max(1, min(b - a - 1, self.length - 1 - len(c)))  # [CLS] and the text, without the last [SEP]
             ids.append(np.concatenate([self.ids[a : a + keep], [self.separator], c]))
-            types.append(np.concatenate([self.types[a : a + keep], [self.types[b - 1]], np.ones(len(c), np.int32)]))
+            last = self.types[b - 1]
+            of_label = np.full(len(c), last if segment == "same" else 1)
+            types.append(np.concatenate([self.types[a : a + keep], [last], of_label]))
             lengths.append(len(ids[-1]))
         flat = np.concatenate(ids).astype(np.int32)
         return replace(

@@ -1,46 +1,154 @@
-"""Multi-task training: a shared encoder, one head per task, batches that mix the tasks (Liu et al. 2019).
+"""Multi-task training: one encoder for all tasks at once, and what the papers build on it.
 
-    L = (1/|B|) sum over (i, x, y) in B of CE(y, tau_i(x)),    tau_i = softmax of head i
+    k(x)        the task of x, one of K; y its class; f(x) what a head reads of the encoder
+    tau(x)      softmax of the head of k(x)                                 heads: own    (Liu et al. 2019, MT-DNN)
+                softmax of one head over the union of all tasks' labels     heads: union  (Meta-DTL, sec. 4.1)
+    L           (1/|B|) sum over x in B of CE(y, tau(x)) + the term of the adversary
+    delta(f)    softmax of a head over the K tasks (the domain classifier of MFT, sec. 3.3)
+    flip        lambda (1/|B|) sum CE(z, delta(f(x))), z drawn evenly from the K - 1 tasks that are not k(x): L_FD
+    grl         (1/|B|) sum CE(k(x), delta(R f(x))), R the identity whose gradient is -lambda (Ganin & Lempitsky 2015):
+                the head learns the tasks as ever, and the encoder unlearns them
 
-Where the paper (Meta-DTL, sec. 4.1) is silent:
-    sampling of tasks    p(x) = 1 / (K |D_i|), as its own method does, for a like-for-like ablation; `pps` offered
-    fine-tuning after    none: the target's own head answers; `then_finetune` offered
+Classes with the same words (`label_text`) are one class of a union head: positive of two review tasks, entailment of
+MNLI and SciTail. A head for which a batch has no example does not move, nor do its moments.
+
+Where the papers are silent (and what was chosen):
+    sampling (Meta-DTL sec. 4.1)    p(x) = 1 / (K |D_i|), as its own method does, for a like-for-like ablation
+    sampling (MFT sec. 4.2)         every example of all domains once an epoch, since BERT (Mix) combines all data
+    batches                         mixed over tasks; `task_batches` for one task each (with `epochs`: MT-DNN's stream)
+    answers of a union head         the best of the whole union, another task's class is wrong; `answer: own` offered.
+                                    MFT's domains have one label set, where both are the same; elsewhere: own
+    BERT (Adv)                      "BERT (C)" is not defined in the paper: read as BERT (Mix), so a union head
+    its loss                        that of flipped labels, which sec. 3.3 ascribes to the same source; `grl` offered
+    its weight                      lambda = 0.1 as that of domain corruption
+    fine-tuning after               none, as printed for none of the baselines; `then_finetune` offered
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from raystudy.data.draws import epoch_updates, task_mixture
-from raystudy.methods import BaseMethod, Sizes, Stage, Updates
-from raystudy.methods import HParams as Shared
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-__all__ = ["HParams", "Method"]
+from raystudy.data.draws import epoch_updates, joint_batches, other_tasks
+from raystudy.data.text import Batch, Encoded
+from raystudy.errors import DataError, Problem
+from raystudy.methods import BaseMethod, Readout, Setup, Sizes, Stage, Updates
+from raystudy.methods import HParams as Shared
+from raystudy.nn.heads import merge, union
+from raystudy.nn.losses import cross_entropy, soft_cross_entropy
+from raystudy.tasks import Task
+
+__all__ = ["HParams", "Method", "reverse"]
 
 
 @dataclass(frozen=True)
 class HParams(Shared):
     joint_epochs: int = 3
+    heads: str = "own"
+    answer: str = "union"
     sampler: str = "uniform"
+    task_batches: bool = False
+    adversary: str = "none"
+    adversary_lambda: float = 0.1
     then_finetune: bool = False
+
+
+def reverse(x: Tensor, lambda_: float) -> Tensor:
+    """R: `x` itself, bit for bit, with the gradient -`lambda_`."""
+    fixed = x.detach()
+    return fixed - lambda_ * (x - fixed)
 
 
 class Method(BaseMethod):
     HParams = HParams
 
+    def __init__(self, setup: Setup) -> None:
+        _refuse_lonely(setup.hp, setup.tasks)
+        super().__init__(setup)
+        self.union = union(setup.corpus.parts) if self.hp.heads == "union" else None
+
+    @classmethod
+    def further_heads(cls, hp: Any, parts: Sequence[Encoded]) -> tuple[int, ...]:
+        """The head over the union first, the domain classifier last, each only where the settings ask for it."""
+        joined = (len(union(parts).texts),) if hp.heads == "union" else ()
+        return joined if hp.adversary == "none" else (*joined, len(parts))
+
+    @classmethod
+    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+        _refuse_lonely(hp, tasks)
+        if hp.heads != "union":
+            return []
+        joined = merge((n, t.kind, [t.text_of(c) for c in t.labels]) for n, t in tasks.items())
+        return [f"one head over {len(joined.texts)} labels: {', '.join(joined.texts)}"]
+
     @classmethod
     def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        joint = hp.bounded(hp.joint_epochs * epoch_updates(list(sizes.values()), hp.batch_size))
+        joint = cls.joint_updates(hp, list(sizes.values()))
         finetune = {"finetune": cls.finetune_updates(hp, sizes[target])} if hp.then_finetune else {}
         return {"joint": joint}, finetune
 
+    @staticmethod
+    def joint_updates(hp: Any, sizes: Sequence[int]) -> int:
+        per_epoch = epoch_updates(sizes, hp.batch_size, hp.sampler, hp.task_batches)
+        return hp.bounded(hp.joint_epochs * per_epoch)  # type: ignore[no-any-return]
+
     def transfer(self) -> list[Stage]:
         hp, sizes = self.hp, self.setup.corpus.sizes
-        steps = hp.bounded(hp.joint_epochs * epoch_updates(sizes, hp.batch_size))
-        rows = task_mixture(sizes, hp.batch_size, hp.sampler, self.setup.seed, "joint")
-        fresh = dict.fromkeys(range(len(sizes)), "joint")
-        return [self.supervised("joint", steps, self.draw(rows), self.mean_loss, fresh)]
+        rows = self.draw(joint_batches(sizes, hp.batch_size, hp.sampler, hp.task_batches, self.setup.seed, "joint"))
+        fresh = dict.fromkeys(range(len(self.encoder.heads)), "joint")
+        steps = self.joint_updates(hp, sizes)
+        return [self.supervised("joint", steps, lambda step: self.told(rows(step), step), self.loss, fresh)]
+
+    def told(self, batch: Batch, step: int) -> Batch:
+        """The global batch, with what the domain classifier is to answer as `soft` (B, K): z, or the tasks."""
+        if self.hp.adversary == "none":
+            return batch
+        tasks, k = batch.task, len(self.setup.tasks)
+        if self.hp.adversary == "flip":
+            tasks = torch.from_numpy(other_tasks(tasks.numpy(), k, self.setup.seed, "joint", step))
+        return replace(batch, soft=F.one_hot(tasks, k).to(self.encoder.body.anchor.dtype))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """This rank's share of L on the global batch."""
+        mine = batch.shard(self.workers)
+        if not len(mine):
+            return torch.zeros((), device=self.encoder.body.anchor.device)
+        states = self.encoder(mine)[0]
+        if self.union is None:
+            losses = self.losses(mine, answers=self.encoder.answers(mine, states))
+        else:
+            (a,) = self.encoder.answers(mine, states, head=len(self.setup.tasks))
+            losses = cross_entropy(a.logits, self.union.labels(mine).to(a.logits.device))
+        share = losses.sum() / batch.units.sum().to(losses)
+        return share if self.hp.adversary == "none" else share + self.adversary(mine, states) / len(batch)
+
+    def adversary(self, mine: Batch, states: Tensor) -> Tensor:
+        """The sum over this rank's examples of the adversary's term."""
+        hp, f = self.hp, self.encoder.feature(states, mine.offsets)
+        f = reverse(f, hp.adversary_lambda) if hp.adversary == "grl" else f
+        assert mine.soft is not None
+        delta = self.encoder.head(len(self.encoder.heads) - 1)(self.encoder.dropout(f))
+        term = soft_cross_entropy(delta, mine.soft.to(delta)).sum()
+        return term if hp.adversary == "grl" else hp.adversary_lambda * term
 
     def adapt(self) -> list[Stage]:
         return [self.finetune(self.setup.target)] if self.hp.then_finetune else []
+
+    def readout(self, task: int) -> Readout:
+        if self.union is None or self.hp.then_finetune:
+            return Readout(task)
+        return Readout(len(self.setup.tasks), self.union.columns[task], open=self.hp.answer == "union")
+
+    def facts(self) -> dict[str, Any]:
+        """The labels of a union head, in the order of its columns."""
+        return {} if self.union is None else {"union": list(self.union.texts)}
+
+
+def _refuse_lonely(hp: Any, tasks: Iterable[str]) -> None:
+    if hp.adversary != "none" and len(list(tasks)) < 2:
+        raise DataError(Problem("an adversary confuses the tasks with one another, so it needs two of them", "tasks"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from raystudy.data.plm import PLM
-from raystudy.data.text import IGNORED, Encoded
+from raystudy.data.text import IGNORED, Batch, Encoded
 from raystudy.nn.encoder import Body, pool, token_budget
 from raystudy.nn.workers import Workers
 
@@ -30,8 +31,10 @@ def embed(
     """Embed every example once, without gradients or dropout.
 
     Args:
-        what: ``mean`` = mean of the last layer's token states, (n, H); ``cls`` = the state of [CLS], (n, H);
-            ``words`` = the states of the first pieces of labelled words of all examples in order, (number of tags, H).
+        what: ``mean`` = mean of the last layer's token states, (n, H); ``mean_no_special`` = the same without [CLS] and
+            [SEP] (an example without words keeps them); ``cls`` = the state of [CLS], (n, H); ``pooler`` = the model's
+            own pooler over it, (n, H); ``words`` = the states of the first pieces of labelled words of all examples in
+            order, (number of tags, H).
 
     Returns:
         a CPU tensor in float32, or float64 in precision fp64; the same on every rank.
@@ -56,11 +59,26 @@ def embed(
                 at = np.concatenate([np.arange(first[r], first[r + 1]) for r in rows])
                 out[torch.from_numpy(at)] = states[batch.tags != IGNORED]
             else:
-                vectors = pool(states, batch.offsets) if what == "mean" else states[batch.offsets[:-1]]
-                out[torch.from_numpy(rows)] = vectors
+                vectors = _one_vector(states, batch, what, encoded.separator)
+                out[torch.from_numpy(rows)] = body.pooler(vectors.to(device)).cpu() if what == "pooler" else vectors
     if workers.size > 1:  # every row was filled by one rank, so the sum is a gather, exact to the last bit
         out = workers.sum(out.reshape(-1).to(device)).view(out.shape).cpu()
     while len(_MEMO) >= 32:
         _MEMO.pop(next(iter(_MEMO)))
     _MEMO[key] = out
     return out
+
+
+def _one_vector(states: Tensor, batch: Batch, what: str, separator: int) -> Tensor:
+    """(B, H) from the token states (T, H) of a batch."""
+    offsets = batch.offsets
+    if what in ("cls", "pooler"):
+        return states[offsets[:-1]]
+    if what == "mean_no_special":
+        owner = torch.repeat_interleave(torch.arange(len(batch)), offsets.diff())
+        none = torch.zeros(len(batch), dtype=torch.long)
+        word = batch.ids != separator
+        word[offsets[:-1]] = False
+        kept = word | (none.index_add(0, owner, word.long()) == 0)[owner]
+        states, offsets = states[kept], F.pad(none.index_add(0, owner, kept.long()).cumsum(0), (1, 0))
+    return pool(states, offsets)

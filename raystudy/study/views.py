@@ -39,7 +39,7 @@ class TensorBoard:
         """One more finished cell."""
         if record.status != "done":
             return
-        arm = str(record.spec.arm)
+        arm = record.spec.arm.stem
         if arm not in self._writers:
             self._writers[arm] = SummaryWriter(str(self.folder / arm), flush_secs=10)
         tag = f"{record.spec.phase}/{record.spec.target}"
@@ -56,7 +56,7 @@ class TensorBoard:
         The experiment summary that `add_hparams` would write is left out: TensorBoard takes the columns of the first
         one it meets for all runs, and without any it gathers them from the runs.
         """
-        run = f"{spec.arm}/{digest(spec.settings, 4)}"
+        run = f"{spec.arm.stem}/{digest(spec.settings, 4)}"
         scores = self._scores.setdefault(run, [])
         scores.append(dev)
         with SummaryWriter(str(self.folder / run), filename_suffix=f".{len(scores):04d}") as writer:
@@ -84,4 +84,4 @@ def write_best(folder: Path, plan: Plan, searches: Mapping[Arm, ArmSearch]) -> N
                 paper = catalogue().defaults(arm.variant)
                 chosen[target] = {arm.variant: {k: v for k, v in settings.items() if v != paper[k]}}
         if chosen:
-            atomic_write(folder / f"{arm}.yaml", to_yaml(chosen))
+            atomic_write(folder / f"{arm.stem}.yaml", to_yaml(chosen))

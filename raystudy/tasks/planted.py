@@ -13,10 +13,19 @@ are dealt out evenly over all K classes. Texts and labels of the source follow t
   hundred examples; this sum it learns.)
 - ``tag_target``, ``tag_source``: runs of topic words of one class are spans, ``B-`` and ``I-`` the class's name; words
   without meaning are ``O`` and stand between any two spans.
+- ``domain_1`` .. ``domain_4``: the target's task in four worlds, with the target's label names and examples of their
+  own. ``domain_1`` lies in the target's world. In the others the same fraction `relatedness` of each class's words
+  keeps its class, the same words in all of them; the rest of each class is shuffled by `seed` and the domain's number
+  and dealt out evenly over all K classes.
 
 With relatedness 1 the source is the same task with other label names: `label_map` answers the target. With 0 each word
 class of the target is spread evenly over those of the source, so that the source, though as learnable, says nothing
 about the target: a perfect source classifier is at chance. No label is noise at any relatedness.
+
+Of the topic words a fraction r + (1 - r) / K has the class of ``domain_1`` in any other domain too, up to one word in
+each class (r = `relatedness`, rounded to whole words). For two of the other domains that is the expectation over
+`seed`. So an example is typical of all domains as far as it is made of kept words, and with relatedness 1 all domains
+are one world.
 
 Everything is a pure function of the options. Examples are distinct over all splits, labels are balanced.
 """
@@ -35,9 +44,10 @@ from raystudy.errors import ConfigError, Problem
 from raystudy.tasks import SPLITS, Example, Task
 from raystudy.tasks._card import refuse_options, refuse_part
 
-__all__ = ["LABEL_MAP", "PARTS", "VOCABULARY", "Options", "label_map", "load", "meanings"]
+__all__ = ["DOMAINS", "LABEL_MAP", "PARTS", "VOCABULARY", "Options", "label_map", "load", "meanings"]
 
-PARTS = ("target", "source", "pair_target", "pair_source", "tag_target", "tag_source")
+DOMAINS = ("domain_1", "domain_2", "domain_3", "domain_4")
+PARTS = ("target", "source", "pair_target", "pair_source", "tag_target", "tag_source", *DOMAINS)
 MOST_CLASSES = 6
 PAIR_LATENT = 2
 TOPIC_WORDS = 60  # divisible by every number of classes up to 6
@@ -61,10 +71,11 @@ LABEL_MAP: Mapping[str, str] = dict(zip((*SOURCE_NAMES, *SOURCE_COUNTS), (*TARGE
 
 @dataclass(frozen=True)
 class Options:
-    """What a planted task depends on; the same options give a target and a source that belong together.
+    """What a planted task depends on; the same options give a target, a source and domains that belong together.
 
     Attributes:
-        relatedness: fraction of the topic words that mean the same in the source; only the source depends on it.
+        relatedness: fraction of the topic words that keep their meaning in the source, and in each domain but the
+            first; the target and ``domain_1`` do not depend on it.
         classes, source_classes: of the target and of the source, 2..6; pairs: 2 or 3. For tagging: kinds of spans.
         length: words per text (per sentence for tagging), 6..64.
         seed: of the meanings and the examples; not the seed of a training.
@@ -104,18 +115,20 @@ def _latent(options: Options, pair: bool) -> int:
     return PAIR_LATENT if pair else max(options.classes, options.source_classes)
 
 
-def meanings(options: Options, *, source: bool, pair: bool = False) -> dict[str, int]:
-    """topic word -> its latent class, in the world of the target or of the source."""
+def meanings(options: Options, *, source: bool = False, pair: bool = False, domain: int = 1) -> dict[str, int]:
+    """topic word -> its latent class, in the world of the target (that of domain 1), of the source, or of a domain."""
     k = _latent(options, pair)
     order = _rng(options, "meanings", str(k)).permutation(TOPIC_WORDS)
-    worlds: dict[str, int] = {}
+    again = _rng(options, "meanings", str(k), f"domain {domain}") if domain > 1 else None
+    world: dict[str, int] = {}
     for c in range(k):
         own = [WORDS[i] for i in order[c::k]]
-        kept = round(options.relatedness * len(own)) if source else len(own)
-        worlds |= dict.fromkeys(own[:kept], c)
+        kept = round(options.relatedness * len(own)) if source or again else len(own)
+        rest = own[kept:] if again is None else [own[kept + i] for i in again.permutation(len(own) - kept)]
+        world |= dict.fromkeys(own[:kept], c)
         # Dealt out from the next class on: with nothing kept, each class gets equally many (up to one) of each other's.
-        worlds |= {w: (c + 1 + j) % k for j, w in enumerate(own[kept:])}
-    return worlds
+        world |= {w: (c + 1 + j) % k for j, w in enumerate(rest)}
+    return world
 
 
 def label_map(part: str, options: Options) -> dict[str, str]:
@@ -234,7 +247,7 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
 
     Args:
         root: not read.
-        options: see `Options`; give the target and the source the same ones.
+        options: see `Options`; give tasks that belong together the same ones.
 
     Raises:
         ConfigError: no such part, an unknown option, or one of the wrong type or out of range.
@@ -242,13 +255,14 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
     refuse_part("planted", part, PARTS)
     refuse_options("planted", options, [f.name for f in fields(Options)])
     chosen = Options(**options)
-    form, _, role = part.rpartition("_")
+    domain = DOMAINS.index(part) + 1 if part in DOMAINS else 1
+    form, _, role = ("", "", "target") if part in DOMAINS else part.rpartition("_")
     source, pair = role == "source", form == "pair"
     if pair and max(chosen.classes, chosen.source_classes) > len(TARGET_COUNTS):
         rule = f"classes and source_classes of pairs must be 2 or {len(TARGET_COUNTS)}"
         got = f"but are {chosen.classes} and {chosen.source_classes}"
         raise ConfigError(Problem(f"{rule}, {got}", path="task_options.planted"))
-    meaning = meanings(chosen, source=source, pair=pair)
+    meaning = meanings(chosen, source=source, pair=pair, domain=domain)
     k = _latent(chosen, pair)
     names = _names(part, chosen, source)
     world = _World(tuple(tuple(w for w in sorted(meaning) if meaning[w] == c) for c in range(k)), names, chosen.length)
@@ -256,7 +270,7 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
     labels = tuple(sorted(names))
     if form == "tag":
         labels = ("O", *(f"{b}-{name}" for name in labels for b in "BI"))
-    related = f", relatedness {chosen.relatedness:g}" if source else ""
+    related = f", relatedness {chosen.relatedness:g}" if source or domain > 1 else ""
     return Task(
         name=f"planted/{part}",
         form="tagging" if form == "tag" else "pair" if pair else "single",

@@ -20,9 +20,10 @@ from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import DataError
 from raystudy.methods import meta_dtl
-from raystudy.methods.meta_dtl import class_means, meta_knowledge, weights
+from raystudy.methods.meta_dtl import centre, meta_knowledge, weights
 from raystudy.nn.embed import embed
 from raystudy.nn.losses import cross_entropy, smoothed_cross_entropy, soft_cross_entropy
+from raystudy.nn.prototypes import class_means, sub_prototypes
 from raystudy.nn.workers import Alone, share, simulate
 
 NAN = float("nan")
@@ -65,7 +66,7 @@ def test_scores_by_hand() -> None:
     others = vectors((1, 1), (-1, 0))
     e0, y0 = vectors((1, 0), (3, 4), (0, 1)), torch.tensor([0, 0, 1])
     e1, y1 = vectors((1, 1), (-2, 0)), torch.tensor([0, 1])
-    first, second = meta_knowledge([e0, e1], [y0, y1], [own, others])
+    first, second = meta_knowledge([e0, e1], [y0, y1], [own[:, None], others[:, None]])
     r = math.sqrt(0.5)
     # alpha: the best cosine to a prototype of the OTHER task; beta: the same from the prototype of x's class
     torch.testing.assert_close(first, torch.tensor([[r, 7 / 5 * r, r], [r, r, r]], dtype=torch.float64))
@@ -87,7 +88,8 @@ def random_tasks(
 
 
 def prototypes_of(e: list[Tensor], y: list[Tensor], classes: int = 3) -> list[Tensor]:
-    return [class_means(a, b, classes) for a, b in zip(e, y, strict=True)]
+    """(classes, 1, H) per task."""
+    return [class_means(a, b, classes)[:, None] for a, b in zip(e, y, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -99,7 +101,7 @@ def test_scores_are_cosines_to_other_tasks(seed: int) -> None:
         assert (s.abs() <= 1 + 1e-12).all()
         # beta is constant within a class
         assert all(len(set(s[1][labels == c].tolist())) == 1 for c in range(3))
-        other = torch.cat([p[j] for j in range(3) if j != i])
+        other = torch.cat([p[j][:, 0] for j in range(3) if j != i])
         cosine = torch.nn.functional.cosine_similarity(e[i][:, None], other[None], dim=-1)
         torch.testing.assert_close(s[0], cosine.max(1).values)
     # the order of the other tasks, and of their classes, changes nothing
@@ -114,17 +116,17 @@ def test_own_prototypes_are_not_used() -> None:
     p = prototypes_of(e, y)
     before = meta_knowledge(e, y, p)[0]
     # a copy of an example as a prototype of its own task would have cosine 1
-    after = meta_knowledge(e, y, [torch.cat([p[0], e[0][:1]]), *p[1:]])[0]
+    after = meta_knowledge(e, y, [torch.cat([p[0], e[0][:1, None]]), *p[1:]])[0]
     assert torch.equal(after, before)
     assert before[0, 0] < 0.999
     # and as one of another task it has
-    assert meta_knowledge(e, y, [p[0], torch.cat([p[1], e[0][:1]]), p[2]])[0][0, 0] == pytest.approx(1)
+    assert meta_knowledge(e, y, [p[0], torch.cat([p[1], e[0][:1, None]]), p[2]])[0][0, 0] == pytest.approx(1)
 
 
 def test_empty_classes_take_no_part() -> None:
     e, y = random_tasks(1)
     p = prototypes_of(e, y)
-    hollow = [torch.cat([q, torch.full((1, 4), NAN, dtype=torch.float64)]) for q in p]
+    hollow = [torch.cat([q, torch.full((1, 1, 4), NAN, dtype=torch.float64)]) for q in p]
     for a, b in zip(meta_knowledge(e, y, hollow), meta_knowledge(e, y, p), strict=True):
         assert torch.equal(a, b)
 

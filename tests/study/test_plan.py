@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raystudy.errors import DataError, PreflightError
+from raystudy.errors import DataError, PreflightError, UserError
 from raystudy.nn.workers import Alone
 from raystudy.spec import Places
 from raystudy.study.conduct import Conductor
@@ -99,3 +99,34 @@ def test_classes_with_the_same_words_are_one_in_a_union() -> None:
 def test_a_plan_is_pure(tmp_path: Path) -> None:
     one, two = plan(tmp_path), Plan(plan(tmp_path).study, Places(plm="tiny", shared="elsewhere"))
     assert [s.id for s in one.confirm({})] == [s.id for s in two.confirm({})]
+
+
+def test_several_suites_in_one_study(tmp_path: Path) -> None:
+    made = plan(tmp_path, suite="null", suites="[planted, planted_domains]", shots="[]", search="{trials: 0}")
+    specs = {s.target: s for s in made.confirm({})}
+    assert specs["planted/target"].suite == ("planted/target", "planted/source")
+    assert specs["planted/domain_2"].suite == tuple(f"planted/domain_{k}" for k in (1, 2, 3))
+    for spec in specs.values():
+        assert set(spec.data) == set(spec.suite)  # what takes no part is no part of the question
+    assert made.sizes["planted/domain_1", made.study.settings_grid[0]].keys() == set(specs["planted/domain_1"].suite)
+
+
+def test_scope_cuts_every_task_alike(tmp_path: Path) -> None:
+    for scope, cut_too in (("target", False), ("suite", True)):
+        made = plan(tmp_path, shots="[12]", scope=scope, search="{trials: 0}", methods="[multi_task, single_task]")
+        spec = made.confirm({})[0]
+        sizes = {name: len(t.splits["train"]) for name, t in load_tasks(spec, None).items()}
+        assert sizes == made.sizes[spec.target, spec.setting]
+        assert sizes["planted/target"] == 12
+        assert (sizes["planted/source"] == 12) == cut_too
+
+
+def test_what_a_method_cannot_do_is_said_before_anything_trains(tmp_path: Path) -> None:
+    made = plan(tmp_path, methods="[single_task, mft, {meta_ft: {layers: [1, 7]}}]", search="{trials: 0}")
+    with pytest.raises(UserError) as e:
+        made.sizes  # noqa: B018
+    said = [str(p) for p in e.value.problems]
+    assert any(p.startswith("mft: tasks: needs the same classes in every domain") for p in said)
+    assert any(p.startswith("meta_ft: layers: layers must be at most 2") for p in said)
+    good = plan(tmp_path, methods="[single_task, {meta_ft: {layers: [1.0]}}]", search="{trials: 0}")
+    assert good.admitted["meta_ft"] == ["domain heads at layers 2 of 2"]

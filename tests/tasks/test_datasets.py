@@ -11,19 +11,28 @@ from typing import Any
 
 import pytest
 from tables import FILES, lay
+from typer.testing import CliRunner
 
+from raystudy import __main__ as commands
+from raystudy.catalogue import suites
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.find import find
 from raystudy.metrics import METRICS
-from raystudy.tasks import load
+from raystudy.tasks import built_in, load
 from raystudy.tasks._card import Card
 
-DATASETS = ("sst5", "amazon_mds", "imdb", "mnli", "scitail", "hypenet_lex", "bless")
+DATASETS = ("sst5", "amazon_mds", "imdb", "mnli", "scitail", "hypenet_lex", "bless", "wn_taxonomy_apv", "fdu_mtl")
 DOMAINS = {
     "amazon_mds": ("books", "dvd", "electronics", "kitchen"),
     "mnli": ("fiction", "government", "slate", "telephone", "travel"),
+    "wn_taxonomy_apv": ("animal", "plant", "vehicle"),
+    "fdu_mtl": (
+        *("apparel", "baby", "books", "camera_photo", "dvd", "electronics", "health_personal_care", "imdb"),
+        *("kitchen_housewares", "magazines", "mr", "music", "software", "sports_outdoors", "toys_games", "video"),
+    ),
 }
-# The label sets that Meta-DTL's Table 1 prints.
+TERMS = ("hypenet_lex", "bless", "wn_taxonomy_apv")
+# The label sets that Meta-DTL's Table 1 prints, and for the others the words of the same classes.
 WORDS = {
     "sst5": ("1", "2", "3", "4", "5"),
     "amazon_mds": ("negative", "positive"),
@@ -32,7 +41,23 @@ WORDS = {
     "scitail": ("entailment", "neutral"),
     "hypenet_lex": ("hypernymy", "non-hypernymy"),
     "bless": ("attribute", "co-hyponymy", "event", "hypernymy", "meronymy", "random"),
+    "wn_taxonomy_apv": ("hypernymy", "non-hypernymy"),
+    "fdu_mtl": ("negative", "positive"),
 }
+# suite -> the tasks that it stands for where the data are, and the form of every one
+SUITES = {
+    "review": (("sst5", "amazon_mds", "imdb"), "single"),
+    "nli": (("mnli", "scitail"), "pair"),
+    "lexical": (("hypenet_lex", "bless"), "pair"),
+    "amazon_domains": (tuple(f"amazon_mds/{d}" for d in DOMAINS["amazon_mds"]), "single"),
+    "mnli_genres": (tuple(f"mnli/{d}" for d in DOMAINS["mnli"]), "pair"),
+    "taxonomy": (tuple(f"wn_taxonomy_apv/{d}" for d in DOMAINS["wn_taxonomy_apv"]), "pair"),
+    "fdu": (tuple(f"fdu_mtl/{d}" for d in DOMAINS["fdu_mtl"]), "single"),
+    "planted": (("planted/target", "planted/source"), "single"),
+    "planted_domains": (tuple(f"planted/domain_{k}" for k in (1, 2, 3)), "single"),
+    "lexicon": (("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"), "single"),
+}
+EMBEDDED = ("planted", "planted_domains", "lexicon")  # need no data root
 
 
 def card(name: str) -> Card:
@@ -60,7 +85,7 @@ def test_cards_are_complete(name: str) -> None:
     assert len(set(c.labels)) == len(c.labels) >= 2
     assert set(c.label_text) <= set(c.labels)
     assert tuple(c.label_text.get(label, label) for label in c.labels) == WORDS[name]
-    assert c.length == (32 if name in ("hypenet_lex", "bless") else 128)
+    assert c.length == (32 if name in TERMS else 128)
     assert c.domains == DOMAINS.get(name, ())
 
 
@@ -69,6 +94,8 @@ def test_classes_that_the_paper_shares_have_the_same_words() -> None:
     assert words["mnli"] & words["scitail"] == {"entailment", "neutral"}
     assert words["amazon_mds"] & words["imdb"] == {"negative", "positive"}
     assert words["hypenet_lex"] & words["bless"] == {"hypernymy"}
+    assert words["hypenet_lex"] == words["wn_taxonomy_apv"]
+    assert words["fdu_mtl"] == words["amazon_mds"]
     assert not words["sst5"] & words["imdb"]
 
 
@@ -108,6 +135,47 @@ def test_real_data(name: str, root: Path) -> None:
         part = load(f"{name}/{domain}", root=root)
         assert part.labels == task.labels
         assert set(part.splits["train"]) < set(task.splits["train"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# suites
+
+
+def test_every_suite_is_known_here() -> None:
+    assert SUITES.keys() == suites().keys()
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_suites_name_parts_that_there_are(name: str) -> None:
+    """Without data: each name is a data set of ours, and its part one that the card or the module declares."""
+    suite = suites()[name]
+    assert set(suite["targets"]) <= set(suite["tasks"])
+    for task in suite["tasks"]:
+        module, _, part = task.partition("/")
+        assert built_in(module)
+        parts = getattr(find("tasks", module), "PARTS", ()) or card(module).domains
+        assert part in ("", "*", *parts)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_study_of_each_suite_is_read_and_planned(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """On the real data: all tasks of a suite load, have one form, and its domains one label set in one order."""
+    tasks, form = SUITES[name]
+    needed = {t.partition("/")[0] for t in tasks}
+    root: Path = tmp_path if name in EMBEDDED else request.getfixturevalue("root")
+    if name not in EMBEDDED and (gone := sorted(n for n in needed if not (root / n).is_dir())):
+        pytest.skip(f"no folder {', '.join(gone)} in {root}")
+    limits = "{train: 20, dev: 10, test: 10}"
+    text = f"name: x\nsuite: {name}\nplm: tiny\nmethods: [single_task]\nlimits: {limits}\n"
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    args = ["plan", str(tmp_path / "study.yaml"), "--data-root", str(root), "--json"]
+    done = CliRunner().invoke(commands.app, args)
+    assert done.exit_code == 0, done.output + str(done.exception)
+    planned = json.loads(done.stdout)["tasks"]
+    assert set(planned) == set(tasks)
+    assert {t["form"] for t in planned.values()} == {form}
+    if len(needed) == 1 and name not in ("planted", "lexicon"):
+        assert len({tuple(t["labels"]) for t in planned.values()}) == 1
 
 
 @pytest.mark.parametrize("name", ["stsb", "wnut17", "conll2000_chunk"])

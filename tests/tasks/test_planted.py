@@ -14,7 +14,7 @@ import pytest
 
 from raystudy.errors import ConfigError
 from raystudy.tasks import Example, Task, load, planted
-from raystudy.tasks.planted import LABEL_MAP, PARTS, TOPIC_WORDS, VOCABULARY, Options, label_map
+from raystudy.tasks.planted import DOMAINS, LABEL_MAP, PARTS, TOPIC_WORDS, VOCABULARY, Options, label_map
 
 MANY = {"n_train": 1200, "n_test": 600}
 FORMS = ("", "pair_", "tag_")
@@ -180,9 +180,115 @@ def test_what_each_option_changes() -> None:
     assert base.digest == load("planted/source", options={"relatedness": 1}).digest
     assert base.digest != load("planted/source", options={"relatedness": 0.5}).digest
     assert base.digest != load("planted/source", options={"seed": 1}).digest
-    assert load("planted/target").digest == load("planted/target", options={"relatedness": 0.5}).digest
+    for part in ("target", "domain_1"):
+        assert load(f"planted/{part}").digest == load(f"planted/{part}", options={"relatedness": 0.5}).digest
+    assert load("planted/domain_2").digest != load("planted/domain_2", options={"relatedness": 0.5}).digest
     more = load("planted/source", options={"n_train": 500})
     assert (more.splits["dev"], more.splits["test"]) == (base.splits["dev"], base.splits["test"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# domains
+
+
+def worlds(options: Options) -> list[dict[str, int]]:
+    return [planted.meanings(options, domain=d) for d in range(1, len(DOMAINS) + 1)]
+
+
+def by_meaning(task: Task, meaning: dict[str, int], draw: np.random.Generator) -> float:
+    """Accuracy on test of the perfect classifier of a world: most words of a class, ties by lot."""
+    right = []
+    for e in task.splits["test"]:
+        votes = np.bincount([meaning[w] for w in e.text.split() if w in meaning], minlength=3)
+        answer = draw.choice(np.flatnonzero(votes == votes.max()))
+        right.append(e.label == planted.TARGET_NAMES[answer])
+    return float(np.mean(right))
+
+
+def law(relatedness: float, draw: np.random.Generator) -> float:
+    """The accuracy of `by_meaning` on another domain, from the law alone: six topic words, four of them the class's.
+
+    Of the 20 words of a class so many keep it; the rest are dealt out in turn, from the next class on.
+    """
+    kept = round(20 * relatedness)
+    shifts = np.array([0] * kept + [(1 + j) % 3 for j in range(20 - kept)])
+    shift = draw.choice(shifts, size=(20_000, 6))
+    true = np.concatenate([np.zeros((20_000, 4), int), draw.integers(1, 3, size=(20_000, 2))], 1)
+    votes = np.stack([((true + shift) % 3 == c).sum(1) for c in range(3)], 1)
+    best = votes == votes.max(1, keepdims=True)
+    return float((best[:, 0] / best.sum(1)).mean())
+
+
+def test_domains_are_one_task_in_four_worlds() -> None:
+    options = Options(relatedness=0.5)
+    assert planted.meanings(options, domain=1) == planted.meanings(options, source=False)
+    tasks = [load(f"planted/{d}", options={"relatedness": 0.5}) for d in DOMAINS]
+    target = load("planted/target")
+    texts = [{e.text for rows in t.splits.values() for e in rows} for t in (*tasks, target)]
+    assert len(set.union(*texts)) == sum(map(len, texts)) == 5 * 900
+    for task in tasks:
+        assert (task.labels, task.metric, task.form) == (target.labels, target.metric, target.form)
+    # so the first one is answered by whoever has read the target alone
+    predict = classifier(load("planted/target", options=MANY))
+    assert np.mean([predict(e) == e.label for e in tasks[0].splits["test"]]) > 0.95
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("relatedness", [0.0, 0.3, 0.5, 0.8, 1.0])
+def test_words_keep_their_class_in_other_domains_as_the_law_says(k: int, relatedness: float) -> None:
+    options = Options(relatedness=relatedness, classes=k, source_classes=k)
+    first, *others = worlds(options)
+    size = TOPIC_WORDS // k
+    kept = round(relatedness * size)
+    for world in (first, *others):
+        assert set(Counter(world.values()).values()) == {size}
+    for other in others:
+        for c in range(k):
+            moved = Counter(other[w] for w in first if first[w] == c)
+            assert abs(moved[c] - kept - (size - kept) / k) < 1
+            assert all(abs(moved[d] - (size - kept) / k) < 1 for d in range(k) if d != c)
+    # the same words are kept everywhere: whatever the seeds, no fewer stay in all four worlds
+    assert sum(len({w[x] for w in (first, *others)}) == 1 for x in first) >= k * kept
+    if relatedness == 1:
+        assert all(world == first for world in others)
+
+
+def test_two_further_domains_are_as_related_as_the_first_to_each_on_average() -> None:
+    shares = []
+    for seed in range(60):
+        _, *others = worlds(Options(relatedness=0.4, seed=seed))
+        shares += [np.mean([a[w] == b[w] for w in a]) for i, a in enumerate(others) for b in others[i + 1 :]]
+    assert np.mean(shares) == pytest.approx(0.4 + 0.6 / 3, abs=3 * np.std(shares) / 60**0.5)
+
+
+@pytest.mark.parametrize("relatedness", [0.0, 0.3, 0.6, 1.0])
+def test_a_perfect_classifier_of_one_domain_scores_on_another_as_the_law_says(relatedness: float) -> None:
+    draw = np.random.default_rng(0)
+    options = {"relatedness": relatedness, "n_train": 1, "n_test": 2000}
+    tasks = [load(f"planted/{d}", options=options) for d in DOMAINS]
+    known = worlds(Options(relatedness=relatedness))
+    for task, own in zip(tasks, known, strict=True):
+        assert by_meaning(task, own, draw) == 1
+    expected = law(relatedness, draw)
+    if relatedness in (0, 1):  # chance, but for the one word in twenty by which three classes cannot share evenly
+        assert expected == pytest.approx({0: 1 / 3, 1: 1}[int(relatedness)], abs=0.04)
+    for task in tasks[1:]:
+        assert by_meaning(task, known[0], draw) == pytest.approx(expected, abs=0.04)
+
+
+def test_the_other_tasks_are_those_that_they_were_before_there_were_domains() -> None:
+    """Results of earlier versions name them by their digest."""
+    assert {p: load(f"planted/{p}").digest for p in PARTS if p not in DOMAINS} == {
+        "target": "30e1be2c1a60c89aa07e443170fc26e9",
+        "source": "d1fbb5131df1a1c81d973dce5bdc086d",
+        "pair_target": "63d3b06dbabd4e4f4b45de5b574b1771",
+        "pair_source": "e8bd3ebff2dcdeb9a1680c2b0ce20714",
+        "tag_target": "e7856dd8db3f6aa027cdbbe40c97bacb",
+        "tag_source": "3da0bf51f0a40ff3548ad10d1359c2d9",
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_whatever_the_hash_seed() -> None:

@@ -1,0 +1,311 @@
+"""MFT: Meta Fine-Tuning for multi-domain text mining (Wang et al. 2020); with a head per task it is Meta-FT*.
+
+    E(x)        mean of the last layer's token states of the untouched PLM                            (sec. 3.2)
+    c_m^k       prototype of class m in domain k: mean of E(x) over its training examples
+    t(x)        alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'})      (eq. 1)
+    tau         softmax of the label head over the pooled [CLS] state of the last layer
+    L_TLC       -(1/|D|) sum t log tau_m(x)                                                            (eq. 3)
+    h_l(x)      mean of layer l's token states without [CLS];  E_D(k): the embedding of the true domain
+    z           the corrupted domain: a permutation of the domains inside the batch
+    L_SDC       -(1/(|Ls| |D|)) sum_x sum_{l in Ls} t log delta_z(h_l(x) + E_D(k))                     (eq. 5)
+    L           L_TLC + lambda L_SDC                                                                   (eq. 6)
+    then        the label head, E_D and the delta are dropped; plain fine-tuning per domain            (sec. 3.4)
+
+Where the paper is silent, or its three codes differ from it and from each other (and what was chosen):
+    t                    on both losses, a constant in training; `weigh` has the codes' choices
+    cross-domain term    the mean of cosines, as printed; the codes take the cosine to the mean (`cross`)
+    delta                one head with bias per layer (7K-11.5K parameters = |Ls| d K); one shared in the codes
+    z                    one permutation of the GLOBAL batch, one z per example; z may equal k (a derangement would
+                         tell k); `corruption` draws from a uniform or the estimated prior instead
+    padding              none exists here; [CLS] is left out of h_l (`with_cls` keeps it)
+    the [CLS] feature    the model's pooler, as in standard BERT (`feature: cls` is the raw state)
+    a class that another domain lacks   that domain takes no part; without any, t is the first cosine alone
+    several prototypes   sub-prototypes by K-means within the class and b = softmax(cos / temperature) over them;
+                         `membership: literal` sums over the classes n, as the formula is printed
+    t <= 0               refused under `weights: raw` (the loss would be unbounded below)
+Meta-FT* is a row of Meta-DTL's tables without a definition. Our reading: t as above where another task has the class
+(by its words), else the mean cosine to that task's prototypes; a head per task; domains are tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from raystudy.catalogue import layers
+from raystudy.data.draws import epoch_updates, rng, seed_of, union_batches
+from raystudy.data.text import Batch, Encoded
+from raystudy.errors import ConfigError, DataError, Problem
+from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
+from raystudy.methods import HParams as Shared
+from raystudy.nn.embed import embed
+from raystudy.nn.encoder import pool
+from raystudy.nn.heads import merge, union
+from raystudy.nn.losses import cross_entropy
+from raystudy.nn.prototypes import instance_weights, spread, sub_prototypes
+from raystudy.nn.workers import share
+from raystudy.tasks import Task
+
+__all__ = ["HParams", "Method", "corrupted", "typicality"]
+
+
+@dataclass(frozen=True)
+class HParams(Shared):
+    lr: float = 2e-5
+    lambda_: float = 0.1
+    mft_epochs: int = 2
+    alpha: float = 0.5
+    layers: str = "1/3 2/3 1"
+    typical: bool = True
+    weights: str = "raw"
+    heads: str = "shared"
+    pool: str = "mean"
+    cross: str = "cosines"
+    weigh: str = "both"
+    domain_heads: str = "per_layer"
+    corruption: str = "shuffle"
+    shuffle: str = "once"
+    with_cls: bool = False
+    prototypes: int = 1
+    membership: str = "softmax"
+    temperature: float = 0.1
+
+
+def _memberships(cosines: Float[Tensor, "n j"], temperature: float) -> Float[Tensor, "n j"]:
+    """b > 0, summing to one: how much x belongs to each prototype. Prototypes that do not exist (NaN) get 0."""
+    return torch.nan_to_num(torch.softmax((cosines / temperature).masked_fill(cosines.isnan(), -math.inf), -1))
+
+
+def typicality(
+    embeddings: Sequence[Float[Tensor, "_ h"]],
+    labels: Sequence[Int[Tensor, "_"]],
+    prototypes: Sequence[Float[Tensor, "_ j h"]],
+    alpha: float,
+    texts: Sequence[Sequence[str]] | None = None,
+    *,
+    cross: str = "cosines",
+    membership: str = "softmax",
+    temperature: float = 0.1,
+) -> list[Float[Tensor, "_"]]:
+    """t(x) of every training example, per domain (eq. 1; with J > 1 prototypes per class, eq. 2).
+
+    Args:
+        embeddings: per domain (n_k, H). labels: per domain (n_k,). prototypes: per domain (|C_k|, J, H), or (|C_k|, H)
+            for J = 1; rows of NaN do not exist.
+        texts: the words of each domain's classes; by default class m is the same in every domain. A domain that lacks
+            the words of a class lends the mean cosine to all of its prototypes (Meta-FT*).
+        cross: ``cosines`` = mean over domains of the cosine; ``mean`` = cosine to the mean of their prototypes.
+        membership: ``softmax`` over the class's own sub-prototypes; ``literal`` over the classes of x's domain, whose
+            memberships then weigh the prototypes of those classes in every domain.
+    """
+    domains = [p if p.dim() == 3 else p[:, None] for p in prototypes]
+    names = texts if texts is not None else [[str(m) for m in range(len(p))] for p in domains]
+    unit = [F.normalize(e, dim=-1) for e in embeddings]
+
+    def cosines(i: int, vectors: Tensor) -> Tensor:
+        """(n_i, M, J) from prototypes (M, J, H)."""
+        return torch.einsum("nh,mjh->nmj", unit[i], F.normalize(vectors, dim=-1))
+
+    def to_class(i: int, k: int, found: Tensor, b: Tensor | None) -> Tensor:
+        """(n_i,) the cosine of each example of domain i to its class in domain k; NaN where that does not exist."""
+        at = torch.tensor([names[k].index(m) if m in names[k] else -1 for m in names[i]])[labels[i]]
+        rows = torch.arange(len(at))
+        if b is not None:  # the formula as printed: over the classes n, each with the membership of x in it
+            found = found[:, [names[k].index(m) for m in names[i]], 0]
+            b = b * ~found.isnan()
+            return torch.nan_to_num(found).mul(b).sum(-1) / b.sum(-1)
+        own = found[rows, at.clamp_min(0)]
+        value = torch.nan_to_num(own * _memberships(own, temperature)).sum(-1)
+        value = value.masked_fill(own.isnan().all(-1), torch.nan)
+        return torch.where(at < 0, found.flatten(1).nanmean(-1), value)
+
+    out = []
+    for i in range(len(domains)):
+        mine = cosines(i, domains[i])
+        b = _memberships(mine[..., 0], temperature) if membership == "literal" else None
+        own = to_class(i, i, mine, b)
+        others = [k for k in range(len(domains)) if k != i]
+        if cross == "mean" and others:
+            centre = torch.stack([domains[k][[names[k].index(m) for m in names[i]]] for k in others]).nanmean(0)
+            away = to_class(i, i, cosines(i, centre), b)
+        else:
+            found = [to_class(i, k, cosines(i, domains[k]), b) for k in others]
+            away = torch.stack(found).nanmean(0) if found else torch.full_like(own, torch.nan)
+        out.append(torch.where(away.isnan(), own, alpha * own + (1 - alpha) * away))
+    return out
+
+
+def corrupted(domains: Int[Tensor, "b"], how: str, sizes: Sequence[int], *purpose: object) -> Int[Tensor, "b"]:
+    """z: the false domain of each example of the global batch; depends on `purpose` and the batch alone (sec. 3.3).
+
+    Args:
+        how: ``shuffle`` = a permutation of the true ones; ``uniform``, or ``estimated`` by the domains' `sizes` = drawn
+            from that prior.
+    """
+    g = rng(*purpose, "corrupted")
+    if how == "shuffle":
+        return domains[torch.from_numpy(g.permutation(len(domains)))]
+    p = None if how == "uniform" else np.asarray(sizes) / sum(sizes)
+    return torch.from_numpy(g.choice(len(sizes), size=len(domains), p=p))
+
+
+class Method(BaseMethod):
+    HParams = HParams
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        body, count = self.encoder.body, len(setup.tasks)
+        self.layers = layers(self.hp.layers, body.depth) if self.hp.lambda_ else ()
+        per_layer = self.hp.domain_heads == "per_layer"
+        self.domain = nn.Embedding(count, body.hidden).to(body.anchor)  # E_D
+        self.delta = nn.ModuleList(
+            nn.Linear(body.hidden, count) for _ in (self.layers if per_layer else self.layers[:1])
+        ).to(body.anchor)
+        self.fresh_domains()
+
+    @classmethod
+    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+        if odd := [name for name, t in tasks.items() if t.kind != "classification"]:
+            raise DataError(Problem(f"is defined for classification tasks, but not so {', '.join(odd)}", "tasks"))
+        spaces = {name: {t.text_of(c) for c in t.labels} for name, t in tasks.items()}
+        one = len({frozenset(s) for s in spaces.values()}) < 2
+        if hp.heads == "shared" and not one:
+            said = "; ".join(f"{name}: {', '.join(sorted(s))}" for name, s in spaces.items())
+            raise DataError(
+                Problem(
+                    f"needs the same classes in every domain, but they are {said}; meta_ft has a head per task",
+                    "tasks",
+                )
+            )
+        for key, value in (("cross", "mean"), ("membership", "literal")):
+            if getattr(hp, key) == value and not one:
+                raise ConfigError(Problem(f"{key}: {value} needs the same classes in every domain", key))
+        merge((name, t.kind, [t.text_of(c) for c in t.labels]) for name, t in tasks.items())
+        if not hp.lambda_:
+            return []
+        try:
+            found = layers(hp.layers, depth)
+        except ValueError as e:
+            raise ConfigError(Problem(f"layers {e}", "layers")) from None
+        return [f"domain heads at layers {', '.join(map(str, found))} of {depth}"]
+
+    @classmethod
+    def further_heads(cls, hp: Any, parts: Sequence[Encoded]) -> tuple[int, ...]:
+        return (len(union(parts).texts),) if hp.heads == "shared" else ()
+
+    @classmethod
+    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
+        mft = hp.bounded(hp.mft_epochs * epoch_updates(list(sizes.values()), hp.batch_size))
+        return {"mft": mft}, {"finetune": cls.finetune_updates(hp, sizes[target])}
+
+    def fresh_domains(self) -> None:
+        """New E_D and delta, N(0, 0.02) weights and zero biases, the same on every rank."""
+        g = torch.Generator().manual_seed(seed_of(self.setup.seed, "head", "mft", "domains"))
+        with torch.no_grad():
+            for p in (*self.domain.parameters(), *self.delta.parameters()):
+                p.copy_(
+                    0.02 * torch.randn(p.shape, generator=g, dtype=torch.float64) if p.dim() > 1 else torch.zeros(())
+                )
+
+    def constants(self) -> dict[str, Tensor]:
+        """t of every training example, from the untouched PLM. Nothing to compute where all are 1."""
+        hp, s, parts = self.hp, self.setup, self.setup.corpus.parts
+        if not hp.typical:
+            return {}
+        e = [embed(s.plm, p, hp.pool, s.workers, precision=s.precision, device=s.device) for p in parts]
+        y = [torch.from_numpy(p.labels) for p in parts]
+        count = 1 if hp.membership == "literal" else hp.prototypes
+        c = [sub_prototypes(ei, yi, p.outputs, count) for ei, yi, p in zip(e, y, parts, strict=True)]
+        t = typicality(
+            e,
+            y,
+            c,
+            hp.alpha,
+            [p.texts for p in parts],
+            cross=hp.cross,
+            membership=hp.membership,
+            temperature=hp.temperature,
+        )
+        return {f"t.{k}": tk for k, tk in enumerate(t)}
+
+    def t(self) -> list[Tensor]:
+        """The weight of every training example, per domain."""
+        given = [self.given.get(f"t.{k}", torch.ones(n)) for k, n in enumerate(self.setup.corpus.sizes)]
+        return instance_weights(given, self.hp.weights, self.setup.tasks, "t(x)")
+
+    def transfer(self) -> list[Stage]:
+        hp, sizes, seed = self.hp, self.setup.corpus.sizes, self.setup.seed
+        steps = hp.bounded(hp.mft_epochs * epoch_updates(sizes, hp.batch_size))
+        t, first = torch.cat(self.t()), torch.tensor([0, *sizes]).cumsum(0)
+        rows = self.draw(union_batches(sizes, hp.batch_size, seed, "mft"))
+        times = len(self.layers) if hp.shuffle == "per_layer" else 1
+
+        def draw(step: int) -> tuple[Batch, Tensor]:
+            batch = rows(step)
+            z = [corrupted(batch.task, hp.corruption, sizes, seed, "mft", step, i) for i in range(max(times, 1))]
+            return batch.weighted(t[first[batch.task] + batch.row]), torch.stack(z, -1)
+
+        label_heads = range(len(sizes)) if hp.heads == "own" else [len(sizes)]
+        stage = self.supervised("mft", steps, draw, self.loss, dict.fromkeys(label_heads, "mft"))
+
+        def start() -> None:
+            self.fresh_domains()
+            stage.start()
+
+        return [replace(stage, start=start)]
+
+    def loss(self, drawn: tuple[Batch, Int[Tensor, "b n"]]) -> Tensor:
+        """This rank's share of L = L_TLC + lambda L_SDC over the global batch (eq. 6); `drawn`: the batch and its z."""
+        everyone, z = drawn
+        batch = everyone.shard(self.workers)
+        if not len(batch):
+            return torch.zeros(()).to(self.encoder.body.anchor)
+        assert batch.weight is not None
+        *inner, last = self.encoder(batch, (*self.layers, self.encoder.body.depth))
+        t, hp = batch.weight.to(last), self.hp
+        total = (self.label_losses(batch, last) * (1 if hp.weigh == "domains" else t)).sum()
+        if self.layers:
+            mine = z[share(len(everyone), self.workers)].to(last.device)
+            domain = self.domain_losses(batch, inner, mine)
+            total = total + hp.lambda_ * (domain * (1 if hp.weigh == "labels" else t)).sum()
+        return total / len(everyone)
+
+    def label_losses(self, batch: Batch, last: Float[Tensor, "t h"]) -> Float[Tensor, "b"]:
+        """-log tau_m(x) of each example, under the shared label head or its own."""
+        if self.hp.heads == "own":
+            return self.losses(batch, answers=self.encoder.answers(batch, last))
+        (answers,) = self.encoder.answers(batch, last, head=len(self.setup.tasks))
+        labels = union(self.setup.corpus.parts).labels(batch)
+        return cross_entropy(answers.logits, labels.to(last.device))
+
+    def domain_losses(
+        self, batch: Batch, states: Sequence[Float[Tensor, "t h"]], z: Int[Tensor, "b n"]
+    ) -> Float[Tensor, "b"]:
+        """(1/|Ls|) sum over l of -log delta_z(h_l(x) + E_D(k)) of each example (eq. 5)."""
+        offsets = batch.offsets.to(z.device)
+        e = self.domain(batch.task.to(z.device))
+        out = []
+        for i, layer in enumerate(states):
+            h = pool(layer, offsets) if self.hp.with_cls else _without_first(layer, offsets)
+            delta: Callable[[Tensor], Tensor] = self.delta[i if len(self.delta) > 1 else 0]
+            out.append(cross_entropy(delta(h + e), z[:, i if z.shape[1] > 1 else 0]))
+        return torch.stack(out).mean(0)
+
+    def facts(self) -> dict[str, Any]:
+        """The spread of t per domain, and which layers have a domain head."""
+        t = {task: spread(self.given[f"t.{k}"]) for k, task in enumerate(self.setup.tasks) if f"t.{k}" in self.given}
+        return {**({"typicality": t} if t else {}), **({"layers": list(self.layers)} if self.layers else {})}
+
+
+def _without_first(states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:
+    """The mean over each example's tokens but its first, [CLS]."""
+    count = offsets.diff()[:, None].to(states)
+    return (pool(states, offsets) * count - states.index_select(0, offsets[:-1])) / (count - 1)
