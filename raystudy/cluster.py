@@ -146,7 +146,7 @@ def _ray(cluster: Cluster) -> Iterator[Any]:
                     logging_level="ERROR",
                     object_store_memory=256 * 1024**2,
                 )
-        except (OSError, RuntimeError, ValueError) as e:
+        except Exception as e:  # a raylet that dies while ray starts ends in an Exception of no class of its own
             said = str(e).strip().splitlines() or [type(e).__name__]
             raise PreflightError(Problem(f"does not start: {said[0]}", where)) from None
     try:

@@ -310,11 +310,12 @@ def test_an_address_where_nobody_is(address: str) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_a_ray_that_does_not_start_is_a_preflight_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, OSError, Exception])
+def test_a_ray_that_does_not_start_is_a_preflight_error(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
     import ray
 
     def refuses(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("The raylet could not be started.\nand twenty more lines")
+        raise kind("The raylet could not be started.\nand twenty more lines")
 
     monkeypatch.setattr(ray, "init", refuses)
     with (
