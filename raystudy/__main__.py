@@ -1,6 +1,7 @@
 """``python -m raystudy``: the commands (raystudy/commands/) and how their mistakes are told.
 
-Only `run` and `rerun` train. `plan`, `doctor` and these two load torch; the others neither torch nor ray.
+Only `run`, `ambiguities` and `rerun` train. These, `plan`, `scores` and `doctor` load torch; the others neither torch
+nor ray.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from raystudy import run as running
+from raystudy.commands.ambiguities import ambiguities
 from raystudy.commands.cache import app as cache
 from raystudy.commands.dashboard import dashboard
 from raystudy.commands.doctor import doctor
@@ -15,6 +17,7 @@ from raystudy.commands.methods import methods
 from raystudy.commands.plan import plan
 from raystudy.commands.report import report
 from raystudy.commands.rerun import rerun
+from raystudy.commands.scores import scores
 from raystudy.commands.status import status
 from raystudy.commands.tasks import tasks
 from raystudy.errors import UserError
@@ -29,7 +32,7 @@ app = typer.Typer(
     help="Which way of transferring knowledge helps a low-resource text task, and is the difference real?",
 )
 app.command(name="run", help="Run a study; the same as python -m raystudy.run.")(running.command)
-for command in (methods, tasks, plan, doctor, status, dashboard, report, rerun):
+for command in (methods, tasks, scores, ambiguities, plan, doctor, status, dashboard, report, rerun):
     app.command()(command)
 app.add_typer(cache, name="cache")
 

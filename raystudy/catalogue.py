@@ -183,12 +183,14 @@ class Variant(Strict):
 class Reading(Strict):
     """One way to read a passage that the paper leaves open, other than our default: these settings.
 
-    `id` is the name of the ambiguity; several readings of one passage share it.
+    `id` is the name of the ambiguity; several readings of one passage share it. `of` is the variant that is read in
+    another way, where the method's plain variant has no such thing.
     """
 
     id: str
     about: str
     settings: Mapping[str, Value]
+    of: str = ""
 
 
 class _Space(Strict):

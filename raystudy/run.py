@@ -1,4 +1,4 @@
-"""``python -m raystudy.run [STUDY]``: run a study from its file to its report.
+"""``python -m raystudy.run [STUDY]``: run a study, or what a table or figure of a paper takes, to its report.
 
 Exit codes, each with its reason in words:
 
@@ -44,6 +44,7 @@ from raystudy.supervise import GOES_ON, supervised
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from raystudy.exhibits import Exhibit, Scale
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
 
@@ -72,6 +73,8 @@ class Options:
     isolate: bool = False
     budget: float | None = None  # worker-seconds
     dashboard: bool = False
+    scale: str = "small"  # of an exhibit, and whether it is searched
+    search: bool = False
 
     @property
     def cluster(self) -> Cluster:
@@ -104,35 +107,87 @@ def study_file(name: str) -> Path:
         return path
     shipped = {p.stem: p for p in (space_folder() / "studies").glob("*.yaml")}
     if name not in shipped:
-        raise ConfigError(unknown("study", name, list(shipped)) + " A study file of your own ends in .yaml.")
+        from raystudy.exhibits import names
+
+        known = [*shipped, *names()]
+        raise ConfigError(unknown("study or exhibit", name, known) + " A study file of your own ends in .yaml.")
     return shipped[name]
 
 
 def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     """(study, places, results folder), with the command line's overrides in place.
 
+    Args:
+        name: a study (`study_file`), or a table or figure of a paper for which something is trained.
+
     Raises:
         ConfigError: every problem of the file and the options.
     """
     from raystudy.study.cache import cache_folder
 
-    path = study_file(name)
-    study = read_study(path, options.overrides())
+    exhibit = exhibit_named(name, options)
+    path = None if exhibit else study_file(name)
+    study: Study | None
+    if exhibit is not None:
+        study = exhibit.study(exhibit_scale(options), _folder(options.data_root), options.search, options.overrides())
+        if study is None:
+            raise ConfigError(f"nothing is trained for {name}: it has no study. python -m raystudy.run {name} makes it")
+    else:
+        assert path is not None
+        study = read_study(path, options.overrides())
     if options.only:
         study = _restricted(study, options.only)
-    root = study.data_root
-    if root is not None and options.data_root is None:
-        root = str((path.parent / root).resolve())
-    elif root is not None:
-        root = str(Path(root).resolve())
-    if root is not None and not Path(root).is_dir():
-        raise ConfigError(Problem(f"is not a folder: {root}", "data_root", str(path)))
-    study = expanded(study, Path(root) if root else None, path)
+    here = path.parent if path is not None and options.data_root is None else Path()
+    root = _folder(str(here / study.data_root) if study.data_root is not None else None, str(path or name))
+    study = expanded(study, root, path)
     plm = study.plm
-    if (path.parent / plm).is_dir() and options.plm is None and os.sep in plm:
+    if path is not None and (path.parent / plm).is_dir() and options.plm is None and os.sep in plm:
         plm = str((path.parent / plm).resolve())
-    places = Places(data_root=root, plm=plm, revision=study.revision, shared=str(cache_folder()))
+    places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
     return study, places, options.out or Path("results") / study.name
+
+
+def exhibit_named(name: str, options: Options) -> Exhibit | None:
+    """The table or figure of a paper that is called `name`; None where a study is meant.
+
+    Raises:
+        ConfigError: the name of neither, with the nearest one; options for exhibits, given to a study.
+    """
+    from raystudy.exhibits import find, names
+
+    if name in names():
+        return find(name)
+    if options.search or options.scale != Options.scale:
+        raise ConfigError(
+            Problem(f"is for the tables and figures of the papers ({', '.join(names())}), not for a study", "--scale")
+        )
+    return None
+
+
+def exhibit_scale(options: Options) -> Scale:
+    """The scale that was asked for.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    from raystudy.exhibits import SCALES
+
+    if options.scale not in SCALES:
+        raise ConfigError(Problem(unknown("scale", options.scale, SCALES), "--scale"))
+    return options.scale
+
+
+def _folder(root: str | None, file: str = "") -> Path | None:
+    """The data root, resolved.
+
+    Raises:
+        ConfigError: it is no folder.
+    """
+    if root is None:
+        return None
+    if not Path(root).is_dir():
+        raise ConfigError(Problem(f"is not a folder: {Path(root).resolve()}", "data_root", file))
+    return Path(root).resolve()
 
 
 def _restricted(study: Study, only: Sequence[str]) -> Study:
@@ -196,14 +251,25 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     return lines
 
 
-def run_study(opened: tuple[Study, Places, Path], options: Options, console: Console, *, dry_run: bool = False) -> int:
+def run_study(
+    opened: tuple[Study, Places, Path],
+    options: Options,
+    console: Console,
+    *,
+    dry_run: bool = False,
+    exhibit: Exhibit | None = None,
+) -> int:
     """Run one study, as `open_study` gives it, to its report; returns the exit code.
+
+    Args:
+        exhibit: what the study is for, where it is a table or figure of a paper; the report opens with it.
 
     Raises:
         UserError: whatever the user can mend, before or while running; what was finished stays.
     """
     started = time.monotonic()
     study, places, folder = opened
+    from raystudy.exhibits import shown_again
     from raystudy.study.aside import Aside
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
@@ -213,6 +279,7 @@ def run_study(opened: tuple[Study, Places, Path], options: Options, console: Con
     from raystudy.view import View
     from raystudy.yamlfile import to_yaml
 
+    kept = {"exhibit": exhibit.name, "scale": exhibit_scale(options)} if exhibit is not None else None
     plan = Plan(study, places)
     plan.sizes  # noqa: B018  every impossible setting is refused here, before anything is written
     results = Results(folder)
@@ -228,7 +295,7 @@ def run_study(opened: tuple[Study, Places, Path], options: Options, console: Con
     with results.locked():
         conductor.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
-        write_manifest(conductor, facts)
+        write_manifest(conductor, facts, kept)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
         old = list(conductor.known().values())
         pictures = Aside(lambda: TensorBoard(folder / "tensorboard", old))
@@ -254,11 +321,12 @@ def run_study(opened: tuple[Study, Places, Path], options: Options, console: Con
         finally:
             if not all(s.finished for s in conductor.searches.values()):
                 conductor.searches = conductor.replay()  # what an interrupted search has seen counts too
-            write_manifest(conductor, facts)
+            write_manifest(conductor, facts, kept)
             pictures.close()
         write_best(folder / "best", plan, conductor.searches)
-        report = write_report(folder)
-    if (table := report.parent / "tables" / "main.md").is_file():
+        report = write_report(folder, shown_again(kept))
+    stem = f"{exhibit.stem}*" if exhibit is not None else "main"
+    for table in sorted((report.parent / "tables").glob(f"{stem}.md")):
         console.print(table.read_text(encoding="utf-8"), highlight=False, markup=False)
     console.print(_summary(made, conductor.complete, time.monotonic() - started, report), highlight=False, markup=False)
     if conductor.stopping.is_set() and not conductor.complete:
@@ -267,6 +335,24 @@ def run_study(opened: tuple[Study, Places, Path], options: Options, console: Con
         console.print(f"{why}; the same command goes on from here", highlight=False, markup=False)
         return EXIT_BUDGET if over else EXIT_INTERRUPTED
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in conductor.known().values()) else EXIT_DONE
+
+
+def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
+    """Make an exhibit for which nothing is trained: statistics of the data, examples with their scores.
+
+    Raises:
+        UserError: the model or the data are missing.
+    """
+    from raystudy.exhibits import PLM, run_untrained
+
+    scale = exhibit_scale(options)
+    root = _folder(options.data_root)
+    places = Places(str(root) if root else None, options.plm or PLM[scale])
+    report = run_untrained(exhibit.name, scale, places, options.out or Path("results") / f"{exhibit.name}-{scale}")
+    for table in sorted((report.parent / "tables").glob("*.md")):
+        console.print(table.read_text(encoding="utf-8"), highlight=False, markup=False)
+    console.print(f"report {report}", highlight=False, markup=False)
+    return EXIT_DONE
 
 
 def _has_gpu() -> bool:
@@ -319,10 +405,15 @@ def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Pat
 @app.command()
 def command(
     study: Annotated[
-        str, typer.Argument(help="A study of search_spaces/studies, or a .yaml file of your own.")
+        str,
+        typer.Argument(
+            help="A study of search_spaces/studies, a .yaml file of your own, or a paper's exhibit: meta_dtl_table2."
+        ),
     ] = "quickstart",
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
+    scale: Annotated[str, typer.Option(help="Of an exhibit: smoke, small or paper.")] = Options.scale,
+    search: Annotated[bool, typer.Option("--search", help="Of an exhibit: tune every method on dev first.")] = False,
     workers: Annotated[int | None, typer.Option(help="Data-parallel workers per training.")] = None,
     groups: Annotated[int | None, typer.Option(min=1, help="Trainings at a time (default: as many as fit).")] = None,
     seeds: Annotated[int | None, typer.Option(help="Report seeds.")] = None,
@@ -364,15 +455,20 @@ def command(
             isolate,
             duration(budget) if budget is not None else None,
             dashboard,
+            scale,
+            search,
         )
+        exhibit = exhibit_named(study, options)
+        if exhibit is not None and not exhibit.methods:
+            return show_untrained(exhibit, options, Console(soft_wrap=True))
         opened = open_study(study, options)
         if dry_run:
-            return run_study(opened, options, Console(soft_wrap=True), dry_run=True)
+            return run_study(opened, options, Console(soft_wrap=True), dry_run=True, exhibit=exhibit)
         logs = opened[2] / "logs"
 
         def watched() -> int:
             with quiet(logs / "ray.log") as console:
-                return run_study(opened, options, console)
+                return run_study(opened, options, console, exhibit=exhibit)
 
         return supervised(lambda: answered(watched, logs), lambda status: _ended(status, logs / "ray.log"))
 

@@ -122,7 +122,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
-        (["nope"], 2, "unknown study 'nope'"),
+        (["nope"], 2, "unknown study or exhibit 'nope'"),
         (["smok"], 2, "did you mean 'smoke'?"),
         (["none.yaml"], 2, "no such file"),
         (["smoke", "--set", "report.seds=3"], 2, "did you mean 'seeds'?"),

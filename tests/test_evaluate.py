@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from cells import method_over, planted
+from sklearn import metrics as reference
 
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, encode
-from raystudy.evaluate import Predictions, predict, scores
+from raystudy.evaluate import ELSEWHERE, Predictions, predict, scores
 from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.workers import Alone, simulate
 from raystudy.tasks import Example, Task
@@ -136,6 +139,53 @@ def test_readout_picks_and_orders_columns() -> None:
     assert plain.probabilities is not None
     assert turned.probabilities is not None
     np.testing.assert_allclose(turned.probabilities, plain.probabilities[:, [2, 0, 1]], atol=1e-6)
+
+
+def two_of_five() -> tuple[BaseMethod, Task, np.ndarray]:
+    """A head of five columns, the fourth and the first of them the classes of a task; the logits of its dev split."""
+    five = planted("target", classes=5, source_classes=5, n_dev=60)
+    rows = tuple(replace(e, label="ab"[i % 2]) for i, e in enumerate(five.splits["dev"]))
+    task = Task("two", "single", ("a", "b"), dict.fromkeys(("train", "dev", "test"), rows), metrics=("macro_f1",))
+    method = answering(five)
+    return method, task, np.concatenate(one_by_one(method, five))
+
+
+def test_closed_readouts_answer_with_the_task_s_classes_alone() -> None:
+    method, task, logits = two_of_five()
+    p = answers_of(method, task, readout=Readout(0, (3, 0)))
+    mine = logits[:, [3, 0]]
+    assert p.pred == tuple("ab"[i] for i in mine.argmax(1))
+    np.testing.assert_allclose(p.probabilities, torch.softmax(torch.from_numpy(mine), 1), atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_open_readouts_may_answer_with_a_class_of_another_task() -> None:
+    method, task, logits = two_of_five()
+    closed, p = (answers_of(method, task, readout=Readout(0, (3, 0), open=o)) for o in (False, True))
+    assert p.pred == tuple({3: "a", 0: "b"}.get(int(i), ELSEWHERE) for i in logits.argmax(1))
+    assert 0 < p.pred.count(ELSEWHERE) < len(p)
+    # the mass on all other classes is the last number
+    softmax = torch.softmax(torch.from_numpy(logits), 1).numpy()
+    wanted = np.column_stack([softmax[:, [3, 0]], softmax[:, [1, 2, 4]].sum(1)])
+    np.testing.assert_allclose(p.probabilities, wanted, atol=1e-6)  # type: ignore[arg-type]
+    # within the task it answers as a closed readout does, elsewhere it is wrong
+    inside = [i for i, answer in enumerate(p.pred) if answer != ELSEWHERE]
+    assert all(p.pred[i] == closed.pred[i] for i in inside)
+    right = sum(p.gold[i] == p.pred[i] for i in inside)
+    assert scores(task, p)["accuracy"] == right / len(p) < scores(task, closed)["accuracy"]
+    # and adds no class to the mean of F1
+    of_both = reference.f1_score(p.gold, p.pred, labels=["a", "b"], average="macro")
+    assert scores(task, p)["macro_f1"] == pytest.approx(of_both)
+    for other in simulate(3, lambda workers: answers_of(method, task, workers, Readout(0, (3, 0), open=True))):
+        assert other.pred == p.pred
+        np.testing.assert_allclose(other.probabilities, p.probabilities, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_open_readouts_of_a_head_without_other_classes_are_closed() -> None:
+    task = ragged("classes")
+    method = answering(task)
+    closed, p = (answers_of(method, task, readout=Readout(0, (2, 0, 1), open=o)) for o in (False, True))
+    assert p.pred == closed.pred
+    np.testing.assert_array_equal(p.probabilities, closed.probabilities)
 
 
 @pytest.mark.parametrize("training", [True, False])

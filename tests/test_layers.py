@@ -28,7 +28,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 STRATA: list[list[tuple[str, ...]]] = [
     [("", "run", "cluster", "supervise", "__main__", "view", "commands")],  # "" is raystudy/__init__.py
     [("study",), ("exhibits",)],
-    [("train", "evaluate"), ("analysis",)],
+    [("train", "evaluate"), ("scores",), ("analysis",)],
     [("methods",)],
     [("data", "nn")],
     [
@@ -53,7 +53,7 @@ SEES_ONLY = {"analysis": STRATA[-1][0]}
 HOMES = {
     "ray": ("cluster", "study"),
     "optuna": ("study",),
-    "torch": ("data", "nn", "methods", "train", "evaluate", "study"),
+    "torch": ("data", "nn", "methods", "train", "evaluate", "scores", "study"),
     "transformers": ("data.text", "nn.encoder"),
     "datasets": ("tasks._hub",),
     "huggingface_hub": ("huggingface", "tasks._hub", "commands"),

@@ -45,6 +45,18 @@ def test_classification_is_scikit_learn_s(pairs: list[tuple[str, str]]) -> None:
         assert mcc(gold, pred) == pytest.approx(reference.matthews_corrcoef(gold, pred), abs=1e-12)
 
 
+@given(st.lists(st.tuples(CLASSES, CLASSES | st.just("")), min_size=1, max_size=30))
+def test_an_empty_answer_is_wrong_but_no_class(pairs: list[tuple[str, str]]) -> None:
+    gold, pred = zip(*pairs, strict=True)
+    named = sorted({*gold, *pred} - {""})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = reference.f1_score(gold, pred, labels=named, average="macro")
+        assert macro_f1(gold, pred) == pytest.approx(wanted)
+        assert mcc(gold, pred) == pytest.approx(reference.matthews_corrcoef(gold, pred), abs=1e-12)
+    assert accuracy(gold, pred) == pytest.approx(np.mean([g == p for g, p in pairs]))
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_f1_is_of_the_positive_class(pairs: list[tuple[bool, bool]]) -> None:
     gold, pred = ([("no", "yes")[x] for x in side] for side in zip(*pairs, strict=True))

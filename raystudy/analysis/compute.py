@@ -288,6 +288,7 @@ def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str])
             score(r, "dev"),
             score(r, "test"),
             r.wall,
+            dict(r.metrics.get("test", {})),
         )
         for r in records
     ]

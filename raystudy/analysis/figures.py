@@ -23,7 +23,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocat
 from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, Search, Weights
 from raystudy.analysis.words import IMPORTANCE_TRIALS
 
-__all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "draw", "figures", "looks"]
+__all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "Panel", "draw", "figures", "looks", "sweep"]
 
 INK = "#1f2328"  # words, axes and the baseline
 MUTED = "#7a828c"  # floors, and what is undecided
@@ -47,7 +47,7 @@ _PANELS = 3  # per row
 class Figure:
     """What is drawn: the `section` it belongs to, the stem of its files, a `title` for those who cannot see it."""
 
-    section: Literal["comparison", "curves", "search", "importance"]
+    section: Literal["comparison", "curves", "search", "importance", "exhibit"]
     name: str
     title: str
     make: Callable[[], Canvas]
@@ -432,4 +432,69 @@ def _importance(weights: Sequence[Weights], design: Design) -> Canvas:
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
     _heading(canvas, f"{_setting(weights[0].setting)}: share in %")
+    return canvas
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# one parameter of a method, value by value
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a sweep.
+
+    Attributes:
+        lines: (k,) intervals at the values of the sweep; the line whose role is ``baseline`` stands out and has bars.
+        levels: title and score of what does not depend on the parameter, each a dashed line from side to side.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    levels: tuple[tuple[str, float], ...] = ()
+
+
+def sweep(
+    name: str, title: str, x_label: str, y_label: str, values: Sequence[float], panels: Sequence[Panel]
+) -> Figure:
+    """A figure of scores against the (k,) `values` of one parameter, panel by panel; scores are printed x 100."""
+    return Figure("exhibit", name, title, _with(_sweep, x_label, y_label, tuple(values), tuple(panels)))
+
+
+def _sweep(x_label: str, y_label: str, values: tuple[float, ...], panels: tuple[Panel, ...]) -> Canvas:
+    entries = max(len(p.lines) + len(p.levels) for p in panels)
+    canvas = Canvas(figsize=(4.1 * len(panels) + 0.2, 3.0 + 0.1 * entries), layout="constrained")
+    flat: Sequence[Axes] = canvas.subplots(1, len(panels), squeeze=False)[0]
+    for axes, panel in zip(flat, panels, strict=True):
+        own = 0
+        for line in panel.lines:
+            found = [(x, p) for x, p in zip(values, line.points, strict=True) if p.n]
+            x, y = [x for x, _ in found], [100 * p.mean for _, p in found]
+            if line.role == "baseline":
+                spread = [(x, p) for x, p in found if p.n > 1]
+                axes.plot(x, y, color=INK, marker="o", markersize=5, linewidth=2, label=line.title, zorder=4)
+                axes.errorbar(
+                    [x for x, _ in spread],
+                    [100 * p.mean for _, p in spread],
+                    [100 * p.half for _, p in spread],
+                    fmt="none",
+                    ecolor=INK,
+                    elinewidth=1.1,
+                    capsize=3,
+                    zorder=4,
+                )
+                continue
+            colour, marker = COLOURS[own % len(COLOURS)], MARKERS[own % len(MARKERS)]
+            axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.2, label=line.title, zorder=3)
+            own += 1
+        for i, (label, level) in enumerate(panel.levels):
+            dashes = FLOOR_DASHES[i % len(FLOOR_DASHES)]
+            axes.axhline(100 * level, color=MUTED, linewidth=1, dashes=dashes, label=label, zorder=1)
+        axes.set_title(panel.title)
+        axes.set_xlabel(x_label)
+        axes.set_xticks(values, [f"{v:g}" for v in values])
+        _grid(axes, "y")
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, frameon=False, fontsize=8.5, columnspacing=1.4
+        )
+    flat[0].set_ylabel(y_label)
     return canvas

@@ -1,6 +1,7 @@
 """A report as one HTML file: no reference to anything outside of it, readable with JavaScript off.
 
-The page is ``report.html.jinja``; this module turns tables and figures into what it shows.
+``page.html.jinja`` is the frame of a page, ``parts.html.jinja`` says how tables and figures stand in it, and the pages
+are ``report.html.jinja`` and ``exhibit.html.jinja``. This module turns tables and figures into what they show.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from raystudy.analysis.figures import COLOURS, GRID, INK, MUTED, Figure
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
-from raystudy.analysis.table import Cell, Column, Table, blocks, printed, to_csv
+from raystudy.analysis.shown import Shown
+from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv
 from raystudy.analysis.tables import configurations
 
-__all__ = ["inline", "whole"]
+__all__ = ["alone", "inline", "whole"]
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 # colour in a figure -> name in the page's style sheet, which has a light and a dark value for each
@@ -28,30 +30,60 @@ _NAMED = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
 _NAMED |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(): "var(--grid)"}
 
 
-def whole(n: Numbers, tables: Mapping[str, Table], drawn: Sequence[tuple[Figure, bytes]]) -> str:
+def whole(
+    n: Numbers, tables: Mapping[str, Table], drawn: Sequence[tuple[Figure, bytes]], exhibit: Shown | None = None
+) -> str:
     """report.html.
 
     Args:
         tables: by name: main, comparison, search, cost, data, cells (confirm only).
         drawn: figures with their SVG files.
+        exhibit: what the report opens with.
     """
-    pictures: dict[str, list[dict[str, Any]]] = {}
-    for figure, svg in drawn:
-        shown = {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
-        pictures.setdefault(figure.section, []).append(shown)
-    page = Environment(
+    return _page("report.html.jinja").render(
+        n=n,
+        tables={name: _view(t, copies=name != "cells") for name, t in tables.items()},
+        configurations=[_view(t, copies=False) for t in configurations(n)],
+        pictures=_pictures(drawn),
+        exhibit=_exhibit(exhibit) if exhibit is not None else None,
+    )
+
+
+def alone(exhibit: Shown, drawn: Sequence[tuple[Figure, bytes]]) -> str:
+    """report.html of an exhibit without a study behind it; `drawn` as for `whole`."""
+    return _page("exhibit.html.jinja").render(exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(drawn))
+
+
+def _page(name: str) -> Template:
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template("report.html.jinja")
-    return page.render(
-        n=n,
-        tables={name: _view(t, copies=name != "cells") for name, t in tables.items()},
-        configurations=[_view(t, copies=False) for t in configurations(n)],
-        pictures=pictures,
-    )
+    ).get_template(name)
+
+
+def _pictures(drawn: Iterable[tuple[Figure, bytes]]) -> dict[str, list[dict[str, Any]]]:
+    """Section -> its figures."""
+    out: dict[str, list[dict[str, Any]]] = {}
+    for figure, svg in drawn:
+        shown = {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
+        out.setdefault(figure.section, []).append(shown)
+    return out
+
+
+def _exhibit(exhibit: Shown) -> dict[str, Any]:
+    return {
+        "title": exhibit.title,
+        "about": exhibit.about,
+        "setup": exhibit.setup,
+        "shaded": any(cell.best for t in exhibit.tables for row in t.rows for cell in row),
+        "tables": [
+            {**_view(t, copies=True), "notes": once.notes}
+            for t, once in zip(exhibit.tables, exhibit.said_once, strict=True)
+        ],
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -96,6 +128,7 @@ def _cells(row: Iterable[Cell], columns: Iterable[Column]) -> Iterable[dict[str,
             "head": head,
             "tail": gap + tail,
             "marks": cell.marks,
+            "published": beside(cell, column),
         }
 
 

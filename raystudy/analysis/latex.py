@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from raystudy.analysis.table import Cell, Column, Table, blocks, printed
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, printed
 
 __all__ = ["escape", "to_latex"]
 
@@ -90,14 +90,16 @@ def escape(text: str) -> str:
 
 
 def _entry(cell: Cell, column: Column) -> str:
-    text = printed(cell, column)
-    if not column.wordy and re.match(r"-\d", text):
-        text = "−" + text[1:]  # a minus sign, not a hyphen
-    text = escape(text)
+    text = _minus(printed(cell, column), column)
     if column.kind == "code" and cell.value is not None:
         text = rf"\texttt{{{text}}}"
     text = rf"\textbf{{{text}}}" if cell.best else text
     return text + (rf"\textsuperscript{{{escape(cell.marks)}}}" if cell.marks else "")
+
+
+def _minus(text: str, column: Column) -> str:
+    """`text` escaped; before a number a minus sign, not a hyphen."""
+    return escape(text if column.wordy else re.sub(r"(?<![\w.])-(?=\d)", "−", text))
 
 
 def to_latex(table: Table) -> str:
@@ -142,6 +144,8 @@ def _tabular(table: Table) -> list[str]:
     for i, row in enumerate(table.rows):
         lines += [r"\midrule"] if i in table.breaks else []
         lines.append(" & ".join(_entry(x, c) for x, c in zip(row, table.columns, strict=True)) + r" \\")
+        below = [_minus(beside(x, c), c) for x, c in zip(row, table.columns, strict=True)]
+        lines += [" & ".join([rf"\quad {PUBLISHED}", *below[1:]]) + r" \\"] if any(below) else []
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 

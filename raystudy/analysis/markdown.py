@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
-from raystudy.analysis.table import Cell, Column, Table, blocks, counted, printed
+from raystudy.analysis.shown import Shown
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed
 
-__all__ = ["to_markdown", "whole"]
+__all__ = ["alone", "to_markdown", "whole"]
+
+Links = Mapping[str, Sequence[tuple[str, str]]]
 
 _SHOWN = 5  # failed cells listed per cause
 
@@ -29,7 +32,8 @@ def _entry(cell: Cell, column: Column) -> str:
 def to_markdown(table: Table) -> str:
     """Pipe tables with the caption above and the notes below; best values bold, marks behind the value.
 
-    A table with more estimates than a page holds becomes one per group of columns.
+    Published numbers have a row of their own below ours. A table with more estimates than a page holds becomes one per
+    group of columns.
     """
     lines = [f"**{_escape(table.caption)}**", ""] if table.caption else []
     for heading, block in blocks(table):
@@ -38,6 +42,8 @@ def to_markdown(table: Table) -> str:
         lines.append("|" + "|".join(" :--- " if c.wordy else " ---: " for c in block.columns) + "|")
         for row in block.rows:
             lines.append("| " + " | ".join(_entry(x, c) for x, c in zip(row, block.columns, strict=True)) + " |")
+            below = [beside(x, c) for x, c in zip(row, block.columns, strict=True)]
+            lines += ["| " + " | ".join([PUBLISHED, *below[1:]]) + " |"] if any(below) else []
         lines.append("")
     lines.pop()
     for note in table.notes:
@@ -45,19 +51,27 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def whole(n: Numbers, tables: Mapping[str, Table], figures: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+def alone(exhibit: Shown, figures: Links) -> str:
+    """report.md of an exhibit without a study behind it; the arguments are those of `whole`."""
+    facts = "\n".join(f"- {_escape(name)}: {_escape(value)}" for name, value in exhibit.facts.items())
+    sections = [f"# {_escape(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
+    return _joined(sections)
+
+
+def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Shown | None = None) -> str:
     """report.md.
 
     Args:
         tables: by name: main, comparison, search, cost, data.
         figures: section -> (title, path below the report's folder) of its figures.
+        exhibit: what the report opens with.
     """
 
     def said(section: str) -> str:
         return "\n\n".join(map(_sentence, n.words[section]))
 
     def drawn(section: str) -> str:
-        return "\n\n".join(f"![{_escape(title)}]({path})" for title, path in figures.get(section, ()))
+        return _pictures(figures, section)
 
     def shown(name: str) -> str:
         return to_markdown(tables[name]) if tables[name].rows else ""
@@ -66,6 +80,7 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Mapping[str, Sequenc
         f"# {n.design.name}",
         _escape(n.design.about),
         said("scope"),
+        *([f"## {_escape(exhibit.title)}", *_exhibit(exhibit, figures)] if exhibit else []),
         "## Verdict",
         _bullets(map(_sentence, n.words["verdict"])),
         "## Completeness",
@@ -96,7 +111,26 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Mapping[str, Sequenc
         shown("data"),
         said("cells"),
     ]
+    return _joined(sections)
+
+
+def _joined(sections: Iterable[str]) -> str:
     return "\n\n".join(s.strip("\n") for s in sections if s.strip()) + "\n"
+
+
+def _exhibit(exhibit: Shown, figures: Links) -> list[str]:
+    """An exhibit below its title: figures, tables, and what differs from the paper's set-up."""
+    return [
+        _escape(exhibit.about),
+        _pictures(figures, "exhibit"),
+        *map(to_markdown, exhibit.said_once),
+        "**What differs from the paper's set-up**" if exhibit.setup else "",
+        _bullets(map(_escape, exhibit.setup)),
+    ]
+
+
+def _pictures(figures: Links, section: str) -> str:
+    return "\n\n".join(f"![{_escape(title)}]({path})" for title, path in figures.get(section, ()))
 
 
 def _sentence(s: Sentence) -> str:

@@ -355,7 +355,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """One cell. `dev` and `test` are in the target's primary metric, nan where there is none."""
+    """One cell. `dev` and `test` are in the target's primary metric, nan where there is none; `tests` is in all."""
 
     id: str
     phase: Literal["search", "confirm"]
@@ -367,6 +367,7 @@ class Run:
     dev: float
     test: float
     seconds: float
+    tests: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from raystudy.analysis import html, markdown, tables
 from raystudy.analysis.compute import compute
-from raystudy.analysis.figures import draw, figures
+from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
 from raystudy.analysis.latex import to_latex
-from raystudy.analysis.numbers import Importance, SearchRow, TaskFacts, to_json
-from raystudy.analysis.table import to_csv
+from raystudy.analysis.numbers import Importance, Numbers, SearchRow, TaskFacts, to_json
+from raystudy.analysis.shown import Shown
+from raystudy.analysis.table import Table, to_csv
 from raystudy.files import atomic_write
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
-__all__ = ["build"]
+__all__ = ["build", "build_alone"]
 
 
 def build(
@@ -33,6 +34,7 @@ def build(
     importances: Sequence[Importance] = (),
     tasks: Sequence[TaskFacts] = (),
     study_text: str = "",
+    exhibit: Callable[[Study, Numbers], Shown] | None = None,
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
@@ -52,6 +54,7 @@ def build(
         importances: of the searched settings, per arm; shown from 30 completed trials on.
         tasks: what is known of the data.
         study_text: the study, everything resolved, as YAML.
+        exhibit: what the report opens with, where the study is a table or a figure of a paper.
 
     Returns:
         The path of report.md; report.html lies beside it.
@@ -78,25 +81,55 @@ def build(
         "cost": tables.cost_table(numbers),
         "data": tables.tasks_table(numbers.tasks),
     }
+    opening = exhibit(study, numbers) if exhibit is not None else None
     atomic_write(folder / "report.json", to_json(numbers))
     write_csv(tidy(records, study.name), folder / "results.csv")
-    for name, table in shown.items():
-        atomic_write(folder / "tables" / f"{name}.csv", to_csv(table))
-        atomic_write(folder / "tables" / f"{name}.md", markdown.to_markdown(table))
-        atomic_write(folder / "tables" / f"{name}.tex", to_latex(table))
+    _write_tables([*shown.values(), *(opening.tables if opening else ())], folder)
     for long in (tables.trials_table(numbers), tables.cells_table(numbers, searched=True)):
         atomic_write(folder / "tables" / f"{long.name}.csv", to_csv(long))
+    drawn = _write_figures([*(opening.figures if opening else ()), *figures(numbers)], folder)
+    shown["cells"] = tables.cells_table(numbers, searched=False)
+    atomic_write(folder / "report.html", html.whole(numbers, shown, drawn, opening))
+    path = folder / "report.md"
+    atomic_write(path, markdown.whole(numbers, shown, _links(drawn), opening))
+    return path
+
+
+def build_alone(exhibit: Shown, out_dir: Path) -> Path:
+    """Write ``report/`` below `out_dir` for an exhibit without a study behind it; returns the path of report.md.
+
+    report.html and report.md, tables/*.{csv,md,tex} and figures/*.{svg,pdf}; bytes depend on the arguments only.
+    """
+    folder = out_dir / "report"
+    _write_tables(exhibit.tables, folder)
+    drawn = _write_figures(exhibit.figures, folder)
+    atomic_write(folder / "report.html", html.alone(exhibit, drawn))
+    path = folder / "report.md"
+    atomic_write(path, markdown.alone(exhibit, _links(drawn)))
+    return path
+
+
+def _write_tables(shown: Iterable[Table], folder: Path) -> None:
+    for table in shown:
+        atomic_write(folder / "tables" / f"{table.name}.csv", to_csv(table))
+        atomic_write(folder / "tables" / f"{table.name}.md", markdown.to_markdown(table))
+        atomic_write(folder / "tables" / f"{table.name}.tex", to_latex(table))
+
+
+def _write_figures(asked: Iterable[Figure], folder: Path) -> list[tuple[Figure, bytes]]:
+    """Every figure with its SVG file."""
     drawn = []
-    for figure in figures(numbers):
+    for figure in asked:
         svg = draw(figure, "svg")
         atomic_write(folder / "figures" / f"{figure.name}.svg", svg)
         atomic_write(folder / "figures" / f"{figure.name}.pdf", draw(figure, "pdf"))
         drawn.append((figure, svg))
-    shown["cells"] = tables.cells_table(numbers, searched=False)
-    atomic_write(folder / "report.html", html.whole(numbers, shown, drawn))
-    pictures: dict[str, list[tuple[str, str]]] = {}
+    return drawn
+
+
+def _links(drawn: Iterable[tuple[Figure, bytes]]) -> dict[str, list[tuple[str, str]]]:
+    """Section -> (title, path below the report's folder) of its figures."""
+    out: dict[str, list[tuple[str, str]]] = {}
     for figure, _ in drawn:
-        pictures.setdefault(figure.section, []).append((figure.title, f"figures/{figure.name}.svg"))
-    path = folder / "report.md"
-    atomic_write(path, markdown.whole(numbers, shown, pictures))
-    return path
+        out.setdefault(figure.section, []).append((figure.title, f"figures/{figure.name}.svg"))
+    return out

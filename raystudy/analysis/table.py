@@ -16,10 +16,12 @@ from typing import Literal
 
 __all__ = [
     "MISSING",
+    "PUBLISHED",
     "Cell",
     "Column",
     "Note",
     "Table",
+    "beside",
     "blocks",
     "counted",
     "listed",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 MISSING = "–"
+PUBLISHED = "published (difference)"  # what stands below a value, where a format needs words for it
 MOST_ESTIMATES = 6  # a page of A4 and a screen of a laptop hold that many beside the methods' names
 
 
@@ -64,6 +67,7 @@ class Cell:
         tied: cannot be told from the best.
         unsure: rests on too little to say anything.
         marks: keys of the table's notes.
+        published: what a paper prints in this place; it stands below the value, with the difference to it.
     """
 
     value: str | float | None = None
@@ -74,6 +78,7 @@ class Cell:
     tied: bool = False
     unsure: bool = False
     marks: str = ""
+    published: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,18 @@ def printed(cell: Cell, column: Column) -> str:
     return text
 
 
+def beside(cell: Cell, column: Column) -> str:
+    """The published number below a value and, in brackets, how much more or less ours is; empty without one."""
+    if cell.published is None:
+        return ""
+    plain = replace(column, kind="count" if column.kind == "count" else "number")
+    text = printed(Cell(cell.published), plain)
+    if not isinstance(cell.value, int | float) or math.isnan(cell.value):
+        return text
+    digits = 0 if column.kind == "count" else column.digits
+    return f"{text} ({number(cell.value - cell.published, replace(column, digits=digits, signed=True))})"
+
+
 def blocks(table: Table) -> list[tuple[str, Table]]:
     """(heading, table) of each block that fits on a page: all of it, or its estimates group by group.
 
@@ -157,19 +174,25 @@ def blocks(table: Table) -> list[tuple[str, Table]]:
 
 
 def to_csv(table: Table) -> str:
-    """Numbers in full (``repr``), for programs: an estimate is three columns, marks and notes are left out."""
+    """Numbers in full (``repr``), for programs: an estimate is three columns, marks and notes are left out.
+
+    A column that has published numbers is followed by them.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header: list[str] = []
-    for c in table.columns:
+    known = [any(row[i].published is not None for row in table.rows) for i in range(len(table.columns))]
+    for c, has in zip(table.columns, known, strict=True):
         header += [c.name, f"{c.name} half", f"{c.name} n"] if c.kind == "estimate" else [c.name]
+        header += [f"{c.name} published"] if has else []
     writer.writerow(header)
     for row in table.rows:
         line: list[object] = []
-        for cell, c in zip(row, table.columns, strict=True):
+        for cell, c, has in zip(row, table.columns, known, strict=True):
             absent = cell.value is None or (isinstance(cell.value, float) and math.isnan(cell.value))
             value = "" if absent else cell.value
             line += [value, "" if cell.half is None else cell.half, cell.n or 0] if c.kind == "estimate" else [value]
+            line += ["" if cell.published is None else cell.published] if has else []
         writer.writerow(line)
     return out.getvalue()
 

@@ -1,1 +1,269 @@
-"""One file per table or figure of a paper: which specs it needs and how it renders, ours beside the published."""
+"""The tables and figures of the papers, one module each: which trainings they take, and ours beside the published.
+
+A module `raystudy.exhibits.<paper>_<exhibit>` declares an `EXHIBIT`. ``python -m raystudy.run meta_dtl_table2`` trains
+the study that it asks for and writes a report that opens with it; ``raystudy report FOLDER`` writes that again from the
+files alone. Where nothing is trained (statistics of the data, examples with their scores) `run_untrained` writes it.
+
+Scales: ``smoke`` = generated tasks, a tiny random model, under a minute; ``small`` = few real examples and minilm;
+``paper`` = the paper's sizes and model, the methods' own defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from raystudy.catalogue import catalogue, suites
+from raystudy.errors import ConfigError, unknown
+from raystudy.exhibits._papers import Paper, Published
+from raystudy.find import find as find_module
+from raystudy.find import names as module_names
+from raystudy.spec import Places
+from raystudy.studyfile import Study, checked
+from raystudy.yamlfile import parse_yaml, to_yaml
+
+if TYPE_CHECKING:  # what only draws and writes is loaded when there is something to draw
+    from raystudy.analysis.figures import Figure
+    from raystudy.analysis.numbers import Numbers
+    from raystudy.analysis.shown import Shown
+    from raystudy.analysis.table import Table
+
+__all__ = [
+    "FLOORS",
+    "LIMITS",
+    "PLM",
+    "SCALES",
+    "SETTINGS",
+    "Exhibit",
+    "Given",
+    "Scale",
+    "find",
+    "names",
+    "run_untrained",
+    "shown_again",
+]
+
+Scale = Literal["smoke", "small", "paper"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+PLM: Mapping[Scale, str] = {"smoke": "tiny", "small": "minilm", "paper": "google-bert/bert-base-uncased"}
+FLOORS = ("majority", "frozen_logistic")
+LIMITS = {"train": 256, "dev": 128, "test": 400}  # of scale small
+LENGTH = 64
+PLANTED = {"planted": {"relatedness": 1.0, "n_train": 400, "n_dev": 100, "n_test": 200}}
+TRIALS = 8
+# per scale, for every method that knows them; what stands nowhere is the method's own default
+SETTINGS: Mapping[Scale, Mapping[str, Any]] = {
+    "smoke": {
+        "lr": 3.0e-3,
+        "batch_size": 16,
+        "feature": "mean",
+        "dropout": 0.0,
+        "min_updates": 40,
+        "max_updates": 60,
+        "weights": "clip0",
+        "layers": "1/2 1",  # all that the tiny model has
+    },
+    "small": {"lr": 5.0e-5, "batch_size": 16, "feature": "mean", "freeze": "embeddings", "weights": "mean1"},
+    "paper": {},
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an exhibit is rendered from: a study that was run at some scale, and its numbers."""
+
+    exhibit: Exhibit
+    scale: Scale
+    study: Study
+    n: Numbers
+
+    @property
+    def printed(self) -> Published:
+        """The published numbers; none beside generated tasks, where they would mean nothing."""
+        return Published() if self.scale == "smoke" else self.exhibit.paper.published(self.exhibit.label)
+
+    def targets(self) -> dict[str, tuple[str, ...]]:
+        """Suite -> the targets of the study in it, in the paper's order."""
+        order = [*self.exhibit.paper.tasks]
+        out: dict[str, tuple[str, ...]] = {}
+        for target in sorted(self.study.target_names, key=lambda t: order.index(t) if t in order else len(order)):
+            suite = self.study.suite_of(target)
+            out[suite] = (*out.get(suite, ()), target)
+        return {s: out[s] for s in (*self.exhibit.suites, *out) if s in out}
+
+    def heading(self, suite: str) -> str:
+        """What the paper calls a suite."""
+        return self.exhibit.paper.suites[suite][0] if suite in self.exhibit.paper.suites else suite
+
+
+Tables = Callable[[Given], "Sequence[Table]"]
+Figures = Callable[[Given], "Sequence[Figure]"]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or figure of a paper.
+
+    Attributes:
+        label: as the paper numbers it: ``Table 2``.
+        about: what it asks, in a sentence.
+        suites: the suites of tasks that it is about; at scale ``smoke`` the paper's generated one stands for them.
+        tables, figures: how its numbers are shown.
+        methods: what is trained, in the order of the rows; none where nothing is.
+        floors: rows without training below them.
+        smoke_methods: in place of `methods` at scale ``smoke``, where some do not fit its model of two layers.
+        targets: the tasks that are asked about; default: all targets of the suites.
+        settings: what the exhibit prescribes, for every method that knows it.
+        sizes: (scale, data root) -> keys of the study file that say how much training data there is.
+        notes: what a reader must know of this exhibit.
+        computed: (exhibit, scale, places) -> the exhibit, where nothing is trained.
+    """
+
+    paper: Paper
+    label: str
+    about: str
+    suites: tuple[str, ...]
+    tables: Tables | None = None
+    figures: Figures | None = None
+    methods: tuple[str, ...] = ()
+    floors: tuple[str, ...] = FLOORS
+    smoke_methods: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sizes: Callable[[Scale, Path | None], Mapping[str, Any]] | None = None
+    notes: tuple[str, ...] = ()
+    computed: Callable[[Exhibit, Scale, Places], Shown] | None = None
+
+    @property
+    def stem(self) -> str:
+        """What its files are called: ``table2``, ``fig3``."""
+        kind, _, number = self.label.lower().partition(" ")
+        return kind.replace("figure", "fig") + number
+
+    @property
+    def name(self) -> str:
+        """The name of its module: ``meta_dtl_table2``."""
+        return f"{self.paper.id}_{self.stem}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.label} of {self.paper.title}"
+
+    def study(
+        self, scale: Scale, root: Path | None = None, search: bool = False, overrides: Sequence[str] = ()
+    ) -> Study | None:
+        """The study behind the exhibit, checked as a study file is; None where nothing is trained.
+
+        Args:
+            root: the data root.
+            search: tune every method on dev, `TRIALS` configurations each; else each runs with its fixed settings.
+            overrides: ``a.b=value`` pairs from the command line.
+
+        Raises:
+            ConfigError: everything that is wrong with the overrides.
+        """
+        if not self.methods:
+            return None
+        name = f"{self.name}-{scale}"
+        return checked(parse_yaml(to_yaml(self._asked(name, scale, root, search)), name), name, overrides)
+
+    def _asked(self, name: str, scale: Scale, root: Path | None, search: bool) -> dict[str, Any]:
+        """The study as a study file would say it."""
+        smoke = scale == "smoke"
+        methods = [*(self.smoke_methods if smoke and self.smoke_methods else self.methods), *self.floors]
+        named = [self.paper.planted] if smoke else [*self.suites]
+        settings = {**(self.paper.settings if scale == "paper" else {}), **SETTINGS[scale], **self.settings}
+        if search and not smoke:
+            settings.pop("lr", None)  # what is set is not searched
+        asked: dict[str, Any] = {
+            "name": name,
+            "about": f"{self.title} at scale {scale}: {self.about}",
+            "plm": PLM[scale],
+            "suite" if len(named) == 1 else "suites": named[0] if len(named) == 1 else named,
+            "methods": methods,
+            "settings": {k: v for k, v in settings.items() if any(k in catalogue().of(m) for m in methods)},
+            "report": {"seeds": 2 if smoke else 3},
+        }
+        if root is not None:
+            asked["data_root"] = str(root)
+        if smoke:
+            asked |= {"task_options": PLANTED, "targets": [*suites()[self.paper.planted]["targets"][:2]]}
+        elif self.targets:
+            asked["targets"] = [*self.targets]
+        if scale == "small":
+            asked |= {"length": LENGTH, "limits": dict(LIMITS)}
+        if search:
+            asked["search"] = {"trials": 2, "generation": 2} if smoke else {"trials": TRIALS}
+        if self.sizes is not None:
+            asked |= self.sizes(scale, root)
+        return asked
+
+    def tasks(self, scale: Scale) -> tuple[str, ...]:
+        """The tasks of its suites, in their order."""
+        named = [self.paper.planted] if scale == "smoke" else self.suites
+        return tuple(t for s in named for t in suites()[s]["tasks"])
+
+    def shown(self, scale: Scale, study: Study, n: Numbers) -> Shown:
+        """The exhibit from a study's numbers and the published ones: what its report opens with."""
+        from raystudy.analysis.shown import Shown
+        from raystudy.exhibits._setup import setup
+
+        given = Given(self, scale, study, n)
+        return Shown(
+            title=f"{self.title}, scale {scale}",
+            about=f"{self.about[:1].upper()}{self.about[1:]}. {self.paper.citation}.",
+            setup=tuple(setup(given)),
+            tables=tuple(self.tables(given)) if self.tables is not None else (),
+            figures=tuple(self.figures(given)) if self.figures is not None else (),
+        )
+
+
+def names() -> tuple[str, ...]:
+    """All exhibits, sorted."""
+    return module_names("exhibits")
+
+
+def find(name: str) -> Exhibit:
+    """The exhibit of the module `name`.
+
+    Raises:
+        ConfigError: no such exhibit; the message names the nearest one.
+    """
+    exhibit = find_module("exhibits", name).EXHIBIT
+    assert isinstance(exhibit, Exhibit)
+    return exhibit
+
+
+def shown_again(kept: Mapping[str, Any] | None) -> Callable[[Study, Numbers], Shown] | None:
+    """What renders the exhibit that a manifest names (``{"exhibit": name, "scale": scale}``); None where it names none.
+
+    Raises:
+        ConfigError: this version does not know the exhibit or the scale.
+    """
+    if kept is None:
+        return None
+    exhibit, scale = find(kept["exhibit"]), kept["scale"]
+    if scale not in SCALES:
+        raise ConfigError(unknown("scale", scale, SCALES))
+    return partial(exhibit.shown, scale)
+
+
+def run_untrained(name: str, scale: Scale, places: Places, folder: Path) -> Path:
+    """Compute an exhibit for which nothing is trained, and write its report; returns the path of report.md.
+
+    Args:
+        places: the data root, and the encoder where the exhibit needs one (`PLM` has each scale's).
+        folder: the results folder; the report goes into ``folder/report``.
+
+    Raises:
+        UserError: the exhibit needs training; data or model are missing.
+    """
+    from raystudy.analysis.report import build_alone
+
+    exhibit = find(name)
+    if exhibit.computed is None:
+        raise ConfigError(f"{name} is shown from a study's results; run the study")
+    return build_alone(exhibit.computed(exhibit, scale, places), folder)

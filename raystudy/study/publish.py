@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.report import build
+from raystudy.analysis.shown import Shown
 from raystudy.analysis.tables import SearchRow
 from raystudy.spec import Arm, Record, Setting, digest
 from raystudy.study.records import Results
@@ -55,8 +57,12 @@ def provenance(plan: Plan, command: str) -> dict[str, str]:
     }
 
 
-def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
-    """Say beside the records which of them belong to the study as it is now, and what they do not know themselves."""
+def write_manifest(conductor: Conductor, facts: Mapping[str, str], exhibit: Mapping[str, str] | None = None) -> None:
+    """Say beside the records which of them belong to the study as it is now, and what they do not know themselves.
+
+    Args:
+        exhibit: the table or figure of a paper that the study is for: ``{"exhibit": name, "scale": scale}``.
+    """
     from raystudy.study.conduct import importances, search_rows
 
     plan = conductor.plan
@@ -64,6 +70,7 @@ def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
     conductor.results.write_manifest(
         {
             "study": plan.study.model_dump(mode="json"),
+            "exhibit": dict(exhibit) if exhibit is not None else None,
             "confirm": [s.id for s in plan.confirm(conductor.searches)],
             "search": searched,
             "search_rows": [asdict(row) for row in search_rows(conductor.searches, conductor.seen)],
@@ -77,8 +84,11 @@ def write_manifest(conductor: Conductor, facts: Mapping[str, str]) -> None:
     )
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, exhibit: Callable[[Study, Numbers], Shown] | None = None) -> Path:
     """Build the report of a results folder from its files alone; returns the path of report.md.
+
+    Args:
+        exhibit: what the report opens with, where the study is a table or a figure of a paper.
 
     Raises:
         ConfigError: no study was run there, or its records cannot be read.
@@ -101,6 +111,7 @@ def write_report(folder: Path) -> Path:
         importances=[Importance(**{**found, "arm": _arm(found["arm"])}) for found in manifest["importances"]],
         tasks=[TaskFacts(**{**t, "notes": tuple(t["notes"])}) for t in manifest["tasks"]],
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
+        exhibit=exhibit,
     )
 
 

@@ -9,8 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import chisquare
 
-from raystudy.data.draws import epoch_batches, rng, seed_of, task_mixture
+from raystudy.data.draws import (
+    epoch_batches,
+    epoch_updates,
+    joint_batches,
+    other_tasks,
+    rng,
+    seed_of,
+    task_batches,
+    task_mixture,
+    union_batches,
+)
 
 SEEDS: dict[tuple[object, ...], int] = {
     (): 6510301506637419378,
@@ -75,6 +87,10 @@ def test_epochs_are_shuffled_anew() -> None:
         lambda *p: epoch_batches(0, 20, 6, *p),
         lambda *p: task_mixture([9, 4, 2], 6, "uniform", *p),
         lambda *p: task_mixture([9, 4, 2], 6, "pps", *p),
+        lambda *p: task_batches([9, 4, 2], 6, "uniform", *p),
+        lambda *p: task_batches([9, 4, 2], 6, "pps", *p),
+        lambda *p: task_batches([9, 4, 2], 6, "epochs", *p),
+        lambda *p: union_batches([9, 4, 2], 6, *p),
     ],
 )
 def test_draws_are_pure(make: object) -> None:
@@ -99,5 +115,108 @@ def test_mixtures_name_rows_that_exist(sizes: list[int], sampler: str) -> None:
 
 
 def test_unknown_samplers_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be uniform or pps, but got 'ppz'"):
-        task_mixture([1], 1, "ppz")
+    for make in (task_mixture, task_batches):
+        with pytest.raises(ValueError, match="must be uniform or pps, but got 'ppz'"):
+            make([1], 1, "ppz")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# one task a batch, and the union of all
+
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=5)
+
+
+def everything(sizes: list[int]) -> list[tuple[int, ...]]:
+    return [(t, i) for t, n in enumerate(sizes) for i in range(n)]
+
+
+def in_order(rows: list[NDArray[np.int64]]) -> list[tuple[int, ...]]:
+    return sorted(map(tuple, np.concatenate(rows).tolist()))
+
+
+@given(SIZES, st.integers(1, 12), st.integers(0, 5))
+def test_an_mt_dnn_epoch_is_the_union_of_the_tasks(sizes: list[int], batch_size: int, seed: int) -> None:
+    draw, per_epoch = task_batches(sizes, batch_size, "epochs", seed), epoch_updates(sizes, batch_size, "epochs", True)
+    batches = [-(-n // batch_size) for n in sizes]
+    assert per_epoch == sum(batches)
+    for epoch in range(2):
+        rows = [draw(epoch * per_epoch + i) for i in range(per_epoch)]
+        # every example once: no batch is padded with copies
+        assert in_order(rows) == everything(sizes)
+        # one task a batch, ceil(n_t / B) of them
+        assert all(len(set(r[:, 0].tolist())) == 1 for r in rows)
+        assert np.bincount([r[0, 0] for r in rows], minlength=len(sizes)).tolist() == batches
+        # of each task full batches, and one with what is left
+        for t, n in enumerate(sizes):
+            assert sorted(len(r) for r in rows if r[0, 0] == t) == sorted(
+                [batch_size] * (n // batch_size) + [n % batch_size] * (n % batch_size > 0)
+            )
+
+
+def test_the_order_of_mt_dnn_s_batches_is_shuffled_anew() -> None:
+    draw = task_batches([60, 60], 6, "epochs", 1)
+    first, second = ([int(draw(e * 20 + i)[0, 0]) for i in range(20)] for e in range(2))
+    assert first != second
+    assert first != sorted(first)
+    assert in_order([draw(i) for i in range(20)]) == in_order([draw(20 + i) for i in range(20)])
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "pps"])
+def test_one_task_batches_sample_as_mixtures_do(sampler: str) -> None:
+    sizes = [30, 6, 12]
+    draw = task_batches(sizes, 4, sampler, 0)
+    rows = [draw(step) for step in range(3000)]
+    assert all(len(r) == 4 and len(set(r[:, 0].tolist())) == 1 for r in rows)
+    p = np.full(3, 1 / 3) if sampler == "uniform" else np.array(sizes) / 48
+    assert chisquare(np.bincount([r[0, 0] for r in rows]), 3000 * p).pvalue > 1e-3
+    # within its task, every example is as likely
+    for t, n in enumerate(sizes):
+        seen = np.bincount([i for r in rows if r[0, 0] == t for i in r[:, 1]], minlength=n)
+        assert chisquare(seen).pvalue > 1e-3
+    assert epoch_updates(sizes, 4, sampler, True) == epoch_updates(sizes, 4) == 12
+
+
+@given(SIZES, st.integers(1, 12), st.integers(0, 5))
+def test_a_union_epoch_holds_every_example_once(sizes: list[int], batch_size: int, seed: int) -> None:
+    draw, per_epoch = union_batches(sizes, batch_size, seed), epoch_updates(sizes, batch_size, "epochs")
+    assert per_epoch == -(-sum(sizes) // batch_size)
+    for epoch in range(2):
+        assert in_order([draw(epoch * per_epoch + i) for i in range(per_epoch)]) == everything(sizes)
+    # of one task they are its epochs, to the last row
+    alone, plain = union_batches(sizes[:1], batch_size, seed), epoch_batches(0, sizes[0], batch_size, seed)
+    assert all(np.array_equal(alone(step), plain(step)) for step in range(3))
+
+
+def test_joint_batches_are_one_of_the_three() -> None:
+    n = [9, 4, 2]
+    for step in range(5):
+        for sampler in ("uniform", "pps"):
+            mixed = task_mixture(n, 6, sampler, 3, "x")(step)
+            assert np.array_equal(joint_batches(n, 6, sampler, False, 3, "x")(step), mixed)
+        assert np.array_equal(joint_batches(n, 6, "epochs", False, 3, "x")(step), union_batches(n, 6, 3, "x")(step))
+        for sampler in ("uniform", "pps", "epochs"):
+            single = task_batches(n, 6, sampler, 3, "x")(step)
+            assert np.array_equal(joint_batches(n, 6, sampler, True, 3, "x")(step), single)
+
+
+@pytest.mark.parametrize("among", [2, 3, 5])
+def test_another_task_is_never_the_same_and_any_of_the_others(among: int) -> None:
+    tasks = np.arange(6000) % among
+    others = np.concatenate([other_tasks(tasks, among, 0, "flip", step) for step in range(2)])
+    tasks = np.concatenate([tasks, tasks])
+    assert not (others == tasks).any()
+    assert ((others >= 0) & (others < among)).all()
+    if among == 2:
+        assert np.array_equal(others, 1 - tasks)
+        return
+    for k in range(among):
+        seen = np.bincount(others[tasks == k], minlength=among)
+        assert chisquare(np.delete(seen, k)).pvalue > 1e-3
+    # pure in purpose: asked again the same, for another step another
+    assert np.array_equal(other_tasks(tasks, among, 7), other_tasks(tasks, among, 7))
+    assert not np.array_equal(other_tasks(tasks, among, 7), other_tasks(tasks, among, 8))
+
+
+def test_there_is_no_other_task_than_one() -> None:
+    with pytest.raises(ValueError, match="no other task"):
+        other_tasks(np.zeros(3, np.int64), 1, 0)

@@ -149,6 +149,8 @@ def test_label_text_is_the_second_segment() -> None:
     encoded = encode(task, "train", TINY).with_label_text()
     assert said(encoded, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]", "amber", "gold", "[SEP]"]
     assert segments(encoded, 0) == [0, 0, 0, 0, 1, 1, 1]
+    same = encode(task, "train", TINY).with_label_text("same")
+    assert (said(same, TINY, 0), segments(same, 0)) == (said(encoded, TINY, 0), [0] * 7)
     # a label without words of its own stands for itself
     assert said(encoded, TINY, 1) == ["[CLS]", "w003", "[SEP]", "[UNK]", "[SEP]"]
     assert encoded.offsets.tolist() == [0, 7, 12]
@@ -160,6 +162,7 @@ def test_label_text_of_pairs_shares_the_second_text_s_segment() -> None:
     encoded = encode(task, "train", TINY).with_label_text()
     assert said(encoded, TINY, 0) == ["[CLS]", "w001", "[SEP]", "w002", "[SEP]", "amber", "[SEP]"]
     assert segments(encoded, 0) == [0, 0, 0, 1, 1, 1, 1]
+    assert encode(task, "train", TINY).with_label_text("same").digest == encoded.digest
 
 
 @given(st.integers(1, 20), st.integers(1, 3), st.integers(8, 16))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from cells import SUITE, assert_same_state, method_over, planted, ran, ran_by, spec_of, undisturbed
+from cells import SUITE, Ran, assert_same_state, method_over, planted, ran, ran_by, spec_of, undisturbed
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
+from raystudy.catalogue import catalogue
 from raystudy.data.draws import epoch_updates, task_mixture
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
@@ -131,6 +133,83 @@ def test_empty_classes_take_no_part() -> None:
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_prototype_per_class_is_the_mean(seed: int) -> None:
+    e, y = random_tasks(seed)
+    p = [sub_prototypes(a, b, 3, 1) for a, b in zip(e, y, strict=True)]
+    for ours, plain in zip(meta_knowledge(e, y, p), meta_knowledge(e, y, prototypes_of(e, y)), strict=True):
+        assert torch.equal(ours, plain)
+    # a prototype twice is one
+    twice = [torch.cat([q, q], 1) for q in p]
+    for ours, plain in zip(meta_knowledge(e, y, twice), meta_knowledge(e, y, p), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
+
+
+def test_several_prototypes_by_hand() -> None:
+    """The best over all prototypes of the others; beta from the best of x's own class."""
+    # task 0: class 0 lies around x and around y, class 1 against x; task 1: along the diagonal, and against y
+    e0 = vectors((2, 0), (4, 0), (0, 1), (0, 3), (-1, 0))
+    y0 = torch.tensor([0, 0, 0, 0, 1])
+    e1, y1 = vectors((1, 1), (0, -1)), torch.tensor([0, 1])
+    p = [sub_prototypes(e0, y0, 2, 2), sub_prototypes(e1, y1, 2, 2)]
+    # two clusters where there are two, one where a class has but one example
+    assert sorted(p[0][0].tolist()) == [[0.0, 2.0], [3.0, 0.0]]
+    assert p[0][1].tolist()[0] == [-1.0, 0.0]
+    assert p[0][1][1].isnan().all()
+    first, second = meta_knowledge([e0, e1], [y0, y1], p)
+    r = math.sqrt(0.5)
+    wanted = [[r, r, r, r, 0.0], [r, r, r, r, 0.0]]
+    torch.testing.assert_close(first, torch.tensor(wanted, dtype=torch.float64))
+    torch.testing.assert_close(second, torch.tensor([[r, 0.0], [r, 0.0]], dtype=torch.float64))
+    # with one prototype, the mean (1.5, 1) stands for class 0, which no example of it is like
+    plain = meta_knowledge([e0, e1], [y0, y1], [sub_prototypes(e0, y0, 2, 1), sub_prototypes(e1, y1, 2, 1)])
+    assert plain[0][1, 0] == pytest.approx(2.5 / math.sqrt(2 * 3.25))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_as_many_prototypes_as_examples_are_the_examples(seed: int) -> None:
+    e, y = random_tasks(seed)
+    scores = meta_knowledge(e, y, [sub_prototypes(a, b, 3, 9) for a, b in zip(e, y, strict=True)])
+    for i, s in enumerate(scores):
+        unit = [torch.nn.functional.normalize(x, dim=1) for x in e]
+        cosine = (unit[i] @ torch.cat([u for j, u in enumerate(unit) if j != i]).T).max(1).values
+        torch.testing.assert_close(s[0], cosine)
+        best = torch.stack([cosine[y[i] == c].max() for c in range(3)])
+        torch.testing.assert_close(s[1], best[y[i]])
+
+
+def test_a_variant_with_prototypes_in_its_name_is_the_one_of_three() -> None:
+    named = ran(spec_of("meta_dtl[prototypes=3]"))
+    whole = undisturbed("meta_dtl_multi_prototype")
+    assert_same_state(named.state, whole.state)
+    facts = whole.outcome.record.facts["meta_knowledge"]
+    assert named.outcome.record.facts["meta_knowledge"] == facts
+    assert facts != undisturbed("meta_dtl").outcome.record.facts["meta_knowledge"]
+    assert ran(spec_of("meta_dtl[prototypes=1]")).record["facts"] == undisturbed("meta_dtl").record["facts"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_centred_scores_do_not_see_a_common_direction(seed: int) -> None:
+    e, y = random_tasks(seed)
+    shift = torch.tensor([3.0, -1.0, 0.5, 8.0], dtype=torch.float64)
+
+    def scores(embeddings: list[Tensor]) -> list[Tensor]:
+        return meta_knowledge(embeddings, y, prototypes_of(embeddings, y))
+
+    plain, moved = scores(centre(e)), scores(centre([x + shift for x in e]))
+    for a, b in zip(plain, moved, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    # uncentred, a common direction makes everything alike
+    for a, b in zip(scores(e), scores([x + 100 * shift for x in e]), strict=True):
+        assert (b > 0.99).all()
+        assert (a < 0.99).any()
+    # every task counts alike, however large: what is left sums to zero over the tasks' means
+    torch.testing.assert_close(
+        torch.stack([x.mean(0) for x in centre(e)]).sum(0), torch.zeros(4, dtype=torch.float64), rtol=0, atol=1e-14
+    )
+    torch.testing.assert_close(centre([*e[:2], torch.cat([e[2]] * 5)])[0], centre(e)[0], rtol=0, atol=1e-14)
+
+
 def test_one_task_is_refused() -> None:
     e, y = random_tasks(0)
     with pytest.raises(DataError, match="two tasks"):
@@ -149,9 +228,19 @@ def test_constants_are_the_scores_of_the_untouched_model() -> None:
     y = [torch.from_numpy(p.labels) for p in parts]
     for i, s in enumerate(meta_knowledge(e, y, prototypes_of(e, y))):
         assert torch.equal(given_[f"scores.{i}"], s)
-    # without the class label, and with [CLS] instead of the mean, the scores are others
-    for variant, settings in (("meta_dtl_wo_label", {}), ("meta_dtl", {"pool": "cls"})):
-        assert not torch.allclose(method_over(tasks, variant, **settings).constants()["scores.0"], given_["scores.0"])
+    # without the class label, with another pooling, segment or number of prototypes, and centred, the scores are others
+    others: list[tuple[str, dict[str, Any]]] = [
+        ("meta_dtl_wo_label", {}),
+        ("meta_dtl", {"pool": "cls"}),
+        ("meta_dtl", {"pool": "mean_no_special"}),
+        ("meta_dtl", {"label_segment": "same"}),
+        ("meta_dtl", {"centred": True}),
+        ("meta_dtl_multi_prototype", {}),
+    ]
+    seen = [given_["scores.0"]]
+    for variant, settings in others:
+        seen.append(method_over(tasks, variant, **settings).constants()["scores.0"])
+        assert not any(torch.allclose(seen[-1], s) for s in seen[:-1]), settings
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -251,6 +340,19 @@ def test_batch_loss_is_the_weighted_mean_under_own_heads() -> None:
     torch.testing.assert_close(loss, torch.cat(losses).sum() / len(batch), rtol=1e-12, atol=0)
 
 
+def test_algorithm_1_sums_over_the_batch() -> None:
+    """|B| times the mean: what is left of it behind Adam is the clipping of the gradient's norm."""
+    tasks = {"a": planted("target"), "b": planted("source")}
+    mean, total = (method_over(tasks, "meta_dtl_wo_imk", reduction=how) for how in ("mean", "sum"))
+    batch = mean.transfer()[0].draw(0)
+    assert isinstance(mean, meta_dtl.Method)
+    assert isinstance(total, meta_dtl.Method)
+    torch.testing.assert_close(total.loss(batch), 7 * mean.loss(batch), rtol=1e-14, atol=0)
+    # two ranks' shares of the sum are the sum
+    shares = simulate(2, lambda w: method_over(tasks, "meta_dtl_wo_imk", reduction="sum", workers=w).loss(batch))  # type: ignore[operator]
+    torch.testing.assert_close(shares[0] + shares[1], total.loss(batch), rtol=1e-14, atol=0)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # the sampler
 
@@ -266,6 +368,19 @@ def test_sampler_is_uniform_over_tasks_and_instances() -> None:
     assert chisquare(observed, expected).pvalue > 1e-3  # p(x) = 1 / (K |D_i|)
     # which the draw in proportion to size is not
     assert chisquare(np.bincount(task_mixture(sizes, 9000, "pps", 0)(0)[:, 0])).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "epochs"])
+def test_one_task_batches_are_weighted_as_mixed_ones_are(sampler: str) -> None:
+    tasks = {"a": planted("target"), "b": planted("source", n_train=17)}
+    method = method_over(tasks, "meta_dtl", task_batches=True, sampler=sampler, max_updates=0, mmt_epochs=1)
+    method.given = method.constants()
+    (mmt,) = method.transfer()
+    assert mmt.steps == (6 + 3 if sampler == "epochs" else -(-53 // 7))
+    for step in range(mmt.steps):
+        batch = mmt.draw(step)
+        (task,) = set(batch.task.tolist())
+        torch.testing.assert_close(batch.weight, method.given[f"scores.{task}"].mean(0)[batch.row].clamp_min(0))
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=5), st.integers(1, 64), st.integers(1, 3))
@@ -342,3 +457,24 @@ def test_scores_are_the_same_on_any_number_of_workers() -> None:
 def test_other_kinds_of_tasks_are_refused(part: str) -> None:
     with pytest.raises(DataError, match="classification"):
         ran(spec_of("meta_dtl", suite=("planted/target", f"planted/{part}")))
+
+
+def test_what_it_is_not_defined_for_is_refused_before_anything_is_loaded() -> None:
+    hp = method_over({"a": planted("target"), "b": planted("source")}, "meta_dtl").hp
+    with pytest.raises(DataError) as e:
+        meta_dtl.Method.admit(hp, 2, {"tags": planted("tag_target")})
+    assert len(e.value.problems) == 2  # no classification, and one task alone
+    assert meta_dtl.Method.admit(hp, 2, {"a": planted("target"), "b": planted("source")}) == []
+
+
+@pytest.mark.parametrize("reading", catalogue().readings["meta_dtl"], ids=lambda r: f"{r.id} {r.settings}")
+def test_readings_are_other_than_the_default(reading: Any) -> None:
+    assert catalogue().resolve("meta_dtl", reading.settings) != catalogue().defaults("meta_dtl")
+    run = ran(spec_of("meta_dtl", **{"max_updates": 2, "weights": "clip0", **reading.settings}))
+    if dict(reading.settings) != {"weights": "clip0"}:  # that is how the quick cells read it anyway
+        assert any(not torch.equal(t, quick().state[k]) for k, t in run.state.items())
+
+
+@lru_cache
+def quick() -> Ran:
+    return ran(spec_of("meta_dtl", max_updates=2))

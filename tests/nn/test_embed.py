@@ -40,12 +40,13 @@ def naive(encoded: Encoded, what: str, precision: str) -> torch.Tensor:
             if what == "words":
                 out.append(states[batch.tags != IGNORED])
             else:
-                out.append(states.mean(0, keepdim=True) if what == "mean" else states[:1])
+                rows = {"mean": slice(None), "mean_no_special": slice(1, -1), "cls": slice(1)}[what]
+                out.append(states[rows].mean(0, keepdim=True))
     return torch.cat(out)
 
 
 @pytest.mark.parametrize(("precision", "atol"), [("fp32", 2e-6), ("fp64", 1e-12)])
-@pytest.mark.parametrize("what", ["mean", "cls", "words"])
+@pytest.mark.parametrize("what", ["mean", "mean_no_special", "cls", "words"])
 def test_batched_is_one_by_one(what: str, precision: str, atol: float) -> None:
     module._MEMO.clear()
     encoded = ragged(tagged=what == "words")
@@ -56,6 +57,20 @@ def test_batched_is_one_by_one(what: str, precision: str, atol: float) -> None:
     # it is a constant, whoever asks: usable in a graph, never part of one
     assert not out.requires_grad
     (torch.ones_like(out, requires_grad=True) * out).sum().backward()
+
+
+def test_special_tokens_are_left_out_but_for_texts_without_words() -> None:
+    """Also the [SEP] between a text and its label; where nothing else is there, [CLS] and [SEP] are all there is."""
+    rows = (Example("w001", text="w002 w003"), Example("w004", text=""))
+    encoded = encode(
+        Task("few", "single", ("w001", "w004"), dict.fromkeys(("train", "dev", "test"), rows)), "train", PLM
+    )
+    labelled, body = encoded.with_label_text(), Body(PLM, precision="fp64").eval()
+    with torch.no_grad():
+        states = [body(e.batch(np.array([i])))[0] for e in (labelled, encoded) for i in (0, 1)]
+    wanted = [states[0][[1, 2, 4]], states[1][[2]], states[2][[1, 2]], states[3]]
+    out = torch.cat([embed(PLM, e, "mean_no_special", Alone(), precision="fp64") for e in (labelled, encoded)])
+    torch.testing.assert_close(out, torch.stack([w.mean(0) for w in wanted]), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -1,0 +1,40 @@
+"""What a report opens with where a study is an exhibit: a table or figure of a paper, ours beside the published one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from raystudy.analysis.figures import Figure
+from raystudy.analysis.table import Table
+
+__all__ = ["Shown"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An exhibit, ready to be written.
+
+    Attributes:
+        title: which table or figure of which paper.
+        about: what it asks, in a sentence.
+        setup: what differs from the paper's set-up, a sentence each: every caption's small print.
+        facts: provenance, where no study stands behind the exhibit.
+    """
+
+    title: str
+    about: str
+    setup: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def said_once(self) -> tuple[Table, ...]:
+        """The tables as one reads them in a row: a note without a mark only below the first that has it."""
+        said: set[str] = set()
+        out = []
+        for table in self.tables:
+            out.append(replace(table, notes=tuple(n for n in table.notes if n.mark or n.text not in said)))
+            said |= {n.text for n in table.notes}
+        return tuple(out)

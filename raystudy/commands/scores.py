@@ -1,0 +1,337 @@
+"""``raystudy scores SUITE``: what the weighting of Meta-DTL and MFT has to work with on a suite. Trains nothing.
+
+``results/scores-<suite>/`` gets report.md, scores.csv (a row per task, score and space), kg.csv (a row per pair of
+classes) and figures/ (the Meta-KG as a heat map, SVG and PDF); the tables are printed as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raystudy.catalogue import suites
+from raystudy.commands import Json, console, print_json
+from raystudy.commands.folders import RESULTS
+from raystudy.errors import ConfigError, DataError, Problem, UserError, unknown
+
+if TYPE_CHECKING:
+    from raystudy.analysis.figures import Figure
+    from raystudy.analysis.table import Table
+    from raystudy.data.plm import PLM
+    from raystudy.scores import Scores, Spread
+    from raystudy.tasks import Task
+
+__all__ = ["scores"]
+
+# effective share at least so much -> what a weighting does; the first two: sd of a tenth, of a third of the mean
+_DOES = (
+    (0.99, "the weighting changes the step size, hardly which examples count"),
+    (0.9, "the weighting tells examples apart a little"),
+    (0.5, "some examples count clearly more than others"),
+    (0.0, "few examples carry the weight of all"),
+)
+
+
+def scores(
+    suite: Annotated[str, typer.Argument(help="A suite of search_spaces/suites.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder with one folder per task.")] = None,
+    plm: Annotated[str, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = "minilm",
+    limit: Annotated[int, typer.Option(min=1, help="Training examples per task, stratified.")] = 256,
+    out: Annotated[Path | None, typer.Option(help="Results folder (default: results/scores-SUITE).")] = None,
+    as_json: Json = False,
+) -> None:
+    """How much the scores of Meta-DTL and MFT differ between examples, and which classes are close. Trains nothing."""
+    tasks = _tasks(suite, data_root, limit)
+    from raystudy.analysis.figures import draw
+    from raystudy.analysis.table import to_csv
+    from raystudy.data.plm import resolve
+    from raystudy.files import atomic_write
+    from raystudy.nn.encoder import verify
+    from raystudy.scores import measure
+
+    model = resolve(plm)
+    verify(model)
+    found = measure(tasks, model)
+    folder = out or RESULTS / f"scores-{suite}"
+    near, spreads = _nearest(found), _spreads(found)
+    figures = _figures(found, suite)
+    for figure in figures:
+        atomic_write(folder / "figures" / f"{figure.name}.svg", draw(figure, "svg"))
+        atomic_write(folder / "figures" / f"{figure.name}.pdf", draw(figure, "pdf"))
+    atomic_write(folder / "kg.csv", to_csv(_pairs(found)))
+    atomic_write(folder / "scores.csv", to_csv(spreads))
+    said = list(meaning(found))
+    report = folder / "report.md"
+    atomic_write(report, _report(suite, tasks, model, limit, near, spreads, figures, said))
+    if as_json:
+        print_json(
+            {
+                "report": str(report),
+                "classes": [list(node) for node in found.nodes],
+                "cosines": {space: _plain(values.tolist()) for space, values in found.cosines.items()},
+                "scores": [{k: _plain(v) for k, v in dataclasses.asdict(s).items()} for s in found.spreads],
+                "meaning": said,
+            }
+        )
+        return
+    for table in (near, spreads):
+        _print(table)
+    for line in said:
+        typer.echo(line)
+    typer.echo(f"\n{report}")
+
+
+def _tasks(suite: str, root: Path | None, limit: int) -> dict[str, Task]:
+    """The tasks of a suite, with at most `limit` training examples each.
+
+    Raises:
+        ConfigError: no such suite or data root. PreflightError, DataError: every task that is missing or unfit.
+    """
+    from raystudy.data.fewshot import cap
+    from raystudy.tasks import expand, load
+
+    if suite not in suites():
+        raise ConfigError(Problem(unknown("suite", suite, list(suites())), "SUITE"))
+    if root is not None and not root.is_dir():
+        raise ConfigError(Problem(f"is not a folder: {root}", "--data-root"))
+    named = expand(suites()[suite]["tasks"], root=root)
+    tasks: dict[str, Task] = {}
+    errors: list[UserError] = []
+    for name in dict.fromkeys(n for found in named.values() for n in found):
+        try:
+            tasks[name] = cap(load(name, root=root), train=limit)
+        except UserError as e:
+            errors.append(e)
+    if errors:
+        raise type(max(errors, key=lambda e: e.exit_code))(p for e in errors for p in e.problems)
+    if few := [name for name, t in tasks.items() if limit < len(t.labels)]:
+        rule = "must be at least the number of classes"
+        raise DataError(Problem(f"{rule}, {len(tasks[n].labels)} in {n}, but is {limit}", "--limit") for n in few)
+    return tasks
+
+
+def _plain(x: object) -> object:
+    """JSON has no NaN."""
+    if isinstance(x, list):
+        return [_plain(v) for v in x]
+    return None if isinstance(x, float) and math.isnan(x) else x
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tables and figures
+
+
+def _nearest(found: Scores) -> Table:
+    """Per class the nearest one of another task: the cosine between the two is beta."""
+    from raystudy.analysis.table import Cell, Column, Table
+
+    rows = []
+    for i, (task, words) in enumerate(found.nodes):
+        row = [Cell(task), Cell(words)]
+        for values in found.cosines.values():
+            others = [
+                (float(v), node)
+                for v, node in zip(values[i], found.nodes, strict=True)
+                if node[0] != task and not math.isnan(v)
+            ]
+            cosine, node = max(others, key=lambda o: o[0], default=(math.nan, ("", "")))
+            row += [Cell(": ".join(node) if others else None), Cell(cosine)]
+        rows.append(tuple(row))
+    columns = [Column("task", "task", "code"), Column("class", "class")]
+    for space in found.cosines:
+        columns += [
+            Column(f"nearest {space}", f"nearest class of another task, {space}"),
+            Column(f"beta {space}", "β", "number", digits=3),
+        ]
+    caption = "The Meta-KG, the nearest class of another task for each class; their cosine is β of all its examples."
+    return Table("nearest", caption, tuple(columns), tuple(rows), breaks=_breaks([t for t, _ in found.nodes]))
+
+
+def _spreads(found: Scores) -> Table:
+    """A row per task, score and space."""
+    from raystudy.analysis.table import Cell, Column, Note, Table
+
+    numbers = {
+        "mean": "mean",
+        "sd": "sd",
+        "least": "min",
+        "p5": "5 %",
+        "median": "median",
+        "p95": "95 %",
+        "greatest": "max",
+        "not_positive": "share ≤ 0",
+        "within": "within classes",
+        "effective": "effective n / n",
+    }
+    columns = (
+        Column("task", "task", "code"),
+        Column("score", "score"),
+        Column("space", "embeddings"),
+        Column("n", "n", "count"),
+        *(Column(name, title, "number", digits=3) for name, title in numbers.items()),
+    )
+    shown = {"alpha": "α", "beta": "β", "m mean1": "m (mean1)"}
+    rows = tuple(
+        (
+            Cell(s.task),
+            Cell(s.score, shown.get(s.score, "")),
+            Cell(s.space),
+            Cell(s.n),
+            *(Cell(getattr(s, name)) for name in numbers),
+        )
+        for s in found.spreads
+    )
+    typical = "t: MFT's typicality (eq. 1, a = 0.5)" if found.domains else "t of MFT needs the same classes everywhere"
+    symbols = (
+        "α, β, m = (α + β) / 2: Meta-DTL (sec. 3.2). m (mean1): clipped at 0, then rescaled to mean 1 over all tasks. "
+        f"{typical}. Centred: the common mean of all tasks taken off the embeddings. That makes the means of K tasks "
+        "sum to zero, which pulls their cosines towards -1 / (K - 1): with few tasks, centring drives tasks apart."
+    )
+    shares = (
+        "Within classes: the share of a score's variance that lies within classes; the rest only weighs classes "
+        "against each other. Effective n / n: (Σw)² / Σw² / n with the score as weight, negative ones as 0; 1 means "
+        "that all examples count alike."
+    )
+    return Table(
+        "scores",
+        "Spread of the scores over the training examples.",
+        columns,
+        rows,
+        (Note(symbols), Note(shares)),
+        _breaks([s.task for s in found.spreads]),
+    )
+
+
+def _pairs(found: Scores) -> Table:
+    """The whole Meta-KG, a row per pair of classes."""
+    from raystudy.analysis.table import Cell, Column, Table
+
+    names = ("task", "class", "other task", "other class")
+    columns = tuple(Column(n, n) for n in names) + tuple(Column(s, s, "number", digits=3) for s in found.cosines)
+    rows = tuple(
+        (*map(Cell, (*a, *b)), *(Cell(float(v[i, j])) for v in found.cosines.values()))
+        for i, a in enumerate(found.nodes)
+        for j, b in enumerate(found.nodes)
+    )
+    return Table("kg", "The Meta-KG.", columns, rows)
+
+
+def _breaks(names: Sequence[str]) -> tuple[int, ...]:
+    """Where another name begins."""
+    return tuple(i for i in range(1, len(names)) if names[i] != names[i - 1])
+
+
+def _figures(found: Scores, suite: str) -> list[Figure]:
+    from raystudy.analysis.heatmap import heat_map
+
+    tasks = list(dict.fromkeys(task for task, _ in found.nodes))
+    one = len({t.partition("/")[0] for t in tasks}) == 1 and all("/" in t for t in tasks)
+    groups = [(t.partition("/")[2] if one else t, [c for of, c in found.nodes if of == t]) for t in tasks]
+    out = []
+    for space, values in found.cosines.items():
+        heading = f"Meta-KG of {suite}, " + ("raw embeddings" if space == "raw" else "centred embeddings")
+        title = f"{heading}: cosines between all classes, a frame around the nearest one of another task"
+        out.append(heat_map(f"kg_{space}", title, heading, groups, values, about_zero=space == "centred"))
+    return out
+
+
+def _print(table: Table) -> None:
+    """A table on the terminal, its caption above and its notes below."""
+    from rich.table import Table as Grid
+
+    from raystudy.analysis.table import printed
+
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in table.columns:
+        grid.add_column(column.title, justify="left" if column.wordy else "right", no_wrap=True)
+    for i, row in enumerate(table.rows):
+        if i in table.breaks:
+            grid.add_row()
+        grid.add_row(*(printed(cell, column) for cell, column in zip(row, table.columns, strict=True)))
+    terminal = console()
+    terminal.print(table.caption)
+    terminal.print(grid)
+    for note in table.notes:
+        terminal.print(note.text)
+    terminal.print("")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# words
+
+
+def meaning(found: Scores) -> Iterable[str]:
+    """A sentence per task on m, and per domain on t: what a weighting by it does there."""
+    for task in dict.fromkeys(s.task for s in found.spreads):
+        of = {(s.score, s.space): s for s in found.spreads if s.task == task}
+        average = f"; its examples weigh {of['m mean1', 'raw'].mean:.2f} of the mean over all tasks"
+        for symbol in ("m", "t") if found.domains else ("m",):
+            raw, centred = (_about(symbol, of[symbol, space]) for space in ("raw", "centred"))
+            yield f"{task}: {raw}{average if symbol == 'm' else ''}. Centred, {centred}."
+
+
+def _about(symbol: str, s: Spread) -> str:
+    if math.isnan(s.effective):
+        return f"no {symbol} is positive, so that no example has a weight"
+    does = next(words for least, words in _DOES if s.effective >= least)
+    where = f"{symbol} runs from {s.p5:z.2f} to {s.p95:z.2f} (5 % to 95 %)"
+    if s.not_positive:
+        share = _percent(s.not_positive)
+        where += f" and is not positive for {share} of the examples, which `weights: raw` refuses; clipped at 0"
+    said = f"{where}: {does} (effective sample size {s.effective:.3f} n)"
+    if s.within < 0.5:  # NaN where nothing varies
+        said += f", and {_percent(1 - s.within)} of the variance only tells classes apart"
+    return said
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.01 or 0.99 < share < 1:
+        return "less than 1 %" if share < 0.5 else "more than 99 %"
+    return f"{100 * share:.0f} %"
+
+
+def _report(
+    suite: str,
+    tasks: Mapping[str, Task],
+    model: PLM,
+    limit: int,
+    near: Table,
+    spreads: Table,
+    figures: Sequence[Figure],
+    said: Sequence[str],
+) -> str:
+    """report.md."""
+    from raystudy.analysis.markdown import to_markdown
+
+    sizes = ", ".join(f"{name} {len(t.splits['train'])}" for name, t in tasks.items())
+    facts = {
+        "model": f"{model.about}; digest {model.digest}",
+        "training examples": f"{sizes} (at most {limit} a task, stratified)",
+        "longest sequence": ", ".join(f"{n} {k}" for n, k in _lengths(tasks, model).items()) + " word pieces",
+        "data": ", ".join(f"{name} {t.digest}" for name, t in tasks.items()),
+    }
+    parts = [
+        f"# Scores of the suite {suite}",
+        "What the weighting of Meta-DTL and MFT has to work with here: embeddings of the untouched model, no training.",
+        "## What it means",
+        "\n".join(f"- {line}" for line in said),
+        "## Meta-KG",
+        "In each row a frame marks the nearest class of another task.",
+        *(f"![{f.title}](figures/{f.name}.svg)" for f in figures),
+        to_markdown(near),
+        "All pairs of classes are in kg.csv.",
+        "## Scores",
+        to_markdown(spreads),
+        "## Provenance",
+        "\n".join(f"- {name}: {text}" for name, text in facts.items()),
+    ]
+    return "\n\n".join(p.strip("\n") for p in parts) + "\n"
+
+
+def _lengths(tasks: Mapping[str, Task], model: PLM) -> dict[str, int]:
+    return {name: min(t.length, model.positions) for name, t in tasks.items()}

@@ -1,0 +1,282 @@
+"""A table of a paper with ours beside it: rows are methods, columns data sets and their averages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from raystudy.analysis.compare import scores
+from raystudy.analysis.numbers import Numbers, Role, Score
+from raystudy.analysis.stats import Interval, interval
+from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed
+from raystudy.analysis.tables import BELOW, CONTROL, FLOOR, MARK, PART
+from raystudy.catalogue import catalogue
+from raystudy.exhibits import Given
+from raystudy.exhibits._papers import Printed, Published
+
+__all__ = ["Head", "Row", "across", "by_seed", "caption", "columns", "compared", "gain", "mean", "scored"]
+
+BASE = "single_task"  # what updates are counted in
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a column measures.
+
+    Attributes:
+        title: as the paper has it.
+        targets: one task, or the tasks that it is the mean of.
+        setting: the data setting, as ``str(Setting)``.
+        metric: another metric than the tasks' own; only on test.
+        group: columns that stay together where a table is too wide for a page.
+        published: what names the column in the paper's numbers; empty = the paper has no such column.
+    """
+
+    title: str
+    targets: tuple[str, ...]
+    setting: str = "all"
+    split: Literal["test", "dev"] = "test"
+    metric: str = ""
+    group: str = ""
+    published: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or with `minus` its gain over another one, seed by seed.
+
+    `published` is what names the row in the paper's numbers; empty = the paper has no such row.
+    """
+
+    variant: str
+    title: str
+    published: Mapping[str, str] = field(default_factory=dict, hash=False)
+    minus: str = ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# columns
+
+
+def columns(
+    given: Given,
+    suite: str,
+    *,
+    setting: str = "all",
+    split: Literal["test", "dev"] = "test",
+    average: bool = True,
+    published: Mapping[str, str] | None = None,
+) -> list[Head]:
+    """A column for each target of a suite, and one for their average where they are several.
+
+    Args:
+        published: what names these columns in the paper's numbers, beside the data set: the setting, the metric.
+    """
+    paper, targets, more = given.exhibit.paper, given.targets()[suite], published or {}
+    heads = [
+        Head(
+            paper.short(t),
+            (t,),
+            setting,
+            split,
+            group=given.heading(suite),
+            published={"dataset": paper.tasks[t], **more} if t in paper.tasks else {},
+        )
+        for t in targets
+    ]
+    if average and len(targets) > 1:
+        known = {"dataset": paper.suites[suite][1], **more} if suite in paper.suites else {}
+        heads.append(Head("Avg.", targets, setting, split, group=given.heading(suite), published=known))
+    if split == "test" and "hypenet_lex" in targets:
+        # its majority class is four fifths of the data, which accuracy rewards
+        macro = Head(f"{paper.short('hypenet_lex')}, macro-F1", ("hypenet_lex",), setting, metric="macro_f1")
+        heads.append(replace(macro, group=given.heading(suite)))
+    return heads
+
+
+def across(given: Given, published: Mapping[str, str]) -> list[Head]:
+    """A column for each target of all suites, one for the average of them all, then those with another metric."""
+    groups = given.targets()
+    found = [h for suite in groups for h in columns(given, suite, average=False, published=published)]
+    heads = [h for h in found if not h.metric]
+    every = tuple(t for targets in groups.values() for t in targets)
+    if len(every) > 1:
+        heads.append(Head("Avg.", every, published={"dataset": "Avg.", **published}))
+    heads += [h for h in found if h.metric]
+    # a page holds two blocks: the suites before the last one, and that with the average
+    *first, last = map(given.heading, groups)
+    return [replace(h, group=listed(first) if h.group in first else f"{last} and average") for h in heads]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# numbers
+
+
+def by_seed(n: Numbers, head: Head, variant: str) -> dict[int, float]:
+    """seed -> score; of several targets their mean, for the seeds that all of them have finished."""
+    found: list[dict[int, float]] = []
+    for target in head.targets:
+        values = {}
+        for r in n.runs:
+            if r.phase == "confirm" and (r.variant, r.target, r.setting) == (variant, target, head.setting):
+                own = r.dev if head.split == "dev" else r.test
+                values[r.seed] = r.tests.get(head.metric, math.nan) if head.metric else own
+        found.append({seed: x for seed, x in values.items() if not math.isnan(x)})
+    both = sorted(set.intersection(*map(set, found))) if found else []
+    return {seed: math.fsum(f[seed] for f in found) / len(found) for seed in both}
+
+
+def mean(n: Numbers, head: Head, variant: str) -> Interval:
+    """Mean over the seeds with its interval; n = 0 where nothing has finished."""
+    return interval(list(by_seed(n, head, variant).values()))
+
+
+def gain(n: Numbers, head: Head, variant: str, minus: str) -> Interval:
+    """How much more than `minus`, over the seeds that both have finished."""
+    ours, theirs = by_seed(n, head, variant), by_seed(n, head, minus)
+    return interval([ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())])
+
+
+def scored(n: Numbers, heads: Sequence[Head]) -> dict[tuple[str, int], Score]:
+    """(variant, column) -> score, with the best of the column, what is tied with it and what is below a floor."""
+    places = tuple(map(str, range(len(heads))))
+    design = replace(n.design, targets=places, settings=("",))
+    found = {
+        (m.variant, str(i), ""): seeds
+        for m in design.methods
+        for i, head in enumerate(heads)
+        if (seeds := by_seed(n, head, m.variant))
+    }
+    return {(s.variant, int(s.target)): s for s in scores(found, design, {})}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the table
+
+
+def caption(given: Given, what: str, split: str = "test") -> str:
+    """What a table shows, and what limits every number in it."""
+    return (
+        f"{what}: {split} accuracy × 100, mean ± half-width of the 95 % t-interval (number of seeds). "
+        f"{given.n.design.conditions}"
+    )
+
+
+def compared(
+    name: str,
+    what: str,
+    rows: Sequence[Row],
+    heads: Sequence[Head],
+    n: Numbers,
+    printed: Published,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Ours and, below each value, the published number with the difference to it; scores are printed x 100.
+
+    Args:
+        what: the caption.
+        rows: as the paper has them; a rule sets the study's other rows apart: baselines and controls, then floors.
+        printed: the paper's numbers; ``Published()`` where none should stand beside ours.
+        notes: what this table's reader must know.
+    """
+    found = scored(n, heads)
+    shown = {r.variant for r in rows}
+    rest = [Row(m.variant, m.title) for m in n.design.methods if m.variant not in shown]
+    numbers: dict[tuple[int, int], Printed] = {}
+    lines = []
+    for y, row in enumerate((*rows, *rest)):
+        cells = [Cell(row.title, marks=MARK.get(_role(n, row.variant), ""))]
+        for x, head in enumerate(heads):
+            if row.published and head.published:
+                number = printed.find(**{**head.published, **row.published})
+                if number is not None:
+                    numbers[y, x] = number
+            paper = numbers[y, x].value if (y, x) in numbers else None
+            cells.append(replace(_ours(row, head, found.get((row.variant, x)), n), published=paper))
+        lines.append((*cells, Cell(None if row.minus else _cost(n, row.variant, heads))))
+    roles = [0] * len(rows) + [1 + (_role(n, r.variant) == "floor") for r in rest]
+    cols = (
+        Column("method", "method"),
+        *(Column(h.title, h.title, "estimate", group=h.group, short=h.title) for h in heads),
+        Column("updates", "updates", "number", 1),
+    )
+    marked = _marks(numbers, [*rows, *rest], heads)
+    said = (*(Note(text) for text in notes), *_notes(n, heads, lines, printed), *marked)
+    breaks = tuple(i for i in range(1, len(roles)) if roles[i] != roles[i - 1])
+    return Table(name, what, cols, tuple(lines), said, breaks)
+
+
+def _role(n: Numbers, variant: str) -> Role:
+    known = {m.variant: m.role for m in n.design.methods}
+    return known[variant] if variant in known else catalogue().variant(variant).role
+
+
+def _ours(row: Row, head: Head, s: Score | None, n: Numbers) -> Cell:
+    if row.minus:
+        return _estimate(gain(n, head, row.variant, row.minus))
+    if s is None or not s.seeds:
+        return Cell()
+    marks = BELOW * bool(s.below) + PART * (s.summary.n < n.design.seeds)
+    return replace(_estimate(s.summary), best=s.best, tied=s.tied and not s.best, marks=marks)
+
+
+def _estimate(found: Interval) -> Cell:
+    if not found.n:
+        return Cell()
+    return Cell(100 * found.mean, half=100 * found.half if found.n > 1 else None, n=found.n)
+
+
+def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:
+    """Updates behind one training of `variant`, relative to plain fine-tuning, over the table's targets."""
+    targets = {t for h in heads for t in h.targets}
+
+    def updates(v: str) -> float:
+        of_v = [c.confirm for c in n.costs if c.variant == v and c.target in targets]
+        cells = sum(s.cells for s in of_v)
+        return sum(s.updates for s in of_v) / cells if cells else 0.0
+
+    own, base = updates(variant), updates(BASE)
+    return own / base if own and base else None
+
+
+def _marks(numbers: Mapping[tuple[int, int], Printed], rows: Sequence[Row], heads: Sequence[Head]) -> Iterable[Note]:
+    """What the paper prints beside its numbers."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for (y, x), number in numbers.items():
+        if number.mark:
+            found.setdefault((number.mark, rows[y].title), []).append(heads[x].title)
+    for (mark, row), places in found.items():
+        yield Note(f"The paper marks its {row} with {mark} on {listed(places)}.")
+
+
+def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], printed: Published) -> Iterable[Note]:
+    numbers = [cell for line in lines for cell in line[1:-1]]
+    marks = {m for line in lines for cell in line for m in cell.marks}
+    if any(cell.published is not None for cell in numbers):
+        yield Note("Below each value: the published number and, in brackets, ours minus the published one.")
+    if any(len(h.targets) > 1 for h in heads):
+        own = "; the published averages are the paper's own" if printed.file else ""
+        yield Note(f"Our averages are means over the data sets seed by seed, then over the seeds{own}.")
+    extra = [h.title for h in heads if not h.published]
+    if printed.file and extra and len(extra) < len(heads):
+        yield Note(f"The paper has no column {listed(extra)}.")
+    if any(cell.best for cell in numbers):
+        yield Note("Bold: our best mean of the column, floors apart. It says nothing about significance.")
+    if any(line[-1].value is not None for line in lines):
+        yield Note(
+            "Updates: optimizer updates behind one training, search apart, as a multiple of "
+            f"{n.design.title(BASE)}'s; those that several targets share count for each of them."
+        )
+    if BELOW in marks:
+        floors = listed(m.title for m in n.design.methods if m.role == "floor")
+        yield Note(f"below a floor of its column ({floors}), which needs no fine-tuning.", BELOW)
+    if CONTROL in marks:
+        yield Note("control, not in the paper: how much more training alone would have given.", CONTROL)
+    if FLOOR in marks:
+        yield Note("floor, not in the paper: no transfer and no fine-tuning.", FLOOR)
+    if PART in marks:
+        yield Note(f"fewer finished seeds than the {n.design.seeds} planned.", PART)
+    if any(cell.value is None for cell in numbers):
+        yield Note(f"{MISSING} has no finished run here.")

@@ -1,0 +1,160 @@
+"""The two papers whose exhibits are here: what they call the data, how they trained, and what they print."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["META_DTL", "MFT", "Paper", "Printed", "Published", "published_folder"]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One published number: scores in percent, gains in points, sizes as counts; `mark` is what stands beside it."""
+
+    key: tuple[str, ...]
+    value: float
+    mark: str = ""
+
+
+def published_folder() -> Path:
+    """``results/published``: beside the package in a checkout, inside it in an installed wheel."""
+    inside = Path(__file__).parents[1] / "results_published"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "published"
+
+
+@lru_cache
+def _rows(file: str) -> tuple[dict[str, str], ...]:
+    with (published_folder() / file).open(encoding="utf-8", newline="") as f:
+        return tuple(csv.DictReader(f))
+
+
+@dataclass(frozen=True)
+class Published:
+    """The numbers of one table, by any of the columns of its file; none of them where `file` is empty."""
+
+    file: str = ""
+
+    def find(self, **fields: str) -> Printed | None:
+        """The one number whose columns are `fields`; None where there is none, or the paper prints a dash.
+
+        Raises:
+            ValueError: several numbers fit.
+        """
+        if not self.file:
+            return None
+        fits = [row for row in _rows(self.file) if all(row[k] == v for k, v in fields.items())]
+        if len(fits) > 1:
+            raise ValueError(f"{self.file}: {fields} must name one number, but {len(fits)} fit")
+        if not fits or fits[0]["value"] in ("", "-"):
+            return None
+        row = fits[0]
+        key = tuple(row[k] for k in ("paper", "exhibit", "plm", "method", "dataset", "setting", "metric"))
+        return Printed(key, float(row["value"]), row["mark"])
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper.
+
+    Attributes:
+        id: the first part of its exhibits' names; `file` that of its files in ``results/published``.
+        encoder: its pre-trained model, as `plm` says in those files, and `casing` what that leaves open.
+        suites: our suites of tasks -> its heading for them and what it calls their average.
+        tasks: our tasks -> its name of the data set, in its order.
+        length: its longest sequence in word pieces, in words.
+        training: what it says of the training and of what it tuned, in words.
+        runs: what its numbers are means of.
+        settings: ours where it prints one value for every method that the methods' own defaults do not share.
+        planted: the suite of generated tasks that stands for its suites at scale ``smoke``.
+    """
+
+    id: str
+    file: str
+    title: str
+    citation: str
+    encoder: str
+    casing: str
+    suites: Mapping[str, tuple[str, str]]
+    tasks: Mapping[str, str]
+    length: str
+    training: str
+    runs: str
+    planted: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def published(self, label: str) -> Published:
+        """The numbers of the exhibit ``Table 2``."""
+        return Published(f"{self.file}_{label.lower().replace(' ', '')}.csv")
+
+    def short(self, task: str) -> str:
+        """What the paper calls a task, without the data set that the task is a part of."""
+        return self.tasks.get(task, task).rpartition("/")[2]
+
+
+META_DTL = Paper(
+    id="meta_dtl",
+    file="metadtl",
+    title="Meta-DTL",
+    citation="Wang et al. 2021, Meta Distant Transfer Learning for Pre-trained Language Models",
+    encoder="BERT-base",
+    casing="in which casing is not printed",
+    suites={
+        "review": ("Review Analysis", "Avg. (review)"),
+        "nli": ("NLI", "Avg. (NLI)"),
+        "lexical": ("Lexical Semantics", "Avg. (lexical)"),
+    },
+    tasks={
+        "sst5": "SST-5",
+        "amazon_mds": "Amazon",
+        "imdb": "IMDb",
+        "mnli": "MNLI",
+        "scitail": "SciTail",
+        "hypenet_lex": "Shwartz",
+        "bless": "BLESS",
+    },
+    length="128, pairs of terms 32",
+    training="batches of 32; tuned are the learning rate (5e-5 or 1e-5), the MMT epochs (1 to 3) and those of "
+    "fine-tuning (3 to 5); lambda is 0.1; the epochs of the baselines are not printed",
+    runs="three random runs",
+    planted="planted",
+    settings={"lr": 5.0e-5},
+)
+
+MFT = Paper(
+    id="mft",
+    file="mft",
+    title="MFT",
+    citation="Wang et al. 2020, Meta Fine-Tuning Neural Language Models for Multi-Domain Text Mining",
+    encoder="BERT-base-uncased",
+    casing="",
+    suites={
+        "mnli_genres": ("MNLI", "MNLI/Average"),
+        "amazon_domains": ("Amazon", "Amazon/Average"),
+        "taxonomy": ("Taxonomy", "Taxonomy/Average"),
+    },
+    tasks={
+        "mnli/telephone": "MNLI/Telephone",
+        "mnli/government": "MNLI/Government",
+        "mnli/slate": "MNLI/Slate",
+        "mnli/travel": "MNLI/Travel",
+        "mnli/fiction": "MNLI/Fiction",
+        "amazon_mds/books": "Amazon/Book",
+        "amazon_mds/dvd": "Amazon/DVD",
+        "amazon_mds/electronics": "Amazon/Electronics",
+        "amazon_mds/kitchen": "Amazon/Kitchen",
+        "wn_taxonomy_apv/animal": "Taxonomy/Animal",
+        "wn_taxonomy_apv/plant": "Taxonomy/Plant",
+        "wn_taxonomy_apv/vehicle": "Taxonomy/Vehicle",
+    },
+    length="not printed",
+    training="the learning rate is 2e-5 everywhere, lambda 0.1, alpha 0.5, Ls {4, 8, 12}; 1 or 2 epochs of MFT, 2 to 4 "
+    "of fine-tuning; the batch size and the baselines' epochs are not printed",
+    runs="three runs",
+    planted="planted_domains",
+    settings={"lr": 2.0e-5},
+)

@@ -1,0 +1,77 @@
+"""What a paper leaves open: each other reading of it trained, one at a time, beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raystudy.analysis.table import Table
+from raystudy.catalogue import Reading, catalogue
+from raystudy.exhibits import SETTINGS, Exhibit, Given, Scale
+from raystudy.exhibits._comparison import BASE, Row, caption, columns, compared
+from raystudy.exhibits._papers import Paper, Published
+
+__all__ = ["readings", "rows_of"]
+
+
+def rows_of(method: str) -> dict[str, Reading]:
+    """The variant of the method `method` that each of its readings is -> the reading.
+
+    A reading of something that only another variant of the method has names that variant in `of`.
+    """
+    cat = catalogue()
+    found = {}
+    for reading in cat.readings[method]:
+        inner = ", ".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in reading.settings.items())
+        found[cat.variant(f"{reading.of or method}[{inner}]").id] = reading
+    return found
+
+
+def readings(paper: Paper, method: str, suites: tuple[str, ...]) -> Exhibit:
+    """Every documented reading of `method` against its default, on the targets of `suites`."""
+    rows = rows_of(method)
+    bases = tuple(dict.fromkeys([method, *(r.of for r in rows.values() if r.of)]))
+
+    def differing(scale: Scale) -> dict[str, Reading]:
+        """The readings that are not what the scale's settings make of the method anyway."""
+        shared = SETTINGS[scale]
+
+        def resolved(variant: str) -> dict[str, Any]:
+            rules, fixes = catalogue().of(variant), catalogue().variant(variant).fixes
+            return catalogue().resolve(variant, {k: v for k, v in shared.items() if k in rules and k not in fixes})
+
+        return {v: r for v, r in rows.items() if resolved(v) != resolved(r.of or method)}
+
+    def planned(scale: Scale, root: Path | None) -> dict[str, Any]:
+        seeds = 2 if scale == "smoke" else 3
+        return {"methods": [BASE, *bases, *differing(scale)], "report": {"seeds": seeds, "baseline": method}}
+
+    def tables(given: Given) -> list[Table]:
+        shown = differing(given.scale)
+        lines = [Row(v, catalogue().variant(v).title) for v in bases]
+        for variant, reading in shown.items():
+            lines.append(Row(variant, f"{reading.id}: {reading.about}", minus=reading.of or method))
+        what = f"{given.exhibit.title}: each reading's difference to our default (first rows), seed by seed"
+        return [
+            compared(
+                f"readings_{suite}",
+                caption(given, f"{what}, {given.heading(suite)}"),
+                lines,
+                columns(given, suite),
+                given.n,
+                Published(),
+            )
+            for suite in given.targets()
+        ]
+
+    return Exhibit(
+        paper=paper,
+        label="Readings",
+        about="what each passage that the paper leaves open is worth: every documented reading, one at a time",
+        suites=suites,
+        methods=(BASE, *bases, *rows),
+        floors=(),
+        sizes=planned,
+        tables=tables,
+        notes=("An interval that holds 0 says that these trainings cannot tell the two readings apart.",),
+    )

@@ -1,0 +1,83 @@
+"""One parameter of a method, value by value: a figure of a paper, whose points are not printed, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from raystudy.analysis.figures import Figure, Panel
+from raystudy.analysis.figures import sweep as figure
+from raystudy.analysis.numbers import Line, Role
+from raystudy.analysis.table import Table
+from raystudy.catalogue import catalogue
+from raystudy.exhibits import Exhibit, Given
+from raystudy.exhibits._comparison import BASE, Row, caption, columns, compared, mean
+from raystudy.exhibits._papers import Paper, Published
+
+__all__ = ["swept", "values_of"]
+
+
+def values_of(base: str, parameter: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The variant of `base` with each value of the parameter in its name -> the value."""
+    return {catalogue().variant(f"{base}[{parameter}={v}]").id: v for v in values}
+
+
+def swept(
+    paper: Paper,
+    label: str,
+    about: str,
+    base: str,
+    parameter: str,
+    symbol: str,
+    values: Sequence[float],
+    suites: tuple[str, ...],
+    split: Literal["test", "dev"],
+    settings: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Exhibit:
+    """A figure that shows the variant `base` at each of the values, on the targets of `suites` and their average.
+
+    Args:
+        symbol: what the parameter is called on the axis.
+    """
+    variants = values_of(base, parameter, values)
+
+    def tables(given: Given) -> list[Table]:
+        rows = [Row(v, f"{symbol} = {x:g}") for v, x in variants.items()]
+        return [
+            compared(
+                f"{given.exhibit.stem}_{suite}",
+                caption(given, f"{given.exhibit.title}, {given.heading(suite)}", split),
+                rows,
+                columns(given, suite, split=split),
+                given.n,
+                Published(),
+            )
+            for suite in given.targets()
+        ]
+
+    def figures(given: Given) -> list[Figure]:
+        panels = []
+        for suite in given.targets():
+            *singles, last = columns(given, suite, split=split)
+            lines = []
+            for head in (*singles, last):
+                role: Role = "baseline" if head is last else "method"
+                lines.append(Line(head.title, head.title, role, tuple(mean(given.n, head, v) for v in variants)))
+            level = mean(given.n, last, BASE)
+            levels = ((f"{given.n.design.title(BASE)}, {last.title}", level.mean),) if level.n else ()
+            panels.append(Panel(given.heading(suite), tuple(lines), levels))
+        title = f"{given.exhibit.title}: {split} accuracy against {symbol}, a panel per suite"
+        return [figure(given.exhibit.stem, title, symbol, f"{split} accuracy × 100", list(values), panels)]
+
+    return Exhibit(
+        paper=paper,
+        label=label,
+        about=about,
+        suites=suites,
+        methods=(BASE, *variants),
+        settings=settings or {},
+        tables=tables,
+        figures=figures,
+        notes=(*notes, "The points of the paper's figure are not printed, so no published curve stands beside ours."),
+    )
