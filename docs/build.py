@@ -2,6 +2,7 @@
 
     docs/methods/<module>.md    ``search_spaces/<module>.yaml`` and the module's docstring
     docs/methods/README.md      all variants
+    docs/exhibits.md            the tables and figures of the papers, from raystudy/exhibits
     docs/study-file.md          the models of raystudy/studyfile.py: fields, rules, defaults, ``Attributes:``
 
 ``python docs/build.py`` writes them; with ``--check`` it writes nothing and exits with 1 when a page differs, is
@@ -21,9 +22,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raystudy.catalogue import Catalogue, Parameter, Variant, catalogue, space_folder, suites
+from raystudy.catalogue import Catalogue, Parameter, Reading, Variant, catalogue, space_folder, suites
+from raystudy.errors import UserError
+from raystudy.exhibits import find as exhibit
+from raystudy.exhibits import names as exhibits
+from raystudy.find import find
+from raystudy.methods import hparams
 from raystudy.spec import Numerics
 from raystudy.studyfile import Limits, ReportPlan, SearchPlan, Study
+from raystudy.tasks import load
 from raystudy.yamlfile import load_yaml, plain
 
 DOCS = Path(__file__).parent
@@ -130,6 +137,8 @@ def legal(p: Parameter) -> str:
         return "true or false"
     if p.type == "choice":
         return ", ".join(map(code, p.choices))
+    if p.type == "layers":
+        return "layers counted from 1 (`4 8 12`), or fractions of the depth in (0, 1] (`1/3 2/3 1`)"
     kind = "whole number" if p.type == "int" else "number"
     return f"{kind} in {p.interval}"
 
@@ -206,14 +215,47 @@ def variants(found: Sequence[Variant], known: Mapping[str, str]) -> str:
 def example(method: str, cat: Catalogue) -> str:
     """A study file that uses the method's first variant, beside the baseline; it runs anywhere."""
     first = next(v.id for v in cat.variants.values() if v.method == method)
-    chosen = [first] if first == "single_task" else ["single_task", first]
+    suite, own = _fits(first, cat)
+    chosen = [first] if first == "single_task" else ["single_task", f"{{{first}: {own}}}" if own else first]
     search = "search: {trials: 4}              # trial 0 = the default settings\n" if cat.searched(first, {}) else ""
     return (
         f"```yaml\nname: try-{first.replace('_', '-')}\n"
         "plm: tiny                        # a random model; minilm to learn something\n"
-        "suite: planted                   # generated tasks\n"
+        f"{f'suite: {suite}':<32} # generated tasks\n"
         f"shots: [24]\nmethods: [{', '.join(chosen)}]\n{search}report: {{seeds: 2}}\n```"
     )
+
+
+def _fits(variant: str, cat: Catalogue) -> tuple[str, str]:
+    """A suite of generated tasks that the variant takes, and what has to be set for the tiny model of two layers."""
+    own = {"layers": "1/2 1"} if "layers" in cat.of(variant) else {}
+    module = find("methods", cat.variant(variant).method)
+    hp = hparams(module.HParams, cat.resolve(variant, own))
+    for suite in ("planted", "planted_domains"):
+        try:
+            module.Method.admit(hp, 2, {t: load(t) for t in suites()[suite]["tasks"]})
+        except UserError:
+            continue
+        return suite, "{" + ", ".join(f"{k}: {v}" for k, v in own.items()) + "}" if own else ""
+    raise SystemExit(f"no suite of generated tasks fits {variant}")
+
+
+def readings(found: Sequence[Reading], method: str) -> str:
+    """What the paper leaves open and how else it may be read, or nothing."""
+    if not found:
+        return ""
+    settings = (", ".join(f"`{k}: {code(v)[1:-1]}`" for k, v in r.settings.items()) for r in found)
+    rows = ((escaped(r.id), escaped(capital(r.about)), s) for r, s in zip(found, settings, strict=True))
+    return page(
+        "## Other readings",
+        "What the paper leaves open, read in another way than by default. "
+        + (
+            f"`python -m raystudy ambiguities {method}` trains each of them, one at a time, and tables what it changes."
+            if f"{method}_readings" in exhibits()
+            else ""
+        ),
+        table(("passage", "reading", "settings"), rows),
+    ).rstrip("\n")
 
 
 def method_page(method: str, cat: Catalogue, known: Mapping[str, str]) -> str:
@@ -244,6 +286,7 @@ def method_page(method: str, cat: Catalogue, known: Mapping[str, str]) -> str:
         "whose result depends on it; changing it leaves the results of earlier stages in the cache good.",
         parameters(own) if own else "It has none of its own.",
         "### Shared with other methods\n\n" + parameters(shared) if shared else "",
+        readings(cat.readings[method], method),
         "## A study file that uses it",
         example(method, cat),
         f"Among the studies that come with raystudy: {', '.join(f'`{s}`' for s in ships)}." if ships else "",
@@ -269,6 +312,40 @@ def methods_index(cat: Catalogue) -> str:
         "how much of a gain more training alone would have given, a **floor** needs no transfer and no fine-tuning. "
         "The last column gives the names that the papers' tables use.",
         table(("variant", "title", "what it is", "role", "the papers' rows"), map(line, cat.variants.values())),
+        MADE,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the papers' tables and figures
+
+
+def exhibits_page() -> str:
+    """All exhibits, and how one is run."""
+
+    def line(name: str) -> tuple[str, ...]:
+        e = exhibit(name)
+        suites_of = ", ".join(f"`{s}`" for s in e.suites)
+        return f"`{name}`", escaped(e.title), escaped(capital(e.about)), suites_of, "yes" if e.methods else "no"
+
+    return page(
+        "# The tables and figures of the papers",
+        "`python -m raystudy.run NAME --data-root DIR` trains what a table or figure takes and writes a report that "
+        "opens with it: ours beside the published number, with the difference, what the methods cost, and what differs "
+        "in the set-up. It is a study like any other: killed, it goes on; what it shares with other studies is trained "
+        "once.",
+        table(
+            ("`--scale`", "data", "model"),
+            (
+                ("`smoke`", "generated tasks; published numbers are not shown beside", "a random one, under a minute"),
+                ("`small` (default)", "256 train, 128 dev, 400 test examples per task, 3 seeds", "`minilm`"),
+                ("`paper`", "everything, as in the paper", "`google-bert/bert-base-uncased`, from the hub"),
+            ),
+        ),
+        "Each runs with fixed settings (those of the papers, as far as they are printed); `--search` tunes every "
+        "method on dev first. `--set`, `--seeds`, `--only` and `--plm` work as for any study.",
+        table(("name", "exhibit", "what it asks", "suites", "trains"), map(line, exhibits())),
+        "`..._readings` are not in the papers: `python -m raystudy ambiguities METHOD` is their command.",
         MADE,
     )
 
@@ -417,7 +494,8 @@ def pages() -> dict[str, str]:
     """Path below docs/ -> its text, of every generated page."""
     cat, known = catalogue(), papers()
     out = {f"methods/{m}.md": method_page(m, cat, known) for m in cat.parameters}
-    return {**out, "methods/README.md": methods_index(cat), "study-file.md": study_page()}
+    written = {"methods/README.md": methods_index(cat), "exhibits.md": exhibits_page(), "study-file.md": study_page()}
+    return {**out, **written}
 
 
 def differing(made: Mapping[str, str], docs: Path = DOCS) -> list[str]:
