@@ -27,7 +27,8 @@ def domains(label: str, about: str, suite: str, notes: tuple[str, ...] = ()) -> 
         (shown,) = given.targets()
         rows = [Row(v, title, {"method": title}) for v, title in ROWS.items()]
         what = caption(given, f"{given.exhibit.title}, {given.heading(shown)}")
-        return [compared(given.exhibit.stem, what, rows, columns(given, shown), given.n, given.printed, notes)]
+        said = notes if given.printed.file else ()  # of the paper's data and numbers
+        return [compared(given.exhibit.stem, what, rows, columns(given, shown), given.n, given.printed, said)]
 
     return Exhibit(
         paper=MFT,
