@@ -21,11 +21,15 @@ import pytest
 STUDY = """
 name: disturbed
 plm: tiny
-tasks: [planted/target, planted/tag_source]
+tasks: [planted/target, planted/source]
 targets: [planted/target]
 task_options: {planted: {n_train: 200, n_dev: 60, n_test: 100}}
 shots: [24]
-methods: [single_task, multi_task, meta_dtl, majority]     # Meta-DTL refuses a tagging task: its cells must fail
+methods:
+  - single_task
+  - multi_task
+  - meta_dtl: {centred: true, weights: raw}     # half of its weights are negative and refused: its cells must fail
+  - majority
 settings: {lr: 3.0e-3, min_updates: 60, max_updates: 60, batch_size: 16}
 search: {trials: 3, generation: 3, seeds: 2, halving: 2}
 report: {seeds: 3}
