@@ -164,6 +164,7 @@ class Method(BaseMethod):
         super().__init__(setup)
         body, count = self.encoder.body, len(setup.tasks)
         self.layers = layers(self.hp.layers, body.depth) if self.hp.lambda_ else ()
+        self.union = union(setup.corpus.parts) if self.hp.heads == "shared" else None
         per_layer = self.hp.domain_heads == "per_layer"
         self.domain = nn.Embedding(count, body.hidden).to(body.anchor)  # E_D
         self.delta = nn.ModuleList(
@@ -280,11 +281,10 @@ class Method(BaseMethod):
 
     def label_losses(self, batch: Batch, last: Float[Tensor, "t h"]) -> Float[Tensor, "b"]:
         """-log tau_m(x) of each example, under the shared label head or its own."""
-        if self.hp.heads == "own":
+        if self.union is None:
             return self.losses(batch, answers=self.encoder.answers(batch, last))
         (answers,) = self.encoder.answers(batch, last, head=len(self.setup.tasks))
-        labels = union(self.setup.corpus.parts).labels(batch)
-        return cross_entropy(answers.logits, labels.to(last.device))
+        return cross_entropy(answers.logits, self.union.labels(batch).to(last.device))
 
     def domain_losses(
         self, batch: Batch, states: Sequence[Float[Tensor, "t h"]], z: Int[Tensor, "b n"]
