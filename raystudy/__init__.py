@@ -11,7 +11,10 @@ A map of the package, bottom to top; each room imports only from those above it 
     methods                 one file per algorithm
     analysis                statistics, tables, figures, the report (HTML, Markdown, LaTeX, JSON): from records alone
     train, evaluate         run one Spec and judge it, without ray
+    scores                  what the weights of Meta-DTL and MFT have to work with in a suite, without training
+    exhibits                the papers' tables and figures: what they train, and ours beside the published
     study                   plan, search, pool of Ray Train groups, records
+    cluster, supervise      ray for the duration of a run; a run that is watched
     run, view, commands     the command line
 
 From Python, one training is ``train.run(spec, Places())``, and a finished study is
