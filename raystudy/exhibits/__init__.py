@@ -61,8 +61,8 @@ SETTINGS: Mapping[Scale, Mapping[str, Any]] = {
         "batch_size": 16,
         "feature": "mean",
         "dropout": 0.0,
-        "min_updates": 40,
-        "max_updates": 60,
+        "min_updates": 20,
+        "max_updates": 30,
         "weights": "clip0",
         "layers": "1/2 1",  # all that the tiny model has
     },
