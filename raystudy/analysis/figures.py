@@ -489,6 +489,8 @@ def _sweep(x_label: str, y_label: str, values: tuple[float, ...], panels: tuple[
         for i, (label, level) in enumerate(panel.levels):
             dashes = FLOOR_DASHES[i % len(FLOOR_DASHES)]
             axes.axhline(100 * level, color=MUTED, linewidth=1, dashes=dashes, label=label, zorder=1)
+        low, high = axes.get_ylim()  # an interval of two seeds may reach far beyond any score
+        axes.set_ylim(max(low, -1.0), min(high, 101.0))
         axes.set_title(panel.title)
         axes.set_xlabel(x_label)
         axes.set_xticks(values, [f"{v:g}" for v in values])
