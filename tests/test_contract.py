@@ -388,6 +388,8 @@ LEARNING = {
     "weights": "mean1",
     "feature": "mean",
     "answer": "own",
+    "fusion_lr": 1e-2,
+    "reduction": 1,
 }
 
 
@@ -399,7 +401,9 @@ def test_learns_a_separable_task(variant: str) -> None:
     if variant == "majority":
         assert score == pytest.approx(1 / 3, abs=0.05)
     else:
-        assert score > (0.5 if ROLES[variant] == "floor" else 0.8)
+        # a random body that nobody trains tells the classes apart less well
+        frozen = ROLES[variant] == "floor" or spec.settings["freeze"] == "all"
+        assert score > (0.5 if frozen else 0.8)
 
 
 class NoTest(dict[str, Any]):
