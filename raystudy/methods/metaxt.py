@@ -306,9 +306,9 @@ class Method(BaseMethod):
         hp, optimizer = self.hp, self.optimizer
         assert optimizer is not None
         problem = self.bilevel(drawn, step, self.gamma2(done))
-        theta, lr, learning = list(problem.theta.values()), hp.lr * factor, done >= hp.ltn_hold
-        if not (self.splits and learning):
-            joint = [*theta, *(self.meta if learning else ())]  # with alpha: XT
+        theta, lr = list(problem.theta.values()), hp.lr * factor
+        if not self.splits or done < hp.ltn_hold:
+            joint = theta if self.splits else [*theta, *self.meta]  # with alpha: XT
             loss = problem.train().loss()
             grads = sum_over(self.workers, gradient(loss, joint), joint)
             return {"loss": float(loss.detach()), "gradient_norm": step_down(optimizer, joint, grads, lr, hp.clip)}
