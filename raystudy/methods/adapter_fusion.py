@@ -1,4 +1,4 @@
-"""AdapterFusion (Pfeiffer et al. 2021), the baseline of MetaXT (Sharma et al. 2022, sec. 4.2 and app. A).
+"""AdapterFusion (Pfeiffer et al. 2021), the baseline of MetaXT (Sharma et al. 2021, sec. 4.2 and app. A).
 
     A_n         adapters of task n in every layer of the frozen PLM, trained on task n alone under its own head
     s_n         softmax over n of <Q z, K A_n(z)>: how much each adapter is listened to, per token and layer

@@ -1,4 +1,4 @@
-"""MetaXT: Meta Cross-Task Transfer between disparate label spaces (Sharma et al. 2022), with XT and the RTN.
+"""MetaXT: Meta Cross-Task Transfer between disparate label spaces (Sharma et al. 2021), with XT and the RTN.
 
     Theta       theta (the PLM), w (the target's head), v (the source's head)
     g_alpha     LTN: [h(x_s); emb(y_s)] -> 3 layers -> softmax over the target's classes: the soft label q   (sec. 3.1)
@@ -24,7 +24,8 @@ Where the paper is silent (and what was chosen; MLC and MetaXL are earlier progr
     XT's LTN        learned at the rate of Theta
     gamma1, gamma2  1; "tuned by cross-validation"
 Beyond the paper: several sources, each with an LTN or all with one that is told the source (its future work); the LTN
-held still at first; gamma2 rising; a fixed map in the place of the LTN, as the control that a learned one must beat.
+held still at first, or starting from even labels; gamma2 rising; a fixed map in the place of the LTN, as the control
+that a learned one must beat.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class HParams(Shared):
     ltn_hold: float = 0.0
     ltn_width: int = 128
     ltn_embedding: int = 64
+    ltn_start: str = "xavier"
     ltn_sources: str = "each"
     sampler: str = "epochs"
     rtn: bool = False
@@ -110,8 +112,8 @@ class LTN(nn.Module):
         )
         self.first = [0, *np.cumsum(classes)[:-1].tolist()]
 
-    def fresh(self, generator: torch.Generator) -> None:
-        """New weights: Xavier, zero biases, embeddings N(0, 1)."""
+    def fresh(self, generator: torch.Generator, even: bool = False) -> None:
+        """New weights: Xavier, zero biases, embeddings N(0, 1). `even`: a last layer of zeros, all labels alike."""
         with torch.no_grad():
             for m in self.modules():
                 if isinstance(m, nn.Linear):
@@ -120,6 +122,8 @@ class LTN(nn.Module):
                     m.bias.zero_()
                 elif isinstance(m, nn.Embedding):
                     m.weight.copy_(torch.randn(m.weight.shape, generator=generator, dtype=torch.float64))
+            for net in self.nets if even else ():
+                list(net.parameters())[-2].zero_()
 
     def forward(self, h: Float[Tensor, "n h"], y: Int[Tensor, "n"], source: Int[Tensor, "n"]) -> Float[Tensor, "n k"]:
         """q, whose rows sum to one. `y`: the class, counted within its source; `source`: the number of the source."""
@@ -257,9 +261,14 @@ class Method(BaseMethod):
 
     def fresh_meta(self) -> None:
         """A new LTN and RTN, the same on every rank."""
-        for name, module in (("ltn", self.ltn), ("rtn", self.rtn)):
-            if isinstance(module, LTN | RTN):
-                module.fresh(torch.Generator().manual_seed(seed_of(self.setup.seed, "metaxt", name)))
+
+        def generator(name: str) -> torch.Generator:
+            return torch.Generator().manual_seed(seed_of(self.setup.seed, "metaxt", name))
+
+        if isinstance(self.ltn, LTN):
+            self.ltn.fresh(generator("ltn"), self.hp.ltn_start == "even")
+        if self.rtn is not None:
+            self.rtn.fresh(generator("rtn"))
 
     # -- the stage -----------------------------------------------------------------------------------------------------
 
@@ -314,7 +323,8 @@ class Method(BaseMethod):
             return {"loss": float(loss.detach()), "gradient_norm": step_down(optimizer, joint, grads, lr, hp.clip)}
         eta = {"scheduled": lr, "peak": hp.lr, "fixed": hp.eta_fixed}[hp.eta]
         keep = not hp.reuse_grad and self.rtn is None
-        found = meta_gradient(problem, eta, hp.route, self.workers, keep=keep)
+        apart = hp.full_batch_main or self.rtn is not None
+        found = meta_gradient(problem, eta, hp.route, self.workers, keep=keep, apart=apart)
         meta = [g * eta if hp.scale_by_eta and g is not None else g for g in found.meta]
         meta_norm = step_down(optimizer, self.meta, meta, hp.ltn_lr * factor)
         norm = step_down(optimizer, theta, self.real(problem, found, drawn), lr, hp.clip)
@@ -424,14 +434,14 @@ class Method(BaseMethod):
     # -- what it learned -----------------------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
-        """The learned label map: per source the mean soft label of each class, over some of its training examples."""
+        """The learned label map: per source and class of it the mean soft label over some of its training examples."""
         parts, names = self.setup.corpus.parts, self.setup.tasks
         target = parts[self.setup.target]
         out = {}
         for i in self.sources:
             mean = self.mean_labels(i)
             rows = [None if row.isnan().any() else row.tolist() for row in mean]
-            out[names[i]] = dict(zip(parts[i].classes, rows, strict=True))
+            out[names[i]] = {"classes": list(parts[i].classes), "mean": rows}
         return {"label_map": {"target_classes": list(target.classes), "sources": out}}
 
     @torch.no_grad()

@@ -107,7 +107,8 @@ class MetaGradient:
         meta: grad L_meta(Theta') for each of `Bilevel.meta`, the same on every rank, divided by eta.
         g, v: summed over ranks, the same on every rank.
         terms: the pass at Theta; its graph of `log_p` is still there, where it was kept.
-        rest, through: this rank's gradients of each of `Terms.rest`, and of the shared part with the soft term.
+        rest, through: this rank's gradients of each of `Terms.rest`, and of the shared part with the soft term; nothing
+            and their sum, where they are not kept apart.
     """
 
     meta: Grads
@@ -156,7 +157,9 @@ def _sum(present: list[Tensor]) -> Tensor | None:
     return total
 
 
-def meta_gradient(problem: Bilevel, eta: float, route: str, workers: Workers, *, keep: bool = True) -> MetaGradient:
+def meta_gradient(
+    problem: Bilevel, eta: float, route: str, workers: Workers, *, keep: bool = True, apart: bool = False
+) -> MetaGradient:
     """The gradient of L_meta(Theta - eta grad L_train) for `problem.meta`, divided by eta.
 
     Nothing of the module changes, nor its parameters' `grad`.
@@ -164,6 +167,7 @@ def meta_gradient(problem: Bilevel, eta: float, route: str, workers: Workers, *,
     Args:
         route: one of `ROUTES`.
         keep: keep the graph of `log_p`, for the real step (`MetaGradient.terms`).
+        apart: keep the gradients of the terms apart, which costs the memory of one model each.
 
     Raises:
         ValueError: no such route, or fd_logits where log p depends on the meta-parameters.
@@ -172,9 +176,11 @@ def meta_gradient(problem: Bilevel, eta: float, route: str, workers: Workers, *,
         raise ValueError(f"the route must be one of {ROUTES}, and not fd_logits with a net inside, but is {route!r}")
     theta, terms = list(problem.theta.values()), problem.train()
     graph = route == "double_backward"
-    rest = [gradient(part, theta, graph=graph) for part in terms.rest]
+    rest = tuple(gradient(part, theta, graph=graph) for part in terms.rest)
     through = gradient(terms.shared + terms.soft(terms.q if graph else terms.q.detach()), theta, keep=keep, graph=graph)
     live = add(*rest, through)
+    if not apart:
+        rest, through = (), live
     g = sum_over(workers, _detached(live), theta)
     v = _at_the_virtual_step(problem, g, eta, workers)
     if graph:

@@ -181,7 +181,7 @@ def test_the_model_steps_along_the_loss_with_the_new_labels(options: str) -> Non
     problem, drawn = problem_of(made)
     theta = list(problem.theta.values())
     torch.manual_seed(8)
-    found = meta_gradient(problem, ETA, made.hp.route, Alone())
+    found = meta_gradient(problem, ETA, made.hp.route, Alone(), apart=options != "as it is")
     with torch.no_grad():
         for p in made.meta:
             p.mul_(1.5).add_(0.01)
@@ -414,6 +414,12 @@ def test_ltn(universal: bool) -> None:
     order = torch.tensor([3, 0, 4, 2, 1])
     torch.testing.assert_close(ltn(h[order], y[order], source[order]), q[order])
     torch.testing.assert_close(ltn(h[3:], y[3:], source[3:]), q[3:])
+    # it may start from even labels, and learns from there
+    ltn.fresh(torch.Generator().manual_seed(0), even=True)
+    even = ltn(h, y, source)
+    torch.testing.assert_close(even, torch.full((5, 4), 0.25).double())
+    assert all(g is None or g.isfinite().all() for g in gradient(even[:, 0].sum(), list(ltn.parameters())))
+    ltn.fresh(torch.Generator().manual_seed(0))
     # it reads the label, the example and the source
     for changed in (ltn(h, (y + 1) % 2, source), ltn(h + 1, y, source), ltn(h, y.clamp_max(1), 1 - source)):
         assert not torch.allclose(changed, q)
@@ -505,7 +511,9 @@ def test_fixed_map_by_hand() -> None:
 def test_fixed_map_is_what_the_record_says() -> None:
     facts = ran(spec_of("metaxt_fixed")).outcome.record.facts["label_map"]
     assert facts["target_classes"] == ["amber", "birch", "coral"]
-    for label, row in facts["sources"]["planted/source"].items():
+    source = facts["sources"]["planted/source"]
+    assert source["classes"] == ["gold", "iron", "zinc"]
+    for label, row in zip(source["classes"], source["mean"], strict=True):
         assert row == [float(c == LABEL_MAP[label]) for c in facts["target_classes"]]
 
 
@@ -588,7 +596,10 @@ def recovered(variant: str, seed: int) -> tuple[int, float]:
     )
     record = ran(spec).outcome.record
     found = record.facts["label_map"]
-    best = {s: found["target_classes"][int(np.argmax(q))] for s, q in found["sources"]["planted/source"].items()}
+    source = found["sources"]["planted/source"]
+    best = {
+        s: found["target_classes"][int(np.argmax(q))] for s, q in zip(source["classes"], source["mean"], strict=True)
+    }
     return sum(LABEL_MAP[s] == t for s, t in best.items()), record.metrics["test"]["accuracy"]
 
 

@@ -214,7 +214,13 @@ def test_the_graph_that_is_kept_gives_the_real_step() -> None:
     """through + what goes backwards of q' - q = the gradient with q', without another pass."""
     toy = Toy(0.5)
     problem, theta = toy.problem(), list(toy.model.parameters())
-    found = meta_gradient(problem, 0.3, "jvp", Alone())
+    found = meta_gradient(problem, 0.3, "jvp", Alone(), apart=True)
+    together = meta_gradient(problem, 0.3, "jvp", Alone())
+    assert together.rest == ()
+    for r, t, both in zip(found.rest[0], found.through, together.through, strict=True):
+        assert (both is None) == (r is None and t is None)
+        if both is not None:
+            torch.testing.assert_close(both, (0 if r is None else r) + (0 if t is None else t), rtol=0, atol=1e-12)
     with torch.no_grad():
         for p in toy.alpha.parameters():
             p.add_(0.5)
