@@ -17,7 +17,7 @@ from raystudy.nn.encoder import token_budget
 from raystudy.nn.workers import Workers
 from raystudy.tasks import Task
 
-__all__ = ["ELSEWHERE", "Predictions", "predict", "scores"]
+__all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "scores"]
 
 ELSEWHERE = ""  # a class name is never empty
 
@@ -106,6 +106,17 @@ def predict(
         pred.append((*best[at : at + n], *[common] * (len(tags) - n)))
         at += n
     return Predictions(gold, tuple(pred))
+
+
+def histogram(task: Task, predictions: Predictions) -> dict[str, int]:
+    """How often each class (or tag) was the answer, in the task's order: a model that always says the same shows here.
+
+    Answers that are no class of the task count as `ELSEWHERE`. Nothing for regression.
+    """
+    if task.kind == "regression":
+        return {}
+    said = Counter(t for p in predictions.pred for t in (p if isinstance(p, tuple) else (p,)))
+    return {c: said[c] for c in (*task.labels, *([ELSEWHERE] if ELSEWHERE in said else []))}
 
 
 def scores(task: Task, predictions: Predictions) -> dict[str, float]:

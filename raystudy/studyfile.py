@@ -356,10 +356,12 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")
     for key, value in (shared if isinstance(shared, dict) else {}).items():
-        rules = [cat.of(v)[key] for v in chosen if key in cat.of(v)]
-        if not rules and chosen:
+        knowing = [v for v in chosen if key in cat.of(v)]
+        if not knowing and chosen:
             known = sorted({k for v in chosen for k in cat.of(v)})
             yield ("settings", key), f"no method of this study has a setting {shown(key)}{did_you_mean(key, known)}"
+        # a variant that is defined by another value does not hear of this one
+        rules = [cat.of(v)[key] for v in knowing if key not in cat.variant(v).fixes]
         for message in dict.fromkeys(m for rule in rules if (m := _refusal(rule, value))):
             yield ("settings", key), f"{key} {message}"
     for name, (loc, own) in chosen.items():

@@ -30,7 +30,7 @@ from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
 from raystudy.data.text import Corpus, encode
 from raystudy.errors import PreflightError, Problem
-from raystudy.evaluate import Predictions, predict, scores
+from raystudy.evaluate import Predictions, histogram, predict, scores
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
@@ -398,7 +398,11 @@ def run(
         updates=cell.updates,
         stages=cell.made,
         seconds=clock.spent,
-        facts={"metric": target.metric, **method.facts()},
+        facts={
+            "metric": target.metric,
+            "predicted": {s: histogram(target, a) for s, a in answers.items()},
+            **method.facts(),
+        },
         made_by={"code": code_digest(spec.method), **numerics_here(spec)},
     )
     return Outcome(record, answers)

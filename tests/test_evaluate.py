@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import method_over, planted
+from cells import method_over, planted, ran, spec_of
 from sklearn import metrics as reference
 
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, encode
-from raystudy.evaluate import ELSEWHERE, Predictions, predict, scores
+from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, scores
 from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.workers import Alone, simulate
 from raystudy.tasks import Example, Task
@@ -205,3 +205,19 @@ def test_scores_are_the_task_s_metrics_primary_first() -> None:
     p = Predictions(("a", "b"), ("a", "c"))
     assert list(scores(task, p)) == ["accuracy", "macro_f1", "mcc"]
     assert scores(task, p)["accuracy"] == 0.5
+
+
+def test_histogram_of_answers() -> None:
+    assert histogram(ragged("classes"), Predictions(("a", "b"), ("c", "c"))) == {"a": 0, "b": 0, "c": 2}
+    elsewhere = histogram(ragged("classes"), Predictions(("a", "b"), ("a", ELSEWHERE)))
+    assert elsewhere == {"a": 1, "b": 0, "c": 0, ELSEWHERE: 1}
+    tags = Predictions((("O",), ("O", "O")), (("O",), ("B-x", "O")))
+    assert list(histogram(ragged("tagging"), tags).items()) == [("O", 2), ("B-x", 1), ("I-x", 0)]
+    assert histogram(ragged("numbers"), Predictions((1.0,), (2.0,))) == {}
+
+
+def test_record_says_how_often_each_class_was_the_answer() -> None:
+    outcome = ran(spec_of("single_task")).outcome
+    for split, p in outcome.predictions.items():
+        said = outcome.record.facts["predicted"][split]
+        assert said == {c: p.pred.count(c) for c in ("amber", "birch", "coral")}

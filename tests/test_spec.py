@@ -443,3 +443,14 @@ def test_a_setting_may_cut_every_task(tmp_path: Path) -> None:
     assert "scope" not in spec.to_json()
     assert replace(spec, scope="suite").id != spec.id
     assert Spec.from_json(replace(spec, scope="suite").to_json()).scope == "suite"
+
+
+def test_shared_settings_pass_by_a_variant_that_is_defined_by_another_value(tmp_path: Path) -> None:
+    """`freeze: embeddings` is for those that train a body; AdapterFusion freezes all of it, whatever the study says."""
+    text = GOOD.replace("methods: [single_task", "methods: [single_task, adapter_fusion")
+    assert text != GOOD
+    study = read_study(write(tmp_path, text + "settings: {freeze: embeddings}\n"))
+    assert study.fixed("single_task")["freeze"] == "embeddings"
+    assert "freeze" not in study.fixed("adapter_fusion")
+    found = refused(tmp_path, text + "settings: {freeze: everything}\n")
+    assert any("settings.freeze" in p and "none, embeddings" in p for p in found)
