@@ -31,6 +31,7 @@ __all__ = [
     "Value",
     "Variant",
     "catalogue",
+    "class_map",
     "layers",
     "space_folder",
     "suites",
@@ -79,6 +80,32 @@ def layers(value: str, depth: int) -> tuple[int, ...]:
     return found
 
 
+def class_map(value: Any) -> dict[str, tuple[str, ...]]:
+    """What a value of type ``map`` says: class -> the classes that it stands for, by name; nothing for the empty text.
+
+    Raises:
+        ValueError: it is neither a mapping nor a text of this form, or names a class twice.
+    """
+    rule = "must map classes to one or several classes (bad > 1 | 2; good > 4 | 5, or a mapping)"
+    if isinstance(value, Mapping):
+        pairs = [(str(k), [v] if isinstance(v, str | int | float) else v) for k, v in value.items()]
+    elif isinstance(value, str):
+        halves = [part.partition(">") for part in value.split(";") if part.strip()]
+        pairs = [(k, v.split("|")) for k, _, v in halves]
+    else:
+        raise ValueError(f"{rule}, but got {shown(value)}")
+    found: dict[str, tuple[str, ...]] = {}
+    for key, classes in pairs:
+        names = tuple(str(c).strip() for c in classes) if isinstance(classes, list | tuple) else ()
+        key = key.strip()
+        if not (key and names and all(names)) or any(c in text for text in (key, *names) for c in ">;|"):
+            raise ValueError(f"{rule}, but got {shown(value)}")
+        if key in found or len(set(names)) < len(names):
+            raise ValueError(f"{rule}, each once, but got {shown(value)}")
+        found[key] = names
+    return found
+
+
 class Search(Strict):
     """Where a parameter is searched: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`.
 
@@ -100,7 +127,8 @@ class Parameter(Strict):
         reads: the stages whose computation depends on it (``constants``, ``transfer``, ``adapt``).
         paper: the paper's value and our default; `where` says where it is printed.
         low, high: the legal interval, closed unless `exclusive` names the end.
-        type: ``layers`` is a choice of layers of the model (see `layers`), kept as text.
+        type: ``layers`` is a choice of layers of the model (see `layers`), ``map`` a map from classes to classes (see
+            `class_map`); both are kept as text.
         choices: the legal values, for a parameter of type ``choice``.
         when: only in effect (and only searched) if these other parameters have one of these values.
         search: the range that a study explores; None = never searched.
@@ -108,7 +136,7 @@ class Parameter(Strict):
 
     symbol: str = ""
     about: str
-    type: Literal["float", "int", "bool", "choice", "layers"]
+    type: Literal["float", "int", "bool", "choice", "layers", "map"]
     reads: tuple[Literal["constants", "transfer", "adapt"], ...]
     paper: Value
     where: str = ""
@@ -138,6 +166,8 @@ class Parameter(Strict):
             return value  # type: ignore[no-any-return]
         if self.type == "layers":
             return _layers(value)
+        if self.type == "map":
+            return "; ".join(f"{k} > {' | '.join(v)}" for k, v in class_map(value).items())
         if isinstance(value, bool) or not isinstance(value, int | float):
             hint = " (in YAML 1.2 a number has no quotes)" if isinstance(value, str) else ""
             raise ValueError(f"must be a number, but got {shown(value)}{hint}")
@@ -299,7 +329,7 @@ class Catalogue:
 
 def _scalar(text: str, rule: Parameter | None, name: str) -> Any:
     """What a value in a method's name means: as in YAML, but text stays text where text is asked for."""
-    if rule is not None and rule.type in ("choice", "layers"):
+    if rule is not None and rule.type in ("choice", "layers", "map"):
         return text
     try:
         return plain(parse_yaml(text, name))

@@ -248,14 +248,17 @@ class BaseMethod(nn.Module):
             losses = losses * mine.weight.to(losses)
         return losses.sum() / units.to(losses)
 
-    def descent(self, steps: int) -> Callable[[int, Tensor], Mapping[str, float]]:
-        """A new AdamW with linear warm-up and decay over `steps`: (step, this rank's share of the loss) -> logs."""
-        hp = self.hp
-        optimizer = self.optimizer = adamw(self, hp.lr, hp.weight_decay)
+    def descent(self, steps: int, lr: float | None = None) -> Callable[[int, Tensor], Mapping[str, float]]:
+        """A new AdamW with linear warm-up and decay over `steps`: (step, this rank's share of the loss) -> logs.
+
+        The peak rate is `lr`, by default the method's own.
+        """
+        hp, peak = self.hp, self.hp.lr if lr is None else lr
+        optimizer = self.optimizer = adamw(self, peak, hp.weight_decay)
         factor = warmup_linear(steps, hp.warmup)
 
         def step_down(step: int, loss: Tensor) -> Mapping[str, float]:
-            norm = descend(loss, optimizer, hp.lr * factor(step), hp.clip, self.workers)
+            norm = descend(loss, optimizer, peak * factor(step), hp.clip, self.workers)
             return {"loss": float(loss.detach()), "gradient_norm": norm}
 
         return step_down
@@ -269,11 +272,13 @@ class BaseMethod(nn.Module):
         fresh: Mapping[int, str],
         select: int | None = None,
         validations: int = 0,
+        lr: float | None = None,
     ) -> Stage:
         """A stage whose update is one descent of `loss(batch)`, this rank's share of the loss.
 
         Args:
             fresh: the heads that start anew, task -> a word for what they are for.
+            lr: the peak learning rate, by default the method's own.
         """
         down: list[Callable[[int, Tensor], Mapping[str, float]]] = []
 
@@ -281,7 +286,7 @@ class BaseMethod(nn.Module):
             for task, purpose in fresh.items():
                 self.fresh_head(task, purpose)
             self.encoder.body.freeze(self.hp.freeze)
-            down[:] = [self.descent(steps)]
+            down[:] = [self.descent(steps, lr)]
 
         def update(step: int, drawn: Any) -> Mapping[str, float]:
             return down[0](step, loss(drawn))

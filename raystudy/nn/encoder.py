@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,11 @@ from raystudy.data.plm import PLM, weight_files
 from raystudy.data.text import IGNORED, Batch, tokenizer
 from raystudy.errors import PreflightError, Problem
 
-__all__ = ["Answers", "Body", "Encoder", "pool", "token_budget", "verify"]
+__all__ = ["Answers", "Body", "Encoder", "Inside", "pool", "token_budget", "verify"]
+
+# What may change the states at the end of a layer: (layer from 1 to depth, the sum that the layer's last LayerNorm
+# reads, what it made of it, that LayerNorm) -> the states that the next layer reads. Tensors are (1, T, H).
+Inside = Callable[[int, Tensor, Tensor, nn.LayerNorm], Tensor]
 
 
 @dataclass(frozen=True)
@@ -206,8 +212,14 @@ class Body(nn.Module):
     Args:
         dropout: for every dropout layer; None = as the model's configuration says.
         precision: ``fp32``, ``bf16`` (float32 weights under autocast) or ``fp64``.
-        exact: plain matrix attention, for second derivatives and forward mode.
+        exact: plain matrix attention in full precision, for second derivatives and forward mode.
+
+    Attributes:
+        inside: what changes the states at the end of every layer (see `Inside`), as adapters do; None = nothing. A
+            module becomes a part of this one.
     """
+
+    inside: Any
 
     def __init__(self, plm: PLM, *, dropout: float | None = None, precision: str = "fp32", exact: bool = False) -> None:
         super().__init__()
@@ -216,7 +228,8 @@ class Body(nn.Module):
         self.model: Any = model
         config = model.config
         self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
-        self.exact, self.autocast = exact, precision == "bf16"
+        self.exact, self.autocast = exact, precision == "bf16" and not exact
+        self.inside = None
         self.dropout = float(config.hidden_dropout_prob if dropout is None else dropout)
         for m in self.model.modules():
             if isinstance(m, nn.Dropout) and dropout is not None:
@@ -235,8 +248,33 @@ class Body(nn.Module):
         if what == "embeddings":
             self.model.embeddings.requires_grad_(False)
 
-    def forward(self, batch: Batch, layers: Sequence[int] = ()) -> tuple[Tensor, ...]:
+    def _last_norms(self) -> list[nn.LayerNorm]:
+        """The LayerNorm that ends a layer; fewer than there are layers where layers share their weights (ALBERT)."""
+        inner = self.model.encoder
+        if hasattr(inner, "albert_layer_groups"):
+            return [group.albert_layers[-1].full_layer_layer_norm for group in inner.albert_layer_groups]
+        return [layer.output.LayerNorm for layer in inner.layer]
+
+    @contextmanager
+    def _with(self, inside: Inside | None) -> Iterator[None]:
+        """While open, the model's layers end with `inside`."""
+        layers = count(1)
+        hooks = [] if inside is None else self._last_norms()
+        handles = [
+            norm.register_forward_hook(lambda norm, args, states: inside(next(layers), args[0], states, norm))  # type: ignore[misc]
+            for norm in hooks
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def forward(self, batch: Batch, layers: Sequence[int] = (), inside: Inside | None = None) -> tuple[Tensor, ...]:
         """Flat token states (T, H) of each asked layer: 1..depth, 0 = embeddings; by default the last.
+
+        Args:
+            inside: for this pass, in the place of the attribute.
 
         Raises:
             ValueError: a layer beyond the depth.
@@ -246,7 +284,8 @@ class Body(nn.Module):
         device, dtype = self.anchor.device, self.anchor.dtype
         offsets = batch.offsets.to(device)
         positions = torch.arange(len(batch.ids), device=device) - torch.repeat_interleave(offsets[:-1], offsets.diff())
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
+        ends = self._with(self.inside if inside is None else inside)
+        with ends, torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
             out = self.model(
                 input_ids=batch.ids.to(device)[None],
                 token_type_ids=batch.types.to(device)[None],
@@ -294,9 +333,9 @@ class Encoder(nn.Module):
             head.weight.copy_(0.02 * torch.randn(head.weight.shape, generator=generator, dtype=torch.float64))
             head.bias.zero_()
 
-    def forward(self, batch: Batch, layers: Sequence[int] = ()) -> tuple[Tensor, ...]:
+    def forward(self, batch: Batch, layers: Sequence[int] = (), inside: Inside | None = None) -> tuple[Tensor, ...]:
         """Flat token states, as `Body.forward`."""
-        return self.body(batch, layers)  # type: ignore[no-any-return]
+        return self.body(batch, layers, inside)  # type: ignore[no-any-return]
 
     def feature(self, states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:
         """What a head over an example reads of the last layer's states."""

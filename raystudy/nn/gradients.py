@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from raystudy.nn.workers import Workers, sum_over
 
-__all__ = ["adamw", "clip", "descend", "gradients", "warmup_linear"]
+__all__ = ["adamw", "clip", "descend", "gradients", "step_down", "warmup_linear"]
 
 
 def warmup_linear(steps: int, warmup: float) -> Callable[[int], float]:
@@ -64,7 +64,23 @@ def clip(grads: Sequence[Tensor | None], largest: float) -> float:
 def descend(loss: Tensor, optimizer: torch.optim.Optimizer, lr: float, largest: float, workers: Workers) -> float:
     """One update of the optimizer's parameters down the summed loss at rate `lr`; returns the gradient norm."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    grads = gradients(loss, parameters, workers)
+    return step_down(optimizer, parameters, gradients(loss, parameters, workers), lr, largest)
+
+
+def step_down(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    lr: float,
+    largest: float = 0.0,
+) -> float:
+    """One update of `parameters` along `grads`, the same on every rank; returns their norm before it was clipped.
+
+    The optimizer's other parameters and their moments stay as they are, as do those whose gradient is None.
+
+    Raises:
+        FloatingPointError: the norm is not finite.
+    """
     norm = clip(grads, largest)
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}: training diverged (learning rate {lr:g})")

@@ -1,0 +1,131 @@
+"""AdapterFusion (Pfeiffer et al. 2021), the baseline of MetaXT (Sharma et al. 2022, sec. 4.2 and app. A).
+
+    A_n         adapters of task n in every layer of the frozen PLM, trained on task n alone under its own head
+    s_n         softmax over n of <Q z, K A_n(z)>: how much each adapter is listened to, per token and layer
+    fused       sum over n of s_n V A_n(z), added to what the layer adds up (`nn/adapters.py`)
+    L           mean CE of the target's head + `regularisation` sum over layers of ||I - V||_F^2
+    stages      one per task: its adapters and head. Then on the target: Q, K, V and a new head; PLM and adapters frozen
+
+"Single-task adapters to train on the source and target tasks, and then adapt the model to the target task" is all that
+the paper says. The rest is that of the `adapters` library:
+    adapters        in each layer behind the feed-forward net, relu, width H / 16, learning rate 1e-4
+    fusion          V starts as the identity, regularisation 0.01, learning rate 5e-5
+    head            a new one for the fusion
+    epochs          as many as other methods of this program train; AdamW, warm-up and clipping are theirs too
+The adapters are the same whatever the target, as far as the targets share their training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raystudy.data.draws import epoch_batches, seed_of
+from raystudy.data.text import Batch
+from raystudy.errors import DataError, Problem
+from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
+from raystudy.methods import HParams as Shared
+from raystudy.nn.adapters import Adapters
+from raystudy.tasks import Task
+
+__all__ = ["HParams", "Method"]
+
+
+@dataclass(frozen=True)
+class HParams(Shared):
+    lr: float = 1e-4
+    freeze: str = "all"
+    adapter_epochs: int = 3
+    fusion_lr: float = 5e-5
+    reduction: int = 16
+    regularisation: float = 0.01
+
+
+class Method(BaseMethod):
+    HParams = HParams
+
+    def __init__(self, setup: Setup) -> None:
+        _refuse_lonely(len(setup.tasks))
+        super().__init__(setup)
+        body, count = self.encoder.body, len(setup.tasks)
+        width = max(1, body.hidden // self.hp.reduction)
+        body.inside = Adapters(count, body.depth, body.hidden, width, body.dropout).to(body.anchor)
+        for n in range(count):
+            self.adapters.fresh_adapter(n, self.generator(n))
+        self.adapters.fresh_fusion(self.generator("fusion"))
+
+    @property
+    def adapters(self) -> Adapters:
+        """The adapters and fusions, a part of the encoder's body."""
+        inside = self.encoder.body.inside
+        assert isinstance(inside, Adapters)
+        return inside
+
+    @classmethod
+    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+        _refuse_lonely(len(tasks))
+        return []
+
+    @classmethod
+    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
+        alone = {f"adapter {name}": _adapter_updates(hp, n) for name, n in sizes.items()}
+        return alone, {"fusion": cls.finetune_updates(hp, sizes[target])}
+
+    def generator(self, what: object) -> torch.Generator:
+        """What new adapters or fusions are drawn from, the same on every rank."""
+        name = self.setup.tasks[what] if isinstance(what, int) else what
+        return torch.Generator().manual_seed(seed_of(self.setup.seed, "adapters", name))
+
+    def transfer(self) -> list[Stage]:
+        return [self.alone(n) for n in range(len(self.setup.tasks))]
+
+    def alone(self, n: int) -> Stage:
+        """The adapters and the head of task `n`, trained on it alone."""
+        name = f"adapter {self.setup.tasks[n]}"
+        size = len(self.setup.corpus.parts[n])
+        rows = epoch_batches(n, size, self.hp.batch_size, self.setup.seed, name)
+        stage = self.supervised(name, _adapter_updates(self.hp, size), self.draw(rows), self.mean_loss, {n: name})
+        return self.using(n, stage, lambda: self.adapters.fresh_adapter(n, self.generator(n)))
+
+    def adapt(self) -> list[Stage]:
+        target, hp = self.setup.target, self.hp
+        size = len(self.setup.corpus.parts[target])
+        stage = self.supervised(
+            "fusion",
+            self.finetune_updates(hp, size),
+            self.draw(epoch_batches(target, size, hp.batch_size, self.setup.seed, "fusion", self.setup.tasks[target])),
+            self.fusion_loss,
+            {target: "fusion"},
+            select=target,
+            validations=hp.validations,
+            lr=hp.fusion_lr,
+        )
+        return [self.using("fused", stage, lambda: self.adapters.fresh_fusion(self.generator("fusion")))]
+
+    def using(self, active: int | str, stage: Stage, fresh: Callable[[], None]) -> Stage:
+        """`stage` with these adapters acting, what is trained of them new."""
+
+        def start() -> None:
+            fresh()
+            self.adapters.use(active)
+            stage.start()
+
+        return replace(stage, start=start)
+
+    def fusion_loss(self, batch: Batch) -> Tensor:
+        """This rank's share of the mean loss and of the regulariser, which the first rank has whole."""
+        loss = self.mean_loss(batch)
+        return loss if self.workers.rank else loss + self.hp.regularisation * self.adapters.regulariser()
+
+
+def _adapter_updates(hp: Any, n: int) -> int:
+    return hp.bounded(hp.adapter_epochs * -(-n // hp.batch_size))  # type: ignore[no-any-return]
+
+
+def _refuse_lonely(tasks: int) -> None:
+    if tasks < 2:
+        raise DataError(Problem("fuses the adapters of several tasks, so it needs two of them", "tasks"))
