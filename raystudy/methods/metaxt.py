@@ -398,7 +398,7 @@ class Method(BaseMethod):
             log_p=log_p,
             labels=labels,
             validate=lambda: self.losses(ahead).sum() / max(1, n_ahead),
-            inside=self.rtn is not None,
+            inside=self.rtn,
         )
 
     @contextmanager

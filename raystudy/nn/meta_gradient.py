@@ -4,12 +4,14 @@
     L_train     R(Theta) - c sum_i <q_i(alpha), log p_i(Theta, phi)>
     Theta'      Theta - eta g,  g = grad_Theta L_train;      v = grad L_meta at Theta'
     wanted      grad_{alpha, phi} L_meta(Theta') = -eta grad_{alpha, phi} <g, v>                  (MetaXT, eq. 5)
-    identity    = eta c grad_{alpha, phi} sum_i <q_i(alpha), u_i(phi)>,  u_i = d log p_i(Theta + e v, phi) / de at e = 0
+    identity    for alpha  = eta c grad_alpha sum_i <q_i(alpha), u_i>,  u_i = d log p_i(Theta + e v, phi) / de at e = 0
+                for phi    = eta d(c grad_phi sum_i <q_i, log p_i(Theta + e v, phi)>) / de at e = 0
 
 because v is a constant and only the last term of L_train knows alpha and phi. So there is no need for a graph of
 gradients: u is ONE pass in forward mode over the examples of that term. Three routes to the same vector:
 
-    jvp                 the identity, exact: u by forward mode; for phi, reverse over forward mode
+    jvp                 the identity, exact: u by forward mode; for phi, forward over reverse mode (the other way round,
+                        torch's layer_norm gives a wrong second derivative and says nothing: pytorch#196700)
     double_backward     the definition: g with its graph, then backwards through it; thrice the cost of plain training
     fd_logits           the identity with u from two plain passes at Theta +- e v, e = 0.01 / ||v||: off by about 1e-5,
                         with any attention kernel. Not with phi, which would need differences of gradients
@@ -30,7 +32,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import functional_call, grad, jvp
 
 from raystudy.nn.gradients import gradients
 from raystudy.nn.workers import Workers, sum_over
@@ -84,7 +86,7 @@ class Bilevel:
         log_p: (n, K), the rows of `Terms.log_p` once more, with the same dropout.
         labels: (n, K), the rows of `Terms.q` once more, for the alpha of now and the features of the last `train`.
         validate: this rank's share of L_meta.
-        inside: phi exists, so that log p depends on the meta-parameters too.
+        inside: the net of phi, where there is one; its parameters are the last of `meta`.
     """
 
     module: nn.Module
@@ -94,7 +96,7 @@ class Bilevel:
     log_p: Callable[[], Float[Tensor, "n k"]]
     labels: Callable[[], Float[Tensor, "n k"]]
     validate: Callable[[], Tensor]
-    inside: bool = False
+    inside: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def meta_gradient(problem: Bilevel, eta: float, route: str, workers: Workers, *,
     Raises:
         ValueError: no such route, or fd_logits where log p depends on the meta-parameters.
     """
-    if route not in ROUTES or (route == "fd_logits" and problem.inside):
+    if route not in ROUTES or (route == "fd_logits" and problem.inside is not None):
         raise ValueError(f"the route must be one of {ROUTES}, and not fd_logits with a net inside, but is {route!r}")
     theta, terms = list(problem.theta.values()), problem.train()
     graph = route == "double_backward"
@@ -178,10 +180,12 @@ def meta_gradient(problem: Bilevel, eta: float, route: str, workers: Workers, *,
     if graph:
         pairs = [(x * y).sum() for x, y in zip(live, v, strict=True) if x is not None and y is not None]
         minus = -torch.stack(pairs).sum() if pairs else torch.zeros(())
+        local = gradient(minus, problem.meta)
     else:
-        u = _derivative(problem, terms, v, route)
-        minus = terms.c * (terms.q * u).sum()
-    meta = sum_over(workers, gradient(minus, problem.meta), problem.meta)
+        u, of_phi = _derivative(problem, terms, v, route)
+        alpha = problem.meta[: len(problem.meta) - len(of_phi)]
+        local = [*gradient(terms.c * (terms.q * u).sum(), alpha), *of_phi]
+    meta = sum_over(workers, local, problem.meta)
     return MetaGradient(meta, g, v, terms, tuple(map(_detached, rest)), _detached(through))
 
 
@@ -198,27 +202,40 @@ def _at_the_virtual_step(problem: Bilevel, g: Grads, eta: float, workers: Worker
     return gradients(at(problem.module, moved, problem.validate), list(moved.values()), workers)
 
 
-def _derivative(problem: Bilevel, terms: Terms, v: Grads, route: str) -> Float[Tensor, "n k"]:
-    """u: the derivative of log p along v. Constant, or with a graph to phi."""
+def _derivative(problem: Bilevel, terms: Terms, v: Grads, route: str) -> tuple[Float[Tensor, "n k"], Grads]:
+    """u, the derivative of log p along v; and that of c grad_phi sum <q, log p>, for every tensor of phi."""
+    phi = {} if problem.inside is None else {n: p.detach() for n, p in problem.inside.named_parameters()}
     along = {name: d for name, d in zip(problem.theta, v, strict=True) if d is not None}
     if not len(terms.log_p) or not along:
-        return torch.zeros_like(terms.log_p)
+        return torch.zeros_like(terms.log_p), [None] * len(phi)
     fixed = {name: p.detach() for name, p in problem.theta.items()}
     if route == "fd_logits":
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(along.values()))))
-        if not norm:
-            return torch.zeros_like(terms.log_p)
-        e = FD_RADIUS / norm
+        e = FD_RADIUS / norm if norm else torch.ones_like(norm)
         with torch.no_grad():
             here, there = (
                 at(problem.module, {**fixed, **{n: fixed[n] + s * e * d for n, d in along.items()}}, problem.log_p)
                 for s in (1, -1)
             )
-        return (here - there).div(2 * e)
+        return (here - there).div(2 * e), []
 
-    def log_p(moving: dict[str, Tensor]) -> Tensor:
-        return at(problem.module, {**fixed, **moving}, problem.log_p)
+    q = terms.q.detach()
 
-    with _FORWARD_MODE, torch.set_grad_enabled(problem.inside):
-        u: Tensor = jvp(log_p, ({n: fixed[n] for n in along},), (along,))[1]
-    return u
+    def log_p(moving: dict[str, Tensor], phi: dict[str, Tensor]) -> Tensor:
+        inner, net = problem.log_p, problem.inside
+        return at(problem.module, {**fixed, **moving}, inner if net is None else lambda: at(net, phi, inner))
+
+    def both(moving: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        if not phi:
+            return {}, log_p(moving, phi)
+
+        def weighed(phi: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            found = log_p(moving, phi)
+            return terms.c * (q * found).sum(), found
+
+        slope: tuple[dict[str, Tensor], Tensor] = grad(weighed, has_aux=True)(phi)
+        return slope
+
+    with _FORWARD_MODE, torch.no_grad():
+        of_phi, u = jvp(both, ({n: fixed[n] for n in along},), (along,))[1]
+    return u, list(of_phi.values())

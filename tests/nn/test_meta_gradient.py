@@ -21,13 +21,13 @@ class Model(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.a, self.b, self.unused = nn.Linear(D, 6), nn.Linear(6, K), nn.Linear(2, 2)
+        self.a, self.b, self.norm, self.unused = nn.Linear(D, 6), nn.Linear(6, K), nn.LayerNorm(6), nn.Linear(2, 2)
         self.p = p
 
     def forward(self, x: Tensor, inside: nn.Module | None = None) -> Tensor:
         h = torch.tanh(self.a(x))
         h = h if inside is None else h + inside(h.detach())
-        return self.b(F.dropout(h, self.p))
+        return self.b(F.dropout(self.norm(h), self.p))
 
 
 class Toy:
@@ -75,7 +75,7 @@ class Toy:
             return F.cross_entropy(self.model(self.xv[mine]), self.yv[mine], reduction="sum") / N
 
         theta = dict(self.model.named_parameters())
-        return Bilevel(self.model, theta, self.meta, train, log_p, labels, validate, self.phi is not None)
+        return Bilevel(self.model, theta, self.meta, train, log_p, labels, validate, self.phi)
 
     def after(self, eta: float) -> float:
         """L_meta(Theta - eta grad L_train), as the paper writes it."""
