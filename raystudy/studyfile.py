@@ -377,7 +377,8 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         if not rules and chosen:
             known = sorted({k for v in chosen for k in cat.of(v)})
             yield ("settings", key), f"no method of this study has a setting {shown(key)}{did_you_mean(key, known)}"
-        for message in dict.fromkeys(m for rule in rules if (m := _refusal(rule, value))):
+        read = [cat.of(v)[key] for v in chosen if key in cat.of(v) and key not in cat.variant(v).fixes]
+        for message in dict.fromkeys(m for rule in read if (m := _refusal(rule, value))):
             yield ("settings", key), f"{key} {message}"
     for name, (loc, own) in chosen.items():
         try:
