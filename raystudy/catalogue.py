@@ -372,7 +372,7 @@ def catalogue() -> Catalogue:
 
 @lru_cache
 def suites() -> Mapping[str, Mapping[str, Any]]:
-    """``search_spaces/suites/*.yaml``: name -> {about, tasks, targets}."""
+    """``search_spaces/suites/*.yaml``: name -> {about, tasks, targets, length, task_options}."""
     found = {}
     for path in sorted((space_folder() / "suites").glob("*.yaml")):
         found[path.stem] = validate(_SuiteFile, load_yaml(path), path).model_dump()
@@ -384,3 +384,4 @@ class _SuiteFile(Strict):
     tasks: tuple[str, ...]
     targets: tuple[str, ...]
     length: int | None = None
+    task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)

@@ -25,6 +25,7 @@ __all__ = [
     "spans",
     "spearman",
     "token_accuracy",
+    "token_f1",
 ]
 
 Labels = NDArray[np.object_] | NDArray[np.int64] | Sequence[str] | Sequence[int]
@@ -98,8 +99,15 @@ def token_accuracy(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]])
     return float(np.mean([g == p for g, p in pairs])) if pairs else 0.0
 
 
+def token_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> float:
+    """Micro F1 over words, `O` being no answer: right where a tag other than O is the gold one; 0 when nothing is."""
+    pairs = [(g, p) for gs, ps in zip(gold, pred, strict=True) for g, p in zip(gs, ps, strict=True)]
+    right = sum(g == p != "O" for g, p in pairs)
+    return 2 * right / (sum(g != "O" for g, _ in pairs) + sum(p != "O" for _, p in pairs)) if right else 0.0
+
+
 def spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """(type, first, last + 1) of each chunk of a BIO/IOB tag sequence.
+    """(type, first, last + 1) of each chunk of a BIO/IOB tag sequence; chunks of the plain tags B and I have type ''.
 
     As in conlleval, an I- tag that does not continue a chunk of its type opens one.
     """
@@ -125,7 +133,7 @@ def span_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> flo
 
 
 METRICS: dict[str, Callable[..., float]] = {
-    m.__name__: m for m in (accuracy, f1, macro_f1, mcc, pearson, spearman, span_f1, token_accuracy)
+    m.__name__: m for m in (accuracy, f1, macro_f1, mcc, pearson, spearman, span_f1, token_accuracy, token_f1)
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from ruamel.yaml.comments import CommentedMap
 
 from raystudy.catalogue import Parameter, catalogue, suites
@@ -159,7 +159,7 @@ class Study(Strict):
         length: the longest sequence in word pieces, in place of the tasks' own.
         limits: the most examples that are read of each task.
         source_limits: the same for tasks that are not targets, in place of `limits` where it says more.
-        task_options: task -> its options, such as ``labels`` or ``metric`` of a folder.
+        task_options: task -> its options, such as ``labels`` or ``metric`` of a folder; they go over the suite's.
         methods: variants by name, or with settings of their own: ``meta_dtl: {lambda: 0.2}``. What is set is not
             searched. A name may carry settings too, ``meta_dtl[lambda=0.2]``: a row of its own beside ``meta_dtl``.
         settings: settings for every method that knows them; a method's own come first.
@@ -190,6 +190,23 @@ class Study(Strict):
     search: SearchPlan = SearchPlan()
     report: ReportPlan = ReportPlan()
     numerics: Numerics = Numerics()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_suites_options(cls, asked: Any) -> Any:
+        """What its suites say of their tasks is part of a study, so that whoever reads the tasks reads them alike."""
+        if not isinstance(asked, Mapping):
+            return asked
+        own, named = asked.get("task_options", {}), [asked.get("suite"), *(_listed(asked.get("suites")) or ())]
+        given = [suites()[s].get("task_options", {}) for s in named if isinstance(s, str) and s in suites()]
+        if not isinstance(own, Mapping) or not any(given):
+            return asked
+        merged: dict[str, Any] = {}
+        for layer in (*given, own):
+            for task, options in layer.items():
+                both = isinstance(options, Mapping) and isinstance(merged.get(task), Mapping)
+                merged[task] = {**merged[task], **options} if both else options
+        return {**asked, "task_options": merged}
 
     @property
     def chosen(self) -> dict[str, dict[str, Any]]:
@@ -313,7 +330,7 @@ def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Stu
 
 def _of_labels(loc: Sequence[str | int]) -> bool:
     """Whether the keys at this path are labels, which data may hold as numbers: ``label_text: {0: negative}``."""
-    return len(loc) == 3 and loc[0] == "task_options" and loc[2] == "label_text"
+    return len(loc) == 3 and loc[0] == "task_options" and loc[2] in ("label_text", "merge")
 
 
 def _override(text: str) -> tuple[tuple[str, ...], Any]:

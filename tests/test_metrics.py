@@ -24,6 +24,7 @@ from raystudy.metrics import (
     spans,
     spearman,
     token_accuracy,
+    token_f1,
 )
 
 CLASSES = st.sampled_from(["a", "b", "c", "d"])
@@ -147,6 +148,22 @@ def test_spans_do_not_overlap(tags: list[str]) -> None:
 def test_token_accuracy() -> None:
     assert token_accuracy([["O", "B-x"], ["O"]], [["O", "O"], ["O"]]) == pytest.approx(2 / 3)
     assert token_accuracy([[]], [[]]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "pred", "wanted"),
+    [
+        ("B-x I-x O", "B-x I-x O", 1.0),
+        ("B-x I-x O", "O I-x O", 2 / 3),  # 1 right, 1 found, 2 wanted
+        ("B-x O O", "B-y O O", 0.0),
+        ("O O O", "O O B-x", 0.0),
+        ("NOUN VERB", "NOUN NOUN", 0.5),  # without O it is accuracy
+    ],
+)
+def test_token_f1_by_hand(gold: str, pred: str, wanted: float) -> None:
+    assert token_f1([gold.split()], [pred.split()]) == pytest.approx(wanted)
+    assert token_f1([pred.split()], [gold.split()]) == pytest.approx(wanted)
+    assert token_f1([[t] for t in gold.split()], [[t] for t in pred.split()]) == pytest.approx(wanted)
 
 
 @given(LABELS)

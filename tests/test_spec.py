@@ -437,6 +437,23 @@ def test_several_suites(tmp_path: Path) -> None:
     assert "did you mean 'review'" in refused(tmp_path, text, "suites=[reviw, nli]")[0]
 
 
+def test_what_a_suite_says_of_its_tasks_is_part_of_the_study(tmp_path: Path) -> None:
+    apart = {"ud_ewt_upos": {"without": ["streusle_mwe"]}}
+    text = "name: x\nsuite: pos_to_mwe\nmethods: [single_task]\n"
+    study = read_study(write(tmp_path, text))
+    assert study.task_options == apart
+    assert Study.model_validate(study.model_dump(mode="json")) == study  # a lock file says the same again
+    own = "task_options: {ud_ewt_upos: {length: 32}, streusle_mwe: {merge: {}}}\n"
+    study = read_study(write(tmp_path, text + own))
+    assert study.task_options == {"ud_ewt_upos": {**apart["ud_ewt_upos"], "length": 32}, "streusle_mwe": {"merge": {}}}
+    assert read_study(write(tmp_path, text + "task_options: {ud_ewt_upos: {without: []}}\n")).task_options == {
+        "ud_ewt_upos": {"without": []}
+    }
+    several = read_study(write(tmp_path, text.replace("suite: pos_to_mwe", "suites: [review, pos_to_mwe]")))
+    assert several.task_options == apart
+    assert "task_options" in refused(tmp_path, text + "task_options: [1]\n")[0]
+
+
 def test_a_setting_may_cut_every_task(tmp_path: Path) -> None:
     spec = Spec("confirm", "single_task", "single_task", {}, ("a",), "a", Setting(), 0, "tiny", "", {})
     # where it does not, a spec's id is what it always was

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from raystudy.analysis import compare, curves, words
+from raystudy.analysis import compare, curves, label_maps, words
 from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy
 from raystudy.analysis.numbers import (
     Completeness,
@@ -76,8 +76,9 @@ def compute(
         tasks=tuple(tasks),
         runs=tuple(_runs(records, design, metrics)),
         facts=dict(facts or {}),
-        notes=tuple(notes),
+        notes=(*notes, *_cut_words(records)),
         study_text=study_text,
+        label_maps=tuple(label_maps.compute(records, design)),
     )
     return replace(numbers, words=words.sentences(numbers))
 
@@ -265,6 +266,22 @@ def _failures(records: Iterable[Record]) -> list[Failure]:
     causes = Counter(map(last, failed))
     ranked = sorted(failed, key=lambda r: (-causes[last(r)], last(r)))
     return [Failure(r.id, str(r.spec), last(r), r.error) for r in ranked]
+
+
+def _cut_words(records: Iterable[Record]) -> Iterable[str]:
+    """For each target whose sentences are longer than the study reads: how many of its words lie behind the cut."""
+    most: dict[str, dict[str, int]] = {}
+    for r in records:
+        for split in ("train", "dev", "test"):
+            if n := r.counts.get(f"cut_words_{split}", 0):
+                found = most.setdefault(r.spec.target, {})
+                found[split] = max(n, found.get(split, 0))
+    for target, counts in sorted(most.items()):
+        said = listed(f"{counts[s]} of {s}" for s in ("train", "dev", "test") if s in counts)
+        yield (
+            f"{target}: beyond the longest sequence lie at most {said} words in one cell; they are answered with the "
+            "most frequent tag of train."
+        )
 
 
 def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str]) -> list[Run]:

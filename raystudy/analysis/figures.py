@@ -23,7 +23,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocat
 from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, Search, Weights
 from raystudy.analysis.words import IMPORTANCE_TRIALS
 
-__all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "Panel", "draw", "figures", "looks", "sweep"]
+__all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "Panel", "draw", "few_shot", "figures", "looks", "sweep"]
 
 INK = "#1f2328"  # words, axes and the baseline
 MUTED = "#7a828c"  # floors, and what is undecided
@@ -47,7 +47,7 @@ _PANELS = 3  # per row
 class Figure:
     """What is drawn: the `section` it belongs to, the stem of its files, a `title` for those who cannot see it."""
 
-    section: Literal["comparison", "curves", "search", "importance", "exhibit"]
+    section: Literal["comparison", "curves", "search", "importance", "label_maps", "exhibit"]
     name: str
     title: str
     make: Callable[[], Canvas]
@@ -314,6 +314,11 @@ def _curve(curve: Curve, look: dict[str, Look]) -> Canvas:
     _legend(canvas, handles, 2)
     canvas.align_ylabels(list(panels))
     return canvas
+
+
+def few_shot(name: str, title: str, curve: Curve, design: Design) -> Figure:
+    """The few-shot curve of an exhibit, drawn as every report draws it."""
+    return Figure("exhibit", name, title, _with(_curve, curve, looks(design)))
 
 
 def _shifts(curve: Curve, look: dict[str, Look]) -> dict[str, float]:

@@ -1,15 +1,18 @@
-"""A heat map of a symmetric matrix whose rows and columns come in groups: cosines between the classes of tasks.
+"""Heat maps: cosines between the classes of tasks, and what the classes of a source stand for in a target.
 
-It has no background, and everything in it can be read on a light and on a dark page: the words are of a middle grey,
-the number in a cell has the one of two inks that contrasts with the cell, and a frame has both. The scales are told
-apart without red and green: cividis, or vermilion to blue around zero.
+The first is of a symmetric matrix whose rows and columns come in groups, the other of shares, map beside map. A map has
+no background, and everything in it can be read on a light and on a dark page: the words are of a middle grey, the
+number in a cell has the one of two inks that contrasts with the cell, and a frame has both. The scales are told apart
+without red and green: cividis, or vermilion to blue around zero.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -24,8 +27,9 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from raystudy.analysis.figures import COLOURS, Figure
+from raystudy.analysis.numbers import LabelMap, Numbers
 
-__all__ = ["heat_map"]
+__all__ = ["Shares", "heat_map", "label_map_figures", "share_maps", "shares_of"]
 
 _CELL = 0.4  # inches
 _SMALL = 0.24  # where numbers would not fit anyway
@@ -141,3 +145,122 @@ def _short(value: float) -> str:
     text = f"{abs(value):.2f}"
     text = "1" if text == "1.00" else text.removeprefix("0")
     return f"−{text}" if value < 0 and text != ".00" else text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# shares: what each class of a source stands for
+
+_ACROSS = 7.5  # inches: maps stand in one row while they fit
+_TITLE, _BETWEEN = 0.32, 0.35  # inches above and between maps
+
+
+@dataclass(frozen=True)
+class Shares:
+    """One map: (s, k) `values` from 0 to 1, NaN where there is none, a row for each class of the source."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.rows), len(self.columns)):
+            raise ValueError(
+                f"values must be {len(self.rows)} by {len(self.columns)}, but have shape {self.values.shape}"
+            )
+
+
+def shares_of(m: LabelMap, title: str) -> Shares:
+    """The mean shares of a learned map."""
+    values = np.array([[s.mean if s.n else math.nan for s in row] for row in m.shares])
+    return Shares(title, m.classes, m.target_classes, values.reshape(len(m.classes), len(m.target_classes)))
+
+
+def share_maps(
+    name: str, title: str, maps: Sequence[Shares], section: Literal["exhibit", "label_maps"] = "exhibit"
+) -> Figure:
+    """A figure of maps beside each other, on one scale from 0 to 1; a frame marks the greatest share of a row."""
+    return Figure(section, name, title, lambda: _draw_shares(tuple(maps)))
+
+
+def label_map_figures(n: Numbers) -> list[Figure]:
+    """For every target and setting the learned maps of all methods and sources."""
+    out = []
+    for target in n.design.targets:
+        for setting in n.design.settings:
+            found = [m for m in n.label_maps if (m.target, m.setting) == (target, setting)]
+            if found:
+                shown = [shares_of(m, f"{n.design.title(m.variant)}: {m.source}") for m in found]
+                stem = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{target} {setting.replace('=', '')}")
+                what = (
+                    f"{target}, {setting}: share of each class of the target in the labels made of a source's classes"
+                )
+                out.append(share_maps(f"label_map_{stem}", what, shown, "label_maps"))
+    return out
+
+
+def _draw_shares(maps: tuple[Shares, ...]) -> Canvas:
+    most = max(max(m.values.shape) for m in maps)
+    side, size = (_CELL, 8.5) if most <= _NUMBERED else (_SMALL, 7.5)
+    left = [0.15 + max(_inches(x, size) for x in m.rows) for m in maps]
+    above = [0.15 + max(_inches(x, size) for x in m.columns) + _TITLE for m in maps]
+    wide = [
+        max(a + side * len(m.columns), _inches(m.title, 9, "bold")) + _BETWEEN for a, m in zip(left, maps, strict=True)
+    ]
+    rows: list[list[int]] = [[]]
+    for i in range(len(maps)):
+        if rows[-1] and sum(wide[j] for j in (*rows[-1], i)) > _ACROSS:
+            rows.append([])
+        rows[-1].append(i)
+    tops = [max(above[i] for i in row) for row in rows]
+    tall = [top + side * max(len(maps[i].rows) for i in row) for top, row in zip(tops, rows, strict=True)]
+    width = max(sum(wide[i] for i in row) for row in rows) + 0.6
+    height = sum(tall) + _BETWEEN * (len(rows) - 1)
+    canvas = Canvas(figsize=(width, height))
+    colours, scale = colormaps["cividis"], Normalize(0, 1)
+    y = height
+    for row, top, deep in zip(rows, tops, tall, strict=True):
+        x = 0.0
+        for i in row:
+            m = maps[i]
+            w, h = side * len(m.columns), side * len(m.rows)
+            corner = (x + left[i], y - top - h)
+            axes = canvas.add_axes((corner[0] / width, corner[1] / height, w / width, h / height))
+            _fill(axes, m, colours, scale, size, numbered=most <= _NUMBERED)
+            title: Any = {"fontsize": 9, "fontweight": "bold", "color": _WORDS}
+            canvas.text(x / width, (y - top + above[i]) / height, m.title, ha="left", va="top", **title)
+            x += wide[i]
+        y -= deep + _BETWEEN
+    first = side * len(maps[rows[0][0]].rows)
+    bar_tall = max(min(first, 2.4), 0.8)
+    place = ((width - 0.5) / width, (height - tops[0] - bar_tall) / height, 0.13 / width, bar_tall / height)
+    bar = canvas.add_axes(place)
+    canvas.colorbar(ScalarMappable(scale, colours), cax=bar, ticks=[0, 0.5, 1])
+    bar.tick_params(labelsize=8, length=2, width=0.6, color=_WORDS, labelcolor=_WORDS)
+    bar.set_title("share", fontsize=8, fontweight="normal", color=_WORDS)
+    return canvas
+
+
+def _fill(axes: Any, m: Shares, colours: Colormap, scale: Normalize, size: float, *, numbered: bool) -> None:
+    s, k = m.values.shape
+    axes.set_xlim(-0.5, k - 0.5)
+    axes.set_ylim(s - 0.5, -0.5)
+    for i, row in enumerate(m.values):
+        best = -1 if np.isnan(row).all() else int(np.nanargmax(row))
+        for j, value in enumerate(row):
+            if math.isnan(value):
+                axes.text(j, i, "–", ha="center", va="center", fontsize=8, color=_WORDS)
+                continue
+            face = colours(scale(value))
+            axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=face, linewidth=0))
+            if numbered:
+                axes.text(j, i, _short(value), ha="center", va="center", fontsize=8, color=_ink(face))
+            if j == best:
+                for inset, ink in ((0.45, _DARK), (0.41, _LIGHT)):
+                    frame: Any = {"fill": False, "edgecolor": ink, "linewidth": 1.2}
+                    axes.add_patch(Rectangle((j - inset, i - inset), 2 * inset, 2 * inset, **frame))
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_yticks(range(s), m.rows, fontsize=size)
+    axes.set_xticks(range(k), m.columns, fontsize=size, rotation=90)
+    axes.tick_params(length=0, pad=3, labeltop=True, labelbottom=False, labelcolor=_WORDS)

@@ -94,6 +94,7 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Show
         "## Few-shot curves",
         drawn("curves"),
         said("curves"),
+        *(["## Learned label maps", drawn("label_maps"), said("label_maps")] if n.label_maps else []),
         "## Search",
         drawn("search"),
         said("search"),

@@ -23,6 +23,7 @@ __all__ = [
     "Design",
     "Failure",
     "Importance",
+    "LabelMap",
     "Line",
     "Method",
     "Numbers",
@@ -264,6 +265,28 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class LabelMap:
+    """What a method took the classes of a source to mean for its target: mean soft labels, one interval per share.
+
+    Attributes:
+        seeds: of the trainings that say so.
+        classes: (s,) of the source, sorted.
+        target_classes: (k,) in the order of the target's head.
+        shares: (s, k) intervals over the seeds, each row's means adding up to one; n = 0 where no example of the class
+            was looked at.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    source: str
+    seeds: tuple[int, ...]
+    classes: tuple[str, ...]
+    target_classes: tuple[str, ...]
+    shares: tuple[tuple[Interval, ...], ...]
+
+
+@dataclass(frozen=True)
 class Trial:
     """One configuration on one target; `dev` is the mean over `seeds` finished cells, nan without any."""
 
@@ -407,6 +430,7 @@ class Numbers:
     facts: Mapping[str, str] = field(hash=False)
     notes: tuple[str, ...] = ()
     study_text: str = ""
+    label_maps: tuple[LabelMap, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1
 

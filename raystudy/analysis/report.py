@@ -11,6 +11,7 @@ from raystudy.analysis import html, markdown, tables
 from raystudy.analysis.compute import compute
 from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
+from raystudy.analysis.heatmap import label_map_figures
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.numbers import Importance, Numbers, SearchRow, TaskFacts, to_json
 from raystudy.analysis.shown import Shown
@@ -87,7 +88,8 @@ def build(
     _write_tables([*shown.values(), *(opening.tables if opening else ())], folder)
     for long in (tables.trials_table(numbers), tables.cells_table(numbers, searched=True)):
         atomic_write(folder / "tables" / f"{long.name}.csv", to_csv(long))
-    drawn = _write_figures([*(opening.figures if opening else ()), *figures(numbers)], folder)
+    asked = [*(opening.figures if opening else ()), *figures(numbers), *label_map_figures(numbers)]
+    drawn = _write_figures(asked, folder)
     shown["cells"] = tables.cells_table(numbers, searched=False)
     atomic_write(folder / "report.html", html.whole(numbers, shown, drawn, opening))
     path = folder / "report.md"

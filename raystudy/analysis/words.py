@@ -23,6 +23,7 @@ def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
         "completeness": [_completeness(n)],
         "comparison": [] if n.comparisons else [_nothing_to_compare(n.design)],
         "curves": [_curves(n)],
+        "label_maps": [_label_maps()] if n.label_maps else [],
         "search": [_search(n)],
         "importance": list(_importance(n)),
         "cost": [_cost(n)],
@@ -30,6 +31,14 @@ def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
         "cells": list(_cells(n)),
     }
     return {"verdict": tuple(_verdict(n)), **{k: tuple(map(Sentence, v)) for k, v in plain.items()}}
+
+
+def _label_maps() -> str:
+    return (
+        "Each row is a class of the source: the mean of the soft labels that the method made of its training "
+        "examples, over the seeds. A frame marks the largest share. Rows that are even, or all alike, say that nothing "
+        "was learned from the source's labels."
+    )
 
 
 def _capital(sentence: str) -> str:

@@ -117,7 +117,10 @@ class Exhibit:
         smoke_methods: in place of `methods` at scale ``smoke``, where some do not fit its model of two layers.
         targets: the tasks that are asked about; default: all targets of the suites.
         settings: what the exhibit prescribes, for every method that knows it.
-        sizes: (scale, data root) -> keys of the study file that say how much training data there is.
+        sizes: (scale, data root) -> keys of the study file that say how much training data there is; `settings` among
+            them go over the scale's.
+        own: scale -> variant -> settings of its own.
+        planted: the generated suite in place of the paper's.
         notes: what a reader must know of this exhibit.
         computed: (exhibit, scale, places) -> the exhibit, where nothing is trained.
     """
@@ -134,6 +137,8 @@ class Exhibit:
     targets: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sizes: Callable[[Scale, Path | None], Mapping[str, Any]] | None = None
+    own: Callable[[Scale], Mapping[str, Mapping[str, Any]]] | None = None
+    planted: str = ""
     notes: tuple[str, ...] = ()
     computed: Callable[[Exhibit, Scale, Places], Shown] | None = None
 
@@ -174,36 +179,42 @@ class Exhibit:
         """The study as a study file would say it."""
         smoke = scale == "smoke"
         methods = [*(self.smoke_methods if smoke and self.smoke_methods else self.methods), *self.floors]
-        named = [self.paper.planted] if smoke else [*self.suites]
+        named = [self._planted] if smoke else [*self.suites]
+        sized = dict(self.sizes(scale, root)) if self.sizes is not None else {}
         settings = {**(self.paper.settings if scale == "paper" else {}), **SETTINGS[scale], **self.settings}
-        if search and not smoke:
-            settings.pop("lr", None)  # what is set is not searched
+        settings |= sized.pop("settings", {})
+        own = {v: dict(s) for v, s in (self.own(scale) if self.own is not None else {}).items()}
+        if search and not smoke:  # what is set is not searched
+            settings.pop("lr", None)
+            own = {v: {k: x for k, x in s.items() if catalogue().of(v)[k].search is None} for v, s in own.items()}
         asked: dict[str, Any] = {
             "name": name,
             "about": f"{self.title} at scale {scale}: {self.about}",
             "plm": PLM[scale],
             "suite" if len(named) == 1 else "suites": named[0] if len(named) == 1 else named,
-            "methods": methods,
+            "methods": [{m: own[m]} if own.get(m) else m for m in methods],
             "settings": {k: v for k, v in settings.items() if any(k in catalogue().of(m) for m in methods)},
             "report": {"seeds": 2 if smoke else 3},
         }
         if root is not None:
             asked["data_root"] = str(root)
         if smoke:
-            asked |= {"task_options": PLANTED, "targets": [*suites()[self.paper.planted]["targets"][:2]]}
+            asked |= {"task_options": PLANTED, "targets": [*suites()[self._planted]["targets"][:2]]}
         elif self.targets:
             asked["targets"] = [*self.targets]
         if scale == "small":
             asked |= {"length": LENGTH, "limits": dict(LIMITS)}
         if search:
             asked["search"] = {"trials": 2, "generation": 2} if smoke else {"trials": TRIALS}
-        if self.sizes is not None:
-            asked |= self.sizes(scale, root)
-        return asked
+        return asked | sized
+
+    @property
+    def _planted(self) -> str:
+        return self.planted or self.paper.planted
 
     def tasks(self, scale: Scale) -> tuple[str, ...]:
         """The tasks of its suites, in their order."""
-        named = [self.paper.planted] if scale == "smoke" else self.suites
+        named = [self._planted] if scale == "smoke" else self.suites
         return tuple(t for s in named for t in suites()[s]["tasks"])
 
     def shown(self, scale: Scale, study: Study, n: Numbers) -> Shown:

@@ -82,7 +82,7 @@ def columns(
             setting,
             split,
             group=given.heading(suite),
-            published={"dataset": paper.tasks[t], **more} if t in paper.tasks else {},
+            published={"dataset": paper.dataset(t), **more} if paper.dataset(t) else {},
         )
         for t in targets
     ]
@@ -156,10 +156,10 @@ def scored(n: Numbers, heads: Sequence[Head]) -> dict[tuple[str, int], Score]:
 # the table
 
 
-def caption(given: Given, what: str, split: str = "test") -> str:
+def caption(given: Given, what: str, split: str = "test", measure: str = "accuracy") -> str:
     """What a table shows, and what limits every number in it."""
     return (
-        f"{what}: {split} accuracy × 100, mean ± half-width of the 95 % t-interval (number of seeds). "
+        f"{what}: {split} {measure} × 100, mean ± half-width of the 95 % t-interval (number of seeds). "
         f"{given.n.design.conditions}"
     )
 

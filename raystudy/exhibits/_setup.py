@@ -45,8 +45,11 @@ def encoder(plm: str, about: str, paper: Paper) -> str:
 
 def _sizes(given: Given) -> str:
     study = given.study
-    caps = [f"{c} {split}" for split, c in study.limits.model_dump().items() if c is not None]
-    most = f"at most {listed(caps)} examples per task, one draw, stratified by class" if caps else "all that is at hand"
+    cut = []
+    for whose, limits in (("task", study.limits), ("source task", study.source_limits)):
+        caps = [f"{c} {split}" for split, c in limits.model_dump().items() if c is not None]
+        cut += [f"at most {listed(caps)} examples per {whose}"] if caps else []
+    most = f"{'; '.join(cut)}, one draw, stratified by class" if cut else "all that is at hand"
     if given.scale == "smoke":
         return f"Data: {most}."
     return f"Data: {most}; the paper's sizes beside those at hand: `{given.exhibit.paper.id}_table1`."

@@ -94,10 +94,12 @@ def _first(problems: tuple[Problem, ...]) -> str:
 
 
 def _row(exhibit: Exhibit, name: str, task: Task | None, printed: Published) -> tuple[Cell, ...]:
-    known = exhibit.paper.tasks.get(name, "")
+    known, theirs = exhibit.paper.tasks.get(name, ""), exhibit.paper.dataset(name)
 
-    def count(ours: int | None, setting: str) -> Cell:
-        number = printed.find(dataset=known, setting=setting) if known else None
+    def count(ours: int | None, what: str) -> Cell:
+        number = printed.find(dataset=theirs, setting=what) if theirs else None
+        if number is None and theirs:
+            number = printed.find(dataset=theirs, metric=what)
         return Cell(ours, published=number.value if number is not None else None)
 
     words = ", ".join(task.text_of(c) for c in task.labels) if task is not None else ""

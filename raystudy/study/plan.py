@@ -41,7 +41,7 @@ def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
 def _together(errors: Sequence[UserError]) -> UserError:
     """All their problems in one error, of the kind whose exit code is the highest."""
     worst = max(errors, key=lambda e: e.exit_code)
-    return type(worst)(p for e in errors for p in e.problems)
+    return type(worst)(dict.fromkeys(p for e in errors for p in e.problems))
 
 
 @dataclass

@@ -128,14 +128,41 @@ def load(name: str, *, root: Path | None = None, options: Mapping[str, Any] | No
     data are read from a folder or from the Hugging Face hub.
 
     Args:
-        options: passed to the module as they are (a study's ``task_options``, e.g. the relatedness of planted tasks).
+        options: passed to the module as they are (a study's ``task_options``, e.g. the relatedness of planted tasks),
+            but for ``without``, which is the same for all: other tasks whose texts are left out of this one.
 
     Raises:
         ConfigError: the name is neither a folder under `root` nor a module (with the nearest name).
         DataError, PreflightError: the data are there but unusable, or are missing (with what to install or lay where).
     """
+    task = _loaded(name, root, options or {})
+    if not (others := (options or {}).get("without")):
+        return task
+    return _apart(task, [load(other, root=root) for other in others])
+
+
+def _apart(task: Task, others: Sequence[Task]) -> Task:
+    """`task` without the texts that one of the `others` has in any split, letter case and blanks apart."""
+
+    def words(e: Example) -> tuple[Any, ...]:
+        texts = (" ".join(e.tokens) or e.text, e.pair or "")
+        return (*(" ".join(text.casefold().split()) for text in texts), e.vector)
+
+    taken = {words(e) for other in others for rows in other.splits.values() for e in rows}
+    kept = {s: tuple(e for e in task.splits[s] if words(e) not in taken) for s in SPLITS}
+    names_of = " and ".join(t.name for t in others)
+    if gone := [s for s in SPLITS if not kept[s]]:
+        raise DataError(Problem(f"without the texts of {names_of} nothing is left of {', '.join(gone)}", task.name))
+    lost = ", ".join(f"{len(task.splits[s]) - len(kept[s])} of {len(task.splits[s])} in {s}" for s in SPLITS)
+    note = f"texts that are in {names_of} too are left out: {lost}"
+    return replace(task, splits=kept, notes=(*task.notes, note))
+
+
+def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
+    """The task as it is, whatever other tasks hold; see `load`."""
+    from raystudy.tasks._options import options_of
+
     module, _, part = name.partition("/")
-    own = options or {}
     if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
         raise ConfigError(f"{rule}, but is {shown(name)}")
@@ -146,7 +173,9 @@ def load(name: str, *, root: Path | None = None, options: Mapping[str, Any] | No
         elif taken := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
             raise ConfigError(Problem(f"unknown option {shown(k)}", path=f"task_options.{module}") for k in taken)
         else:
-            task = found.load(part, root=root, **own)
+            if "without" in own:
+                options_of(module, {"without": own["without"]})
+            task = found.load(part, root=root, **{k: v for k, v in own.items() if k != "without"})
     elif _there(module, root) or "hub" in own:
         task = find("tasks", "folder").load(name, root, options=own)
     else:

@@ -38,7 +38,7 @@ LISTED = 20  # problems of one file that are shown
 METRICS_OF: dict[Kind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "f1", "mcc"),
     "regression": ("pearson", "spearman"),
-    "tagging": ("span_f1", "token_accuracy"),
+    "tagging": ("span_f1", "token_f1", "token_accuracy"),
 }
 NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"([+-]?\d+)\.?0*", re.ASCII)
@@ -349,6 +349,11 @@ class Table:
         if "dev" not in sources:
             rows["train"], rows["dev"] = _carved(name, rows["train"], chosen.dev_from_train, train)
         known = () if kind == "regression" else card.labels or _label_set(rows["train"])
+        merge = _merge_of(name, kind, known, card, chosen)
+        if merge:
+            rows, merged = _merged(rows, merge)
+            known = tuple(dict.fromkeys(merge.get(label, label) for label in known))
+            train.notes.append(merged)
         if kind == "classification" and (card.labels or not train.problems):
             _refuse_unseen(rows, sources, known, bool(card.labels))
         if not train.problems:
@@ -539,6 +544,37 @@ def _with_options(card: Card, options: Options) -> Card:
     return replace(card, **given)
 
 
+def _merge_of(name: str, kind: Kind, labels: Sequence[str], card: Card, options: Options) -> Mapping[str, str]:
+    """Label -> the one that it is read as.
+
+    Raises:
+        ConfigError: the option speaks of a label that there is not, or of labels where there are none.
+    """
+    if options.merge is None:
+        return {k: v for k, v in card.merge.items() if k in labels}
+    path = f"task_options.{name}.merge"
+    if options.merge and kind == "regression":
+        raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
+    if strange := [k for k in options.merge if k not in labels]:
+        raise ConfigError(Problem(unknown("label", k, labels), path) for k in strange)
+    return options.merge
+
+
+def _merged(rows: Mapping[str, Sequence[Numbered]], merge: Mapping[str, str]) -> tuple[dict[str, list[Numbered]], str]:
+    """The rows with coarser labels, and how often each was read as another."""
+    counts: Counter[str] = Counter()
+
+    def coarser(label: Any) -> Any:
+        if isinstance(label, tuple):
+            return tuple(map(coarser, label))
+        counts[label] += label in merge
+        return merge.get(label, label)
+
+    made = {s: [(n, d, replace(e, label=coarser(e.label))) for n, d, e in part] for s, part in rows.items()}
+    said = ", ".join(f"{short(k)} as {short(v)} ({counts[k]})" for k, v in merge.items() if k != v)
+    return made, f"labels read as coarser ones, in all splits: {said} (`merge: {{}}` keeps them)"
+
+
 def _label_set(train: Sequence[Numbered]) -> tuple[str, ...]:
     found: set[str] = set()
     for *_, e in train:
@@ -599,8 +635,7 @@ def _metrics(name: str, kind: Kind, labels: Sequence[str], card: Card) -> tuple[
             )
             for m in wrong
         )
-    spans = all(t == "O" or t[:2] in ("B-", "I-") for t in labels)
-    default = "token_accuracy" if kind == "tagging" and not spans else fitting[0]
+    default = "token_accuracy" if kind == "tagging" and not _of_spans(labels) else fitting[0]
     second = {"classification": "macro_f1", "regression": "spearman", "tagging": "token_accuracy"}[kind]
     metric = card.metric or default
     return metric, *(card.metrics or (m for m in (second,) if m != metric))
@@ -627,16 +662,34 @@ def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> st
     return f"dev is {n} of {of} training examples (dev_from_train: {options.dev_from_train}), always the same ones"
 
 
+def _of_spans(labels: Iterable[str]) -> bool:
+    """Whether tags say where spans begin and go on: ``B-x``, ``I-x`` and ``O``, or plain ``B``, ``I`` and ``O``."""
+    return all(t in ("B", "I", "O") or t[:2] in ("B-", "I-") for t in labels)
+
+
+def _opening(tags: object) -> int:
+    """How many I tags of a sentence continue nothing: the word before has neither B nor I of that type."""
+    assert isinstance(tags, tuple)
+    before = ["O", *tags[:-1]]
+    return sum(t[:1] == "I" and (a[:1] not in ("B", "I") or a[1:] != t[1:]) for a, t in zip(before, tags, strict=True))
+
+
 def _split_notes(task: Task) -> Iterator[str]:
-    """Tags that train does not hold, evaluation on one class, and texts that stand in two splits."""
+    """Tags that train does not hold, spans without a B, evaluation on one class, and texts that stand in two splits."""
+    if task.kind == "tagging" and _of_spans(task.labels):
+        opening = {s: sum(_opening(e.label) for e in task.splits[s]) for s in SPLITS}
+        if any(opening.values()):
+            said = ", ".join(f"{n} in {s}" for s, n in opening.items() if n)
+            yield f"I tags that continue no span: {said}; each begins one, as conlleval reads them"
     known = set(task.labels)
     for split in SPLITS:
         found = Counter(t for e in task.splits[split] for t in (e.label if isinstance(e.label, tuple) else [e.label]))
         if task.kind == "tagging" and (unseen := {str(t): n for t, n in found.items() if t not in known}):
             counts = ", ".join(f"{t} {n}" for t, n in sorted(unseen.items()))
             yield f"{split} holds {sum(unseen.values())} tags outside the label set: {counts}"
-        if task.kind == "classification" and split == "train" and (lost := [c for c in task.labels if c not in found]):
-            yield f"train holds no example of the class{'es' * (len(lost) > 1)} {', '.join(map(short, lost))}"
+        if task.kind != "regression" and split == "train" and (lost := [c for c in task.labels if c not in found]):
+            one, several = ("tag", "tags") if task.kind == "tagging" else ("class", "classes")
+            yield f"train holds no example of the {one if len(lost) == 1 else several} {', '.join(map(short, lost))}"
         if task.kind != "tagging" and split != "train" and len(found) == 1:
             yield f"every label of {split} is {short(next(iter(found)))}: a metric on it says little"
     texts = {s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS}

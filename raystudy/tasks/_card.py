@@ -53,6 +53,7 @@ class Card:
         form: single text, pair or tagging; every row must have it.
         labels: the label set in the order that heads and tables use; empty = the labels of train, sorted.
         label_text: label -> the words it stands for, as the paper prints them; others stand for themselves.
+        merge: label in the files -> the coarser one of `labels` that it is read as; the option `merge` says otherwise.
         metric, metrics: the primary metric, and further ones to report; empty = the default of the kind of task.
         length: the longest sequence in word pieces.
         licence: of the data; source: the paper that made them; hub: where the Hugging Face hub has them, if it does.
@@ -63,6 +64,7 @@ class Card:
     form: Form
     labels: tuple[str, ...] = ()
     label_text: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    merge: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     metric: str = ""
     metrics: tuple[str, ...] = ()
     length: int = 128

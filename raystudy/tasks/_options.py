@@ -10,7 +10,7 @@ from raystudy.errors import ConfigError, Problem, unknown
 from raystudy.tasks import SPLITS
 from raystudy.tasks._rows import short
 
-__all__ = ["ROLE_NAMES", "Options", "options_of"]
+__all__ = ["ROLE_NAMES", "RULES", "Options", "options_of"]
 
 ROLE_NAMES = ("text", "text_pair", "label", "tokens", "tags", "domain")
 
@@ -22,6 +22,8 @@ class Options:
     Attributes:
         labels: the label set, in its order.
         label_text: label -> the words it stands for.
+        merge: label -> the coarser label that it is read as; none where it is empty, whatever the card says.
+        without: other tasks, read as they are by default: a text that one of them has is left out of all splits.
         columns: role (`ROLE_NAMES`) -> the column that plays it; numbers, counted from 1, for files whose columns have
             no names.
         splits: train, dev, test -> the stem of its file, or the name of the hub's split.
@@ -34,6 +36,8 @@ class Options:
 
     labels: tuple[str, ...] = ()
     label_text: Mapping[str, str] = field(default_factory=dict)
+    merge: Mapping[str, str] | None = None
+    without: tuple[str, ...] = ()
     metric: str = ""
     metrics: tuple[str, ...] = ()
     length: int | None = None
@@ -89,6 +93,11 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a mapping from labels to words",
         lambda v: isinstance(v, Mapping) and _list([*v, *v.values()], _word),
     ),
+    "merge": (
+        "a mapping from labels to the labels that they are read as",
+        lambda v: isinstance(v, Mapping) and _list([*v, *v.values()], _word),
+    ),
+    "without": ("a list of names of tasks", lambda v: _list(v, _named)),
     "metric": ("the name of a metric", _named),
     "metrics": ("a list of names of metrics", lambda v: _list(v, _named)),
     "length": ("a whole number from 4 to 512", lambda v: type(v) is int and 4 <= v <= 512),
@@ -121,9 +130,11 @@ def options_of(name: str, options: Mapping[str, Any]) -> Options:
     if problems := list(_problems(f"task_options.{name}", options)):
         raise ConfigError(problems)
     made: dict[str, Any] = dict(options)
-    made |= {k: tuple(str(v).strip() for v in made[k]) for k in ("labels", "metrics") if k in made}
+    made |= {k: tuple(str(v).strip() for v in made[k]) for k in ("labels", "without", "metrics") if k in made}
     if "label_text" in made:
         made["label_text"] = {str(k).strip(): str(v) for k, v in made["label_text"].items()}
+    if "merge" in made:
+        made["merge"] = {str(k).strip(): str(v).strip() for k, v in made["merge"].items()}
     return Options(**made)
 
 
@@ -141,6 +152,6 @@ def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
             what = "role of a column" if key == "columns" else "split"
             yield from (Problem(unknown(what, k, among), f"{path}.{key}") for k in value if k not in among)
     if options.get("kind") == "regression":
-        for key in ("labels", "label_text"):
+        for key in ("labels", "label_text", "merge"):
             if key in options:
                 yield Problem(f"{key} must be left out where kind is regression: numbers have no classes", path)

@@ -306,6 +306,46 @@ def test_tags_that_train_lacks_are_counted() -> None:
     assert "kind must be left out: the rows hold one tag per token" in said[0]
 
 
+def test_spans_that_no_b_begins_are_counted() -> None:
+    def rows(*tags: str) -> Table:
+        return [{"tokens": list("abcdef")[: len(t.split())], "tags": t.split()} for t in tags]
+
+    # opening: the first word, a word behind O, a word of another type; not the one behind an I or a B of its type
+    t = task(rows("B-x I-x O", "I-x I-x B-y", "B-y I-x I-x", "O I-y O"), rows("B-x I-x"), rows("O I-x"))
+    said = "I tags that continue no span: 3 in train, 1 in dev; each begins one, as conlleval reads them"
+    assert said in t.notes
+    assert "continue no span" not in told(task(rows("B-x I-x B-x", "O B-y I-y")))
+    plain = task(rows("B I O I", "O O B"))
+    assert plain.metric == "span_f1" and any("1 in train, 1 in dev, 1 in test" in n for n in plain.notes)
+    assert "continue no span" not in told(task(rows("X I O", "O O I")))  # words, not spans
+
+
+def test_merged_labels_are_counted_and_the_option_decides() -> None:
+    rows = [{"tokens": ["a", "b", "c"], "tags": ["B", "o", "I"]}, {"tokens": ["d"], "tags": ["O"]}]
+    card = Card(form="tagging", labels=("B", "I", "O", "i", "o"), merge={"i": "I", "o": "O"})
+    t = task(rows, card=card)
+    assert t.labels == ("B", "I", "O") and t.splits["train"][0].label == ("B", "O", "I")
+    assert t.metric == "span_f1" and t.metrics == ("token_accuracy",)
+    said = "labels read as coarser ones, in all splits: 'i' as 'I' (0), 'o' as 'O' (3) (`merge: {}` keeps them)"
+    assert said in t.notes
+    whole = task(rows, card=card, merge={})
+    assert whole.labels == card.labels and whole.splits["train"][0].label == ("B", "o", "I")
+    assert whole.metric == "token_accuracy" and "coarser" not in told(whole)
+
+
+def test_classes_merge_too_and_only_those_that_there_are() -> None:
+    rows = texts(["1", "2", "4", "5"])
+    t = task(rows, merge={"1": "bad", "2": "bad"}, label_text={"bad": "not good"})
+    assert (t.labels, [e.label for e in t.splits["test"]]) == (("bad", "4", "5"), ["bad", "bad", "4", "5"])
+    assert t.text_of("bad") == "not good"
+    said = refusal(lambda: task(rows, merge={"11": "bad", "x": "y"}), ConfigError)
+    assert len(said) == 2 and "task_options.mine.merge" in said[0] and "11" in said[0]
+    said = refusal(lambda: task(texts([1.5, 2.5]), merge={"1.5": "2"}), ConfigError)
+    assert "the labels are numbers, not classes" in said[0]
+    with pytest.raises(DataError, match="at least two classes"):
+        task(texts(["a", "b"]), merge={"a": "b"})
+
+
 def test_tokens_in_a_cell() -> None:
     rows = [{"tokens": "John lives", "tags": '["B-x", "O"]'}]
     (e,) = task(rows, typed=False).splits["train"]

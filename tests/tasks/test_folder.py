@@ -340,3 +340,43 @@ def test_whatever_the_files_hold_it_is_a_task_or_listed_problems(suffix: str) ->
                 assert task.digest
 
     law()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# texts of other tasks
+
+
+def test_texts_of_other_tasks_are_left_out_of_every_split_and_counted(tmp_path: Path) -> None:
+    def rows(*texts: str) -> list[dict[str, Any]]:
+        return [{"text": t, "label": "ab"[i % 2]} for i, t in enumerate(texts)]
+
+    lay(tmp_path, "mine", train=rows("one", "two", "three", "Four  five"), dev=rows("six", "one"), test=rows("seven"))
+    lay(tmp_path, "other", train=rows("two", "x"), dev=rows("six", "y"), test=rows("four five", "z"))
+    task = load("mine", root=tmp_path, options={"without": ["other"]})
+    assert [[e.text for e in task.splits[s]] for s in ("train", "dev", "test")] == [
+        ["one", "three"],
+        ["one"],
+        ["seven"],
+    ]
+    assert "texts that are in other too are left out: 2 of 4 in train, 1 of 2 in dev, 0 of 1 in test" in task.notes
+    assert task.digest != load("mine", root=tmp_path).digest
+    assert load("mine", root=tmp_path, options={"without": []}).digest == load("mine", root=tmp_path).digest
+    # a pair is another text than its first half
+    pairs = [{"text": t, "text_pair": "p", "label": "ab"[i]} for i, t in enumerate(("one", "two"))]
+    lay(tmp_path, "pairs", train=pairs, dev=pairs, test=pairs)
+    assert len(load("mine", root=tmp_path, options={"without": ["pairs"]}).splits["train"]) == 4
+
+
+def test_what_cannot_be_left_out(tmp_path: Path) -> None:
+    rows = [{"text": "one", "label": "a"}, {"text": "two", "label": "b"}]
+    lay(tmp_path, "mine", train=rows, dev=rows, test=rows)
+    with pytest.raises(ConfigError, match="unknown task 'othr'"):
+        load("mine", root=tmp_path, options={"without": ["othr"]})
+    for name in ("mine", "planted/target"):
+        with pytest.raises(ConfigError, match="without must be a list of names of tasks, but is 3"):
+            load(name, root=tmp_path, options={"without": 3})
+    with pytest.raises(DataError, match="nothing is left of train, dev, test"):
+        load("mine", root=tmp_path, options={"without": ["mine"]})
+    assert len(load("planted/target", root=tmp_path, options={"without": ["mine"]}).splits["train"]) == 400
+    with pytest.raises(PreflightError, match="the data set imdb is not there"):
+        load("mine", root=tmp_path, options={"without": ["imdb"]})

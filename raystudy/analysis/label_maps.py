@@ -1,0 +1,93 @@
+"""Learned label maps: what the classes of a source were taken to mean for the target, from what the records say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from raystudy.analysis.frame import Key, key
+from raystudy.analysis.numbers import Design, LabelMap
+from raystudy.analysis.stats import Interval, interval
+from raystudy.analysis.table import Cell, Column, Note, Table, counted
+from raystudy.spec import Record
+
+__all__ = ["LARGEST", "compute", "label_map_table"]
+
+FACT = "label_map"  # {"target_classes": [k], "sources": {source: {class: [k] or null}}}
+WIDE = 6  # a table with a column per class of the target has at most so many
+LARGEST = 3  # else it lists so many of them for every class of a source
+
+
+def compute(records: Iterable[Record], design: Design) -> list[LabelMap]:
+    """The maps of the finished confirm-phase cells: by target, setting and method as in the tables, then by source.
+
+    Raises:
+        ValueError: the cells of one entry do not speak of the same classes.
+    """
+    groups: dict[Key, list[Record]] = {}
+    for r in records:
+        if r.status == "done" and r.spec.phase == "confirm" and FACT in r.facts:
+            groups.setdefault(key(r), []).append(r)
+    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in design.methods]
+    return [found for cell in cells if cell in groups for found in _maps(cell, groups[cell])]
+
+
+def _maps(cell: Key, group: Sequence[Record]) -> Iterable[LabelMap]:
+    group = sorted(group, key=lambda r: r.spec.seed)
+    said = [r.facts[FACT] for r in group]
+    first = said[0]
+    same = {source: sorted(first["sources"][source]) for source in group[0].spec.suite if source in first["sources"]}
+    for other in said[1:]:
+        theirs = {source: sorted(classes) for source, classes in other["sources"].items()}
+        if theirs != same or other["target_classes"] != first["target_classes"]:
+            raise ValueError(f"{cell[0]} on {cell[1]} ({cell[2]}): its label maps must be over the same classes")
+    seeds = tuple(r.spec.seed for r in group)
+    k = range(len(first["target_classes"]))
+    for source, classes in same.items():
+        rows = [[m["sources"][source][c] for m in said if m["sources"][source][c] is not None] for c in classes]
+        shares = tuple(tuple(interval([row[j] for row in of_class]) for j in k) for of_class in rows)
+        yield LabelMap(*cell, source, seeds, tuple(classes), tuple(first["target_classes"]), shares)
+
+
+def label_map_table(
+    name: str, caption: str, maps: Sequence[LabelMap], titles: Mapping[str, str], notes: Sequence[str] = ()
+) -> Table:
+    """The shares x 100 of maps to one target: a column per class of it where these are few, else the largest shares.
+
+    Args:
+        titles: variant -> what the table calls it.
+    """
+    whole = len(maps[0].target_classes) <= WIDE if maps else True
+    several = len({m.source for m in maps}) > 1
+    lines: list[tuple[Cell, ...]] = []
+    breaks: list[int] = []
+    for m in maps:
+        breaks += [len(lines)] if lines else []
+        for label, shares in zip(m.classes, m.shares, strict=True):
+            head = (Cell(titles[m.variant]), *([Cell(m.source)] if several else []), Cell(label))
+            if whole:
+                lines.append((*head, *map(_percent, shares)))
+                continue
+            for j in sorted(range(len(shares)), key=lambda j: (-shares[j].mean if shares[j].n else 0, j))[:LARGEST]:
+                lines.append((*head, Cell(m.target_classes[j]), _percent(shares[j])))
+    classes = maps[0].target_classes if maps and whole else ("share",)
+    cols = (
+        Column("method", "method"),
+        *([Column("source", "source", "code")] if several else []),
+        Column("class", "class of the source"),
+        *([] if whole else [Column("means", "stands for")]),
+        *(Column(c, c, "estimate", group="shares", short=c) for c in classes),
+    )
+    said = [Note(text) for text in notes]
+    if not whole:
+        said.append(Note(f"For every class of the source the {LARGEST} largest shares."))
+    if any(not s.n for m in maps for shares in m.shares for s in shares):
+        said.append(Note("A class without a share is not among the source examples that were looked at."))
+    if maps and min(len(m.seeds) for m in maps) < (most := max(len(m.seeds) for m in maps)):
+        said.append(Note(f"Some are means over fewer than {counted(most, 'seed')}."))
+    return Table(name, caption, cols, tuple(lines), tuple(said), tuple(breaks))
+
+
+def _percent(share: Interval) -> Cell:
+    if not share.n:
+        return Cell()
+    return Cell(100 * share.mean, half=100 * share.half if share.n > 1 else None, n=share.n)
