@@ -235,7 +235,10 @@ def test_logistic_with_classes_that_never_occur() -> None:
 # kinds of tasks
 
 
-@pytest.mark.parametrize("variant", [v for v, role in ROLES.items() if role in ("baseline", "floor")])
+# a fixed label map is written for the classes of two tasks
+@pytest.mark.parametrize(
+    "variant", [v for v, role in ROLES.items() if role in ("baseline", "floor") and v != "metaxt_fixed"]
+)
 @pytest.mark.parametrize("form", ["pair_", "tag_"])
 def test_baselines_serve_pairs_and_tags(variant: str, form: str) -> None:
     suite = (f"planted/{form}target", f"planted/{form}source")
