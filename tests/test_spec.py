@@ -437,6 +437,14 @@ def test_several_suites(tmp_path: Path) -> None:
     assert "did you mean 'review'" in refused(tmp_path, text, "suites=[reviw, nli]")[0]
 
 
+def test_what_a_variant_is_defined_by_is_not_asked_of_shared_settings(tmp_path: Path) -> None:
+    """AdapterFusion freezes the whole body, whatever the others are told."""
+    text = "name: x\nsuite: lexicon\nmethods: [single_task, adapter_fusion]\nsettings: {freeze: "
+    study = read_study(write(tmp_path, text + "embeddings}\n"))
+    assert study.fixed("single_task") == {"freeze": "embeddings"} and study.fixed("adapter_fusion") == {}
+    assert "freeze must be one of none, embeddings" in refused(tmp_path, text + "embedings}\n")[0]
+
+
 def test_what_a_suite_says_of_its_tasks_is_part_of_the_study(tmp_path: Path) -> None:
     apart = {"ud_ewt_upos": {"without": ["streusle_mwe"]}}
     text = "name: x\nsuite: pos_to_mwe\nmethods: [single_task]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ def left() -> Left:
     """The numbers of a study all of whose cells are done, with these test scores; dev is one point more.
 
     `gone`: cells (variant, target, seed) that have not finished. `updates`: variant -> updates of one training.
+    `facts`: what the record of (variant, target, seed) says beside the metric.
     """
 
     def make(
@@ -29,6 +31,7 @@ def left() -> Left:
         score: Score,
         gone: frozenset[tuple[str, str, int]] = frozenset(),
         updates: Mapping[str, int] | None = None,
+        facts: Callable[[str, str, int], Mapping[str, Any]] = lambda variant, target, seed: {},
     ) -> Numbers:
         records = []
         for setting in study.settings_grid:
@@ -65,7 +68,7 @@ def left() -> Left:
                                 {"finetune": made},
                                 {"finetune": "ran"},
                                 {"adapt": 1.0},
-                                {"metric": "accuracy"},
+                                {"metric": "accuracy", **facts(variant, target, seed)},
                             )
                         )
         return compute(study, records, facts={"model": "minilm 00: six layers"})

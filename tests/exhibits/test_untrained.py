@@ -102,7 +102,23 @@ def test_statistics_without_any_data_are_refused() -> None:
     assert len(e.value.problems) >= 1
 
 
-@pytest.mark.parametrize("name", ["meta_dtl_table1", "mft_table1", "meta_dtl_table5"])
+def test_a_task_that_stands_in_for_a_data_set_stands_beside_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    four, two = task(a=["x"], b=["y"], c=["z"], d=["w"]), task(yes=["x"], no=["y"])
+    found = {"sst5": task(**{c: [c] for c in "abcde"}), "amazon_mds_stars": four, "imdb": two}
+    gone = {"conll2003_de": PreflightError("the data set conll2003_de is not there: none")}
+    monkeypatch.setattr("raystudy.exhibits._statistics.read", lambda names, scale, places: (found, gone))
+    exhibit = exhibits.find("metaxt_table1")
+    shown = statistics(exhibit, "paper", Places())
+    rows = {str(r[1].value): r for r in shown.tables[0].rows}
+    assert [*rows] == [*exhibit.tasks("paper")] and len(rows) == 8
+    ours = {name: (r[2].value, r[2].published) for name, r in rows.items()}
+    assert ours["sst5"] == (5, 5) and ours["amazon_mds_stars"] == (4, 5) and ours["imdb"] == (2, 2)
+    assert ours["conll2003_de"] == (None, 8) and ours["streusle_mwe"] == (None, 3) and ours["germeval14"] == (None, 25)
+    assert rows["sst5"][0].value == "SST-5" and any("Yelp's reviews are not at hand" in s for s in shown.setup)
+    assert any("Conll03(Germ): the data set conll2003_de is not there" in n.text for n in shown.tables[0].notes)
+
+
+@pytest.mark.parametrize("name", ["meta_dtl_table1", "mft_table1", "metaxt_table1", "meta_dtl_table5"])
 def test_its_files(name: str, tmp_path: Path) -> None:
     path = run_untrained(name, "smoke", Places(plm=PLM["smoke"]), tmp_path)
     stem = exhibits.find(name).stem
