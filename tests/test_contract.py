@@ -393,7 +393,7 @@ LEARNING = {
     "answer": "own",
     "gamma2": 0.1,  # XT's labels are its own guesses
     "fusion_lr": 1e-2,
-    "reduction": 1,
+    "reduction_factor": 1,
 }
 
 

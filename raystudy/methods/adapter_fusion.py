@@ -41,7 +41,7 @@ class HParams(Shared):
     freeze: str = "all"
     adapter_epochs: int = 3
     fusion_lr: float = 5e-5
-    reduction: int = 16
+    reduction_factor: int = 16
     regularisation: float = 0.01
 
 
@@ -52,7 +52,7 @@ class Method(BaseMethod):
         _refuse_lonely(len(setup.tasks))
         super().__init__(setup)
         body, count = self.encoder.body, len(setup.tasks)
-        width = max(1, body.hidden // self.hp.reduction)
+        width = max(1, body.hidden // self.hp.reduction_factor)
         body.inside = Adapters(count, body.depth, body.hidden, width, body.dropout).to(body.anchor)
         for n in range(count):
             self.adapters.fresh_adapter(n, self.generator(n))

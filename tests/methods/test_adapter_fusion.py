@@ -14,7 +14,7 @@ from raystudy.methods import Stage
 from raystudy.methods.adapter_fusion import Method
 from raystudy.nn.workers import simulate
 
-SETTINGS = {"lr": 1e-2, "fusion_lr": 1e-2, "max_updates": 2, "reduction": 1}
+SETTINGS = {"lr": 1e-2, "fusion_lr": 1e-2, "max_updates": 2, "reduction_factor": 1}
 
 
 def method(**settings: Any) -> Method:
