@@ -27,7 +27,7 @@ SETTING = "k={k} target examples; source polarity task; avg of 5 runs (as Figs 3
 POINTS = "The points of the paper's figure are not printed, so no published curve stands beside ours."
 STAND_IN = {
     "polarity_to_five": "Yelp's reviews are not at hand: sentences of films in five levels (SST-5) stand in for its "
-    "stars and polar reviews of products (Amazon) for its polar reviews, so the numbers of the paper are of other data.",
+    "stars and polar reviews of products (Amazon) for its polar reviews, so the paper's numbers are of other data.",
     "polarity_to_stars": "The paper's source are polar reviews of the same shop; here they are of films (IMDb), "
     "because polar and starred Amazon reviews at hand are the same texts. The target has no three stars: four classes.",
 }
