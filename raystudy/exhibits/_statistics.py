@@ -49,10 +49,9 @@ def statistics(exhibit: Exhibit, scale: Scale, places: Places) -> Shown:
         *([Note(f"Not read: {'; '.join(short)}")] if short else []),
     ]
     if scale == "small":
-        caps = listed(f"{n} {split}" for split, n in LIMITS.items())
-        notes.append(
-            Note(f"These are all that is at hand; at scale small a study reads at most {caps} examples of each.")
-        )
+        caps = f"at most {listed(f'{n} {split}' for split, n in LIMITS.items())} examples of each"
+        said = exhibit.paper.small or caps
+        notes.append(Note(f"These are all that is at hand; at scale small a study reads {said}."))
     counts = Table(
         exhibit.stem,
         f"{exhibit.title}: classes and examples of the data at hand.",

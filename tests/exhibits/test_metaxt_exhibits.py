@@ -49,6 +49,7 @@ def test_what_the_scales_say(name: str) -> None:
         trained = [v for v in study.chosen if catalogue().variant(v).role != "floor"]
         settings = [catalogue().resolve(v, study.fixed(v)) for v in trained]
         assert {(s["batch_size"], s["min_updates"], s["max_updates"]) for s in settings} == {(10, 100, most)}
+    assert (small.settings["lr"], paper.settings["lr"]) == (2e-4 if tagged else 5e-5, 3e-5)
     german = name == "metaxt_fig6"
     assert (small.plm, paper.plm) == ("minilm", "dbmdz/bert-base-german-cased" if german else exhibits.PLM["paper"])
 
