@@ -56,9 +56,10 @@ def _layers(value: Any) -> str:
         if numbers[0] < 1 or len(numbers) < len(words):
             raise ValueError(f"{rule}, each once, but got {shown(value)}")
         return " ".join(map(str, numbers))
-    if any(w.partition("/")[2].strip("0") == "" and "/" in w for w in words):
-        raise ValueError(f"{rule}, but got {shown(value)}")
-    parts_of = sorted({Fraction(w) for w in words})
+    try:
+        parts_of = sorted({Fraction(w) for w in words})
+    except ZeroDivisionError:
+        raise ValueError(f"{rule}, but got {shown(value)}") from None
     if not 0 < parts_of[0] <= parts_of[-1] <= 1 or len(parts_of) < len(words):
         raise ValueError(f"{rule}, each once, but got {shown(value)}")
     return "1.0" if parts_of == [Fraction(1)] else " ".join(map(str, parts_of))
@@ -253,19 +254,26 @@ class Catalogue:
         base, bracket, inside = name.partition("[")
         if base not in self.variants:
             raise ConfigError(unknown("method", name, list(self.variants)))
-        return self._with(self.variants[base], inside, name) if bracket else self.variants[base]
+        if not bracket:
+            return self.variants[base]
+        halves = [part.partition("=") for part in inside.removesuffix("]").split(",")]
+        pairs = [(key.strip(), value.strip()) for key, _, value in halves]
+        if not inside.endswith("]") or not all(key and value for key, value in pairs):
+            raise ConfigError(f"a method with settings must look like {base}[key=value, key=value], but is {name!r}")
+        if twice := [key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i])]:
+            raise ConfigError(f"{name!r} must set everything once, but sets {twice[0]} twice")
+        rules = self.of(base)
+        return self.with_settings(base, {key: _scalar(value, rules.get(key), name) for key, value in pairs})
 
-    def _with(self, base: Variant, inside: str, name: str) -> Variant:
-        """`base` with the settings of ``key=value, key=value]``."""
-        pairs = [part.partition("=") for part in inside.removesuffix("]").split(",")]
-        if not inside.endswith("]") or not all(sep and key.strip() and value.strip() for key, sep, value in pairs):
-            raise ConfigError(f"a method with settings must look like {base.id}[key=value, key=value], but is {name!r}")
-        if twice := [k for i, (k, _, _) in enumerate(pairs) if k.strip() in (p[0].strip() for p in pairs[:i])]:
-            raise ConfigError(f"{name!r} must set everything once, but sets {twice[0].strip()} twice")
-        rules = self.parameters[base.method]
-        asked = {k.strip(): _scalar(v.strip(), rules.get(k.strip()), name) for k, _, v in pairs}
-        given = self.resolve(base.id, asked)
-        fixes = {k: given[k] for k in rules if k in asked}
+    def with_settings(self, variant: str, settings: Mapping[str, Any]) -> Variant:
+        """A variant with more settings as part of what it is: what a name that carries them stands for.
+
+        Raises:
+            ConfigError: no such variant, or everything that is wrong with the settings.
+        """
+        base, rules = self.variant(variant), self.of(variant)
+        given = self.resolve(variant, settings)
+        fixes = {k: given[k] for k in rules if k in settings}
         inner = ", ".join(f"{k}={_spelt(v)}" for k, v in fixes.items())
         said = ", ".join(f"{rules[k].symbol or k.replace('_', ' ')} = {_spelt(v)}" for k, v in fixes.items())
         about = f"{base.about}; here {said}"

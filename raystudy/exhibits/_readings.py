@@ -22,8 +22,7 @@ def rows_of(method: str) -> dict[str, Reading]:
     cat = catalogue()
     found = {}
     for reading in cat.readings[method]:
-        inner = ", ".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in reading.settings.items())
-        found[cat.variant(f"{reading.of or method}[{inner}]").id] = reading
+        found[cat.with_settings(reading.of or method, reading.settings).id] = reading
     return found
 
 

@@ -19,7 +19,7 @@ __all__ = ["swept", "values_of"]
 
 def values_of(base: str, parameter: str, values: Sequence[Any]) -> dict[str, Any]:
     """The variant of `base` with each value of the parameter in its name -> the value."""
-    return {catalogue().variant(f"{base}[{parameter}={v}]").id: v for v in values}
+    return {catalogue().with_settings(base, {parameter: v}).id: v for v in values}
 
 
 def swept(

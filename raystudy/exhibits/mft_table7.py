@@ -17,7 +17,7 @@ CHOICES = ("1.0", "1/2 1", "1/3 2/3 1", "1/4 1/2 3/4 1")
 
 
 def _name(choice: str) -> str:
-    return catalogue().variant(f"mft[layers={choice}]").id
+    return catalogue().with_settings("mft", {"layers": choice}).id
 
 
 def _set(choice: str) -> str:
