@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,7 +16,7 @@ from raystudy.catalogue import catalogue
 from raystudy.exhibits import Given
 from raystudy.exhibits._papers import Printed, Published
 
-__all__ = ["Head", "Row", "across", "by_seed", "caption", "columns", "compared", "gain", "mean", "scored"]
+__all__ = ["Head", "Row", "ablations", "across", "by_seed", "caption", "columns", "compared", "gain", "mean", "scored"]
 
 BASE = "single_task"  # what updates are counted in
 
@@ -162,6 +162,17 @@ def caption(given: Given, what: str, split: str = "test", measure: str = "accura
         f"{what}: {split} {measure} × 100, mean ± half-width of the 95 % t-interval (number of seeds). "
         f"{given.n.design.conditions}"
     )
+
+
+def ablations(rows: Sequence[Row]) -> Callable[[Given], list[Table]]:
+    """The one table of an exhibit whose rows are variants of one method, over the tasks of all its suites."""
+
+    def tables(given: Given) -> list[Table]:
+        heads = across(given, {"plm": given.exhibit.paper.encoder})
+        what = caption(given, given.exhibit.title)
+        return [compared(given.exhibit.stem, what, rows, heads, given.n, given.printed)]
+
+    return tables
 
 
 def compared(

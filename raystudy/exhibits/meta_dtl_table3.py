@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from raystudy.analysis.table import Table
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import Row, across, caption, compared
+from raystudy.exhibits import Exhibit
+from raystudy.exhibits._comparison import Row, ablations
 from raystudy.exhibits._papers import META_DTL
 
 __all__ = ["EXHIBIT"]
@@ -16,16 +15,11 @@ ROWS = (
 )
 
 
-def tables(given: Given) -> list[Table]:
-    heads = across(given, {"plm": "BERT-base"})
-    return [compared("table3", caption(given, given.exhibit.title), ROWS, heads, given.n, given.printed)]
-
-
 EXHIBIT = Exhibit(
     paper=META_DTL,
     label="Table 3",
     about="Meta-DTL without injected meta-knowledge, without its regulariser, and whole, on seven tasks",
     suites=("review", "nli", "lexical"),
     methods=("single_task", *(r.variant for r in ROWS)),
-    tables=tables,
+    tables=ablations(ROWS),
 )

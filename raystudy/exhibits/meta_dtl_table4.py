@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from raystudy.analysis.table import Table
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import Row, across, caption, compared
+from raystudy.exhibits import Exhibit
+from raystudy.exhibits._comparison import Row, ablations
 from raystudy.exhibits._papers import META_DTL
 
 __all__ = ["EXHIBIT"]
@@ -16,18 +15,13 @@ ROWS = (
 )
 
 
-def tables(given: Given) -> list[Table]:
-    heads = across(given, {"plm": "BERT-base"})
-    return [compared("table4", caption(given, given.exhibit.title), ROWS, heads, given.n, given.printed)]
-
-
 EXHIBIT = Exhibit(
     paper=META_DTL,
     label="Table 4",
     about="Meta-DTL with α or β alone as the weight of an example, and with scores that leave out the class label",
     suites=("review", "nli", "lexical"),
     methods=("single_task", *(r.variant for r in ROWS), "meta_dtl"),
-    tables=tables,
+    tables=ablations(ROWS),
     notes=(
         "The whole Meta-DTL is a row of the paper's Tables 2 and 3; here it stands below the rule, for comparison.",
     ),
