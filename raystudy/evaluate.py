@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,14 +109,14 @@ def predict(
     return Predictions(gold, tuple(pred))
 
 
-def histogram(task: Task, predictions: Predictions) -> dict[str, int]:
-    """How often each class (or tag) was the answer, in the task's order: a model that always says the same shows here.
+def histogram(task: Task, labels: Iterable[Any]) -> dict[str, int]:
+    """How often each class (or tag) is among `labels`, the gold or the answers of `Predictions`, in the task's order.
 
     Answers that are no class of the task count as `ELSEWHERE`. Nothing for regression.
     """
     if task.kind == "regression":
         return {}
-    said = Counter(t for p in predictions.pred for t in (p if isinstance(p, tuple) else (p,)))
+    said = Counter(t for p in labels for t in (p if isinstance(p, tuple) else (p,)))
     return {c: said[c] for c in (*task.labels, *([ELSEWHERE] if ELSEWHERE in said else []))}
 
 

@@ -159,8 +159,8 @@ class Record:
         stages: stage -> ``ran`` | ``stored``.
         seconds: phase of the cell -> seconds; the only part that differs between repeats. ``validate`` lies inside the
             stages that it interrupts.
-        facts: the name of the primary metric, how often each class was answered per split, and what the method wants to
-            say (spread of scores, learned weights); JSON values.
+        facts: the name of the primary metric, how often each class occurs and was answered per split, and what the
+            method wants to say (spread of scores, learned weights); JSON values.
         made_by: provenance: code digest, versions. Never part of a comparison.
     """
 

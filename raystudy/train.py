@@ -400,7 +400,8 @@ def run(
         seconds=clock.spent,
         facts={
             "metric": target.metric,
-            "predicted": {s: histogram(target, a) for s, a in answers.items()},
+            "gold": {s: histogram(target, a.gold) for s, a in answers.items()},
+            "predicted": {s: histogram(target, a.pred) for s, a in answers.items()},
             **method.facts(),
         },
         made_by={"code": code_digest(spec.method), **numerics_here(spec)},

@@ -208,16 +208,17 @@ def test_scores_are_the_task_s_metrics_primary_first() -> None:
 
 
 def test_histogram_of_answers() -> None:
-    assert histogram(ragged("classes"), Predictions(("a", "b"), ("c", "c"))) == {"a": 0, "b": 0, "c": 2}
-    elsewhere = histogram(ragged("classes"), Predictions(("a", "b"), ("a", ELSEWHERE)))
+    assert histogram(ragged("classes"), ("c", "c")) == {"a": 0, "b": 0, "c": 2}
+    elsewhere = histogram(ragged("classes"), ("a", ELSEWHERE))
     assert elsewhere == {"a": 1, "b": 0, "c": 0, ELSEWHERE: 1}
-    tags = Predictions((("O",), ("O", "O")), (("O",), ("B-x", "O")))
+    tags = (("O",), ("B-x", "O"))
     assert list(histogram(ragged("tagging"), tags).items()) == [("O", 2), ("B-x", 1), ("I-x", 0)]
-    assert histogram(ragged("numbers"), Predictions((1.0,), (2.0,))) == {}
+    assert histogram(ragged("numbers"), (2.0,)) == {}
 
 
-def test_record_says_how_often_each_class_was_the_answer() -> None:
+def test_record_says_how_often_each_class_was_the_answer_and_how_often_it_was_right() -> None:
     outcome = ran(spec_of("single_task")).outcome
     for split, p in outcome.predictions.items():
-        said = outcome.record.facts["predicted"][split]
-        assert said == {c: p.pred.count(c) for c in ("amber", "birch", "coral")}
+        for what, labels in (("predicted", p.pred), ("gold", p.gold)):
+            said = outcome.record.facts[what][split]
+            assert said == {c: labels.count(c) for c in ("amber", "birch", "coral")}

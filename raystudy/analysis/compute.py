@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from raystudy.analysis import compare, curves, label_maps, words
+from raystudy.analysis import answers, compare, curves, label_maps, words
 from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy
 from raystudy.analysis.numbers import (
     Completeness,
@@ -79,6 +79,7 @@ def compute(
         notes=(*notes, *_cut_words(records)),
         study_text=study_text,
         label_maps=tuple(label_maps.compute(records, design)),
+        answers=tuple(answers.compute(records, design)),
     )
     return replace(numbers, words=words.sentences(numbers))
 

@@ -36,7 +36,7 @@ def whole(
     """report.html.
 
     Args:
-        tables: by name: main, comparison, search, cost, data, cells (confirm only).
+        tables: by name: main, comparison, answers, search, cost, data, cells (confirm only).
         drawn: figures with their SVG files.
         exhibit: what the report opens with.
     """

@@ -62,7 +62,7 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Show
     """report.md.
 
     Args:
-        tables: by name: main, comparison, search, cost, data.
+        tables: by name: main, comparison, answers, search, cost, data.
         figures: section -> (title, path below the report's folder) of its figures.
         exhibit: what the report opens with.
     """
@@ -95,6 +95,7 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Show
         drawn("curves"),
         said("curves"),
         *(["## Learned label maps", drawn("label_maps"), said("label_maps")] if n.label_maps else []),
+        *(["## Answers", said("answers"), shown("answers")] if n.answers else []),
         "## Search",
         drawn("search"),
         said("search"),

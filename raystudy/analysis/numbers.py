@@ -16,6 +16,7 @@ from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word
 from raystudy.spec import Arm
 
 __all__ = [
+    "Answers",
     "Comparison",
     "Completeness",
     "Cost",
@@ -265,6 +266,29 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What a method answered on the test set, in shares of the answers.
+
+    Attributes:
+        seeds: of the trainings that say so.
+        most: the most frequent answer, empty for a class of another task; `share` of the answers, `gold` of the test
+            set.
+        distance: total variation between the shares of the classes among the answers and in the test set.
+        same: seeds in which one answer was given nearly always.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    seeds: tuple[int, ...]
+    most: str
+    share: Interval
+    gold: float
+    distance: Interval
+    same: int
+
+
+@dataclass(frozen=True)
 class LabelMap:
     """What a method took the classes of a source to mean for its target: mean soft labels, one interval per share.
 
@@ -431,6 +455,7 @@ class Numbers:
     notes: tuple[str, ...] = ()
     study_text: str = ""
     label_maps: tuple[LabelMap, ...] = ()
+    answers: tuple[Answers, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1
 

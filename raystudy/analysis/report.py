@@ -8,6 +8,7 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from raystudy.analysis import html, markdown, tables
+from raystudy.analysis.answers import answers_table
 from raystudy.analysis.compute import compute
 from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
@@ -78,6 +79,7 @@ def build(
     shown = {
         "main": tables.main_table(numbers),
         "comparison": tables.comparison_table(numbers),
+        "answers": answers_table(numbers.answers, numbers.design),
         "search": tables.search_table(numbers),
         "cost": tables.cost_table(numbers),
         "data": tables.tasks_table(numbers.tasks),

@@ -24,6 +24,7 @@ def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
         "comparison": [] if n.comparisons else [_nothing_to_compare(n.design)],
         "curves": [_curves(n)],
         "label_maps": [_label_maps()] if n.label_maps else [],
+        "answers": [_answers(n)] if n.answers else [],
         "search": [_search(n)],
         "importance": list(_importance(n)),
         "cost": [_cost(n)],
@@ -39,6 +40,17 @@ def _label_maps() -> str:
         "examples, over the seeds. A frame marks the largest share. Rows that are even, or all alike, say that nothing "
         "was learned from the source's labels."
     )
+
+
+def _answers(n: Numbers) -> str:
+    same = [a for a in n.answers if a.same]
+    if not same:
+        return "Nowhere was nearly always the same answer given."
+    said = [
+        f"{n.design.title(a.variant)} on {place(a.target, a.setting)}, {a.same} of {counted(len(a.seeds), 'seed')}"
+        for a in same
+    ]
+    return f"Nearly always the same answer: {_some(said)}. A score like this is that of a class, not of a method."
 
 
 def _capital(sentence: str) -> str:

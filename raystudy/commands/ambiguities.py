@@ -16,7 +16,7 @@ _ENDING = "_readings"
 
 
 def ambiguities(
-    method: Annotated[str, typer.Argument(help="A method whose paper leaves something open: meta_dtl, mft.")],
+    method: Annotated[str, typer.Argument(help="A method whose paper leaves something open: meta_dtl, metaxt, mft.")],
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
     scale: Annotated[str, typer.Option(help="smoke, small or paper.")] = running.Options.scale,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raystudy.analysis.table import Table
 from raystudy.catalogue import Reading, catalogue
 from raystudy.exhibits import SETTINGS, Exhibit, Given, Scale
-from raystudy.exhibits._comparison import BASE, Row, caption, columns, compared
+from raystudy.exhibits._comparison import BASE, Head, Row, caption, columns, compared
 from raystudy.exhibits._papers import Paper, Published
 
 __all__ = ["readings", "rows_of"]
@@ -26,8 +28,19 @@ def rows_of(method: str) -> dict[str, Reading]:
     return found
 
 
-def readings(paper: Paper, method: str, suites: tuple[str, ...]) -> Exhibit:
-    """Every documented reading of `method` against its default, on the targets of `suites`."""
+def readings(
+    paper: Paper,
+    method: str,
+    suites: tuple[str, ...],
+    sizes: Callable[[Scale, Path | None], Mapping[str, Any]] | None = None,
+    own: Callable[[Scale], Mapping[str, Mapping[str, Any]]] | None = None,
+) -> Exhibit:
+    """Every documented reading of `method` against its default, on the targets of `suites`.
+
+    Args:
+        sizes: as an `Exhibit` has it.
+        own: scale -> variant -> settings of its own, which its readings have too.
+    """
     rows = rows_of(method)
     bases = tuple(dict.fromkeys([method, *(r.of for r in rows.values() if r.of)]))
 
@@ -42,8 +55,16 @@ def readings(paper: Paper, method: str, suites: tuple[str, ...]) -> Exhibit:
         return {v: r for v, r in rows.items() if resolved(v) != resolved(r.of or method)}
 
     def planned(scale: Scale, root: Path | None) -> dict[str, Any]:
-        seeds = 2 if scale == "smoke" else 3
-        return {"methods": [BASE, *bases, *differing(scale)], "report": {"seeds": seeds, "baseline": method}}
+        asked = dict(sizes(scale, root)) if sizes is not None else {}
+        given = own(scale) if own is not None else {}
+
+        def named(variant: str) -> Any:
+            base = rows[variant].of or method if variant in rows else variant
+            return {variant: dict(given[base])} if given.get(base) else variant
+
+        seeds = 2 if scale == "smoke" else asked.get("report", {}).get("seeds", 3)
+        report = {"seeds": seeds, "baseline": method}
+        return {**asked, "methods": [BASE, *map(named, [*bases, *differing(scale)])], "report": report}
 
     def tables(given: Given) -> list[Table]:
         shown = differing(given.scale)
@@ -51,12 +72,18 @@ def readings(paper: Paper, method: str, suites: tuple[str, ...]) -> Exhibit:
         for variant, reading in shown.items():
             lines.append(Row(variant, f"{reading.id}: {reading.about}", minus=reading.of or method))
         what = f"{given.exhibit.title}: each reading's difference to our default (first rows), seed by seed"
+        settings = given.n.design.settings
+
+        def heads(suite: str) -> list[Head]:
+            found = [(s, h) for s in settings for h in columns(given, suite, setting=s)]
+            return [h if s == "all" else replace(h, title=f"{h.title} ({s})") for s, h in found]
+
         return [
             compared(
                 f"readings_{suite}",
                 caption(given, f"{what}, {given.heading(suite)}"),
                 lines,
-                columns(given, suite),
+                heads(suite),
                 given.n,
                 Published(),
             )

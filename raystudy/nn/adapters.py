@@ -5,9 +5,10 @@
     alone       LN(y_l + A_n(z_l))                                                       while A_n is trained
     fused       LN(y_l + sum_n s_n V A_n(z_l)),  s = softmax over n of <Q z_l, K A_n(z_l)>
 
-The placement, the sizes and the starting points are the defaults of the `adapters` library: its configuration
-``seq_bn`` (Pfeiffer) with reduction 16 and its ``dynamic`` fusion. The scores are not divided by sqrt(H); dropout acts
-on the scores before their softmax; V has no bias and starts as the identity (1e-6 off the diagonal).
+The placement, the sizes and the starting points are the defaults of the `adapters` library, its configuration
+``seq_bn`` (Pfeiffer) with reduction 16 and its ``dynamic`` fusion; its version 1.3.0 computes the same numbers. The
+scores are not divided by sqrt(H); dropout acts on the scores before their softmax; V has no bias and starts as the
+identity (1e-6 off the diagonal).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         *(f"report/{name}" for name in ("report.html", "report.json", "report.md", "results.csv")),
         *(
             f"report/tables/{t}.{form}"
-            for t in ("main", "comparison", "search", "cost", "data")
+            for t in ("main", "comparison", "answers", "search", "cost", "data")
             for form in ("csv", "md", "tex")
         ),
         *(f"report/tables/{t}.csv" for t in ("cells", "trials")),

@@ -666,3 +666,14 @@ def test_one_target_example_cannot_be_split() -> None:
     with pytest.raises(DataError, match="train holds 1"):
         method_over(tasks, "metaxt")
     method_over(tasks, "xt")  # which has nothing to split it for
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what the paper leaves open
+
+
+@pytest.mark.parametrize("reading", catalogue().readings["metaxt"], ids=lambda r: f"{r.id} {r.settings}")
+def test_readings_are_other_than_the_default(reading: Any) -> None:
+    assert catalogue().resolve("metaxt", reading.settings) != catalogue().defaults("metaxt")
+    first, second = (after_updates(started(method(dropout=0.0, **s)), 4) for s in ({}, reading.settings))
+    assert any(not torch.equal(first[name], second[name]) for name in first)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from test_encoder import albert, batch_for  # noqa: F401  the fixture
 from torch import Tensor, nn
+from transformers import BertConfig, BertModel
 
 from raystudy.data.plm import PLM, resolve
+from raystudy.data.text import tokenizer
 from raystudy.nn.adapters import Adapters, Bottleneck, Fusion
 from raystudy.nn.encoder import Body
 
@@ -37,6 +42,44 @@ def body(request: pytest.FixtureRequest, albert: PLM) -> Body:  # noqa: F811
 
 def model(body: Body) -> PLM:
     return resolve("tiny") if body.depth == 2 else resolve(body.model.config._name_or_path)
+
+
+def filled(name: str, shape: torch.Size) -> Tensor:
+    """Weights that another program can make from the parameter's name alone."""
+    wave = torch.sin(0.7 * torch.arange(shape.numel(), dtype=torch.float64) + sum(map(ord, name))).reshape(shape)
+    return (0.4 * wave + ("LayerNorm.weight" in name)).float()
+
+
+def test_the_adapters_library_computes_the_same(tmp_path: Path) -> None:
+    """What `adapters` computed with these weights, under its own ``seq_bn`` and its own fusion.
+
+    In ``adapters_library.json``: the last layer's states of two texts of five pieces, without adapters, with the second
+    of two and with both fused, and the regularisation that it adds to the loss. Its adapters stand at
+    ``output.adapters``, ours have the names of this module; its numbers are rounded to nine decimals.
+    """
+    said = json.loads((Path(__file__).with_name("adapters_library.json")).read_text())
+    tok = tokenizer(resolve("tiny"))
+    model = BertModel(BertConfig(**{**said["config"], "vocab_size": len(tok)}))
+    for name, p in model.named_parameters():
+        p.data = filled(name, p.shape)
+    model.save_pretrained(tmp_path)
+    tok.save_pretrained(tmp_path)
+    body = Body(resolve(str(tmp_path)), dropout=0.0, precision="fp64").eval()
+    made = Adapters(2, body.depth, body.hidden, 1, 0.0).to(body.anchor)
+    for name, p in made.named_parameters():
+        p.data = filled(name, p.shape).double()
+    ids = torch.tensor(said["input_ids"])
+    n = ids.numel()
+    zero = torch.zeros(n, dtype=torch.long)
+    offsets = torch.tensor([0, n // 2, n])
+    batch = replace(batch_for(resolve("tiny")), ids=ids.reshape(-1), types=zero, offsets=offsets)
+    body.inside = made
+    for active, key in ((None, "without"), (1, "alone"), ("fused", "fused")):
+        made.use(active)
+        with torch.no_grad():
+            (states,) = body(batch)
+        torch.testing.assert_close(states, torch.tensor(said[key], dtype=torch.float64), rtol=0, atol=2e-9)
+    assert 0.01 * made.regulariser().item() == pytest.approx(said["regularisation"], rel=1e-9)
 
 
 def test_adapter_by_hand() -> None:

@@ -1,0 +1,104 @@
+"""What the methods answered on the test set, class by class: a method that always says the same shows here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from raystudy.analysis.frame import Key, key
+from raystudy.analysis.numbers import Answers, Design
+from raystudy.analysis.stats import interval
+from raystudy.analysis.table import Cell, Column, Note, Table
+from raystudy.spec import Record
+
+__all__ = ["FEW", "answers_table", "compute"]
+
+PREDICTED, GOLD = "predicted", "gold"  # facts: {split: {class: how often}}
+FEW = 0.1  # nearly always the same answer: all others together less than a tenth as often as they occur
+
+
+def compute(records: Iterable[Record], design: Design) -> list[Answers]:
+    """The answers of the finished confirm-phase cells, floors apart, by target, setting and method as in the tables.
+
+    Records that do not say what was answered are passed over, and so are targets without classes.
+    """
+    groups: dict[Key, list[Record]] = {}
+    for r in records:
+        said = r.facts.get(PREDICTED, {}).get("test") and r.facts.get(GOLD, {}).get("test")
+        if said and r.status == "done" and r.spec.phase == "confirm":
+            groups.setdefault(key(r), []).append(r)
+    kept = [m.variant for m in design.methods if m.role != "floor"]
+    cells = [(v, t, s) for t in design.targets for s in design.settings for v in kept]
+    return [_answers(cell, groups[cell]) for cell in cells if cell in groups]
+
+
+def _answers(cell: Key, group: Sequence[Record]) -> Answers:
+    group = sorted(group, key=lambda r: r.spec.seed)
+    shares = [_shares(r.facts[PREDICTED]["test"]) for r in group]
+    gold = [_shares(r.facts[GOLD]["test"]) for r in group]
+    classes = sorted({c for s in (*shares, *gold) for c in s})
+    mean = {c: sum(s.get(c, 0.0) for s in shares) for c in classes}
+    first = max(classes, key=lambda c: mean[c])
+    same = 0
+    for s, g in zip(shares, gold, strict=True):
+        most = max(s, key=lambda c: s[c])
+        others = 1 - g.get(most, 0.0)
+        same += others > 0 and 1 - s[most] <= FEW * others
+    away = [sum(abs(s.get(c, 0.0) - g.get(c, 0.0)) for c in classes) / 2 for s, g in zip(shares, gold, strict=True)]
+    return Answers(
+        *cell,
+        seeds=tuple(r.spec.seed for r in group),
+        most=first,
+        share=interval([s.get(first, 0.0) for s in shares]),
+        gold=sum(g.get(first, 0.0) for g in gold) / len(gold),
+        distance=interval(away),
+        same=same,
+    )
+
+
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {c: n / total for c, n in counts.items()}
+
+
+def answers_table(found: Sequence[Answers], design: Design) -> Table:
+    """A row per method, target and setting: its most frequent answer, and how far all its answers are from the gold."""
+    columns = (
+        Column("variant", "method"),
+        Column("target", "target"),
+        Column("setting", "setting"),
+        Column("most", "most frequent answer"),
+        Column("share", "its share", "estimate"),
+        Column("gold", "its share of the test set", "number"),
+        Column("distance", "distance from the test set", "estimate"),
+        Column("same", "seeds with one answer", "count"),
+    )
+    rows = [
+        (
+            Cell(a.variant, design.title(a.variant)),
+            Cell(a.target),
+            Cell(a.setting),
+            Cell(a.most, a.most or "a class of another task"),
+            Cell(100 * a.share.mean, half=100 * a.share.half if a.share.n > 1 else None, n=a.share.n),
+            Cell(100 * a.gold),
+            Cell(100 * a.distance.mean, half=100 * a.distance.half if a.distance.n > 1 else None, n=a.distance.n),
+            Cell(a.same),
+        )
+        for a in found
+    ]
+    notes = (
+        Note(
+            "Distance: the total variation between the shares of the classes among the answers and in the test set: "
+            "the least part of the answers that is certain to be wrong."
+        ),
+        Note("Seeds with one answer: the other classes were answered less than a tenth as often as they occur."),
+    )
+    breaks = tuple(i for i in range(1, len(found)) if _place(found[i]) != _place(found[i - 1]))
+    caption = (
+        "What was answered on the test set, × 100: mean ± half-width of the 95 % t-interval (number of seeds). "
+        f"{design.conditions}"
+    )
+    return Table("answers", caption, columns, tuple(rows), notes, breaks)
+
+
+def _place(a: Answers) -> tuple[str, str]:
+    return a.target, a.setting
