@@ -124,6 +124,19 @@ def joint_batches(
     return task_mixture(sizes, batch_size, sampler, *purpose)
 
 
+def union_batches(sizes: Sequence[int], batch_size: int, *purpose: object) -> Callable[[int], Rows]:
+    """step -> rows of all tasks in shuffled epochs over their union: every example once, tasks mixed in a batch."""
+    first = np.cumsum([0, *sizes])
+    rows = epoch_batches(0, int(first[-1]), batch_size, *purpose)
+
+    def draw(step: int) -> Rows:
+        at = rows(step)[:, 1]
+        tasks = np.searchsorted(first, at, side="right") - 1
+        return np.stack([tasks, at - first[tasks]], axis=1)
+
+    return draw
+
+
 def other_tasks(tasks: NDArray[np.int64], among: int, *purpose: object) -> NDArray[np.int64]:
     """(B,) for each of `tasks` (B,) one of the other `among` - 1, each equally likely (MFT sec. 3.3, L_FD).
 
@@ -140,16 +153,3 @@ def _shares(sizes: NDArray[np.int64], sampler: str) -> NDArray[np.float64]:
     if sampler not in ("uniform", "pps"):
         raise ValueError(f"sampler must be uniform or pps, but got {sampler!r}")
     return np.full(len(sizes), 1 / len(sizes)) if sampler == "uniform" else sizes / sizes.sum()
-
-
-def union_batches(sizes: Sequence[int], batch_size: int, *purpose: object) -> Callable[[int], Rows]:
-    """step -> rows of all tasks in shuffled epochs over their union: every example once, tasks mixed in a batch."""
-    first = np.cumsum([0, *sizes])
-    rows = epoch_batches(0, int(first[-1]), batch_size, *purpose)
-
-    def draw(step: int) -> Rows:
-        at = rows(step)[:, 1]
-        tasks = np.searchsorted(first, at, side="right") - 1
-        return np.stack([tasks, at - first[tasks]], axis=1)
-
-    return draw

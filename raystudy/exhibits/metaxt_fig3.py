@@ -8,7 +8,7 @@ __all__ = ["EXHIBIT"]
 
 EXHIBIT = curves(
     "Figure 3",
-    "five levels of sentiment from k labelled examples and polar reviews, by six methods",
+    "five levels of sentiment from k labelled examples and polar reviews, by every method",
     "polarity_to_five",
     label_map={"negative": ("very negative", "negative"), "positive": ("positive", "very positive")},
 )

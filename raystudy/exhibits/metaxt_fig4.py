@@ -8,7 +8,7 @@ __all__ = ["EXHIBIT"]
 
 EXHIBIT = curves(
     "Figure 4",
-    "stars of reviews from k labelled examples and polar reviews, by six methods",
+    "stars of reviews from k labelled examples and polar reviews, by every method",
     "polarity_to_stars",
     label_map={"negative": ("1 star", "2 stars"), "positive": ("4 stars", "5 stars")},
 )

@@ -8,7 +8,7 @@ __all__ = ["EXHIBIT"]
 
 EXHIBIT = curves(
     "Figure 5",
-    "multi-word expressions from k labelled sentences and parts of speech, by six methods",
+    "multi-word expressions from k labelled sentences and parts of speech, by every method",
     "pos_to_mwe",
     notes=(
         "The paper does not say which F1 it plots; here that of whole expressions. Its MetaXT has the RTN.",

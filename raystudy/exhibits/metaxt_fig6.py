@@ -14,7 +14,7 @@ INSTEAD = (
 
 EXHIBIT = curves(
     "Figure 6",
-    "German names in twelve types from k labelled sentences and names in four types, by six methods",
+    "German names in twelve types from k labelled sentences and names in four types, by every method",
     "ner_de",
     plm=GERMAN,
     notes=(

@@ -13,7 +13,8 @@
 Where the paper is silent (and what was chosen; MLC and MetaXL are earlier programs of the same authors):
     h               what the heads read (`feature`), detached as in MLC and MetaXL; a word: its first piece's state
     a target batch  |B| different examples, drawn anew each time; its first half x' is for L_train, the other, x'', for
-                    L_meta; `full_batch_main` steps Theta on both. XT and a fixed map have nothing to split it for
+                    L_meta; `full_batch_main` steps Theta on both. XT and a fixed map have nothing to split it for.
+                    `meta_batch_size` gives L_meta more examples than that half (ours: less noise in what alpha is told)
     a source batch  |B| examples of shuffled epochs over all sources
     alpha then Theta    Theta's gradient is that of the new alpha, with the same dropout; `reuse_grad`: that of the old
     eta             the learning rate as scheduled; the virtual step is plain SGD though the real one is AdamW
@@ -83,6 +84,7 @@ class HParams(Shared):
     scale_by_eta: bool = False
     reuse_grad: bool = False
     full_batch_main: bool = False
+    meta_batch_size: int = 0
     route: str = "jvp"
 
 
@@ -303,10 +305,11 @@ class Method(BaseMethod):
         def draw(step: int) -> Drawn:
             source = rows(step)
             source = np.stack([np.asarray(self.sources)[source[:, 0]], source[:, 1]], 1)
-            mine = rng(seed, "xt", "target", step).permutation(n)[: hp.batch_size]
-            batch = corpus.batch(np.stack([np.full_like(mine, target), mine], 1))
-            half = -(-len(mine) // 2) if self.splits else len(mine)
-            return Drawn(corpus.batch(source), batch.part(slice(0, half)), batch.part(slice(half, None)))
+            mine = rng(seed, "xt", "target", step).permutation(n)
+            main = -(-min(n, hp.batch_size) // 2) if self.splits else hp.batch_size
+            ahead = (hp.meta_batch_size or hp.batch_size // 2) if self.splits else 0
+            batch = corpus.batch(np.stack([np.full_like(mine, target), mine], 1)[: main + ahead])
+            return Drawn(corpus.batch(source), batch.part(slice(0, main)), batch.part(slice(main, None)))
 
         return draw
 

@@ -171,19 +171,37 @@ class Plan:
         wrong: list[UserError] = []
         for variant in self.study.chosen:
             module = find("methods", catalogue().variant(variant).method)
-            hp = hparams(module.HParams, catalogue().resolve(variant, self.study.fixed(variant)))
-            for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
-                try:
-                    found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
-                except UserError as e:
-                    wrong.append(
-                        type(e)(Problem(p.message, f"{variant}: {p.path}" if p.path else variant) for p in e.problems)
-                    )
-                else:
-                    said.setdefault(variant, []).extend(line for line in found if line not in said.get(variant, []))
+            for where, settings in self._tried(variant).items():
+                hp = hparams(module.HParams, catalogue().resolve(variant, settings))
+                before = len(wrong)
+                for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
+                    try:
+                        found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
+                    except UserError as e:
+                        wrong.append(
+                            type(e)(Problem(p.message, f"{where}: {p.path}" if p.path else where) for p in e.problems)
+                        )
+                    else:
+                        known = said.setdefault(variant, [])
+                        known += [line for line in found if where == variant and line not in known]
+                if where == variant and len(wrong) > before:
+                    break  # what is searched would be refused for the same reasons
         if wrong:
             raise _together(wrong)
         return said
+
+    def _tried(self, variant: str) -> dict[str, dict[str, Any]]:
+        """Where settings come from, in words -> settings: the fixed ones, and with each searched choice of layers.
+
+        Whether layers can be had depends on the model's depth, which a search space does not know.
+        """
+        fixed = dict(self.study.fixed(variant))
+        tried = {variant: fixed}
+        if self.study.search.trials > 1:
+            for name, p in catalogue().searched(variant, fixed).items():
+                for choice in p.search.choices if p.search is not None and p.type == "layers" else ():
+                    tried[f"{variant}, searched {name} {choice}"] = {**fixed, name: choice}
+        return tried
 
     def spec(
         self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]

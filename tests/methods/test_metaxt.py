@@ -377,6 +377,16 @@ def test_batches() -> None:
     assert sorted((*d.main.row.tolist(), *d.ahead.row.tolist())) == list(range(5))
 
 
+def test_more_examples_to_be_judged_on() -> None:
+    """`meta_batch_size` widens x'' alone, up to all examples that x' leaves; x' stays what it was."""
+    usual = method(batch_size=7).drawing()
+    for asked, got in ((1, 1), (12, 12), (100, 16)):  # of 20, 4 are in x'
+        d = method(batch_size=7, meta_batch_size=asked).drawing()(2)
+        assert (d.main.row.tolist(), len(d.ahead)) == (usual(2).main.row.tolist(), got)
+        assert not {*d.main.row.tolist()} & {*d.ahead.row.tolist()}
+        assert torch.equal(d.source.ids, usual(2).source.ids)
+
+
 @pytest.mark.parametrize("variant", ["xt", "metaxt_fixed"])
 def test_nothing_is_held_out_where_nothing_is_learned_from_it(variant: str) -> None:
     d = method(variant, batch_size=7).drawing()(0)
@@ -552,7 +562,7 @@ def test_what_is_no_map(value: Any) -> None:
     [
         ("metaxt", {"full_batch_main": True, "reuse_grad": True}),
         ("metaxt", {"full_batch_main": True, "route": "fd_logits"}),
-        ("metaxt", {"route": "double_backward"}),
+        ("metaxt", {"route": "double_backward", "meta_batch_size": 9}),
         ("metaxt_rtn", {"full_batch_main": True}),
         ("xt", {}),
     ],

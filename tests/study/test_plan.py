@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from raystudy.errors import DataError, PreflightError, UserError
+from raystudy.errors import ConfigError, DataError, PreflightError, UserError
 from raystudy.nn.workers import Alone
 from raystudy.spec import Places
 from raystudy.study.conduct import Conductor
@@ -130,3 +131,19 @@ def test_what_a_method_cannot_do_is_said_before_anything_trains(tmp_path: Path) 
     assert any(p.startswith("meta_ft: layers: layers must be at most 2") for p in said)
     good = plan(tmp_path, methods="[single_task, {meta_ft: {layers: [1.0]}}]", search="{trials: 0}")
     assert good.admitted["meta_ft"] == ["domain heads at layers 2 of 2"]
+
+
+def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) -> None:
+    """Three layers have thirds, but a quarter and a half are the first and the second, three quarters the last."""
+
+    def of_three_layers(methods: str, trials: int) -> Plan:
+        made = plan(tmp_path, methods=f"[single_task, {methods}]", search=f"{{trials: {trials}}}")
+        made.plm = replace(made.plm, depth=3)
+        return made
+
+    with pytest.raises(ConfigError) as e:
+        of_three_layers("meta_ft", 3).admitted  # noqa: B018
+    (problem,) = e.value.problems
+    assert str(problem).startswith("meta_ft, searched layers 1/4 1/2 3/4 1: layers: ")
+    for methods, trials in (("meta_ft", 0), ("{meta_ft: {layers: [1/3, 1.0]}}", 3)):
+        assert len(of_three_layers(methods, trials).admitted["meta_ft"]) == 1
