@@ -43,7 +43,7 @@ from torch import Tensor, nn
 
 from raystudy.catalogue import class_map, layers
 from raystudy.data.draws import epoch_updates, joint_batches, rng, seed_of
-from raystudy.data.text import IGNORED, Batch
+from raystudy.data.text import IGNORED, Batch, Encoded
 from raystudy.errors import ConfigError, DataError, Problem, UserError, did_you_mean, shown
 from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
 from raystudy.methods import HParams as Shared
@@ -74,6 +74,7 @@ class HParams(Shared):
     ltn_width: int = 128
     ltn_embedding: int = 64
     ltn_start: str = "xavier"
+    ltn_centred: bool = False
     ltn_sources: str = "each"
     sampler: str = "epochs"
     rtn: bool = False
@@ -95,13 +96,24 @@ class LTN(nn.Module):
         classes: of each source.
         outputs: the number of the target's classes.
         universal: one net for all sources, which is told the source; else one for each.
+        prior: (k,) the share of each class among the target's labels; None = labels are not centred.
     """
 
+    prior: Tensor | None
+
     def __init__(
-        self, hidden: int, classes: Sequence[int], outputs: int, width: int, embedding: int, universal: bool
+        self,
+        hidden: int,
+        classes: Sequence[int],
+        outputs: int,
+        width: int,
+        embedding: int,
+        universal: bool,
+        prior: Float[Tensor, "k"] | None = None,
     ) -> None:
         super().__init__()
-        self.outputs, self.universal = outputs, universal
+        self.outputs, self.universal, self.classes = outputs, universal, list(classes)
+        self.register_buffer("prior", prior)
         told = [sum(classes)] if universal else list(classes)
         self.labels = nn.ModuleList(nn.Embedding(n, embedding) for n in told)
         self.sources = nn.Embedding(len(classes), embedding) if universal else None
@@ -128,17 +140,30 @@ class LTN(nn.Module):
                 list(net.parameters())[-2].zero_()
 
     def forward(self, h: Float[Tensor, "n h"], y: Int[Tensor, "n"], source: Int[Tensor, "n"]) -> Float[Tensor, "n k"]:
-        """q, whose rows sum to one. `y`: the class, counted within its source; `source`: the number of the source."""
-        if self.sources is not None:
-            label = y + torch.tensor(self.first, device=y.device)[source]
-            told = torch.cat([h, self.labels[0](label), self.sources(source)], -1)
-            return self.nets[0](told).softmax(-1)  # type: ignore[no-any-return]
+        """q, whose rows sum to one. `y`: the class, counted within its source; `source`: the number of the source.
+
+        Centred: z(h, y) - mean over the source's own labels y' of z(h, y') + log prior, z what the net gives.
+        """
         q = h.new_zeros(len(h), self.outputs)
-        for s, (labels, net) in enumerate(zip(self.labels, self.nets, strict=True)):
+        for s, n in enumerate(self.classes):
             at = (source == s).nonzero().squeeze(1)
-            if len(at):  # a net without examples has no gradient, rather than one of zero that Adam would follow
-                q = q.index_copy(0, at, net(torch.cat([h[at], labels(y[at])], -1)).softmax(-1))
+            if not len(at):  # a net without examples has no gradient, rather than one of zero that Adam would follow
+                continue
+            if self.prior is None:
+                z = self.logits(h[at], y[at], s)
+            else:
+                every = torch.arange(n, device=h.device).repeat(len(at))
+                all_z = self.logits(h[at].repeat_interleave(n, 0), every, s).view(len(at), n, -1)
+                z = all_z[torch.arange(len(at)), y[at]] - all_z.mean(1) + self.prior.to(h).log()
+            q = q.index_copy(0, at, z.softmax(-1))
         return q
+
+    def logits(self, h: Float[Tensor, "n h"], y: Int[Tensor, "n"], source: int) -> Float[Tensor, "n k"]:
+        """z, for examples of one source."""
+        if self.sources is None:
+            return self.nets[source](torch.cat([h, self.labels[source](y)], -1))  # type: ignore[no-any-return]
+        told = self.sources.weight[source].expand(len(h), -1)
+        return self.nets[0](torch.cat([h, self.labels[0](y + self.first[source]), told], -1))  # type: ignore[no-any-return]
 
 
 class FixedMap(nn.Module):
@@ -223,7 +248,9 @@ class Method(BaseMethod):
             self.ltn: LTN | FixedMap = FixedMap(table, classes)
         else:
             universal = hp.ltn_sources == "universal"
-            self.ltn = LTN(body.hidden, classes, parts[target].outputs, hp.ltn_width, hp.ltn_embedding, universal)
+            prior = _shares(parts[target]) if hp.ltn_centred else None
+            outputs = parts[target].outputs
+            self.ltn = LTN(body.hidden, classes, outputs, hp.ltn_width, hp.ltn_embedding, universal, prior)
         self.ltn.to(body.anchor)
         self.rtn = RTN(_layer(hp.rtn_layer, body.depth), body.hidden, hp.rtn_width).to(body.anchor) if hp.rtn else None
         self.splits = _splits(hp)
@@ -467,6 +494,13 @@ class Method(BaseMethod):
 
 
 _SPLIT = "a target batch is split in two, so it needs two examples"
+
+
+def _shares(part: Encoded) -> Float[Tensor, "k"]:
+    """The share of each class among the labels of `part`, each counted once more than it occurs: none is impossible."""
+    labels = torch.from_numpy(part.tags[part.tags != IGNORED] if part.kind == "tagging" else part.labels)
+    count = torch.bincount(labels, minlength=part.outputs).double() + 1
+    return count / count.sum()
 
 
 def _splits(hp: Any) -> bool:

@@ -26,6 +26,7 @@ from cells import (
 from torch import Tensor
 
 from raystudy.catalogue import catalogue, class_map
+from raystudy.data.text import IGNORED
 from raystudy.errors import ConfigError, DataError
 from raystudy.methods import hparams
 from raystudy.methods.metaxt import LTN, RTN, Drawn, HParams, Method, fixed_map
@@ -79,6 +80,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "words": {"kind": "tag_"},
     "two sources": {"sources": 2, "sampler": "uniform"},
     "universal": {"sources": 2, "sampler": "uniform", "ltn_sources": "universal"},
+    "centred": {"sources": 2, "sampler": "uniform", "ltn_centred": True},
     "rtn": {"variant": "metaxt_rtn"},
     "rtn, words": {"variant": "metaxt_rtn", "kind": "tag_"},
 }
@@ -435,6 +437,44 @@ def test_ltn(universal: bool) -> None:
         assert not torch.allclose(changed, q)
 
 
+@pytest.mark.parametrize("universal", [False, True])
+def test_centred_labels(universal: bool) -> None:
+    """What the labels of one source say of an example cancels out: the prior is all that is left of their mean."""
+    prior = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    ltn = LTN(5, [3, 2], 4, 8, 6, universal, prior).double()
+    generator = torch.Generator().manual_seed(0)
+    ltn.fresh(generator)
+    h = torch.randn(6, 5, dtype=torch.float64, generator=generator)
+    for source, n in ((0, 3), (1, 2)):
+        at = torch.full((6,), source)
+        every = torch.stack([ltn(h, torch.full((6,), y), at) for y in range(n)])
+        torch.testing.assert_close(every.sum(-1), torch.ones(n, 6).double())
+        # the mean over y' of log q(h, y') - log prior is the same for all classes of the target
+        mean = (every.log() - prior.log()).mean(0)
+        torch.testing.assert_close(mean, mean[:, :1].expand(6, 4))
+        assert every.std(0).max() > 0.01
+    # a net that does not read the label has nothing to say, nor has one without a last layer
+    with torch.no_grad():
+        for labels in ltn.labels:
+            labels.weight.fill_(1.0)
+    y, mixed = torch.tensor([0, 1, 2, 0, 1, 1]), torch.tensor([0, 0, 0, 1, 1, 0])
+    torch.testing.assert_close(ltn(h, y, mixed), prior.expand(6, 4))
+    ltn.fresh(generator, even=True)
+    torch.testing.assert_close(ltn(h, y, mixed), prior.expand(6, 4))
+
+
+@pytest.mark.parametrize("kind", ["", "tag_"])
+def test_centred_labels_start_from_what_the_target_has(kind: str) -> None:
+    """Every class of the target counts once more than it occurs, so that none is impossible."""
+    made = method(kind=kind, ltn_centred=True, ltn_start="even")
+    part = made.setup.corpus.parts[made.setup.target]
+    labels = part.tags[part.tags != IGNORED] if kind else part.labels
+    count = np.bincount(labels, minlength=part.outputs) + 1
+    problem, _ = problem_of(started(made))
+    q = problem.train().q
+    torch.testing.assert_close(q, torch.from_numpy(count / count.sum()).to(q).expand_as(q))
+
+
 def test_ltn_of_an_absent_source_does_not_move() -> None:
     ltn = LTN(5, [3, 2], 4, 8, 6, False)
     q = ltn(torch.randn(4, 5), torch.tensor([0, 1, 2, 0]), torch.zeros(4, dtype=torch.long))
@@ -564,6 +604,7 @@ def test_what_is_no_map(value: Any) -> None:
         ("metaxt", {"full_batch_main": True, "route": "fd_logits"}),
         ("metaxt", {"route": "double_backward", "meta_batch_size": 9}),
         ("metaxt_rtn", {"full_batch_main": True}),
+        ("metaxt", {"ltn_centred": True}),
         ("xt", {}),
     ],
 )
