@@ -13,8 +13,8 @@
 Where the paper is silent (and what was chosen; MLC and MetaXL are earlier programs of the same authors):
     h               what the heads read (`feature`), detached as in MLC and MetaXL; a word: its first piece's state
     a target batch  |B| different examples, drawn anew each time; its first half x' is for L_train, the other, x'', for
-                    L_meta; `full_batch_main` steps Theta on both. XT and a fixed map have nothing to split it for.
-                    `meta_batch_size` gives L_meta more examples than that half (ours: less noise in what alpha is told)
+                    L_meta; `full_batch_main` steps Theta on both. Not split where nothing is learned from L_meta: XT, a
+                    fixed map, an LTN that is held still. `meta_batch_size` gives L_meta more than half a batch (ours)
     a source batch  |B| examples of shuffled epochs over all sources
     alpha then Theta    Theta's gradient is that of the new alpha, with the same dropout; `reuse_grad`: that of the old
     eta             the learning rate as scheduled; the virtual step is plain SGD though the real one is AdamW
@@ -25,8 +25,13 @@ Where the paper is silent (and what was chosen; MLC and MetaXL are earlier progr
     XT's LTN        learned at the rate of Theta
     gamma1, gamma2  1; "tuned by cross-validation"
 Beyond the paper: several sources, each with an LTN or all with one that is told the source (its future work); the LTN
-held still at first, or starting from even labels; gamma2 rising; a fixed map in the place of the LTN, as the control
-that a learned one must beat.
+held still at first or in the end, or starting from even labels; gamma2 rising; `ltn_centred`; a fixed map in the place
+of the LTN, as the control that a learned one must beat.
+
+`ltn_centred`: a class of the target that is answered too rarely at the moment is a good label for every source example,
+whatever its own label; of the meta-gradient this part is much the larger one with few examples, and it makes the LTN
+give the same label to all before it can tell the source's classes apart. Less their mean over the source's labels the
+logits can only say how these differ.
 """
 
 from __future__ import annotations
@@ -71,6 +76,7 @@ class HParams(Shared):
     gamma2_ramp: float = 0.0
     ltn_lr: float = 1e-4
     ltn_hold: float = 0.0
+    ltn_until: float = 1.0
     ltn_width: int = 128
     ltn_embedding: int = 64
     ltn_start: str = "xavier"
@@ -302,8 +308,7 @@ class Method(BaseMethod):
     # -- the stage -----------------------------------------------------------------------------------------------------
 
     def adapt(self) -> list[Stage]:
-        hp, target = self.hp, self.setup.target
-        steps = _updates(hp, [self.setup.corpus.sizes[i] for i in self.sources])
+        hp, target, steps = self.hp, self.setup.target, self.steps
         factor = warmup_linear(steps, hp.warmup)
 
         def start() -> None:
@@ -323,6 +328,15 @@ class Method(BaseMethod):
 
         return [Stage("xt", start, self.drawing(), update, steps, select, every)]
 
+    @property
+    def steps(self) -> int:
+        """How many updates there are."""
+        return _updates(self.hp, [self.setup.corpus.sizes[i] for i in self.sources])
+
+    def learns(self, done: float) -> bool:
+        """Whether the LTN or the RTN learns from L_meta after the fraction `done` of the updates."""
+        return self.splits and self.hp.ltn_hold <= done < self.hp.ltn_until
+
     def drawing(self) -> Callable[[int], Drawn]:
         """step -> the global batches."""
         hp, seed, corpus = self.hp, self.setup.seed, self.setup.corpus
@@ -333,8 +347,9 @@ class Method(BaseMethod):
             source = rows(step)
             source = np.stack([np.asarray(self.sources)[source[:, 0]], source[:, 1]], 1)
             mine = rng(seed, "xt", "target", step).permutation(n)
-            main = -(-min(n, hp.batch_size) // 2) if self.splits else hp.batch_size
-            ahead = (hp.meta_batch_size or hp.batch_size // 2) if self.splits else 0
+            main, ahead = hp.batch_size, 0
+            if self.learns(step / self.steps):
+                main, ahead = -(-min(n, hp.batch_size) // 2), hp.meta_batch_size or hp.batch_size // 2
             batch = corpus.batch(np.stack([np.full_like(mine, target), mine], 1)[: main + ahead])
             return Drawn(corpus.batch(source), batch.part(slice(0, main)), batch.part(slice(main, None)))
 
@@ -346,7 +361,7 @@ class Method(BaseMethod):
         assert optimizer is not None
         problem = self.bilevel(drawn, step, self.gamma2(done))
         theta, lr = list(problem.theta.values()), hp.lr * factor
-        if not self.splits or done < hp.ltn_hold:
+        if not self.learns(done):
             joint = theta if self.splits else [*theta, *self.meta]  # with alpha: XT
             loss = problem.train().loss()
             grads = sum_over(self.workers, gradient(loss, joint), joint)
@@ -528,6 +543,9 @@ def _refuse(hp: Any, kinds: Mapping[str, str]) -> None:
     config, data = [], []
     if _splits(hp) and hp.batch_size < 2:
         config.append(Problem(f"{_SPLIT}, but batch_size is {hp.batch_size}", "batch_size"))
+    if _splits(hp) and hp.ltn_hold >= hp.ltn_until:
+        text = f"the LTN would never learn: ltn_until must be above ltn_hold ({hp.ltn_hold}), but is {hp.ltn_until}"
+        config.append(Problem(text, "ltn_until"))
     if hp.rtn and hp.bilevel and hp.route == "fd_logits":
         text = "fd_logits differentiates soft labels alone, and an RTN changes the model's own answers: take jvp"
         config.append(Problem(text, "route"))

@@ -316,18 +316,22 @@ def test_when_there_is_nothing_to_learn(settings: Mapping[str, Any]) -> None:
         assert torch.equal(p, was)
 
 
-def test_ltn_is_held_and_gamma2_rises() -> None:
-    made = method(ltn_hold=0.5, gamma2=0.8, gamma2_ramp=0.5)
+@pytest.mark.parametrize(("until", "learns"), [(1.0, [3, 4, 5]), (0.8, [3, 4])])
+def test_ltn_is_held_and_gamma2_rises(until: float, learns: list[int]) -> None:
+    made = method(ltn_hold=0.5, ltn_until=until, gamma2=0.8, gamma2_ramp=0.5, batch_size=10)
     assert [made.gamma2(x) for x in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.4, 0.8, 0.8]
     (stage,) = made.adapt()
     assert stage.steps == 6
     stage.start()
-    before, moved = [p.detach().clone() for p in made.meta], []
+    moved = []
     for step in range(6):
-        logs = stage.update(step, stage.draw(step))
-        moved.append(any(not torch.equal(p, was) for p, was in zip(made.meta, before, strict=True)))
-        assert ("meta_gradient_norm" in logs) == moved[-1]
-    assert moved == [False] * 3 + [True] * 3
+        before, drawn = [p.detach().clone() for p in made.meta], stage.draw(step)
+        logs = stage.update(step, drawn)
+        moved += [step] if any(not torch.equal(p, was) for p, was in zip(made.meta, before, strict=True)) else []
+        assert ("meta_gradient_norm" in logs) == (step in learns)
+        # a batch is split for the LTN alone
+        assert (len(drawn.main), len(drawn.ahead)) == ((5, 5) if step in learns else (10, 0))
+    assert moved == learns
 
 
 def test_eta_is_the_rate_of_the_moment() -> None:
@@ -356,7 +360,7 @@ def test_eta_is_the_rate_of_the_moment() -> None:
 
 
 def test_batches() -> None:
-    made = method(batch_size=7)
+    made = method(batch_size=7, min_updates=12, max_updates=12)
     draw = made.drawing()
     seen = []
     for step in range(12):
@@ -676,6 +680,7 @@ def regression() -> Task:
 @pytest.mark.parametrize(
     ("tasks", "settings", "error", "match"),
     [
+        (("target", "source"), {"ltn_hold": 0.5, "ltn_until": 0.5}, ConfigError, "ltn_until must be above ltn_hold"),
         (("target",), {}, DataError, "two tasks"),
         (("target", "tag_source"), {}, DataError, "tag_source is tagging"),
         (("target", "scores"), {}, DataError, "none in scores"),
