@@ -11,7 +11,7 @@ from raystudy.analysis.numbers import LabelMap
 from raystudy.analysis.table import Table
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import Exhibit, Given, Scale
-from raystudy.exhibits._few_shot import TAGGING, UPDATES, asked
+from raystudy.exhibits._few_shot import UPDATES, asked, own
 from raystudy.exhibits._papers import METAXT
 
 __all__ = ["learned"]
@@ -67,7 +67,8 @@ def learned(
         suites=suites,
         methods=("single_task", *variants),
         floors=(),
-        sizes=asked(SHOTS, plm, TAGGING if planted else None),
+        sizes=asked(SHOTS, plm),
+        own=own(),
         planted=planted,
         tables=tables,
         figures=figures,
