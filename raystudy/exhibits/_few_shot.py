@@ -81,7 +81,7 @@ def own(label_map: Mapping[str, Sequence[str]] | None = None) -> Callable[[Scale
     def settings(scale: Scale) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {"adapter_fusion": rates[scale]}
         if scale == "small":
-            found["metaxt_centred"] = {"ltn_lr": 1.0e-2}
+            found[OURS] = {"ltn_lr": 3.0e-3}
         if label_map is not None:
             known = {k: [v] for k, v in [*LABEL_MAP.items()][:3]} if scale == "smoke" else label_map
             found["metaxt_fixed"] = {"label_map": {k: [*v] for k, v in known.items()}}

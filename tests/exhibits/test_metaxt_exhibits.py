@@ -59,7 +59,16 @@ def test_every_method_has_a_curve(name: str) -> None:
     own = [] if name in ("metaxt_fig5", "metaxt_fig6") else ["metaxt_fixed"]
     for scale in exhibits.SCALES:
         shown = [v for v in study_of(name, scale).chosen if catalogue().variant(v).role != "floor"]
-        assert shown == ["single_task", "multi_task", "adapter_fusion", "xt", "metaxt", "metaxt_rtn", "metaxt_centred", *own]
+        assert shown == [
+            "single_task",
+            "multi_task",
+            "adapter_fusion",
+            "xt",
+            "metaxt",
+            "metaxt_rtn",
+            "metaxt_centred",
+            *own,
+        ]
 
 
 def test_the_fixed_map_speaks_of_the_classes_that_there_are() -> None:
