@@ -12,7 +12,7 @@ from raystudy.spec import Record
 
 __all__ = ["LARGEST", "compute", "label_map_table"]
 
-FACT = "label_map"  # {"target_classes": [k], "sources": {source: {class: [k] or null}}}
+FACT = "label_map"  # {"target_classes": [k], "sources": {source: {"classes": [s], "mean": [s] of [k] or null}}}
 WIDE = 6  # a table with a column per class of the target has at most so many
 LARGEST = 3  # else it lists so many of them for every class of a source
 
@@ -35,15 +35,17 @@ def _maps(cell: Key, group: Sequence[Record]) -> Iterable[LabelMap]:
     group = sorted(group, key=lambda r: r.spec.seed)
     said = [r.facts[FACT] for r in group]
     first = said[0]
-    same = {source: sorted(first["sources"][source]) for source in group[0].spec.suite if source in first["sources"]}
+    known = first["sources"]
+    same = {source: list(known[source]["classes"]) for source in group[0].spec.suite if source in known}
     for other in said[1:]:
-        theirs = {source: sorted(classes) for source, classes in other["sources"].items()}
+        theirs = {source: list(m["classes"]) for source, m in other["sources"].items()}
         if theirs != same or other["target_classes"] != first["target_classes"]:
             raise ValueError(f"{cell[0]} on {cell[1]} ({cell[2]}): its label maps must be over the same classes")
     seeds = tuple(r.spec.seed for r in group)
     k = range(len(first["target_classes"]))
     for source, classes in same.items():
-        rows = [[m["sources"][source][c] for m in said if m["sources"][source][c] is not None] for c in classes]
+        means = [m["sources"][source]["mean"] for m in said]
+        rows = [[mean[i] for mean in means if mean[i] is not None] for i in range(len(classes))]
         shares = tuple(tuple(interval([row[j] for row in of_class]) for j in k) for of_class in rows)
         yield LabelMap(*cell, source, seeds, tuple(classes), tuple(first["target_classes"]), shares)
 

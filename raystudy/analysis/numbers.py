@@ -294,7 +294,7 @@ class LabelMap:
 
     Attributes:
         seeds: of the trainings that say so.
-        classes: (s,) of the source, sorted.
+        classes: (s,) of the source, in the order of its head.
         target_classes: (k,) in the order of the target's head.
         shares: (s, k) intervals over the seeds, each row's means adding up to one; n = 0 where no example of the class
             was looked at.

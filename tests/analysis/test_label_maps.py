@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from analysis.conftest import Make
+from cells import ran, spec_of
 
 from raystudy.analysis.compute import compute, design_of
 from raystudy.analysis.figures import draw
@@ -31,7 +32,10 @@ def told(
     make: Make, seed: int, bad: list[float] | None, good: list[float], variant: str = "metaxt", **other: Any
 ) -> Record:
     record = make(variant, target="stars", seed=seed, suite=("stars", "polarity"), **other)
-    said = {"target_classes": ["2", "1", "3"], "sources": {"polarity": {"good": good, "bad": bad}}}
+    said = {
+        "target_classes": ["2", "1", "3"],
+        "sources": {"polarity": {"classes": ["bad", "good"], "mean": [bad, good]}},
+    }
     return replace(record, facts={**record.facts, "label_map": said})
 
 
@@ -44,7 +48,7 @@ def three(make: Make) -> list[Record]:
 
 
 def test_golden(study: Study, make: Make) -> None:
-    """Means by hand; classes of the source sorted, those of the target in the order of its head."""
+    """Means by hand; classes of both in the orders of their heads."""
     (m,) = maps_of(three(make), design_of(study))
     assert (m.variant, m.target, m.setting, m.source, m.seeds) == ("metaxt", "stars", "k=20", "polarity", (0, 1, 2))
     assert (m.classes, m.target_classes) == (("bad", "good"), ("2", "1", "3"))
@@ -62,6 +66,18 @@ def test_golden(study: Study, make: Make) -> None:
 A note.
 """
     )
+
+
+def test_what_a_training_says_of_its_map_is_what_is_read() -> None:
+    """Real records: the shares are those of the record, class by class."""
+    record = ran(spec_of("metaxt", max_updates=2)).outcome.record
+    source, target = record.spec.suite[1], record.spec.target
+    asked = Study(name="mine", tasks=record.spec.suite, targets=(target,), methods=("metaxt",))
+    (m,) = maps_of([record], design_of(asked))
+    said = record.facts["label_map"]
+    assert (m.source, list(m.classes)) == (source, said["sources"][source]["classes"])
+    assert [[s.mean for s in row] for row in m.shares] == said["sources"][source]["mean"]
+    assert list(m.target_classes) == said["target_classes"]
 
 
 def test_neither_the_order_of_records_nor_writing_them_changes_anything(study: Study, make: Make) -> None:
@@ -82,7 +98,10 @@ def test_what_counts_are_finished_confirmed_cells(study: Study, make: Make) -> N
 
 def test_maps_over_different_classes_have_no_mean(study: Study, make: Make) -> None:
     first, second, _ = three(make)
-    other = {"target_classes": ["2", "1"], "sources": {"polarity": {"good": [1, 0], "bad": [0, 1]}}}
+    other = {
+        "target_classes": ["2", "1"],
+        "sources": {"polarity": {"classes": ["bad", "good"], "mean": [[0, 1], [1, 0]]}},
+    }
     second = replace(second, facts={**second.facts, "label_map": other})
     with pytest.raises(ValueError, match="label maps must be over the same classes"):
         maps_of([first, second], design_of(study))

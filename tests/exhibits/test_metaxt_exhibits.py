@@ -156,14 +156,15 @@ def test_one_k_is_no_curve(left: Left) -> None:
 
 FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
 STARS = ("1 star", "2 stars", "4 stars", "5 stars")
+POLAR = ["negative", "positive"]
 SAID: dict[str, dict[str, Any]] = {
     "sst5": {
         "target_classes": list(FIVE),
-        "sources": {"amazon_mds": {"negative": [0.5, 0.3, 0.1, 0.1, 0.0], "positive": [0.0, 0.0, 0.2, 0.4, 0.4]}},
+        "sources": {"amazon_mds": {"classes": POLAR, "mean": [[0.5, 0.3, 0.1, 0.1, 0.0], [0.0, 0.0, 0.2, 0.4, 0.4]]}},
     },
     "amazon_mds_stars": {
         "target_classes": list(STARS),
-        "sources": {"imdb": {"negative": [0.75, 0.25, 0.0, 0.0], "positive": [0.25, 0.25, 0.25, 0.25]}},
+        "sources": {"imdb": {"classes": POLAR, "mean": [[0.75, 0.25, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]]}},
     },
 }
 
@@ -205,7 +206,8 @@ def test_many_classes_are_told_by_the_largest_shares(left: Left) -> None:
     rows = np.random.default_rng(0).dirichlet(np.full(25, 0.3), 9)
     named: dict[str, Any] = {c: list(row) for c, row in zip(SOURCE.labels, rows, strict=True)}
     named["I-MISC"] = None  # not among those that were looked at
-    fact = {"label_map": {"target_classes": list(TARGET.labels), "sources": {"conll2003_de": named}}}
+    source = {"classes": [*named], "mean": [*named.values()]}
+    fact = {"label_map": {"target_classes": list(TARGET.labels), "sources": {"conll2003_de": source}}}
     n = left(study, noisy, facts=lambda v, t, s: fact if v.startswith("metaxt") else {})
     shown = exhibits.find("metaxt_fig8").shown("small", study, n)
     (table,) = shown.tables
