@@ -158,6 +158,8 @@ class Method(BaseMethod):
     def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
         _refuse(hp, {name: t.kind for name, t in tasks.items()})
         lines = []
+        if _splits(hp) and hp.ltn_hold >= hp.ltn_until:
+            lines.append(f"the LTN never learns: ltn_until ({hp.ltn_until}) is not above ltn_hold ({hp.ltn_hold})")
         if hp.rtn:
             lines.append(f"RTN behind layer {_layer(hp.rtn_layer, depth)} of {depth}")
         if hp.ltn == "fixed":
@@ -433,9 +435,6 @@ def _refuse(hp: Any, kinds: Mapping[str, str]) -> None:
     config, data = [], []
     if _splits(hp) and hp.batch_size < 2:
         config.append(Problem(f"{_SPLIT}, but batch_size is {hp.batch_size}", "batch_size"))
-    if _splits(hp) and hp.ltn_hold >= hp.ltn_until:
-        text = f"the LTN would never learn: ltn_until must be above ltn_hold ({hp.ltn_hold}), but is {hp.ltn_until}"
-        config.append(Problem(text, "ltn_until"))
     if hp.rtn and hp.bilevel and hp.route == "fd_logits":
         text = "fd_logits differentiates soft labels alone, and an RTN changes the model's own answers: take jvp"
         config.append(Problem(text, "route"))

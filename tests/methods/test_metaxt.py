@@ -633,7 +633,6 @@ def regression() -> Task:
 @pytest.mark.parametrize(
     ("tasks", "settings", "error", "match"),
     [
-        (("target", "source"), {"ltn_hold": 0.5, "ltn_until": 0.5}, ConfigError, "ltn_until must be above ltn_hold"),
         (("target",), {}, DataError, "two tasks"),
         (("target", "tag_source"), {}, DataError, "tag_source is tagging"),
         (("target", "scores"), {}, DataError, "none in scores"),
