@@ -614,10 +614,10 @@ def test_planted_label_map_is_recovered(seed: int) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_centred_labels_survive_what_locks_others_in(seed: int) -> None:
     """A high rate and five held-out examples at a time: the LTN soon says one class for all, unless it is centred."""
-    hasty = {"batch": 10, "gamma2": 1.0, "ltn_lr": 1e-2}
+    hasty = {"batch": 10, "gamma2": 1.0, "ltn_lr": 3e-3}
     locked, without = recovered("metaxt", seed, **hasty)
     right, accuracy = recovered("metaxt_centred", seed, **hasty)
-    assert right > locked
+    assert right >= 2 > locked
     assert accuracy > without + 0.2
 
 
