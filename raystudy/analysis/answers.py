@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from raystudy.analysis.frame import Key, key
+from raystudy.analysis.frame import Key, repeats
 from raystudy.analysis.numbers import Answers, Design
 from raystudy.analysis.stats import interval
-from raystudy.analysis.table import Cell, Column, Note, Table
+from raystudy.analysis.table import Cell, Column, Note, Table, changes, percent
 from raystudy.spec import Record
 
 __all__ = ["FEW", "answers_table", "compute"]
@@ -21,18 +21,15 @@ def compute(records: Iterable[Record], design: Design) -> list[Answers]:
 
     Records that do not say what was answered are passed over, and so are targets without classes.
     """
-    groups: dict[Key, list[Record]] = {}
-    for r in records:
-        said = r.facts.get(PREDICTED, {}).get("test") and r.facts.get(GOLD, {}).get("test")
-        if said and r.status == "done" and r.spec.phase == "confirm":
-            groups.setdefault(key(r), []).append(r)
-    kept = [m.variant for m in design.methods if m.role != "floor"]
-    cells = [(v, t, s) for t in design.targets for s in design.settings for v in kept]
-    return [_answers(cell, groups[cell]) for cell in cells if cell in groups]
+
+    def says(r: Record) -> bool:
+        told = all(r.facts.get(what, {}).get("test") for what in (PREDICTED, GOLD))
+        return told and design.role(r.spec.variant) != "floor"
+
+    return [_answers(cell, group) for cell, group in repeats(records, design, says).items()]
 
 
 def _answers(cell: Key, group: Sequence[Record]) -> Answers:
-    group = sorted(group, key=lambda r: r.spec.seed)
     shares = [_shares(r.facts[PREDICTED]["test"]) for r in group]
     gold = [_shares(r.facts[GOLD]["test"]) for r in group]
     classes = sorted({c for s in (*shares, *gold) for c in s})
@@ -78,9 +75,9 @@ def answers_table(found: Sequence[Answers], design: Design) -> Table:
             Cell(a.target),
             Cell(a.setting),
             Cell(a.most, a.most or "a class of another task"),
-            Cell(100 * a.share.mean, half=100 * a.share.half if a.share.n > 1 else None, n=a.share.n),
+            percent(a.share),
             Cell(100 * a.gold),
-            Cell(100 * a.distance.mean, half=100 * a.distance.half if a.distance.n > 1 else None, n=a.distance.n),
+            percent(a.distance),
             Cell(a.same),
         )
         for a in found
@@ -92,13 +89,9 @@ def answers_table(found: Sequence[Answers], design: Design) -> Table:
         ),
         Note("Seeds with one answer: the other classes were answered less than a tenth as often as they occur."),
     )
-    breaks = tuple(i for i in range(1, len(found)) if _place(found[i]) != _place(found[i - 1]))
+    breaks = changes([(a.target, a.setting) for a in found])
     caption = (
         "What was answered on the test set, × 100: mean ± half-width of the 95 % t-interval (number of seeds). "
         f"{design.conditions}"
     )
     return Table("answers", caption, columns, tuple(rows), notes, breaks)
-
-
-def _place(a: Answers) -> tuple[str, str]:
-    return a.target, a.setting

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
+from raystudy.analysis.numbers import Design
 from raystudy.files import atomic_write
 from raystudy.spec import Record, Setting
 
@@ -18,6 +19,7 @@ __all__ = [
     "failed_cells",
     "key",
     "primary_metrics",
+    "repeats",
     "scores_by_seed",
     "tidy",
     "write_csv",
@@ -52,6 +54,16 @@ def _order(setting: Setting) -> tuple[int, float]:
     if setting.shots is not None:
         return 0, setting.shots
     return (1, setting.fraction) if setting.fraction is not None else (2, 0.0)
+
+
+def repeats(records: Iterable[Record], design: Design, says: Callable[[Record], bool]) -> dict[Key, list[Record]]:
+    """The finished confirm-phase cells that say something: by target, setting and method as in the tables, by seed."""
+    groups: dict[Key, list[Record]] = {}
+    for r in records:
+        if r.status == "done" and r.spec.phase == "confirm" and says(r):
+            groups.setdefault(key(r), []).append(r)
+    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in design.methods]
+    return {cell: sorted(groups[cell], key=lambda r: r.spec.seed) for cell in cells if cell in groups}
 
 
 def tidy(records: Iterable[Record], study: str) -> pd.DataFrame:

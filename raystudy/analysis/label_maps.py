@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from raystudy.analysis.frame import Key, key
+from raystudy.analysis.frame import Key, repeats
 from raystudy.analysis.numbers import Design, LabelMap
-from raystudy.analysis.stats import Interval, interval
-from raystudy.analysis.table import Cell, Column, Note, Table, counted
+from raystudy.analysis.stats import interval
+from raystudy.analysis.table import Cell, Column, Note, Table, counted, percent
 from raystudy.spec import Record
 
 __all__ = ["LARGEST", "compute", "label_map_table"]
@@ -23,16 +23,11 @@ def compute(records: Iterable[Record], design: Design) -> list[LabelMap]:
     Raises:
         ValueError: the cells of one entry do not speak of the same classes.
     """
-    groups: dict[Key, list[Record]] = {}
-    for r in records:
-        if r.status == "done" and r.spec.phase == "confirm" and FACT in r.facts:
-            groups.setdefault(key(r), []).append(r)
-    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in design.methods]
-    return [found for cell in cells if cell in groups for found in _maps(cell, groups[cell])]
+    found = repeats(records, design, lambda r: FACT in r.facts)
+    return [label_map for cell, group in found.items() for label_map in _maps(cell, group)]
 
 
 def _maps(cell: Key, group: Sequence[Record]) -> Iterable[LabelMap]:
-    group = sorted(group, key=lambda r: r.spec.seed)
     said = [r.facts[FACT] for r in group]
     first = said[0]
     known = first["sources"]
@@ -67,10 +62,10 @@ def label_map_table(
         for label, shares in zip(m.classes, m.shares, strict=True):
             head = (Cell(titles[m.variant]), *([Cell(m.source)] if several else []), Cell(label))
             if whole:
-                lines.append((*head, *map(_percent, shares)))
+                lines.append((*head, *map(percent, shares)))
                 continue
             for j in sorted(range(len(shares)), key=lambda j: (-shares[j].mean if shares[j].n else 0, j))[:LARGEST]:
-                lines.append((*head, Cell(m.target_classes[j]), _percent(shares[j])))
+                lines.append((*head, Cell(m.target_classes[j]), percent(shares[j])))
     classes = maps[0].target_classes if maps and whole else ("share",)
     cols = (
         Column("method", "method"),
@@ -87,9 +82,3 @@ def label_map_table(
     if maps and min(len(m.seeds) for m in maps) < (most := max(len(m.seeds) for m in maps)):
         said.append(Note(f"Some are means over fewer than {counted(most, 'seed')}."))
     return Table(name, caption, cols, tuple(lines), tuple(said), tuple(breaks))
-
-
-def _percent(share: Interval) -> Cell:
-    if not share.n:
-        return Cell()
-    return Cell(100 * share.mean, half=100 * share.half if share.n > 1 else None, n=share.n)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
+
+from raystudy.analysis.stats import Interval
 
 __all__ = [
     "MISSING",
@@ -23,9 +25,11 @@ __all__ = [
     "Table",
     "beside",
     "blocks",
+    "changes",
     "counted",
     "listed",
     "number",
+    "percent",
     "place",
     "printed",
     "to_csv",
@@ -81,6 +85,13 @@ class Cell:
     published: float | None = None
 
 
+def percent(share: Interval) -> Cell:
+    """An interval of fractions as an ``estimate``, x 100; nothing where it is of no value."""
+    if not share.n:
+        return Cell()
+    return Cell(100 * share.mean, half=100 * share.half if share.n > 1 else None, n=share.n)
+
+
 @dataclass(frozen=True)
 class Note:
     """A footnote; with a `mark` when cells point to it."""
@@ -108,6 +119,11 @@ class Table:
         """The rows between the breaks."""
         ends = [0, *self.breaks, len(self.rows)]
         return [self.rows[a:b] for a, b in pairwise(ends) if a < b]
+
+
+def changes(keys: Sequence[object]) -> tuple[int, ...]:
+    """The `breaks` of a table: the rows at which the key changes."""
+    return tuple(i for i in range(1, len(keys)) if keys[i] != keys[i - 1])
 
 
 def number(value: float, column: Column) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from raystudy.analysis.numbers import Design, Importance, Numbers, Search, SearchRow, TaskFacts
 from raystudy.analysis.stats import MIN_PAIRS
-from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, counted, listed, place
+from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, changes, counted, listed, place
 
 __all__ = [
     "Importance",  # these three are what callers give to a report
@@ -32,11 +32,6 @@ MARK = {"control": CONTROL, "floor": FLOOR}
 
 def _method(design: Design, variant: str) -> Cell:
     return Cell(variant, design.title(variant), marks=MARK.get(design.role(variant), ""))
-
-
-def _breaks(keys: Sequence[object]) -> tuple[int, ...]:
-    """The rows at which the key changes."""
-    return tuple(i for i in range(1, len(keys)) if keys[i] != keys[i - 1])
 
 
 def _points(fraction: float) -> float | None:
@@ -85,7 +80,7 @@ def main_table(n: Numbers) -> Table:
         )
     roles = ["" if m.role in ("method", "baseline") else m.role for m in design.methods]
     notes = tuple(_main_notes(n, rows))
-    return Table("main", caption, tuple(columns), tuple(rows), notes, _breaks(roles))
+    return Table("main", caption, tuple(columns), tuple(rows), notes, changes(roles))
 
 
 def _setting(setting: str) -> str:
@@ -173,7 +168,7 @@ def comparison_table(n: Numbers) -> Table:
     marks = {m for row in rows for cell in row for m in cell.marks}
     what = f"Difference to {design.baseline_title} in points, paired by seed, with the 95 % t-interval."
     notes = tuple(_comparison_notes(n, with_examples, marks))
-    breaks = _breaks([(c.target, c.setting) for c in found])
+    breaks = changes([(c.target, c.setting) for c in found])
     return Table("comparison", f"{what} {design.conditions}", columns, tuple(rows), notes, breaks)
 
 
@@ -247,7 +242,7 @@ def search_table(n: Numbers) -> Table:
             "search seeds; the winner's is optimistic, because it was picked by it. Its test is in the main table."
         ),
     )
-    breaks = _breaks([(s.target, s.setting) for s in n.searches])
+    breaks = changes([(s.target, s.setting) for s in n.searches])
     return Table("search", f"Search on dev. {n.design.conditions}", columns, tuple(rows), notes, breaks)
 
 

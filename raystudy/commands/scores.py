@@ -128,7 +128,7 @@ def _plain(x: object) -> object:
 
 def _nearest(found: Scores) -> Table:
     """Per class the nearest one of another task: the cosine between the two is beta."""
-    from raystudy.analysis.table import Cell, Column, Table
+    from raystudy.analysis.table import Cell, Column, Table, changes
 
     rows = []
     for i, (task, words) in enumerate(found.nodes):
@@ -149,12 +149,12 @@ def _nearest(found: Scores) -> Table:
             Column(f"beta {space}", "β", "number", digits=3),
         ]
     caption = "The Meta-KG, the nearest class of another task for each class; their cosine is β of all its examples."
-    return Table("nearest", caption, tuple(columns), tuple(rows), breaks=_breaks([t for t, _ in found.nodes]))
+    return Table("nearest", caption, tuple(columns), tuple(rows), breaks=changes([t for t, _ in found.nodes]))
 
 
 def _spreads(found: Scores) -> Table:
     """A row per task, score and space."""
-    from raystudy.analysis.table import Cell, Column, Note, Table
+    from raystudy.analysis.table import Cell, Column, Note, Table, changes
 
     numbers = {
         "mean": "mean",
@@ -203,7 +203,7 @@ def _spreads(found: Scores) -> Table:
         columns,
         rows,
         (Note(symbols), Note(shares)),
-        _breaks([s.task for s in found.spreads]),
+        changes([s.task for s in found.spreads]),
     )
 
 
@@ -219,11 +219,6 @@ def _pairs(found: Scores) -> Table:
         for j, b in enumerate(found.nodes)
     )
     return Table("kg", "The Meta-KG.", columns, rows)
-
-
-def _breaks(names: Sequence[str]) -> tuple[int, ...]:
-    """Where another name begins."""
-    return tuple(i for i in range(1, len(names)) if names[i] != names[i - 1])
 
 
 def _figures(found: Scores, suite: str) -> list[Figure]:

@@ -10,7 +10,7 @@ from typing import Literal
 from raystudy.analysis.compare import scores
 from raystudy.analysis.numbers import Numbers, Role, Score
 from raystudy.analysis.stats import Interval, interval
-from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed
+from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed, percent
 from raystudy.analysis.tables import BELOW, CONTROL, FLOOR, MARK, PART
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import Given
@@ -226,17 +226,11 @@ def _role(n: Numbers, variant: str) -> Role:
 
 def _ours(row: Row, head: Head, s: Score | None, n: Numbers) -> Cell:
     if row.minus:
-        return _estimate(gain(n, head, row.variant, row.minus))
+        return percent(gain(n, head, row.variant, row.minus))
     if s is None or not s.seeds:
         return Cell()
     marks = BELOW * bool(s.below) + PART * (s.summary.n < n.design.seeds)
-    return replace(_estimate(s.summary), best=s.best, tied=s.tied and not s.best, marks=marks)
-
-
-def _estimate(found: Interval) -> Cell:
-    if not found.n:
-        return Cell()
-    return Cell(100 * found.mean, half=100 * found.half if found.n > 1 else None, n=found.n)
+    return replace(percent(s.summary), best=s.best, tied=s.tied and not s.best, marks=marks)
 
 
 def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:

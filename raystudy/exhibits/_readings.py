@@ -33,13 +33,11 @@ def readings(
     method: str,
     suites: tuple[str, ...],
     sizes: Callable[[Scale, Path | None], Mapping[str, Any]] | None = None,
-    own: Callable[[Scale], Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Exhibit:
     """Every documented reading of `method` against its default, on the targets of `suites`.
 
     Args:
         sizes: as an `Exhibit` has it.
-        own: scale -> variant -> settings of its own, which its readings have too.
     """
     rows = rows_of(method)
     bases = tuple(dict.fromkeys([method, *(r.of for r in rows.values() if r.of)]))
@@ -56,15 +54,9 @@ def readings(
 
     def planned(scale: Scale, root: Path | None) -> dict[str, Any]:
         asked = dict(sizes(scale, root)) if sizes is not None else {}
-        given = own(scale) if own is not None else {}
-
-        def named(variant: str) -> Any:
-            base = rows[variant].of or method if variant in rows else variant
-            return {variant: dict(given[base])} if given.get(base) else variant
-
         seeds = 2 if scale == "smoke" else asked.get("report", {}).get("seeds", 3)
         report = {"seeds": seeds, "baseline": method}
-        return {**asked, "methods": [BASE, *map(named, [*bases, *differing(scale)])], "report": report}
+        return {**asked, "methods": [BASE, *bases, *differing(scale)], "report": report}
 
     def tables(given: Given) -> list[Table]:
         shown = differing(given.scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raystudy.exhibits._few_shot import asked, own
+from raystudy.exhibits._few_shot import asked
 from raystudy.exhibits._papers import METAXT
 from raystudy.exhibits._readings import readings
 
@@ -13,5 +13,4 @@ EXHIBIT = readings(
     "metaxt",
     ("polarity_to_stars",),
     sizes=asked({"smoke": (48,), "small": (100,), "paper": (100,)}),
-    own=own(),
 )

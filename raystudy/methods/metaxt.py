@@ -232,7 +232,7 @@ class Method(BaseMethod):
     def drawing(self) -> Callable[[int], Drawn]:
         """step -> the global batches."""
         hp, seed, corpus = self.hp, self.setup.seed, self.setup.corpus
-        target, n = self.setup.target, corpus.sizes[self.setup.target]
+        target, n, steps = self.setup.target, corpus.sizes[self.setup.target], self.steps
         rows = joint_batches([corpus.sizes[i] for i in self.sources], hp.batch_size, hp.sampler, False, seed, "xt")
 
         def draw(step: int) -> Drawn:
@@ -240,7 +240,7 @@ class Method(BaseMethod):
             source = np.stack([np.asarray(self.sources)[source[:, 0]], source[:, 1]], 1)
             mine = rng(seed, "xt", "target", step).permutation(n)
             main, ahead = hp.batch_size, 0
-            if self.learns(step / self.steps):
+            if self.learns(step / steps):
                 main, ahead = -(-min(n, hp.batch_size) // 2), hp.meta_batch_size or hp.batch_size // 2
             batch = corpus.batch(np.stack([np.full_like(mine, target), mine], 1)[: main + ahead])
             return Drawn(corpus.batch(source), batch.part(slice(0, main)), batch.part(slice(main, None)))

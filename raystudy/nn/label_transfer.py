@@ -43,7 +43,7 @@ class LTN(nn.Module):
         prior: Float[Tensor, "k"] | None = None,
     ) -> None:
         super().__init__()
-        self.outputs, self.universal, self.classes = outputs, universal, list(classes)
+        self.outputs, self.classes = outputs, list(classes)
         self.register_buffer("prior", prior)
         told = [sum(classes)] if universal else list(classes)
         self.labels = nn.ModuleList(nn.Embedding(n, embedding) for n in told)

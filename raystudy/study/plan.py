@@ -170,38 +170,48 @@ class Plan:
         said: dict[str, list[str]] = {}
         wrong: list[UserError] = []
         for variant in self.study.chosen:
-            module = find("methods", catalogue().variant(variant).method)
-            for where, settings in self._tried(variant).items():
-                hp = hparams(module.HParams, catalogue().resolve(variant, settings))
-                before = len(wrong)
-                for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
-                    try:
-                        found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
-                    except UserError as e:
-                        wrong.append(
-                            type(e)(Problem(p.message, f"{where}: {p.path}" if p.path else where) for p in e.problems)
-                        )
-                    else:
-                        known = said.setdefault(variant, [])
-                        known += [line for line in found if where == variant and line not in known]
-                if where == variant and len(wrong) > before:
-                    break  # what is searched would be refused for the same reasons
+            fixed = dict(self.study.fixed(variant))
+            try:
+                said[variant] = self._admit(variant, fixed, variant)
+            except UserError as e:
+                wrong.append(e)
+                continue  # what is searched would be refused for the same reasons
+            for name, choice in self._searched_layers(variant, fixed):
+                try:
+                    self._admit(variant, {**fixed, name: choice}, f"{variant}, searched {name} {choice}")
+                except UserError as e:
+                    wrong.append(e)
         if wrong:
             raise _together(wrong)
         return said
 
-    def _tried(self, variant: str) -> dict[str, dict[str, Any]]:
-        """Where settings come from, in words -> settings: the fixed ones, and with each searched choice of layers.
+    def _admit(self, variant: str, settings: Mapping[str, Any], where: str) -> list[str]:
+        """What the variant says of the model and of every suite's tasks; `where` is what its problems are of.
 
-        Whether layers can be had depends on the model's depth, which a search space does not know.
+        Raises:
+            UserError: everything that it cannot do with them.
         """
-        fixed = dict(self.study.fixed(variant))
-        tried = {variant: fixed}
-        if self.study.search.trials > 1:
-            for name, p in catalogue().searched(variant, fixed).items():
-                for choice in p.search.choices if p.search is not None and p.type == "layers" else ():
-                    tried[f"{variant}, searched {name} {choice}"] = {**fixed, name: choice}
-        return tried
+        module = find("methods", catalogue().variant(variant).method)
+        hp = hparams(module.HParams, catalogue().resolve(variant, settings))
+        said: dict[str, None] = {}
+        wrong: list[UserError] = []
+        for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
+            try:
+                found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
+            except UserError as e:
+                wrong.append(type(e)(Problem(p.message, f"{where}: {p.path}" if p.path else where) for p in e.problems))
+            else:
+                said |= dict.fromkeys(found)
+        if wrong:
+            raise _together(wrong)
+        return [*said]
+
+    def _searched_layers(self, variant: str, fixed: Mapping[str, Any]) -> list[tuple[str, Value]]:
+        """(parameter, choice) that a search would try: whether they can be had depends on the model's depth."""
+        if self.study.search.trials < 2:
+            return []
+        found = catalogue().searched(variant, fixed)
+        return [(n, c) for n, p in found.items() if p.type == "layers" and p.search for c in p.search.choices]
 
     def spec(
         self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]
