@@ -128,16 +128,17 @@ class Parameter(Strict):
         reads: the stages whose computation depends on it (``constants``, ``transfer``, ``adapt``).
         paper: the paper's value and our default; `where` says where it is printed.
         low, high: the legal interval, closed unless `exclusive` names the end.
-        type: ``layers`` is a choice of layers of the model (see `layers`), ``map`` a map from classes to classes (see
-            `class_map`); both are kept as text.
-        choices: the legal values, for a parameter of type ``choice``.
+        type: ``layers`` is a choice of layers of the model (see `layers`), ``depth`` one of `choices` or a number of
+            lower layers (as a whole number, or as a fraction of the depth), ``map`` a map from classes to classes (see
+            `class_map`); all three are kept as text.
+        choices: the legal values of a parameter of type ``choice``, the legal words of one of type ``depth``.
         when: only in effect (and only searched) if these other parameters have one of these values.
         search: the range that a study explores; None = never searched.
     """
 
     symbol: str = ""
     about: str
-    type: Literal["float", "int", "bool", "choice", "layers", "map"]
+    type: Literal["float", "int", "bool", "choice", "layers", "depth", "map"]
     reads: tuple[Literal["constants", "transfer", "adapt"], ...]
     paper: Value
     where: str = ""
@@ -167,6 +168,8 @@ class Parameter(Strict):
             return value  # type: ignore[no-any-return]
         if self.type == "layers":
             return _layers(value)
+        if self.type == "depth":
+            return self._depth(value)
         if self.type == "map":
             return "; ".join(f"{k} > {' | '.join(v)}" for k, v in class_map(value).items())
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -181,6 +184,24 @@ class Parameter(Strict):
         if not (low_ok and high_ok):
             raise ValueError(f"must be in {self.interval}, but got {value!r}")
         return int(value) if self.type == "int" else float(value)
+
+    def _depth(self, value: Any) -> str:
+        """One of the words of this parameter, or the canonical spelling of a number of lower layers.
+
+        Raises:
+            ValueError: neither.
+        """
+        if isinstance(value, str) and value in self.choices:
+            return value
+        words = list(map(str, self.choices))
+        rule = f"must be one of {', '.join(words)}, or a number of lower layers (3), or a fraction of the depth (1/2)"
+        try:
+            number = _layers(value)
+        except ValueError:
+            number = ""
+        if not number or " " in number or isinstance(value, bool):
+            raise ValueError(f"{rule}, but got {shown(value)}{did_you_mean(value, words)}")
+        return number
 
     @property
     def interval(self) -> str:
@@ -337,7 +358,7 @@ class Catalogue:
 
 def _scalar(text: str, rule: Parameter | None, name: str) -> Any:
     """What a value in a method's name means: as in YAML, but text stays text where text is asked for."""
-    if rule is not None and rule.type in ("choice", "layers", "map"):
+    if rule is not None and rule.type in ("choice", "layers", "depth", "map"):
         return text
     try:
         return plain(parse_yaml(text, name))

@@ -253,7 +253,7 @@ def another(rule: Parameter, value: Value) -> Value:
         return not value
     if rule.type == "choice":
         return next(c for c in rule.choices if c != value)
-    if rule.type == "layers":
+    if rule.type in ("layers", "depth"):
         return "2" if value != "2" else "1"
     if rule.type == "map":
         every = " | ".join(c for names in class_map(value).values() for c in names)

@@ -425,6 +425,23 @@ def test_layers_that_are_none(value: object) -> None:
         catalogue().parameters["mft"]["layers"].check(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "canonical"),
+    [("none", "none"), ("embeddings", "embeddings"), (3, "3"), ("3", "3"), (0.5, "1/2"), ("2/4", "1/2"), (1.0, "1.0")],
+)
+def test_a_depth_is_a_word_or_a_number_of_lower_layers(value: object, canonical: str) -> None:
+    rule = catalogue().parameters["single_task"]["freeze"]
+    assert rule.check(value) == canonical
+    assert rule.check(canonical) == canonical
+    assert catalogue().variant(f"single_task[freeze={value}]").fixes == {"freeze": canonical}
+
+
+@pytest.mark.parametrize("value", ["all", "embedings", 0, -1, True, None, "1 2", [1, 2], 1.5, "1/0"])
+def test_depths_that_are_none(value: object) -> None:
+    with pytest.raises(ValueError, match="must be one of none, embeddings, or a number of lower layers"):
+        catalogue().parameters["single_task"]["freeze"].check(value)
+
+
 def test_several_suites(tmp_path: Path) -> None:
     text = "name: x\nsuites: [review, nli]\nmethods: [single_task]\n"
     study = read_study(write(tmp_path, text))

@@ -57,6 +57,7 @@ class PLM:
         positions: the longest sequence it can read, special tokens included.
         vocabulary: how many token ids it has embeddings for; None for ``tiny``.
         depth: its number of layers.
+        shared_layers: all layers are one set of weights (ALBERT).
         revision: the hub's commit, where it comes from there.
     """
 
@@ -67,6 +68,7 @@ class PLM:
     positions: int = 512
     vocabulary: int | None = None
     depth: int = 2
+    shared_layers: bool = False
     revision: str | None = None
 
 
@@ -130,7 +132,17 @@ def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM
     if not _has_pooler(folder):
         about += "; no pooler among its weights, so a new one is trained"
     positions = config.get("max_position_embeddings", 512)
-    return PLM(name, folder, h.hexdigest(), about, positions, config["vocab_size"], config["num_hidden_layers"], commit)
+    return PLM(
+        name,
+        folder,
+        h.hexdigest(),
+        about,
+        positions,
+        config["vocab_size"],
+        depth=config["num_hidden_layers"],
+        shared_layers=kind == "albert",
+        revision=commit,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

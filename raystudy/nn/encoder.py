@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AutoConfig, AutoModel, BertConfig, BertModel
 from transformers.utils.logging import disable_progress_bar
 
+from raystudy.catalogue import layers
 from raystudy.data.plm import PLM, weight_files
 from raystudy.data.text import IGNORED, Batch, tokenizer
 from raystudy.errors import PreflightError, Problem
 
-__all__ = ["Answers", "Body", "Encoder", "Inside", "pool", "token_budget", "verify"]
+__all__ = ["Answers", "Body", "Encoder", "Inside", "frozen_layers", "pool", "token_budget", "verify"]
 
 # What may change the states at the end of a layer: (layer from 1 to depth, the sum that the layer's last LayerNorm
 # reads, what it made of it, that LayerNorm) -> the states that the next layer reads. Tensors are (1, T, H).
@@ -206,6 +207,24 @@ class Answers:
     logits: Tensor
 
 
+def frozen_layers(what: str, depth: int, *, shared: bool) -> int:
+    """How many lower layers keep the weights of the pre-trained model, for a value of the setting `freeze`.
+
+    Args:
+        depth: how many layers the model has.
+        shared: all its layers are one set of weights, as in ALBERT.
+
+    Raises:
+        ValueError: more layers than there are, or some of those that share their weights.
+    """
+    if what in ("none", "embeddings", "all"):
+        return depth if what == "all" else 0
+    (number,) = layers(what, depth)
+    if shared:
+        raise ValueError(f"must be none or embeddings, for the layers of this model share their weights, but is {what}")
+    return number
+
+
 class Body(nn.Module):
     """The pre-trained layers: a batch in, flat token states out.
 
@@ -243,10 +262,23 @@ class Body(nn.Module):
         return next(self.model.parameters())  # type: ignore[no-any-return]
 
     def freeze(self, what: str) -> None:
-        """``none``: train everything; ``embeddings``: all but the embedding tables and their LayerNorm; ``all``."""
+        """Say what is not trained; everything else is, whatever an earlier call said.
+
+        Args:
+            what: ``none``; ``embeddings``: their tables and their LayerNorm; ``all``; or these and the lower layers:
+                a number of layers, or a fraction of the depth, as text (``3``, ``1/2``).
+
+        Raises:
+            ValueError: a layer beyond the depth, or lower layers of a model whose layers share their weights (ALBERT).
+        """
         self.model.requires_grad_(what != "all")
-        if what == "embeddings":
-            self.model.embeddings.requires_grad_(False)
+        if what in ("none", "all"):
+            return
+        self.model.embeddings.requires_grad_(False)
+        if what != "embeddings":
+            lower = frozen_layers(what, self.depth, shared=hasattr(self.model.encoder, "albert_layer_groups"))
+            for layer in self.model.encoder.layer[:lower]:
+                layer.requires_grad_(False)
 
     def _last_norms(self) -> list[nn.LayerNorm]:
         """The LayerNorm that ends a layer; fewer than there are layers where layers share their weights (ALBERT)."""

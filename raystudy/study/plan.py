@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from raystudy.analysis.table import counted
 from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
 from raystudy.data.fewshot import cap, cut
@@ -16,7 +17,7 @@ from raystudy.data.plm import PLM, resolve
 from raystudy.errors import ConfigError, DataError, Problem, UserError
 from raystudy.find import find
 from raystudy.methods import hparams
-from raystudy.nn.encoder import verify
+from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
@@ -195,6 +196,10 @@ class Plan:
         hp = hparams(module.HParams, catalogue().resolve(variant, settings))
         said: dict[str, None] = {}
         wrong: list[UserError] = []
+        try:
+            said |= dict.fromkeys(self._frozen(hp))
+        except UserError as e:
+            wrong.append(type(e)(Problem(p.message, f"{where}: {p.path}") for p in e.problems))
         for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
             try:
                 found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
@@ -206,12 +211,33 @@ class Plan:
             raise _together(wrong)
         return [*said]
 
+    def _frozen(self, hp: Any) -> list[str]:
+        """Which layers a setting of `freeze` leaves as they are, where it speaks of layers.
+
+        Raises:
+            ConfigError: this model has no such layers.
+        """
+        what, plm = getattr(hp, "freeze", "none"), self.plm
+        try:
+            number = frozen_layers(what, plm.depth, shared=plm.shared_layers)
+        except ValueError as e:
+            raise ConfigError(Problem(str(e), "freeze")) from None
+        if what == "all" or not number:
+            return []
+        lower = counted(number, "lower layer")
+        return [f"freeze {what}: the embeddings and {lower} of {plm.depth} are not trained"]
+
     def _searched_layers(self, variant: str, fixed: Mapping[str, Any]) -> list[tuple[str, Value]]:
         """(parameter, choice) that a search would try: whether they can be had depends on the model's depth."""
         if self.study.search.trials < 2:
             return []
         found = catalogue().searched(variant, fixed)
-        return [(n, c) for n, p in found.items() if p.type == "layers" and p.search for c in p.search.choices]
+        return [
+            (n, c)
+            for n, p in found.items()
+            if p.type in ("layers", "depth") and p.search is not None
+            for c in p.search.choices
+        ]
 
     def spec(
         self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]

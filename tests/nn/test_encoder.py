@@ -19,7 +19,7 @@ from transformers import AlbertConfig, AlbertModel, BertModel
 
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.text import Batch, Corpus, encode, tokenizer
-from raystudy.nn.encoder import Body, Encoder, pool, token_budget
+from raystudy.nn.encoder import Body, Encoder, frozen_layers, pool, token_budget
 from raystudy.tasks import Example, Task
 
 LENGTHS = (3, 9, 1, 6)
@@ -162,15 +162,53 @@ def test_bodies_do_not_share_weights() -> None:
     assert torch.equal(b.anchor, Body(resolve("tiny")).anchor)
 
 
-@pytest.mark.parametrize("what", ["none", "embeddings", "all"])
+@pytest.mark.parametrize("what", ["none", "embeddings", "1", "1/2", "2", "1.0", "all"])
 def test_freezing(what: str) -> None:
+    """What is frozen is what is said, whatever was frozen before; a fraction is of the depth, which is 2."""
     body = Body(resolve("tiny"))
     body.freeze("all")
     body.freeze(what)
     trained = {n for n, p in body.named_parameters() if p.requires_grad}
     every = {n for n, _ in body.named_parameters()}
     embeddings = {n for n in every if n.startswith("model.embeddings")}
-    assert trained == {"none": every, "embeddings": every - embeddings, "all": set()}[what]
+    first, both = ({n for n in every if n.startswith(f"model.encoder.layer.{i}")} for i in ("0", ""))
+    one, two = every - embeddings - first, every - embeddings - both
+    assert first < both
+    assert (
+        trained
+        == {
+            "none": every,
+            "embeddings": every - embeddings,
+            "1": one,
+            "1/2": one,
+            "2": two,
+            "1.0": two,
+            "all": set(),
+        }[what]
+    )
+
+
+def test_gradients_above_frozen_layers_are_those_of_a_body_that_trains_all() -> None:
+    """Freezing leaves out gradients; it changes none of the others, and the states are the same."""
+    plm = resolve("tiny")
+    batch = batch_for(plm)
+    whole, upper = (Body(plm, dropout=0.0, precision="fp64") for _ in range(2))
+    upper.freeze("1")
+    for body in (whole, upper):
+        body(batch)[0].square().sum().backward()
+    for (name, a), b in zip(whole.named_parameters(), upper.parameters(), strict=True):
+        if a.grad is not None and b.requires_grad:
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-12, atol=1e-12, msg=name)
+        else:
+            assert b.grad is None
+
+
+def test_lower_layers_that_are_not_there_cannot_be_frozen() -> None:
+    with pytest.raises(ValueError, match="must be at most 2, the depth of the model"):
+        Body(resolve("tiny")).freeze("3")
+    with pytest.raises(ValueError, match="share their weights"):
+        frozen_layers("1", 12, shared=True)
+    assert frozen_layers("1/3", 12, shared=False) == 4
 
 
 # ---------------------------------------------------------------------------------------------------------------------

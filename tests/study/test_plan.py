@@ -133,6 +133,18 @@ def test_what_a_method_cannot_do_is_said_before_anything_trains(tmp_path: Path) 
     assert good.admitted["meta_ft"] == ["domain heads at layers 2 of 2"]
 
 
+def test_the_plan_says_which_layers_are_frozen(tmp_path: Path) -> None:
+    made = plan(tmp_path, settings="{freeze: 1/2}", methods="[single_task, majority]", search="{trials: 0}")
+    assert made.admitted["single_task"] == ["freeze 1/2: the embeddings and 1 lower layer of 2 are not trained"]
+    deeper = plan(tmp_path, settings="{freeze: 3}", methods="[single_task]", search="{trials: 0}")
+    with pytest.raises(ConfigError, match=r"single_task: freeze: must be at most 2, the depth of the model"):
+        deeper.admitted  # noqa: B018
+    made.plm = replace(made.plm, shared_layers=True)
+    del made.admitted
+    with pytest.raises(ConfigError, match="share their weights"):
+        made.admitted  # noqa: B018
+
+
 def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) -> None:
     """Three layers have thirds, but a quarter and a half are the first and the second, three quarters the last."""
 
