@@ -99,7 +99,11 @@ def meta_knowledge(
         others = torch.cat([p.flatten(0, 1) for j, p in enumerate(unit) if j != i])
         others = others[~others.isnan().any(1)]
         alpha = (F.normalize(e, dim=1) @ others.T).max(1).values
-        of_class = (unit[i] @ others.T).nan_to_num(nan=-1.0).amax((1, 2))
+        # only what is a prototype is multiplied: the last bit of a product may depend on how many rows it has
+        there = ~unit[i].isnan().any(-1)
+        nearest = unit[i].new_full(there.shape, -1.0)
+        nearest[there] = (unit[i][there] @ others.T).amax(1)
+        of_class = nearest.amax(1)
         out.append(torch.stack([alpha, of_class[y]]))
     return out
 
