@@ -42,8 +42,8 @@ def main() -> None:
     try:
         app()
     except UserError as e:
-        for problem in e.problems:
-            typer.echo(str(problem), err=True)
+        for line in e.lines:
+            typer.echo(line, err=True)
         raise SystemExit(e.exit_code) from None
 
 

@@ -10,7 +10,28 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ConfigError", "DataError", "PreflightError", "Problem", "UserError", "did_you_mean", "shown", "unknown"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "PreflightError",
+    "Problem",
+    "UserError",
+    "did_you_mean",
+    "readable",
+    "shown",
+    "unknown",
+]
+
+_MOST = 2000  # characters of one problem
+_MOST_IN_ALL = 16_000  # characters of all of them: some screens full, which nobody reads further
+
+
+def readable(text: str) -> str:
+    """A text as a terminal may have it: a terminal obeys control characters, and a file name may hold no text at all.
+
+    Line breaks are escaped too, so that what looks like a line of ours is one.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True)
@@ -24,9 +45,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file + (f":{self.line}" if self.file and self.line is not None else "")
-        text = ": ".join(part for part in (place, self.path, self.message) if part)
-        # a terminal obeys control characters, and a file name may hold bytes that are no text
-        return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+        text = readable(": ".join(part for part in (place, self.path, self.message) if part))
+        left = len(text) - _MOST
+        return text if left <= 40 else f"{text[:_MOST]} ... ({left} characters more)"
 
 
 class UserError(Exception):
@@ -38,7 +59,21 @@ class UserError(Exception):
         if isinstance(problems, str | Problem):
             problems = [problems]
         self.problems: tuple[Problem, ...] = tuple(Problem(p) if isinstance(p, str) else p for p in problems)
-        super().__init__("\n".join(str(p) for p in self.problems))
+        super().__init__("\n".join(self.lines))
+
+    @property
+    def lines(self) -> list[str]:
+        """The problems as they are printed, one a line; the last line counts those for which there is no room."""
+        said: list[str] = []
+        room = _MOST_IN_ALL
+        for n, problem in enumerate(self.problems):
+            line = str(problem)
+            room -= len(line) + 1
+            if room < 0 and said:
+                more = len(self.problems) - n
+                return [*said, f"and {more} more problem{'s' if more > 1 else ''}, told once these are mended"]
+            said.append(line)
+        return said
 
     def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
@@ -67,7 +102,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 def unknown(what: str, name: object, known: Sequence[str]) -> str:
     """The message for a name that is not known: the value, the nearest name, and all that exist."""
-    return f"unknown {what} {shown(name)}{did_you_mean(name, known)} Known: {', '.join(sorted(known)) or 'none'}."
+    return (
+        f"unknown {what} {shown(name)}{did_you_mean(name, known) or '.'} Known: {', '.join(sorted(known)) or 'none'}."
+    )
 
 
 def shown(value: object, most: int = 80) -> str:

@@ -480,8 +480,8 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
     try:
         return work()
     except UserError as e:
-        for problem in e.problems:
-            typer.echo(str(problem), err=True)
+        for line in e.lines:
+            typer.echo(line, err=True)
         return e.exit_code
     except KeyboardInterrupt:
         typer.echo(f"interrupted. {GOES_ON}", err=True)

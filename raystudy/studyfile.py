@@ -71,7 +71,7 @@ def _method(entry: Any) -> Any:
 
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 Positive = Annotated[int, Field(strict=True, gt=0)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)]
 Shots = Annotated[tuple[Positive, ...], BeforeValidator(_listed), AfterValidator(_once)]
 Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_listed), AfterValidator(_once)]
@@ -134,7 +134,7 @@ class ReportPlan(Strict):
 
     seeds: Seeds = 5
     baseline: Annotated[str, BeforeValidator(_canonical)] = "single_task"
-    rope: Annotated[float, Field(ge=0, le=1)] = 0.01
+    rope: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.01
 
 
 class Study(Strict):
@@ -398,10 +398,13 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         {"name": "unnamed", "methods": (), **{k: v for k, v in asked.items() if k in Study.model_fields and typed(k)}}
     )
     if chosen and typed("report") and study.report.baseline not in chosen:
+        report = asked.get("report")
+        given = isinstance(report, dict) and "baseline" in report
         yield (
-            ("report", "baseline"),
+            ("report", "baseline") if given else ("methods",),
             f"the baseline {shown(study.report.baseline)} is not among the methods"
-            + (did_you_mean(study.report.baseline, list(chosen)) or f": {', '.join(chosen)}"),
+            + (did_you_mean(study.report.baseline, list(chosen)) or f": {', '.join(chosen)}")
+            + ("" if given else ": list it, or name another as report.baseline"),
         )
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
         ("shots", study.search.shots, study.shots),

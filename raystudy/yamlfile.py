@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.composer import MaxDepthExceededError
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from raystudy.errors import ConfigError, Problem, did_you_mean, shown
 
 __all__ = [
     "Strict",
+    "Unreadable",
     "dotted",
     "lines_of",
     "load_yaml",
@@ -70,25 +75,194 @@ def load_yaml(path: Path) -> CommentedMap:
     return tree
 
 
+class Unreadable:
+    """A value of a YAML file that stands for none of ours: what `odd_values` says of it, instead of an exception.
+
+    Attributes:
+        text: how the file spells it.
+        why: the rule that it breaks, with the value.
+    """
+
+    def __init__(self, text: str, why: str) -> None:
+        self.text, self.why = text, why
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+    __str__ = __repr__
+
+
+_CORE = "tag:yaml.org,2002:"
+# what a value with one of YAML's own tags, written or guessed from its spelling, may be
+_SCALARS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "empty",
+    "timestamp": "text, a number, a list or a mapping",
+    "merge": "text",
+    "value": "text",
+}
+
+
+def _unread(kind: str, text: str) -> str:
+    """What is said of a text that cannot be what its tag, or its spelling, makes of it."""
+    if kind == "timestamp":
+        return f"must be {_SCALARS[kind]}, but is {shown(text)[1:-1]}: put it in quotes"
+    if kind == "int" and len(text) > 100:  # Python reads no number of more than 4300 digits
+        return f"must be a number of at most 64 bits, but is {shown(text, 30)[1:]}"
+    return f"must be {_SCALARS.get(kind, 'a plain value')}, as its tag !!{shown(kind)[1:-1]} says, but is {shown(text)}"
+
+
+class _Constructor(RoundTripConstructor):
+    """Construction that goes on behind what it cannot make, so that every such place is told, with its line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.at: Any = None  # the node in hand, for the line of an error that has none
+        self.twice: list[tuple[int, str]] = []  # (line, message) of every key that is there again
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        self.at = node
+        if node in self.constructed_objects:
+            return self.constructed_objects[node]
+        why, was_deep = self._unfit(node), self.deep_construct
+        if not why:
+            if not isinstance(node, ScalarNode):
+                return super().construct_object(node, deep)
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError, TypeError, OverflowError, YAMLError):
+                why = _unread(str(node.tag).removeprefix(_CORE), str(node.value))
+                self.recursive_objects.pop(node, None)
+                self.deep_construct = was_deep
+        self.constructed_objects[node] = made = Unreadable(str(node.value) if isinstance(node, ScalarNode) else "", why)
+        return made
+
+    @staticmethod
+    def _unfit(node: Any) -> str:
+        """Why a node cannot be what one of YAML's own tags makes of it, or an empty string."""
+        tag = str(node.tag)
+        if not tag.startswith(_CORE):
+            return ""  # a tag of the file's own, which `odd_values` names
+        kind = tag.removeprefix(_CORE)
+        if isinstance(node, ScalarNode):
+            if kind == "null" and node.value not in ("", "~", "null", "Null", "NULL"):
+                return _unread(kind, str(node.value))
+            fits = kind in _SCALARS
+        else:
+            fits = kind == ("map" if isinstance(node, MappingNode) else "seq")
+        return "" if fits else f"must be a plain value, but has the tag !!{shown(kind)[1:-1]}"
+
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key not in mapping:
+            return True
+        try:
+            first = f" (the first stands in line {mapping.lc.key(key)[0] + 1})"
+        except (KeyError, AttributeError, TypeError):
+            first = ""
+        name = str(plain(key))
+        said = f'"{name}"' if len(name) <= 80 else shown(name)
+        self.twice.append((key_node.start_mark.line + 1, f"found duplicate key {said}{first}"))
+        return False
+
+
+# what helps, for the messages of the YAML reader that name the symptom alone
+_HELP = {
+    r"found character '\\t'": "indent with spaces, not with tabs",
+    r"found character ['\"].['\"]+ that cannot start": "put the value in quotes",
+    r"mapping values are not allowed": (
+        "the keys of one mapping must be indented alike, and a value that holds ': ' must be in quotes"
+    ),
+    r"expected <block end>": "the keys of one mapping, and the items of one list, must be indented alike",
+    r"could not find expected ':'": "every line of a mapping must read `key: value`",
+    r"found undefined alias": "an alias *name must come after its anchor &name; a text that begins with * needs quotes",
+    r"found undefined tag handle|could not determine a constructor": "a text that begins with ! must be in quotes",
+    r"expected alphabetic or numeric character": "a text that begins with & or * must be in quotes",
+    r"found unknown escape character": "in double quotes a backslash must be written twice; single quotes keep it",
+    r"unexpected end of stream": "a quotation mark is not closed",
+    r"expected ',' or '\]'": "the items of a list [...] must be separated by commas, and the list closed",
+    r"expected ',' or '\}'": "the entries of a mapping {...} must be separated by commas, and the mapping closed",
+    r"expected the node content": "a value must stand here",
+    r"mapping for merging|mappings for merging": "what << takes in must be an alias of a mapping, or a list of them",
+    r"version 1\.\*": "a study is YAML 1.2",
+    r"another document": "a file must hold one document: leave out the line ---",
+}
+_IN_WORDS = {"<stream end>": "the end", "<block end>": "the end of the block", "<document end>": "'...'"}
+
+
 def parse_yaml(text: str, file: str) -> Any:
     """A YAML 1.2 value, as a ruamel tree of bounded size once its aliases are written out.
 
+    What a value cannot stand for (a day that does not exist, a tag that does not fit) is `Unreadable` in its place.
+
     Raises:
-        ConfigError: not YAML, a repeated key, or aliases without end; with the line.
+        ConfigError: not YAML, repeated keys or anchors, or aliases without end; with the lines.
     """
+    if found := list(_unprintable(text, file)):
+        raise ConfigError(found)
+    yaml = YAML(typ="rt", pure=True)
+    yaml.Constructor = _Constructor
+    yaml.max_depth = 3 * _DEPTH  # what is deeper by a little is told as of the tree
     try:
-        tree = YAML(typ="rt", pure=True).load(text)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            tree = yaml.load(text)
+    except (MaxDepthExceededError, RecursionError) as e:
+        line = _line_of(getattr(e, "problem_mark", None))
+        raise ConfigError(Problem(f"must be nested at most {_DEPTH} deep", file=file, line=line)) from None
     except YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else None
-        reason = str(getattr(e, "problem", None) or str(e).splitlines()[0])
-        raise ConfigError(Problem(f"is not valid YAML: {reason[:200]}", file=file, line=line)) from None
-    except RecursionError:
-        raise ConfigError(Problem(f"must be nested at most {_DEPTH} deep", file=file)) from None
-    except Exception as e:  # ruamel constructs numbers, dates and tags eagerly: 0o9, 2001-99-99, !!binary x
-        raise ConfigError(Problem(f"is not valid YAML: {shown(str(e))[1:-1]}", file=file)) from None
+        line = _line_of(getattr(e, "problem_mark", None)) or _line_of(getattr(e, "context_mark", None))
+        raise ConfigError(Problem(f"is not valid YAML: {_reason(e, text, line)}", file=file, line=line or 1)) from None
+    except Exception as e:  # a node of a kind that ruamel does not expect
+        line = _line_of(getattr(yaml.constructor.at, "start_mark", None)) or 1
+        what = f"is not valid YAML: cannot be read ({shown(str(e))[1:-1]}){_quoted(text, line)}"
+        raise ConfigError(Problem(what, file=file, line=line)) from None
+    again = [*yaml.constructor.twice, *_anchors_twice(warned)]
+    if again:
+        raise ConfigError(Problem(f"is not valid YAML: {what}", file=file, line=line) for line, what in sorted(again))
     _measure(tree, file, {})
     return tree
+
+
+def _unprintable(text: str, file: str) -> Iterator[Problem]:
+    """The lines with characters that YAML does not allow; the first of each line."""
+    for n, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        if bad := re.search(r"[^\t\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", line):
+            why = f"is not valid YAML: must be readable text, but holds the character {bad[0]!r}"
+            yield Problem(f"{why}{_quoted(text, n)}", file=file, line=n)
+
+
+def _line_of(mark: Any) -> int | None:
+    return mark.line + 1 if mark is not None else None
+
+
+def _quoted(text: str, line: int | None) -> str:
+    """``, in 'a: b'``: the line in question."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    said = lines[line - 1].strip() if line is not None and line <= len(lines) else ""
+    return f", in {shown(said)}" if said else ""
+
+
+def _reason(e: YAMLError, text: str, line: int | None) -> str:
+    """What the YAML reader says, the place where what it reads began, the line, and what helps."""
+    reason = str(getattr(e, "problem", None) or getattr(e, "context", None) or str(e).splitlines()[0])[:200]
+    help_ = next((words for pattern, words in _HELP.items() if re.search(pattern, reason)), "")
+    for symbol, words in _IN_WORDS.items():
+        reason = reason.replace(f"'{symbol}'", words).replace(symbol, words)
+    began = _line_of(getattr(e, "context_mark", None))
+    since = f" ({e.context}, which began in line {began})" if began is not None and began != line else ""  # type: ignore[attr-defined]
+    return f"{reason}{since}{_quoted(text, line)}" + (f": {help_}" if help_ else "")
+
+
+def _anchors_twice(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[int, str]]:
+    """(line, message) of every anchor that is defined again."""
+    for w in warned:
+        if isinstance(w.message, ReusedAnchorWarning):
+            name = str(w.message).strip().splitlines()[0]
+            lines = [int(n) for n in re.findall(r"line (\d+), column", str(w.message))]
+            yield lines[-1], f"{name[:120]} (the first stands in line {lines[0]})"
 
 
 def _measure(tree: Any, file: str, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
@@ -125,7 +299,9 @@ def odd_values(
     Args:
         numbered: whether the keys of the mapping at this path may be whole numbers, which stand for their text.
     """
-    if (tag := getattr(tree, "tag", None)) is not None and tag.value is not None:
+    if isinstance(tree, Unreadable):
+        yield loc, tree.why
+    elif (tag := getattr(tree, "tag", None)) is not None and tag.value is not None:
         yield loc, f"must be a plain value, but has the tag {shown(str(tag.value))[1:-1]}"
     elif isinstance(tree, Mapping):
         for key, value in tree.items():
@@ -184,7 +360,8 @@ def lines_of(tree: Any, prefix: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
 
 def _name(key: Any) -> str:
     """A key as part of a path: always text that can be printed and compared."""
-    return str(key).encode("utf-8", "backslashreplace").decode()
+    text = key if isinstance(key, str) else "null" if key is None else str(plain(key))
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def dotted(loc: Sequence[str | int]) -> str:
@@ -199,7 +376,7 @@ def plain(tree: Any) -> Any:
         return {_name(k): plain(v) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
         return [plain(v) for v in tree]
-    if isinstance(tree, bool) or tree is None:
+    if isinstance(tree, bool | Unreadable) or tree is None:
         return tree
     if isinstance(tree, ScalarBoolean):  # a boolean with an anchor, to ruamel a kind of integer
         return bool(tree)
@@ -221,6 +398,34 @@ def _known_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
 
 
+# what pydantic calls an error -> the rule in our words, with the bounds that the error carries
+_RULES = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "string_sub_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a number of at most 64 bits",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be greater than or equal to {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be less than or equal to {le}",
+    "literal_error": "must be {expected}",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "mapping_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+}
+
+
 def problems_of(model: type[BaseModel], error: ValidationError) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """(path, message) of everything that pydantic found, in our words."""
     for e in error.errors(include_url=False):
@@ -230,13 +435,34 @@ def problems_of(model: type[BaseModel], error: ValidationError) -> Iterator[tupl
             yield loc, f"unknown key {shown(loc[-1])}{did_you_mean(loc[-1], _known_at(model, loc))}"
         elif e["type"] == "missing":
             yield loc, f"the key {loc[-1]!r} is missing"
+        elif e["type"] == "value_error":  # raised by a rule of ours
+            text = str(e["ctx"]["error"])
+            yield loc, text if ", but " in text else f"{text}, but {_got(value)}"
         else:
-            text = str(e["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-            text = text[0].lower() + text[1:] if text else text
-            text = {"a valid tuple": "a list", "a valid dictionary": "a mapping"}.get(text, text)
-            got = "a mapping" if isinstance(value, Mapping) else shown(value)
-            rule = text if text.startswith("must") else f"must be {text}"
-            yield loc, rule if ", but " in rule else f"{rule}, but got {got}"
+            rule = _RULES.get(e["type"], "must be what the documentation of study files says").format(
+                **e.get("ctx", {})
+            )
+            hint = ""
+            if isinstance(value, str) and e["type"].startswith(("int_", "float_")) and _number(value):
+                hint = " (in YAML 1.2 a number has no quotes)"
+            elif value is None:
+                hint = ": leave the key out, or give it a value" if loc and isinstance(loc[-1], str) else ""
+            yield loc, f"{rule}, but {_got(value)}{hint}"
+
+
+def _got(value: Any) -> str:
+    """What stands in a place, in the words of YAML."""
+    if value is None:
+        return "is empty"
+    return f"got {'a mapping' if isinstance(value, Mapping) else shown(value)}"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def validate(model: type[M], tree: CommentedMap, path: Path) -> M:
@@ -250,12 +476,12 @@ def validate(model: type[M], tree: CommentedMap, path: Path) -> M:
         ) from None
 
 
-def nearest_line(lines: Mapping[tuple[str | int, ...], int], loc: Sequence[str | int]) -> int | None:
-    """The line of `loc`, or of the closest key above it (a missing key has no line of its own)."""
+def nearest_line(lines: Mapping[tuple[str | int, ...], int], loc: Sequence[str | int]) -> int:
+    """The line of `loc`, or of the closest key above it: what is missing has the first line of the file."""
     for n in range(len(loc), 0, -1):
         if (line := lines.get(tuple(loc[:n]))) is not None:
             return line
-    return None
+    return min(lines.values(), default=1)
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:

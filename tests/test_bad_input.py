@@ -103,7 +103,31 @@ def test_all_mistakes_at_once_each_with_its_line(tmp_path: Path) -> None:
         (GOOD + "about: !!python/object/apply:os.system ['true']\n", "study.yaml:9: about: must be a plain value"),
         (GOOD + "about: 2001-01-01\n", "study.yaml:9: about: must be text, a number, a list or a mapping"),
         (GOOD + "3: x\n", "study.yaml:9: 3: a key must be text, but is 3"),
-        (GOOD + "about: !!set {a, b}\n", "study.yaml:9: about: must be text, a number"),
+        (GOOD + "about: !!set {a, b}\n", "study.yaml:9: about: must be a plain value, but has the tag !!set"),
+        (GOOD + "about: !!omap x\n", "study.yaml:9: about: must be a plain value, but has the tag !!omap"),
+        (GOOD + "about: !!int ''\n", "study.yaml:9: about: must be a whole number, as its tag !!int says, but is ''"),
+        (
+            GOOD + "about: 2001-99-99\n",
+            "study.yaml:9: about: must be text, a number, a list or a mapping, but is 2001-99",
+        ),
+        (GOOD + "about: &x 1\nrevision: &x 2\n", "study.yaml:10: is not valid YAML: found duplicate anchor 'x'"),
+        (
+            GOOD + "about: a\x1b[31mb\n",
+            "study.yaml:9: is not valid YAML: must be readable text, but holds the character",
+        ),
+        (GOOD + "about: a: b\n", "in 'about: a: b': the keys of one mapping must be indented alike"),
+        (
+            GOOD + "search:\n",
+            "study.yaml:9: search: must be a mapping of keys to values, but is empty: leave the key out",
+        ),
+        (replaced("{seeds: 2}", "5"), "study.yaml:8: report: must be a mapping of keys to values, but got 5"),
+        (replaced("name: mine\n", ""), "study.yaml:1: name: the key 'name' is missing"),
+        (replaced("seeds: 2", "rope: true"), "study.yaml:8: report.rope: must be a number, but got True"),
+        (
+            replaced("seeds: 2", "rope: '0.1'"),
+            "report.rope: must be a number, but got '0.1' (in YAML 1.2 a number has no",
+        ),
+        (replaced("[single_task", "[meta_dtl"), "study.yaml:5: methods: the baseline 'single_task' is not among"),
         ("&all\nname: *all\n", "study.yaml:1: must not contain itself"),
         (GOOD + 'about: "\\ud800"\n', "holds the character '\\ud800'"),
         (replaced("tiny", '"a\\0b"'), "study.yaml:2: plm: must be readable text"),
@@ -116,10 +140,13 @@ def test_all_mistakes_at_once_each_with_its_line(tmp_path: Path) -> None:
         (replaced("max_updates: 4", "max_updates: .nan"), "settings.max_updates: must be a finite number, but is nan"),
         (replaced("max_updates: 4", "lr: 1e999"), "settings.lr: must be a finite number, but is inf"),
         (replaced("max_updates: 4", "max_updates: 1" + "0" * 50), "must be a number of at most 64 bits"),
-        (replaced("max_updates: 4", "max_updates: 1" + "0" * 5000), "is not valid YAML: Exceeds the limit"),
+        (
+            replaced("max_updates: 4", "max_updates: 1" + "0" * 5000),
+            "study.yaml:7: settings.max_updates: must be a number of at most 64 bits, but is 1000",
+        ),
         (replaced("max_updates: 4", "max_updates: true"), "max_updates must be a number, but got True"),
         (replaced("[6]", "[0]"), "study.yaml:4: shots[0]: must be greater than 0, but got 0"),
-        (replaced("[6]", "twenty"), "study.yaml:4: shots[0]: must be a valid integer"),
+        (replaced("[6]", "twenty"), "study.yaml:4: shots[0]: must be a whole number"),
         (replaced("seeds: 2", "seeds: 1001"), "report.seeds: must be less than or equal to 1000"),
         (replaced("[single_task, majority]", "[]"), "must name at least one method"),
         (replaced("[single_task, majority]", "[3]"), "methods[0]: must be the name of a method, or a name with its"),
@@ -129,6 +156,27 @@ def test_all_mistakes_at_once_each_with_its_line(tmp_path: Path) -> None:
 )
 def test_what_is_no_study_is_refused_with_its_line(tmp_path: Path, data: str | bytes, says: str) -> None:
     assert says in refused(tmp_path, data)
+
+
+def test_every_repeated_key_is_told(tmp_path: Path) -> None:
+    found = refused(tmp_path, GOOD + "name: again\nsearch: {trials: 1, trials: 2}\n").splitlines()
+    assert [line.partition(" (")[0] for line in found] == [
+        'study.yaml:9: is not valid YAML: found duplicate key "name"',
+        'study.yaml:10: is not valid YAML: found duplicate key "trials"',
+    ]
+    assert "(the first stands in line 1)" in found[0]
+
+
+def test_a_thousand_problems_are_some_screens_and_a_count(tmp_path: Path) -> None:
+    found = refused(tmp_path, GOOD + "".join(f"key_{i}: {i}\n" for i in range(1000))).splitlines()
+    assert sum(map(len, found)) < 20_000
+    assert found[-1] == f"and {1000 - (len(found) - 1)} more problems, told once these are mended"
+
+
+def test_what_is_printed_of_a_problem_is_one_line_without_control_characters() -> None:
+    said = str(Problem("must be \x1b[31mred\n", "a\tb", "c\u202ed", 3))
+    assert said == "c\\u202ed:3: a\\tb: must be \\x1b[31mred\\n"
+    assert len(str(Problem("x" * 10_000))) < 2100
 
 
 def test_what_looks_odd_and_is_right(tmp_path: Path) -> None:
@@ -159,7 +207,7 @@ def test_a_bomb_of_aliases_costs_nothing(tmp_path: Path) -> None:
 
 def test_set_is_checked_like_the_file_and_named_as_the_command_line(tmp_path: Path) -> None:
     assert refused(tmp_path, GOOD, "report.seeds=two") == (
-        "command line: report.seeds: must be a valid integer, but got 'two'"
+        "command line: report.seeds: must be a whole number, but got 'two'"
     )
     assert "--set: lr: is not valid YAML" in refused(tmp_path, GOOD, "lr=[")
     assert "--set: must look like a.b=value, but got 'lr'" in refused(tmp_path, GOOD, "lr")

@@ -225,8 +225,8 @@ def _model(places: Places) -> Generator[Check, None, int]:
             weights = sum(p.stat().st_size for p in plm.folder.glob("*.safetensors"))
         yield Check("ok", f"model {plm.name}" + (f", {megabytes(weights)} of weights" if weights else ""))
     except UserError as e:
-        for problem in e.problems:
-            yield Check("missing", str(problem))
+        for line in e.lines:
+            yield Check("missing", line)
     state = "offline: nothing is asked of the network" if offline else "online"
     yield Check("ok", f"Hugging Face cache {constants.HF_HUB_CACHE}, {state}")
     return weights
@@ -245,8 +245,8 @@ def _data(study: Study, places: Places) -> Iterator[Check]:
         n = sum(len(examples) for task in plan.tasks.values() for examples in task.splits.values())
         yield Check("ok", f"{len(plan.tasks)} tasks, {n} examples after limits")
     except UserError as e:
-        for problem in e.problems:
-            yield Check("missing", str(problem))
+        for line in e.lines:
+            yield Check("missing", line)
 
 
 def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator[Check]:

@@ -386,7 +386,7 @@ def test_options_win_and_are_checked_at_once() -> None:
         ({"metrics": ["pearson"]}, "must suit a classification task"),
         ({"label_text": {"poss": "x"}}, "label_text: unknown label 'poss' — did you mean 'pos'"),
         ({"columns": {"txt": "text"}}, "columns: unknown role of a column 'txt' — did you mean 'text'"),
-        ({"splits": {"validation": "dev"}}, "splits: unknown split 'validation' Known: dev, test, train"),
+        ({"splits": {"validation": "dev"}}, "splits: unknown split 'validation'. Known: dev, test, train"),
         ({"kind": "regression", "labels": ["a", "b"]}, "labels must be left out where kind is regression"),
         ({"columns": {}}, "columns must be a mapping"),
         ({"dev_from_train": True}, "dev_from_train must be a fraction between 0 and 1, or a whole number"),
