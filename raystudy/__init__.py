@@ -20,3 +20,12 @@ A map of the package, bottom to top; each room imports only from those above it 
 From Python, one training is ``train.run(spec, Places())``, and a finished study is
 ``study.records.Results(folder).scan()``.
 """
+
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["__version__"]
+
+try:
+    __version__ = version("raystudy")
+except PackageNotFoundError:  # on the path, but not installed: `doctor` says so
+    __version__ = "of unknown version"

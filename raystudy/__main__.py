@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from raystudy import run as running
+from raystudy.commands import summary
 from raystudy.commands.ambiguities import ambiguities
 from raystudy.commands.cache import app as cache
 from raystudy.commands.dashboard import dashboard
@@ -29,12 +30,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Which way of transferring knowledge helps a low-resource text task, and is the difference real?",
+    subcommand_metavar="COMMAND [ARGS]",
 )
 app.command(name="run", help="Run a study; the same as python -m raystudy.run.")(running.command)
 for command in (methods, tasks, scores, ambiguities, plan, doctor, status, dashboard, report, rerun):
-    app.command()(command)
+    app.command(short_help=summary(command))(command)
 app.add_typer(cache, name="cache")
+
+
+@app.callback()
+def options(version: running.Version = False) -> None:
+    """Which way of transferring knowledge helps a low-resource text task, and is the difference real?"""
 
 
 def main() -> None:
@@ -42,8 +48,10 @@ def main() -> None:
     try:
         app()
     except UserError as e:
+        from raystudy.terminal import complain
+
         for line in e.lines:
-            typer.echo(line, err=True)
+            complain(line)
         raise SystemExit(e.exit_code) from None
 
 

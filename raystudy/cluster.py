@@ -23,15 +23,16 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from raystudy.errors import PreflightError, Problem
-from raystudy.spec import Arm, Numerics, Places
+from raystudy.spec import Arm, Numerics, Places, Spec
 from raystudy.supervise import GOES_ON, leave
+from raystudy.wording import counted, spelt
 
 if TYPE_CHECKING:
     from raystudy.study.conduct import Conductor
     from raystudy.study.search import ArmSearch
     from raystudy.view import View
 
-__all__ = ["Cluster", "fitting", "run_on_ray"]
+__all__ = ["Cluster", "described", "fitting", "run_on_ray"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
 
     began = time.monotonic()
     places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
+    view.begin("starting Ray")
     with _scratch() as scratch, _ray(cluster) as context:
         have = ray.cluster_resources()
         groups = fitting(have, cluster.groups, numerics, len(conductor.missing()))
@@ -88,10 +90,13 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
             threads=max(1, int(have.get("CPU", 1)) // (groups * numerics.workers)),
             **({"retire_after": 1} if cluster.isolate else {}),
         )
-        view.say(f"ray is up after {time.monotonic() - began:.0f} s: {groups} groups of {numerics.workers} worker(s)")
+        up = f"Ray is up after {time.monotonic() - began:.0f} s"
+        view.say(f"{up}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
         searching: dict[Arm, ArmSearch] = dict(conductor.searches)
+        view.described = lambda spec: described(spec, searching.get(spec.arm))
+        view.begin("workers are loading", groups)
 
         def tune(searches: Mapping[Arm, ArmSearch]) -> None:
             searching.update(searches)  # what `status` shows
@@ -101,17 +106,39 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
             status = ray.get(pool.hub.status.remote(), timeout=5)
             shown = {k: status[k] for k in ("queued", "groups", "draining")}
             trials = {str(arm): trials_now(search) for arm, search in searching.items()}
-            return {**shown, "searches": trials, "dashboard": context.dashboard_url or None}
+            waits = view.awaited(status)
+            return {**shown, "waits": waits, "searches": trials, "dashboard": context.dashboard_url or None}
 
         guard = _interruptible(conductor)
         try:
-            with Pool(shape, places, scratch) as pool, guard, keep_now(conductor.results, now), view.live():
+            with Pool(shape, places, scratch) as pool, guard, keep_now(conductor.results, now):
                 view.status = lambda: ray.get(pool.hub.status.remote(), timeout=5)
-                conductor.run_pooled(pool, tune)
+                try:
+                    conductor.run_pooled(pool, tune)
+                finally:
+                    view.status = None
+                    view.begin("stopping Ray")
         except KeyboardInterrupt:
             if not guard.lost:
                 raise
             raise PreflightError(f"ray died. {GOES_ON}") from None
+
+
+def described(spec: Spec, search: ArmSearch | None) -> str:
+    """A cell as its line says it; one of a search with its configuration, so that no two lines are the same.
+
+    What is named are the settings that differ from configuration 0: the paper's, with what the study fixes.
+    """
+    if spec.phase != "search" or search is None:
+        return str(spec)
+    trial = next((t for t in search.trials if t.settings == spec.settings), None)
+    if trial is None:
+        return str(spec)
+    first = search.trials[0].settings
+    own = ", ".join(f"{k}={spelt(v, 6)}" for k, v in trial.settings.items() if first.get(k) != v)
+    if trial.number == 0:
+        own = "the paper's values of what is searched"
+    return f"{str(spec).removesuffix(')')}, configuration {trial.number}" + (f": {own})" if own else ")")
 
 
 @contextmanager
@@ -216,7 +243,8 @@ def fitting(have: Mapping[str, float], asked: int | None, numerics: Numerics, ce
     groups = asked or max(1, min(room // numerics.workers, cells))
     if groups * numerics.workers > room:
         text = (
-            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {what}s, there are {room}"
+            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {what}s, "
+            f"there {'is' if room == 1 else 'are'} {room}"
         )
         raise PreflightError(text)
     return groups

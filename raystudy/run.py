@@ -40,18 +40,32 @@ from raystudy.files import atomic_write
 from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expanded, read_study
 from raystudy.supervise import GOES_ON, supervised
+from raystudy.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from raystudy.analysis.report import Opening
     from raystudy.exhibits import Exhibit, Scale
     from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
 
-__all__ = ["app", "main", "open_study", "study_file"]
+__all__ = ["Version", "app", "main", "open_study", "report_places", "study_file"]
 
 EXIT_DONE, EXIT_FAILED_CELLS, EXIT_BUDGET, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 4, 70, 130  # a UserError carries 2 or 3
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from raystudy import __version__
+
+        typer.echo(f"raystudy {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -212,7 +226,7 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     for name, task in plan.tasks.items():
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
         role = "target" if name in study.target_names else "source"
-        classes = f"{len(task.labels)} classes" if task.labels else "regression"
+        classes = counted(len(task.labels), "class", "classes") if task.labels else "regression"
         lines.append(f"{role} {name}: {task.form}, {classes}, train / dev / test {sizes}, {task.metric}")
     notes: dict[str, list[str]] = {}
     for name, task in plan.tasks.items():
@@ -229,7 +243,8 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
             said.setdefault(line, []).append(variant)
     lines += [f"{', '.join(variants)}: {line}" for line, variants in said.items()]  # said once for all variants
     settings = ", ".join(map(str, study.settings_grid))
-    lines.append(f"settings {settings}; {study.report.seeds} report seeds; baseline {study.report.baseline}")
+    seeds = counted(study.report.seeds, "report seed")
+    lines.append(f"settings {settings}; {seeds}; baseline {study.report.baseline}")
     if study.searched_settings:
         where = ", ".join(map(str, study.searched_settings))
         lines.append(f"search at {where}: {study.search.trials} configurations, the first the paper's, on dev")
@@ -244,7 +259,7 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
         old = sum(stale(r) for r in conductor.seen.values())
         other = len(conductor.seen) - len(conductor.known())
         lines.append(
-            f"{len(conductor.seen)} records are here already"
+            f"{counted(len(conductor.seen), 'record is', 'records are')} here already"
             + (f", {other} of them no part of the study as it is now (kept, not in its report)" if other else "")
             + (f", {old} of them made by other code (--redo-stale runs these again)" if old else "")
         )
@@ -276,6 +291,7 @@ def run_study(
     from raystudy.study.publish import provenance, write_manifest, write_report
     from raystudy.study.records import Results
     from raystudy.study.views import TensorBoard, write_best
+    from raystudy.terminal import say, show_opening
     from raystudy.view import View
     from raystudy.yamlfile import to_yaml
 
@@ -286,7 +302,7 @@ def run_study(
     conductor = Conductor(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
     conductor.open()
     for line in describe(plan, conductor):
-        console.print(line, highlight=False, markup=False)
+        say(console, line)
     if dry_run:
         return EXIT_DONE
     if study.numerics.device == "cuda" and options.address is None and not _has_gpu():
@@ -309,30 +325,42 @@ def run_study(
             view.record(record)
             pictures.add(record)
             spent += worker_seconds(record)
-            if options.budget is not None and spent >= options.budget and not conductor.stopping.is_set():
-                view.say(f"the budget of {options.budget:.0f} worker-seconds is used up")
+            if over_budget() and not conductor.stopping.is_set():
                 conductor.drain()
 
+        def over_budget() -> bool:
+            return options.budget is not None and spent >= options.budget
+
+        def draining() -> None:
+            if over_budget():
+                why, how = f"the budget of {options.budget:.0f} worker-seconds is used up", ""
+            else:
+                why, how = "interrupted", " Ctrl-C once more stops at once."
+            view.say(f"{why}: the cells that run now are trained to their end, and no others are started.{how}")
+
         conductor.on_record = told
-        conductor.on_drain = lambda: view.say("running cells are finished, no others started; Ctrl-C stops at once")
-        try:
-            if not conductor.complete:
-                run_on_ray(conductor, view, options.cluster, places)
-        finally:
-            if not all(s.finished for s in conductor.searches.values()):
-                conductor.searches = conductor.replay()  # what an interrupted search has seen counts too
-            write_manifest(conductor, facts, kept)
-            pictures.close()
-        write_best(folder / "best", plan, conductor.searches)
-        report = write_report(folder, shown_again(kept))
-    stem = f"{exhibit.stem}*" if exhibit is not None else "main"
-    for table in sorted((report.parent / "tables").glob(f"{stem}.md")):
-        console.print(table.read_text(encoding="utf-8"), highlight=False, markup=False)
-    console.print(_summary(made, conductor.complete, time.monotonic() - started, report), highlight=False, markup=False)
+        conductor.on_drain = draining
+        with view.live():
+            try:
+                if not conductor.complete:
+                    run_on_ray(conductor, view, options.cluster, places)
+            finally:
+                if not all(s.finished for s in conductor.searches.values()):
+                    conductor.searches = conductor.replay()  # what an interrupted search has seen counts too
+                write_manifest(conductor, facts, kept)
+                pictures.close()
+            view.begin("writing the report")
+            write_best(folder / "best", plan, conductor.searches)
+            openings: list[Opening] = []
+            report = write_report(folder, shown_again(kept), openings.append)
+    for opening in openings:
+        show_opening(console, opening)
+    for line in _summary(made, conductor.complete, time.monotonic() - started, report):
+        say(console, line)
     if conductor.stopping.is_set() and not conductor.complete:
-        over = options.budget is not None and spent >= options.budget
+        over = over_budget()
         why = "the budget is used up" if over else "interrupted"
-        console.print(f"{why}; the same command goes on from here", highlight=False, markup=False)
+        say(console, f"{why}; the same command goes on from here")
         return EXIT_BUDGET if over else EXIT_INTERRUPTED
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in conductor.known().values()) else EXIT_DONE
 
@@ -344,15 +372,24 @@ def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
         UserError: the model or the data are missing.
     """
     from raystudy.exhibits import PLM, run_untrained
+    from raystudy.terminal import say, show_opening
 
     scale = exhibit_scale(options)
     root = _folder(options.data_root)
     places = Places(str(root) if root else None, options.plm or PLM[scale])
-    report = run_untrained(exhibit.name, scale, places, options.out or Path("results") / f"{exhibit.name}-{scale}")
-    for table in sorted((report.parent / "tables").glob("*.md")):
-        console.print(table.read_text(encoding="utf-8"), highlight=False, markup=False)
-    console.print(f"report {report}", highlight=False, markup=False)
+    folder = options.out or Path("results") / f"{exhibit.name}-{scale}"
+    openings: list[Opening] = []
+    report = run_untrained(exhibit.name, scale, places, folder, openings.append)
+    for opening in openings:
+        show_opening(console, opening)
+    for line in report_places(report):
+        say(console, line)
     return EXIT_DONE
+
+
+def report_places(report: Path) -> list[str]:
+    """Where a report lies, in lines; `report` is the path of its report.md."""
+    return [f"report: {report.with_suffix('.html')} (open it in a browser)", f"the same as text: {report}"]
 
 
 def _has_gpu() -> bool:
@@ -390,7 +427,7 @@ def duration(text: str) -> float:
     return seconds
 
 
-def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Path) -> str:
+def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Path) -> list[str]:
     """Where the time went, and where the report lies."""
     parts: dict[str, float] = {}
     for record in made:
@@ -398,8 +435,8 @@ def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Pat
             parts[part] = parts.get(part, 0.0) + spent
     where = ", ".join(f"{part} {s:.0f} s" for part, s in parts.items())
     none = "nothing was missing" if complete else "no cell was finished"
-    cells = f"{len(made)} cells trained now ({where}; groups work at the same time)" if made else none
-    return f"\n{cells}\nreport {report}, {seconds:.0f} s after the start"
+    cells = f"{counted(len(made), 'cell')} trained now ({where}; groups work at the same time)" if made else none
+    return ["", f"{cells}; {seconds:.0f} s since the start", *report_places(report)]
 
 
 @app.command()
@@ -430,10 +467,10 @@ def command(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Ray's own dashboard, on this machine only.")] = False,
+    version: Version = False,
 ) -> None:
     """Run a study; run it again to finish what is missing."""
-    from rich.console import Console
-
+    from raystudy.terminal import console as plain
     from raystudy.view import quiet
 
     if offline:
@@ -460,10 +497,10 @@ def command(
         )
         exhibit = exhibit_named(study, options)
         if exhibit is not None and not exhibit.methods:
-            return show_untrained(exhibit, options, Console(soft_wrap=True))
+            return show_untrained(exhibit, options, plain())
         opened = open_study(study, options)
         if dry_run:
-            return run_study(opened, options, Console(soft_wrap=True), dry_run=True, exhibit=exhibit)
+            return run_study(opened, options, plain(), dry_run=True, exhibit=exhibit)
         logs = opened[2] / "logs"
 
         def watched() -> int:
@@ -477,14 +514,16 @@ def command(
 
 def answered(work: Callable[[], int], logs: Path | None = None) -> int:
     """The exit code of `work`; what it raises becomes words on the terminal and a code, never a traceback."""
+    from raystudy.terminal import complain
+
     try:
         return work()
     except UserError as e:
         for line in e.lines:
-            typer.echo(line, err=True)
+            complain(line)
         return e.exit_code
     except KeyboardInterrupt:
-        typer.echo(f"interrupted. {GOES_ON}", err=True)
+        complain(f"interrupted. {GOES_ON}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # who read our output has left: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -492,10 +531,10 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             place = f"{e.filename}: " if e.filename else ""
-            typer.echo(f"{place}cannot be written: {e.strerror}. {GOES_ON}", err=True)
+            complain(f"{place}cannot be written: {e.strerror}. {GOES_ON}")
             return PreflightError.exit_code
-        typer.echo(f"a bug in raystudy, {type(e).__name__}: {shown(str(e), 300)[1:-1]}", err=True)
-        typer.echo(f"The traceback is in {_keep_traceback(logs)}. {GOES_ON}", err=True)
+        complain(f"a bug in raystudy, {type(e).__name__}: {shown(str(e), 300)[1:-1]}")
+        complain(f"The traceback is in {_keep_traceback(logs)}. {GOES_ON}")
         return EXIT_BUG
 
 

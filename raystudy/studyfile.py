@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -272,7 +273,7 @@ class Study(Strict):
         return [Arm(v, s) for s in self.settings_grid for v in self.chosen]
 
 
-def read_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Study:
     """Read and check a study file.
 
     Args:
@@ -281,7 +282,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         ConfigError: every problem of the file and of the overrides at once, each with file and line.
     """
-    return checked(load_yaml(path), str(path), overrides)
+    return checked(load_yaml(Path(path)), str(path), overrides)
 
 
 def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Study:

@@ -9,21 +9,25 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.spinner import Spinner
+from rich.text import Text
 
 from raystudy.errors import PreflightError, Problem
-from raystudy.spec import Record
+from raystudy.spec import Record, Spec
+from raystudy.terminal import Column, console, drawn, say
+from raystudy.wording import counted
 
-__all__ = ["View", "group_rows", "quiet", "reason"]
+__all__ = ["View", "group_rows", "groups_table", "quiet", "reason"]
 
 
 def reason(record: Record) -> str:
@@ -39,6 +43,16 @@ def group_rows(groups: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, s
             yield f"group {g}", str(s["cell"]), step, f"loss {s['loss']:.3f}" if "loss" in s else ""
         else:
             yield f"group {g}", "waiting", "", ""
+
+
+def groups_table(groups: Mapping[Any, Mapping[str, Any]], width: int, most: int = 1000) -> Iterator[RenderableType]:
+    """What each group does now, in `width` columns and at most about `most` lines."""
+    rows = list(group_rows(groups))
+    columns = (Column(whole=True), Column(least=24), Column(least=12), Column(whole=True))
+    if rows:
+        yield drawn(columns, rows[:most], width)[0]
+    if len(rows) > most:
+        yield Text(f"and {counted(len(rows) - most, 'more group')}")
 
 
 @contextmanager
@@ -60,7 +74,7 @@ def quiet(log: Path) -> Iterator[Console]:
         with os.fdopen(os.dup(kept[0]), "w", encoding="utf-8") as terminal:
             os.dup2(sink, 1)
             os.dup2(sink, 2)
-            yield Console(file=terminal, soft_wrap=True)
+            yield console(terminal)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -72,18 +86,24 @@ def quiet(log: Path) -> Iterator[Console]:
 
 @dataclass
 class View:
-    """Counts records as they come and shows what the groups do.
+    """Counts records as they come and shows what the run does now.
 
     Attributes:
         total: cells that the study needs in all (an upper bound while halving may still prune some).
         status: asks the pool what its groups do now.
+        described: what tells one cell from another of its kind: which configuration of a search it tries.
+        phase: what the run does while no cell is trained: ``starting Ray``.
     """
 
     console: Console
     total: int
     done: int = 0
     status: Callable[[], Mapping[str, Any]] | None = None
+    described: Callable[[Spec], str] = str
     failed: int = 0
+    phase: str = ""
+    _loading: int = 0
+    _phase_began: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -92,20 +112,31 @@ class View:
         return self.console.is_terminal and not os.environ.get("CI")
 
     def say(self, text: str) -> None:
-        """One line, as it is."""
-        self.console.print(text, highlight=False, markup=False)
+        """One line, folded between words where it is longer than the terminal is wide."""
+        say(self.console, text)
+
+    def begin(self, phase: str, groups: int = 0) -> None:
+        """From now on the run does this; elsewhere than on a terminal it is a line.
+
+        Args:
+            groups: worker groups whose start is awaited: as they are ready, they are counted.
+        """
+        self._phase_began, self._loading, self.phase = time.monotonic(), groups, phase
+        if not self.interactive:
+            self.say(phase)
 
     def record(self, record: Record) -> None:
         """One more cell is done."""
         self.done += 1
         self.failed += record.status == "failed"
         if record.status == "failed":
-            self.say(f"failed: {record.spec}\n  {reason(record)}")
+            self.say(f"failed: {self.described(record.spec)}\n  {reason(record)}")
         elif not self.interactive:
             dev = record.metrics["dev"][record.facts["metric"]]
             seconds = record.wall
             width = len(str(self.total))
-            self.say(f"[{self.done:{width}}/{self.total}] {record.spec}: dev {100 * dev:.1f} ({seconds:.1f} s)")
+            what = self.described(record.spec)
+            self.say(f"[{self.done:{width}}/{self.total}] {what}: dev {100 * dev:.1f} ({seconds:.1f} s)")
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -114,17 +145,22 @@ class View:
             yield
             return
         bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        task = bar.add_task("cells", total=self.total)
-
-        def show() -> Group:
-            bar.update(task, completed=self.done, total=max(self.total, self.done))
-            return Group(bar, self._groups())
-
-        with Live(show(), console=self.console, refresh_per_second=4, transient=True) as live:
+        bar.add_task("cells", total=self.total)
+        # What Ray and Tune print belongs to the streams 1 and 2, which lead to the log (`quiet`); rich would draw it
+        # into the view.
+        with Live(
+            self.shown(bar),
+            console=self.console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live:
 
             def refresh() -> None:
                 while not self._stop.wait(0.5):
-                    live.update(show())
+                    with suppress(Exception):  # the view never stops a study
+                        live.update(self.shown(bar))
 
             thread = threading.Thread(target=refresh, daemon=True)
             thread.start()
@@ -134,14 +170,30 @@ class View:
                 self._stop.set()
                 thread.join(2)
 
-    def _groups(self) -> Table:
-        table = Table(box=None, padding=(0, 2), show_header=False)
+    def shown(self, bar: Progress) -> Group:
+        """The live view as it stands now: the phase until a cell is trained, the bar, what each group does."""
         try:
-            groups = self.status()["groups"] if self.status else {}
+            status = self.status() if self.status else {}
         except Exception:  # the view never stops a study
-            groups = {}
-        for row in group_rows(groups):
-            table.add_row(*row)
+            status = {}
+        groups = status.get("groups", {})
+        parts: list[RenderableType] = []
+        if phase := self.awaited(status):
+            seconds = time.monotonic() - self._phase_began
+            parts.append(Spinner("dots", Text(f"{phase}, {seconds:.0f} s")))
+        for task in bar.tasks:
+            bar.update(task.id, completed=self.done, total=max(self.total, self.done))
+        parts.append(bar)
+        parts += groups_table(groups, self.console.width, max(1, self.console.height - 5))
         if self.failed:
-            table.add_row("failed", str(self.failed), "", "")
-        return table
+            parts.append(Text(f"{counted(self.failed, 'cell')} failed"))
+        return Group(*parts)
+
+    def awaited(self, status: Mapping[str, Any]) -> str:
+        """What is awaited now; nothing once every group is ready to train."""
+        if not self._loading:
+            return self.phase
+        ready = sum(status.get("ready", {}).values())
+        if ready >= self._loading:
+            return ""
+        return f"{self.phase} ({ready} of {self._loading} ready)"

@@ -26,7 +26,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # import from its own room and from every room of the strata below; rooms of one stratum do not know each other. `find`
 # reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be empty.
 STRATA: list[list[tuple[str, ...]]] = [
-    [("", "run", "cluster", "supervise", "__main__", "view", "commands")],  # "" is raystudy/__init__.py
+    [("", "run", "cluster", "supervise", "__main__", "terminal", "view", "commands")],  # "" is raystudy/__init__.py
     [("study",), ("exhibits",)],
     [("train", "evaluate"), ("scores",), ("analysis",)],
     [("methods",)],
@@ -41,6 +41,7 @@ STRATA: list[list[tuple[str, ...]]] = [
             "metrics",
             "tasks",
             "errors",
+            "wording",
             "files",
             "source",
             "huggingface",
@@ -62,7 +63,7 @@ HOMES = {
     "jinja2": ("analysis",),
     "sklearn": ("methods", "nn"),
     "typer": ("run", "__main__", "commands"),
-    "rich": ("run", "view", "commands"),
+    "rich": ("run", "terminal", "view", "commands"),
 }
 # imported, but installed by a library that says which of their versions it works with
 WITH_ANOTHER = {

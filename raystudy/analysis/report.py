@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -14,14 +15,29 @@ from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
 from raystudy.analysis.heatmap import label_map_figures
 from raystudy.analysis.latex import to_latex
-from raystudy.analysis.numbers import Importance, Numbers, SearchRow, TaskFacts, to_json
+from raystudy.analysis.numbers import Importance, Numbers, SearchRow, Sentence, TaskFacts, to_json
 from raystudy.analysis.shown import Shown
 from raystudy.analysis.table import Table, to_csv
 from raystudy.files import atomic_write
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
-__all__ = ["build", "build_alone"]
+__all__ = ["Opening", "build", "build_alone"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a report says first, for a terminal.
+
+    Attributes:
+        title: of the exhibit that the study is for; empty where it is for none.
+        verdict: its sentences; none where nothing was trained.
+        tables: the exhibit's, or the main numbers.
+    """
+
+    title: str
+    verdict: tuple[Sentence, ...]
+    tables: tuple[Table, ...]
 
 
 def build(
@@ -37,6 +53,7 @@ def build(
     tasks: Sequence[TaskFacts] = (),
     study_text: str = "",
     exhibit: Callable[[Study, Numbers], Shown] | None = None,
+    opens: Callable[[Opening], None] = lambda opening: None,
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
@@ -57,6 +74,7 @@ def build(
         tasks: what is known of the data.
         study_text: the study, everything resolved, as YAML.
         exhibit: what the report opens with, where the study is a table or a figure of a paper.
+        opens: is given what the report says first, once all of it is written.
 
     Returns:
         The path of report.md; report.html lies beside it.
@@ -96,13 +114,18 @@ def build(
     atomic_write(folder / "report.html", html.whole(numbers, shown, drawn, opening))
     path = folder / "report.md"
     atomic_write(path, markdown.whole(numbers, shown, _links(drawn), opening))
+    first = (opening.title, opening.said_once) if opening is not None and opening.tables else ("", (shown["main"],))
+    opens(Opening(first[0], tuple(numbers.words["verdict"]), first[1]))
     return path
 
 
-def build_alone(exhibit: Shown, out_dir: Path) -> Path:
+def build_alone(exhibit: Shown, out_dir: Path, opens: Callable[[Opening], None] = lambda opening: None) -> Path:
     """Write ``report/`` below `out_dir` for an exhibit without a study behind it; returns the path of report.md.
 
     report.html and report.md, tables/*.{csv,md,tex} and figures/*.{svg,pdf}; bytes depend on the arguments only.
+
+    Args:
+        opens: is given what the report says first, once all of it is written.
     """
     folder = out_dir / "report"
     _write_tables(exhibit.tables, folder)
@@ -110,6 +133,7 @@ def build_alone(exhibit: Shown, out_dir: Path) -> Path:
     atomic_write(folder / "report.html", html.alone(exhibit, drawn))
     path = folder / "report.md"
     atomic_write(path, markdown.alone(exhibit, _links(drawn)))
+    opens(Opening(exhibit.title, (), exhibit.said_once))
     return path
 
 

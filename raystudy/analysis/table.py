@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from raystudy.analysis.stats import Interval
+from raystudy.wording import counted, listed
 
 __all__ = [
     "MISSING",
@@ -215,17 +216,6 @@ def to_csv(table: Table) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # words that tables and sentences share
-
-
-def counted(n: int, noun: str, nouns: str = "") -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
-
-
-def listed(items: Iterable[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    *head, last = list(items) or [""]
-    return f"{', '.join(head)} and {last}" if head else last
 
 
 def place(target: str, setting: str) -> str:

@@ -6,7 +6,9 @@ its results folder, or `--out`. What is heavy to load is loaded inside the comma
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Json", "Out", "StudyOf", "console", "megabytes", "print_json"]
+__all__ = ["Json", "Out", "StudyOf", "console", "megabytes", "print_json", "summary", "tell"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path | None, typer.Option(help="Results folder (default: results/<study>).")]
@@ -29,12 +31,22 @@ def print_json(data: Any) -> None:
 
 def console(*, err: bool = False) -> Console:
     """A terminal of its own width; where the output goes to a file or a pipe, no line is folded."""
-    from rich.console import Console
+    from raystudy.terminal import console as made
 
-    made = Console(highlight=False, markup=False, emoji=False, stderr=err)
-    if not made.is_terminal:
-        made.width = 400
-    return made
+    return made(err=err)
+
+
+def tell(text: str, hang: int = 4) -> None:
+    """A line of running text: folded at word ends on a terminal, one line elsewhere (terminal.py)."""
+    from raystudy.terminal import say
+
+    say(console(), text, hang=hang)
+
+
+def summary(command: Callable[..., Any]) -> str:
+    """What the list of commands says of one: the first paragraph of its docstring, whole."""
+    first = inspect.cleandoc(command.__doc__ or "").split("\n\n")[0]
+    return " ".join(first.split())
 
 
 def megabytes(size: float) -> str:

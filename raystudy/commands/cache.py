@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raystudy.commands import Json, console, megabytes, print_json
+from raystudy.commands import Json, console, megabytes, print_json, summary, tell
 from raystudy.commands.folders import RESULTS
 from raystudy.errors import ConfigError, PreflightError, Problem, did_you_mean
+from raystudy.wording import counted
 
 if TYPE_CHECKING:
     from raystudy.study.cache import Entry
@@ -32,7 +33,6 @@ def _where(folder: Path | None) -> Path:
     return folder if folder is not None else cache_folder()
 
 
-@app.command()
 def ls(folder: Folder = None, as_json: Json = False) -> None:
     """Every stage result and checkpoint: what it is of, its size, when it was last used."""
     from raystudy.study.cache import entries, held, leftovers
@@ -57,39 +57,47 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
         ]
         print_json({"folder": str(where), "bytes": total, "entries": rows, "leftovers": [str(p) for p in left]})
         return
-    from rich.table import Table
+    from raystudy.terminal import Column, grid
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("key", "what", "method", "model", "seed", "target", "size", "used", ""):
-        table.add_column(name, justify="right" if name in ("seed", "size", "used") else "left", no_wrap=True)
+    columns = [
+        Column("key", whole=True),
+        Column("what", least=10),
+        Column("method", whole=True),
+        Column("model", whole=True, spare=2),
+        Column("seed", right=True, whole=True, spare=1),
+        Column("target", whole=True),
+        Column("size", right=True, whole=True),
+        Column("used", right=True, whole=True, spare=3),
+        Column("", least=6),
+    ]
+    lines = []
     for e in found:
         # a digest begins with what tells it apart; a model's is long, and a person knows it by its name
         state = "in use" if e.key in busy else "" if e.fresh else "of other code"
-        table.add_row(
-            e.key[:12],
-            str(e.about.get("part", "?")) if e.kind == "stage" else "checkpoint of a cell",
-            str(e.about.get("method", "")),
-            str(e.about.get("plm", ""))[:8],
-            str(e.about.get("seed", "")),
-            str(e.about.get("target", "")),
-            megabytes(e.size),
-            _ago(e.used),
-            state,
+        lines.append(
+            [
+                e.key[:12],
+                str(e.about.get("part", "?")) if e.kind == "stage" else "checkpoint of a cell",
+                str(e.about.get("method", "")),
+                str(e.about.get("plm", ""))[:8],
+                str(e.about.get("seed", "")),
+                str(e.about.get("target", "")),
+                megabytes(e.size),
+                _ago(e.used),
+                state,
+            ]
         )
-    terminal = console()
     if found:
-        terminal.print(table)
+        grid(console(), columns, lines)
     old = [e for e in found if not e.fresh]
-    terminal.print(f"{where}: {len(found)} entries, {megabytes(total)}")
-    if old or left:
+    tell(f"{where}: {counted(len(found), 'entry', 'entries')}, {megabytes(total)}")
+    if old:
         size = megabytes(sum(e.size for e in old))
-        terminal.print(
-            f"{len(old)} of them ({size}) were made by other code than what stands here, and {len(left)} files are "
-            "left from processes that died: raystudy cache gc"
-        )
+        tell(f"{len(old)} of them ({size}) made by other code than what stands here: python -m raystudy cache gc")
+    if left:
+        tell(f"{counted(len(left), 'file')} left by processes that died: python -m raystudy cache gc")
 
 
-@app.command()
 def rm(
     keys: Annotated[list[str] | None, typer.Argument(help="Keys, or the first letters of each.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every entry.")] = False,
@@ -109,11 +117,10 @@ def rm(
         raise PreflightError(Problem(f"is computed now by a running study: {', '.join(busy)}", file=str(where)))
     if everything and chosen and not yes:
         size = megabytes(sum(e.size for e in chosen))
-        typer.confirm(f"Delete {len(chosen)} entries ({size}) of {where}?", abort=True, err=True)
+        typer.confirm(f"Delete {counted(len(chosen), 'entry', 'entries')} ({size}) of {where}?", abort=True, err=True)
     _report([e for e in chosen if remove(e)], [], as_json, done=True)
 
 
-@app.command()
 def gc(
     keep_gb: Annotated[float | None, typer.Option(min=0, help="Then the least used, until so much is left.")] = None,
     results: Annotated[Path, typer.Option(help="Folder with the results folders of studies.")] = RESULTS,
@@ -167,8 +174,9 @@ def _report(gone: Sequence[Entry], left: Sequence[Path], as_json: bool, done: bo
     word = "deleted" if done else "would delete"
     for e in gone:
         what = " ".join(str(e.about[k]) for k in ("part", "method") if k in e.about) or e.kind
-        typer.echo(f"{word} {e.key[:12]}  {what}  {megabytes(e.size)}")
-    typer.echo(f"{word} {len(gone)} entries ({megabytes(size)}) and {len(left)} leftover files")
+        tell(f"{word} {e.key[:12]}  {what}  {megabytes(e.size)}")
+    of = f"{counted(len(gone), 'entry', 'entries')} ({megabytes(size)})"
+    tell(f"{word} {of} and {counted(len(left), 'leftover file')}")
 
 
 def _ago(used: float) -> str:
@@ -177,3 +185,7 @@ def _ago(used: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {name} ago"
     return "just now" if used else ""
+
+
+for command in (ls, rm, gc):
+    app.command(short_help=summary(command))(command)

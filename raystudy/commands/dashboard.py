@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raystudy.commands import Json, Out, StudyOf, print_json
+from raystudy.commands import Json, Out, StudyOf, print_json, tell
 from raystudy.commands.folders import ran_folder
 from raystudy.errors import PreflightError, Problem
 
@@ -69,24 +69,24 @@ def dashboard(
         print_json({"views": rows, "ray": ray})
         return
     if ray:
-        typer.echo(f"Ray: {ray['url']}; it asks for a token: {ray['token']}")
+        tell(f"Ray: {ray['url']}; it asks for a token: {ray['token']}")
     else:
-        typer.echo("Ray: no dashboard is up; a run has one with --dashboard")
+        tell("Ray: no dashboard is up; a run has one with --dashboard")
     for view in found:
         if print_only or not view.installed or view.why_not:
-            typer.echo(f"{view.name}: {view.why_not or ' '.join(view.command)}")
+            tell(f"{view.name}: {view.why_not or ' '.join(view.command)}")
     wanted = [v for v in found if v.installed and not v.why_not]
     if missing := [v.name for v in found if not v.installed]:
-        typer.echo(f"to install {' and '.join(missing)}: {sys.executable} -m pip install 'raystudy[dashboard]'")
+        tell(f"to install {' and '.join(missing)}: {sys.executable} -m pip install 'raystudy[dashboard]'")
     if print_only:
         return
     if not wanted:
         raise PreflightError(Problem("no view can be opened: see above", "dashboard"))
     with open_views(wanted) as running:
         for view in wanted:
-            typer.echo(f"{view.name}: {view.url}  {view.shows}")
+            tell(f"{view.name}: {view.url}  {view.shows}")
         try:
-            typer.echo("Ctrl-C closes them.")  # from the moment that this can be read, it holds
+            tell("Ctrl-C closes them.")  # from the moment that this can be read, it holds
             while all(p.poll() is None for p in running):
                 time.sleep(0.5)
         except KeyboardInterrupt:

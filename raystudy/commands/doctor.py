@@ -17,8 +17,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from raystudy import run as running
-from raystudy.commands import Json, Out, megabytes, print_json
+from raystudy.commands import Json, Out, megabytes, print_json, tell
 from raystudy.errors import PreflightError, UserError
+from raystudy.wording import counted
 
 if TYPE_CHECKING:
     from raystudy.spec import Numerics, Places
@@ -67,7 +68,7 @@ def doctor(
     for check in checks(opened, places, folder, address):
         found.append(check)
         if not as_json:
-            typer.echo(str(check))
+            tell(str(check), hang=8)
     if as_json:
         print_json({"study": opened.name, "checks": [asdict(c) for c in found]})
     raise typer.Exit(EXIT_MISSING if any(c.state == "missing" for c in found) else 0)
@@ -128,7 +129,7 @@ def packages(wanted: Sequence[str] | None = None, python: str | None = None) -> 
             good += 1
         else:
             yield Check("missing", f"{requirement.name} {has}, must be {requirement.specifier}", mend)
-    yield Check("ok", f"{good} libraries in the versions that raystudy works with")
+    yield Check("ok", f"{counted(good, 'library', 'libraries')} in the versions that raystudy works with")
 
 
 def _imports() -> Generator[Check, None, bool]:
@@ -243,7 +244,7 @@ def _data(study: Study, places: Places) -> Iterator[Check]:
     plan = Plan(study, places)
     try:
         n = sum(len(examples) for task in plan.tasks.values() for examples in task.splits.values())
-        yield Check("ok", f"{len(plan.tasks)} tasks, {n} examples after limits")
+        yield Check("ok", f"{counted(len(plan.tasks), 'task')}, {counted(n, 'example')} after limits")
     except UserError as e:
         for line in e.lines:
             yield Check("missing", line)
@@ -253,15 +254,15 @@ def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator
     """Cores, memory and GPUs of one machine for at least one group of workers."""
     cuda, cores, workers = numerics.device == "cuda", here["cpus"], numerics.workers
     if cores < workers:
-        said = f"{cores} CPU cores for {workers} workers per training"
+        said = f"{counted(cores, 'CPU core')} for {workers} workers per training"
         yield Check("missing", said, f"--workers {cores}, or a larger machine")
     else:
-        yield Check("ok", f"{cores} CPU cores")
+        yield Check("ok", counted(cores, "CPU core"))
     size = 2 if numerics.precision == "fp64" else 1
     each = PROCESS + (0 if cuda else COPIES * weights * size)
     groups = max(1, (len(here["gpus"]) if cuda else cores) // workers)
     need = RAY + groups * workers * each
-    said = f"{megabytes(here['memory'])} of memory free, about {megabytes(need)} needed by {groups} groups"
+    said = f"{megabytes(here['memory'])} of memory free, about {megabytes(need)} needed by {counted(groups, 'group')}"
     if need <= here["memory"]:
         yield Check("ok", said)
     else:
@@ -273,7 +274,8 @@ def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator
             yield Check("ok", f"trains on the CPU, though there is a {here['gpus'][0]['name']}", mend)
         return
     if len(here["gpus"]) < workers:
-        said = f"numerics.device is cuda for {workers} workers, and torch sees {len(here['gpus'])} GPUs"
+        seen = counted(len(here["gpus"]), "GPU")
+        said = f"numerics.device is cuda for {counted(workers, 'worker')}, and torch sees {seen}"
         mend = "a torch built for CUDA and an NVIDIA driver; or --set numerics.device=cpu"
         yield Check("missing", said, mend)
     for gpu in here["gpus"]:
@@ -297,8 +299,8 @@ def _cluster(
     unit = "GPU" if numerics.device == "cuda" else "CPU"
     have = int(sum(n["resources"].get(unit, 0) for n in nodes))
     state: Literal["ok", "missing"] = "ok" if have >= numerics.workers else "missing"
-    mend = "" if state == "ok" else f"{numerics.workers} workers per training need as many"
-    yield Check(state, f"Ray gives out {have} {unit} on {len(nodes)} nodes", mend)
+    mend = "" if state == "ok" else f"{counted(numerics.workers, 'worker')} per training need as many"
+    yield Check(state, f"Ray gives out {counted(have, unit)} on {counted(len(nodes), 'node')}", mend)
 
 
 def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: Path) -> Iterator[Check]:

@@ -1,41 +1,147 @@
-"""``raystudy methods``: every variant, what it is, and which of its settings a search moves."""
+"""``raystudy methods [NAME]``: every variant, what it is, what a search moves; of one by name, all its settings."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from raystudy.catalogue import catalogue
-from raystudy.commands import Json, print_json
+from raystudy.catalogue import Catalogue, Parameter, Variant, catalogue
+from raystudy.commands import Json, console, print_json, tell
+from raystudy.errors import ConfigError, Problem, unknown
+from raystudy.wording import spelt
 
 __all__ = ["methods"]
 
 
-def methods(as_json: Json = False) -> None:
-    """Every variant, what it is, and which of its settings a search moves."""
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A variant or a method: metaxt_centred, metaxt, floors.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every variant, what it is, and which of its settings a search moves; of one by name, all its settings."""
     cat = catalogue()
-    rows = [
-        {
-            "id": v.id,
-            "title": v.title,
-            "about": v.about,
-            "role": v.role,
-            "paper": v.paper,
-            "section": v.section,
-            "rows": list(v.rows),
-            "module": f"raystudy.methods.{v.method}",
-            "fixes": dict(v.fixes),
-            "settings": {
-                n: p.model_dump(mode="json", exclude_defaults=True) | {"paper": cat.defaults(v.id)[n]}
-                for n, p in cat.of(v.id).items()
-            },
-            "searched": list(cat.searched(v.id, {})),
-        }
-        for v in sorted(cat.variants.values(), key=lambda v: (v.method, v.role != "baseline"))
-    ]
+    chosen = sorted(cat.variants.values(), key=lambda v: (v.method, v.role != "baseline"))
+    if name is not None:
+        chosen = _named(name, cat)
     if as_json:
-        print_json(rows)
+        print_json([_row(v, cat) for v in chosen])
         return
-    for row in rows:
-        typer.echo(f"{row['id']:<22} {row['role']:<9} {row['about']}")
-        if row["searched"]:
-            typer.echo(f"{'':<32} searched: {', '.join(row['searched'])}")
+    if name is None:
+        _list(chosen, cat)
+        tell("\npython -m raystudy methods NAME shows all settings of one, with the papers' values and the ranges.")
+    elif len(chosen) == 1:
+        _show(chosen[0], cat)
+    else:
+        tell(f"{name}: {len(chosen)} variants of one method")
+        _list(chosen, cat)
+        tell("\npython -m raystudy methods NAME shows all settings of one.")
+
+
+def _named(name: str, cat: Catalogue) -> list[Variant]:
+    """The variant of that name, which may carry settings, or all variants of a method that is no variant itself.
+
+    Raises:
+        ConfigError: there is neither, or the settings in the name are wrong.
+    """
+    base = name.partition("[")[0]
+    if base not in cat.variants:
+        if name in cat.parameters:
+            return [v for v in cat.variants.values() if v.method == name]
+        raise ConfigError(Problem(unknown("method", name, [*{**cat.variants, **cat.parameters}]), "NAME"))
+    return [cat.variant(name)]
+
+
+def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
+    """What `--json` prints of a variant."""
+    return {
+        "id": v.id,
+        "title": v.title,
+        "about": v.about,
+        "role": v.role,
+        "paper": v.paper,
+        "section": v.section,
+        "rows": list(v.rows),
+        "module": f"raystudy.methods.{v.method}",
+        "fixes": dict(v.fixes),
+        "settings": {
+            n: p.model_dump(mode="json", exclude_defaults=True) | {"paper": cat.defaults(v.id)[n]}
+            for n, p in cat.of(v.id).items()
+        },
+        "searched": list(cat.searched(v.id, {})),
+    }
+
+
+def _list(chosen: list[Variant], cat: Catalogue) -> None:
+    from raystudy.terminal import Column, grid
+
+    rows = []
+    for v in chosen:
+        searched = ", ".join(cat.searched(v.id, {}))
+        rows.append([v.id, v.role, v.about + (f"\nsearched: {searched}" if searched else "")])
+    grid(console(), [Column("variant", whole=True), Column("role", whole=True), Column("what it is", least=30)], rows)
+
+
+def _show(v: Variant, cat: Catalogue) -> None:
+    """One variant within its method: what it is, what defines it, what may be set and what a search moves."""
+    from raystudy.terminal import Column, grid
+
+    siblings = [other.id for other in cat.variants.values() if other.method == v.method]
+    facts = {
+        "variant": f"{v.id} ({v.title}), a {v.role}" if v.role != "method" else f"{v.id} ({v.title})",
+        "what it is": v.about,
+        "method": f"{v.method}, whose variants are {', '.join(siblings)}",
+        "paper": ", ".join(part for part in (v.paper, v.section) if part),
+        "called": "; ".join(v.rows),
+        "copies": v.copies and f"the settings of {v.copies}",
+        "defined by": ", ".join(f"{k} = {spelt(x)}" for k, x in v.fixes.items()),
+        "page": f"docs/methods/{v.method}.md",
+    }
+    for key, text in facts.items():
+        if text:
+            tell(f"{key + ':':<12}{text}", hang=12)
+    rules, searched = cat.of(v.id), cat.searched(v.id, {})
+    values = cat.defaults(v.id)
+    free = {n: p for n, p in rules.items() if n not in v.fixes and _can_matter(p, v)}
+    if not free:
+        return
+    tell("")
+    columns = [
+        Column("setting", whole=True),
+        Column("symbol", whole=True, spare=3),
+        Column("default", whole=True),
+        Column("may be", least=12, spare=1),
+        Column("searched", least=12),
+        Column("what it is", least=24),
+    ]
+    rows = [
+        [n, p.symbol, spelt(values[n]), _range(p), _search(p) if n in searched else "", p.about]
+        for n, p in free.items()
+    ]
+    if left := grid(console(), columns, rows):
+        tell(f"\nLeft out on a terminal of this width: {', '.join(left)}. --json has everything.")
+
+
+def _can_matter(p: Parameter, v: Variant) -> bool:
+    """Whether what defines the variant leaves the setting in effect."""
+    return all(v.fixes.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+
+
+def _range(p: Parameter) -> str:
+    if p.type == "bool":
+        return "true, false"
+    if p.type in ("layers", "map"):
+        return p.type
+    return ", ".join(map(str, p.choices)) if p.choices else p.interval
+
+
+def _search(p: Parameter) -> str:
+    s = p.search
+    assert s is not None
+    if s.choices or p.type in ("choice", "bool"):
+        return ", ".join(spelt(c) for c in (s.choices or p.choices or (False, True)))
+    assert s.low is not None
+    assert s.high is not None
+    step = f", by {spelt(s.step, 6)}" if s.step else ""
+    return f"{spelt(s.low, 6)} to {spelt(s.high, 6)}" + (", log" if s.log else "") + step

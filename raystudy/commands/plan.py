@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raystudy import run as running
-from raystudy.commands import Json, print_json
+from raystudy.commands import Json, print_json, tell
 
 __all__ = ["plan"]
 
@@ -29,7 +29,7 @@ def plan(
     made.sizes  # noqa: B018  refuses every impossible setting at once
     if not as_json:
         for line in running.describe(made):
-            typer.echo(line)
+            tell(line)
         return
     tasks = {
         name: {"form": t.form, "labels": list(t.labels), "metric": t.metric, **{s: len(t.splits[s]) for s in t.splits}}

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import typer
+from typing import TYPE_CHECKING
 
-from raystudy.commands import Json, Out, StudyOf, print_json
+from raystudy.commands import Json, Out, StudyOf, console, print_json, tell
 from raystudy.commands.folders import ran_folder
+from raystudy.run import report_places
+
+if TYPE_CHECKING:
+    from raystudy.analysis.report import Opening
 
 __all__ = ["report"]
 
 
 def report(study: StudyOf = "quickstart", out: Out = None, as_json: Json = False) -> None:
-    """Build a study's report again from its files."""
+    """Build a study's report again from its files, and print its verdict and main numbers."""
     folder = ran_folder(study, out)
     from raystudy.exhibits import shown_again
     from raystudy.study.publish import write_report
     from raystudy.study.records import Results
 
-    path = write_report(folder, shown_again(Results(folder).manifest().get("exhibit")))
+    openings: list[Opening] = []
+    path = write_report(folder, shown_again(Results(folder).manifest().get("exhibit")), openings.append)
+    (opening,) = openings
     if as_json:
-        print_json({"report": str(path), "results": str(path.parent / "results.csv")})
-    else:
-        typer.echo(str(path))
+        verdict = [str(sentence) for sentence in opening.verdict]
+        places = {"report": path, "html": path.with_suffix(".html"), "results": path.parent / "results.csv"}
+        print_json({**{k: str(p) for k, p in places.items()}, "verdict": verdict})
+        return
+    from raystudy.terminal import show_opening
+
+    show_opening(console(), opening)
+    tell("")
+    for line in report_places(path):
+        tell(line)

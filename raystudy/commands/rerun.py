@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raystudy.commands import Json, Out, console, print_json
+from raystudy.commands import Json, Out, console, print_json, tell
 from raystudy.commands.folders import find_cell
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError
+from raystudy.wording import counted
 
 if TYPE_CHECKING:
     from raystudy.spec import Places, Record
@@ -49,9 +50,9 @@ def rerun(
 
     notes = list(elsewhere(record))
     if not as_json:
-        typer.echo(f"{record.id}: {record.spec}, recorded as {record.status} in {folder.parents[1]}")
+        tell(f"{record.id}: {record.spec}, recorded as {record.status} in {folder.parents[1]}")
         for note in notes:
-            typer.echo(f"note: {note}")
+            tell(f"note: {note}")
     store = StageStore(Path(places.shared) / "stages") if stored and places.shared else None
     try:
         outcome = train_again(record, places, threads=threads, store=store)
@@ -65,7 +66,7 @@ def rerun(
             print_json({"cell": record.id, "same": False, "notes": notes, "error": error, "recorded": record.error})
         else:
             typer.echo(error, err=True)
-            typer.echo(f"{record.id}: {said}")
+            tell(f"{record.id}: {said}")
         raise typer.Exit(EXIT_DIFFERENT) from None
     with ExitStack() as stack:
         where = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raystudy-rerun-")))
@@ -84,20 +85,15 @@ def _say(record: Record, found: list[Difference], notes: list[str], as_json: boo
         print_json({"cell": record.id, "same": not found, "notes": notes, "differences": rows})
         return
     if not found:
-        typer.echo(f"{record.id}: the same record")
+        tell(f"{record.id}: the same record")
         return
-    from rich.table import Table
+    from raystudy.terminal import Column, grid
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("differs", "recorded", "now"):
-        table.add_column(name, overflow="fold")
-    for d in found:
-        table.add_row(d.what, d.recorded, d.now)
-    terminal = console()
-    terminal.print(table)
+    columns = [Column("differs", whole=True), Column("recorded"), Column("now")]
+    grid(console(), columns, [[d.what, d.recorded, d.now] for d in found])
     if record.status == "failed":
-        terminal.print(f"It was recorded as failed: {(record.error.splitlines() or ['no reason given'])[-1]}")
-    terminal.print(f"{record.id}: {len(found)} values differ")
+        tell(f"It was recorded as failed: {(record.error.splitlines() or ['no reason given'])[-1]}")
+    tell(f"{record.id}: {counted(len(found), 'value differs', 'values differ')}")
 
 
 def _record(folder: Path) -> Record:

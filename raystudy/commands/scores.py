@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raystudy.catalogue import suites
-from raystudy.commands import Json, console, print_json
+from raystudy.commands import Json, console, print_json, tell
 from raystudy.commands.folders import RESULTS
 from raystudy.errors import ConfigError, DataError, Problem, UserError, unknown
 
@@ -79,11 +79,14 @@ def scores(
             }
         )
         return
+    from raystudy.terminal import show_table
+
     for table in (near, spreads):
-        _print(table)
+        show_table(console(), table)
+        tell("")
     for line in said:
-        typer.echo(line)
-    typer.echo(f"\n{report}")
+        tell(line)
+    tell(f"\n{report}")
 
 
 def _tasks(suite: str, root: Path | None, limit: int) -> dict[str, Task]:
@@ -233,27 +236,6 @@ def _figures(found: Scores, suite: str) -> list[Figure]:
         title = f"{heading}: cosines between all classes, a frame around the nearest one of another task"
         out.append(heat_map(f"kg_{space}", title, heading, groups, values, about_zero=space == "centred"))
     return out
-
-
-def _print(table: Table) -> None:
-    """A table on the terminal, its caption above and its notes below."""
-    from rich.table import Table as Grid
-
-    from raystudy.analysis.table import printed
-
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        grid.add_column(column.title, justify="left" if column.wordy else "right", no_wrap=True)
-    for i, row in enumerate(table.rows):
-        if i in table.breaks:
-            grid.add_row()
-        grid.add_row(*(printed(cell, column) for cell, column in zip(row, table.columns, strict=True)))
-    terminal = console()
-    terminal.print(table.caption)
-    terminal.print(grid)
-    for note in table.notes:
-        terminal.print(note.text)
-    terminal.print("")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,11 @@ import typer
 
 from raystudy.commands import Json, Out, StudyOf, console, megabytes, print_json
 from raystudy.commands.folders import ran_folder
-from raystudy.view import group_rows, reason
+from raystudy.view import reason
+from raystudy.wording import counted
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from raystudy.study.progress import Progress
 
@@ -33,6 +34,7 @@ def status(
     """How far a study is: cells, searches, dev scores, what runs now, failures. Works while it runs."""
     from raystudy.study.progress import progress
     from raystudy.study.records import Results
+    from raystudy.terminal import line_width, show
 
     results = Results(ran_folder(study, out))
     found = progress(results)
@@ -41,16 +43,21 @@ def status(
         return
     terminal = console()
     if not watch:
-        terminal.print(_shown(found))
+        for part in _shown(found, line_width(terminal)):
+            show(terminal, part)
         return
+    from rich.console import Group
     from rich.live import Live
 
+    def drawn() -> Group:
+        return Group(*_shown(found, line_width(terminal)))
+
     try:
-        with Live(_shown(found), console=terminal, auto_refresh=False, vertical_overflow="visible") as live:
+        with Live(drawn(), console=terminal, auto_refresh=False, vertical_overflow="visible") as live:
             while found.running:
                 began = time.monotonic()
                 found = progress(results)
-                live.update(_shown(found), refresh=True)
+                live.update(drawn(), refresh=True)
                 # a study of thousands of cells takes long to read, and must not be slowed down by who watches it
                 time.sleep(max(1.0, 10 * (time.monotonic() - began)))
     except KeyboardInterrupt:
@@ -83,42 +90,51 @@ def _data(found: Progress) -> dict[str, Any]:
     }
 
 
-def _shown(found: Progress) -> Group:
-    """What a person sees."""
-    from rich.console import Group
-    from rich.table import Table
+def _shown(found: Progress, width: int) -> Iterator[RenderableType]:
+    """What a person sees in `width` columns, part by part."""
     from rich.text import Text
 
-    parts: list[RenderableType] = [*map(Text, _headline(found))]
+    from raystudy.terminal import folded
+    from raystudy.view import groups_table
+
+    def lines(*texts: str) -> Text:
+        return Text("\n".join(line for text in texts for line in folded(text, width)))
+
+    yield lines(*_headline(found))
     if found.now and found.now["groups"]:
-        groups = Table(box=None, padding=(0, 2), show_header=False)
-        for row in group_rows(found.now["groups"]):
-            groups.add_row(*row)
-        parts += [groups]
-    parts += [Text(""), _arms(found)]
+        yield from groups_table(found.now["groups"], width)
+    yield Text("")
+    yield _arms(found, width)
+    yield lines(_LEGEND)
     if found.failures:
-        parts += [Text("")]
-        parts += [Text(f"failed {r.id}: {r.spec}: {reason(r)}") for r in found.failures[:_FAILURES]]
-        if len(found.failures) > _FAILURES:
-            parts += [Text(f"and {len(found.failures) - _FAILURES} more failed cells")]
-        parts += [Text("`raystudy rerun CELL` shows the whole error of one")]
-    return Group(*parts)
+        yield lines(
+            "",
+            *(f"failed {r.id}: {r.spec}: {reason(r)}" for r in found.failures[:_FAILURES]),
+            *([f"and {counted(more, 'more failed cell')}"] if (more := len(found.failures) - _FAILURES) > 0 else []),
+            "`python -m raystudy rerun CELL` shows the whole error of one",
+        )
 
 
 def _headline(found: Progress) -> list[str]:
     cells = found.cells
     if found.running:
         state = "running now"
-        if not found.now or not found.now["groups"]:
-            state += ", without worker groups: they are starting, or it is writing the report"
+        if not found.now:
+            state += ": Ray is starting, or the report is being written"
+        elif found.now.get("waits"):
+            state += f": {found.now['waits']}"
         elif found.now["draining"]:
             state += ", finishing the running cells only"
     else:
         state = "finished" if found.finished else "not running; the same command goes on from here"
-        state += " (it was killed: configs are those of its start)" if found.killed else ""
-    said = [f"{cells.done} done, {cells.failed} failed of at most {cells.planned} cells"]
-    if found.finished:
-        said = [f"{cells.done} done, {cells.failed} failed"]
+        state += " (it was killed)" if found.killed else ""
+    phases = {"search": [a.search for a in found.arms], "confirm": [a.confirm for a in found.arms]}
+    each = [
+        f"{sum(c.done for c in counts)} of {'' if found.finished else 'at most '}{planned} in {phase}"
+        for phase, counts in phases.items()
+        if (planned := sum(c.planned for c in counts))
+    ]
+    said = [f"{counted(cells.done, 'cell')} trained ({', '.join(each)}), {cells.failed or 'none'} failed"]
     if found.rate is not None:
         said.append(f"{found.rate:.1f} cells a minute")
     if found.running and found.seconds_left:
@@ -137,33 +153,39 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _arms(found: Progress) -> Table:
-    """One line per arm, 80 columns at most. Scores in hundredths; a column that would be empty is left out.
+_LEGEND = (
+    "cells: trainings done, of those that are planned (a pruned configuration needs fewer); tried: configurations of "
+    "the search whose cells are all done, of all; best: the best of these on dev; dev, test: means over targets and "
+    "seeds so far"
+)
 
-    configs: configurations that ended, of all; best: the best mean dev of one that ran all its cells; dev, test: means
-    over targets and seeds of the confirm cells so far.
-    """
-    from rich.table import Table
 
-    columns: dict[str, list[str]] = {
-        "method": [a.arm.variant for a in found.arms],
-        "setting": [str(a.arm.setting) for a in found.arms],
-        "configs": [f"{a.trials.over}/{a.trials.total}" if a.trials else "" for a in found.arms],
-        "pruned": [str(a.trials.pruned or "") if a.trials else "" for a in found.arms],
-        "best": [_score(a.trials.best) if a.trials else "" for a in found.arms],
-        "search": [f"{a.search.done}/{a.search.planned}" if a.search.planned else "" for a in found.arms],
-        "confirm": [f"{a.confirm.done}/{a.confirm.planned}" for a in found.arms],
-        "failed": [str(a.search.failed + a.confirm.failed or "") for a in found.arms],
-        "dev": [_score(a.dev) for a in found.arms],
-        "test": [_score(a.test) for a in found.arms],
+def _arms(found: Progress, width: int) -> RenderableType:
+    """One line per arm. Scores in hundredths; a column that would be empty is left out."""
+    from raystudy.terminal import Column, drawn
+
+    columns = {
+        Column("method", whole=True): [a.arm.variant for a in found.arms],
+        Column("setting", whole=True): [str(a.arm.setting) for a in found.arms],
+        Column("search cells", right=True): [
+            f"{a.search.done}/{a.search.planned}" if a.search.planned else "" for a in found.arms
+        ],
+        Column("tried", right=True, whole=True): [
+            f"{a.trials.over}/{a.trials.total}" if a.trials else "" for a in found.arms
+        ],
+        Column("pruned", right=True, whole=True, spare=2): [
+            str(a.trials.pruned or "") if a.trials else "" for a in found.arms
+        ],
+        Column("best", right=True, whole=True, spare=1): [
+            _score(a.trials.best) if a.trials else "" for a in found.arms
+        ],
+        Column("confirm cells", right=True): [f"{a.confirm.done}/{a.confirm.planned}" for a in found.arms],
+        Column("failed", right=True, whole=True): [str(a.search.failed + a.confirm.failed or "") for a in found.arms],
+        Column("dev", right=True, whole=True): [_score(a.dev) for a in found.arms],
+        Column("test", right=True, whole=True): [_score(a.test) for a in found.arms],
     }
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    shown = {name: cells for name, cells in columns.items() if any(cells)}
-    for name in shown:
-        table.add_column(name, justify="left" if name in ("method", "setting") else "right", no_wrap=True)
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*row)
-    return table
+    shown = {column: cells for column, cells in columns.items() if any(cells)}
+    return drawn(list(shown), list(zip(*shown.values(), strict=True)), width)[0]
 
 
 def _score(x: float | None) -> str:

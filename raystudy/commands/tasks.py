@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raystudy.catalogue import suites
-from raystudy.commands import Json, console, print_json
+from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, unknown
 from raystudy.find import find, names
+from raystudy.wording import listed
 
 if TYPE_CHECKING:
     from raystudy.tasks import Example, Task
@@ -41,23 +42,35 @@ def tasks(
     if as_json:
         print_json({"tasks": cards, "suites": {n: dict(s) for n, s in suites().items()}})
         return
-    from rich.table import Table
+    from raystudy.terminal import Column, grid
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("task", "form", "classes", "here", "licence", "hub", "about"):
-        side: Any = "right" if column == "classes" else "left"
-        table.add_column(column, justify=side, no_wrap=True, max_width=34 if column == "licence" else None)
+    columns = [
+        Column("task", whole=True),
+        Column("form", whole=True),
+        Column("classes", right=True, whole=True),
+        Column("here", whole=True),
+        Column("licence", least=24, spare=2),
+        Column("hub", whole=True, spare=1),
+        Column("about", least=36),
+    ]
+    rows = []
     for n, card in cards.items():
         classes = str(len(card["labels"])) if card["labels"] else ""
         here = "yes" if card["here"] else "no"
-        table.add_row(n, card["form"], classes, here, card["licence"], card["hub"] or "", card["about"])
+        rows.append([n, card["form"], classes, here, card["licence"], card["hub"] or "", card["about"]])
     terminal = console()
-    terminal.print(table)
-    terminal.print("")
+    left = grid(terminal, columns, rows)
+    tell("")
     for n, suite in suites().items():
-        terminal.print(f"suite {n}: {', '.join(suite['tasks'])}; targets {', '.join(suite['targets'])}")
+        same = list(suite["targets"]) == list(suite["tasks"])
+        targets = "each a target" if same else f"targets {', '.join(suite['targets'])}"
+        tell(f"suite {n}: {', '.join(suite['tasks'])}; {targets}")
+    tell("")
+    if left:
+        shown = listed(left)
+        tell(f"The columns {shown} need a wider terminal; of one task: python -m raystudy tasks NAME.")
     if data_root is None:
-        terminal.print("\nWhich of them lie on this machine, and your own folders: --data-root DIR")
+        tell("Which of them lie on this machine, and your own folders: --data-root DIR")
 
 
 def _built_in() -> list[str]:
@@ -110,9 +123,9 @@ def _tell(name: str, root: Path | None, as_json: bool) -> None:
         if as_json:
             print_json({"suite": name, **suite})
         else:
-            typer.echo(f"suite {name}: {suite['about']}")
+            tell(f"suite {name}: {suite['about']}")
             for task in suite["tasks"]:
-                typer.echo(f"    {task}" + (" (target)" if task in suite["targets"] else ""))
+                tell(f"    {task}" + (" (target)" if task in suite["targets"] else ""))
         return
     module, _, part = name.partition("/")
     known = {*_built_in(), *_folders(root)}
@@ -132,11 +145,11 @@ def _tell(name: str, root: Path | None, as_json: bool) -> None:
     # what was read says its source and licence itself
     for key in ("about", "form", "labels", "parts", "metric", *(() if read else ("source", "licence")), "hub"):
         if value := card.get(key):
-            typer.echo(f"{key + ':':<9}{', '.join(value) if isinstance(value, list) else value}")
+            tell(f"{key + ':':<9}{', '.join(value) if isinstance(value, list) else value}", hang=9)
     if not card["here"]:
-        typer.echo(f"{'here:':<9}no" + (f"; {card['get']}" if card["get"] else ""))
+        tell(f"{'here:':<9}no" + (f"; {card['get']}" if card["get"] else ""), hang=9)
         if root is None:
-            typer.echo("         give the folder that holds it with --data-root DIR")
+            tell("         give the folder that holds it with --data-root DIR")
     for n, task in read.items():
         _print_task(n, task)
 
@@ -180,21 +193,21 @@ def _example(e: Example) -> dict[str, Any]:
 
 def _print_task(name: str, task: Mapping[str, Any]) -> None:
     sizes = " / ".join(str(task["sizes"][s]) for s in ("train", "dev", "test"))
-    typer.echo(f"\n{name}: {task['form']}, {task['kind']}, train / dev / test {sizes}; {', '.join(task['metrics'])}")
+    tell(f"\n{name}: {task['form']}, {task['kind']}, train / dev / test {sizes}; {', '.join(task['metrics'])}")
     for split, counts in task["counts"].items():
-        typer.echo(f"    {split:<6}" + ", ".join(f"{label} {n:g}" for label, n in counts.items()))
+        tell(f"    {split:<6}" + ", ".join(f"{label} {n:g}" for label, n in counts.items()), hang=6)
     for key in ("source", "licence"):
         if task[key]:
-            typer.echo(f"    {key}: {task[key]}")
+            tell(f"    {key}: {task[key]}")
     words = [f"{label} = {text!r}" for label, text in task["label_text"].items() if text != label]
     if words:
-        typer.echo(f"    label words: {', '.join(words)}")
+        tell(f"    label words: {', '.join(words)}")
     for note in task["notes"]:
-        typer.echo(f"    note: {note}")
+        tell(f"    note: {note}")
     for e in task["examples"]:
         text = json.dumps(e.get("tokens") or e.get("vector") or e.get("text", ""), ensure_ascii=False)
         pair = f" | {_cut(json.dumps(e['pair'], ensure_ascii=False))}" if "pair" in e else ""
-        typer.echo(f"    {_cut(text)}{pair} -> {_cut(json.dumps(e['label'], ensure_ascii=False))}")
+        tell(f"    {_cut(text)}{pair} -> {_cut(json.dumps(e['label'], ensure_ascii=False))}")
 
 
 def _cut(text: str) -> str:

@@ -28,6 +28,7 @@ from raystudy.yamlfile import parse_yaml, to_yaml
 if TYPE_CHECKING:  # what only draws and writes is loaded when there is something to draw
     from raystudy.analysis.figures import Figure
     from raystudy.analysis.numbers import Numbers
+    from raystudy.analysis.report import Opening
     from raystudy.analysis.shown import Shown
     from raystudy.analysis.table import Table
 
@@ -262,12 +263,19 @@ def shown_again(kept: Mapping[str, Any] | None) -> Callable[[Study, Numbers], Sh
     return partial(exhibit.shown, scale)
 
 
-def run_untrained(name: str, scale: Scale, places: Places, folder: Path) -> Path:
+def run_untrained(
+    name: str,
+    scale: Scale,
+    places: Places,
+    folder: Path,
+    opens: Callable[[Opening], None] = lambda opening: None,
+) -> Path:
     """Compute an exhibit for which nothing is trained, and write its report; returns the path of report.md.
 
     Args:
         places: the data root, and the encoder where the exhibit needs one (`PLM` has each scale's).
         folder: the results folder; the report goes into ``folder/report``.
+        opens: is given what the report says first, once all of it is written.
 
     Raises:
         UserError: the exhibit needs training; data or model are missing.
@@ -277,4 +285,4 @@ def run_untrained(name: str, scale: Scale, places: Places, folder: Path) -> Path
     exhibit = find(name)
     if exhibit.computed is None:
         raise ConfigError(f"{name} is shown from a study's results; run the study")
-    return build_alone(exhibit.computed(exhibit, scale, places), folder)
+    return build_alone(exhibit.computed(exhibit, scale, places), folder, opens)

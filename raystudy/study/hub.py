@@ -31,6 +31,7 @@ class Lost:
 class _Job:
     spec: dict[str, Any]
     attempts: int = 0
+    configuration: int | None = None  # of a search
 
 
 @dataclass
@@ -41,6 +42,13 @@ class _Group:
     answers: dict[tuple[int, int], Any] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
+
+
+def _data(shots: int | None, fraction: float | None) -> str:
+    """A setting as `spec.Setting` is printed; that module would bring pydantic into the hub's process."""
+    if shots is not None:
+        return f"k={shots}"
+    return "all" if fraction is None else f"{100 * fraction:g}%"
 
 
 class Hub:
@@ -107,6 +115,7 @@ class Hub:
         return {
             "queued": [len(q) for q in self.queues],
             "groups": {g: {"cell": self._words(s.current), **s.told} for g, s in sorted(self.groups.items())},
+            "ready": {g: len(s.pids) == self.workers for g, s in sorted(self.groups.items())},
             "idle": all(s.current is None for s in self.groups.values()),
             "broken": self.broken,
             "draining": self.draining or self.closed,
@@ -117,18 +126,23 @@ class Hub:
         """A cell as people read it."""
         if key is None or key not in self.jobs:
             return None
-        s = self.jobs[key].spec
-        return f"{s['variant']} {s['target']} seed {s['seed']} ({s['phase']})"
+        job = self.jobs[key]
+        s, part = job.spec, job.spec["phase"]
+        if job.configuration is not None:
+            part += f", configuration {job.configuration}"
+        return f"{s['variant']} {s['target']} {_data(**s['setting'])} seed {s['seed']} ({part})"
 
     # -- Tune trials -----------------------------------------------------------------------------------------------
 
-    async def score(self, key: str, spec: dict[str, Any]) -> dict[str, Any]:
+    async def score(self, key: str, spec: dict[str, Any], configuration: int | None = None) -> dict[str, Any]:
         """``{"score": dev score}`` of a cell once its record is written (None = it failed); trains it if nobody has.
 
         ``{"closed": why}`` when it will not be trained any more. Nothing is raised: an error would make Tune try again.
         """
         if key not in self.known and not self.draining:
             await self.submit({key: spec}, later=False)
+            if key in self.jobs:
+                self.jobs[key].configuration = configuration
             await self.waiting.setdefault(key, asyncio.Event()).wait()
         if key in self.known:
             return {"score": self.known[key]}

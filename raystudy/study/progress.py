@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from raystudy.spec import Arm, Record, Setting
+from raystudy.spec import Arm, Record, Setting, canonical
 from raystudy.study.now import read_now
 from raystudy.study.records import Results
 from raystudy.studyfile import Study
@@ -111,10 +111,10 @@ def progress(results: Results) -> Progress:
     since = (results.folder / "manifest.json").stat().st_mtime
     listed = {*manifest["search"], *manifest["confirm"]}
     records = [r for k, r in results.scan().items() if k in listed or written.get(k, since) >= since]
-    trials = _trials(study, manifest, now)
     by_arm: dict[Arm, list[Record]] = defaultdict(list)
     for r in records:
         by_arm[r.spec.arm].append(r)
+    trials = _trials(study, manifest, now, by_arm)
     arms = [_arm(arm, study, by_arm[arm], trials.get(arm)) for arm in study.arms()]
     decided = all(t.over == t.total for t in trials.values())
     finished = not running and decided and all(a.confirm.left == 0 for a in arms)
@@ -132,8 +132,17 @@ def progress(results: Results) -> Progress:
     )
 
 
-def _trials(study: Study, manifest: Mapping[str, Any], now: Mapping[str, Any] | None) -> dict[Arm, Trials]:
-    """The search of every arm that has one: as the driver says, or as the last one left it."""
+def _trials(
+    study: Study,
+    manifest: Mapping[str, Any],
+    now: Mapping[str, Any] | None,
+    records: Mapping[Arm, Sequence[Record]],
+) -> dict[Arm, Trials]:
+    """The search of every arm that has one: as the driver says, or as the last one left it.
+
+    A driver that was killed left what it knew at its start. The records that it made since say which further
+    configurations have all their cells; whether one with fewer was pruned, only the next driver can tell.
+    """
     rows: dict[str, dict[int, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in manifest["search_rows"]:
         arm = Arm(row["arm"]["variant"], Setting(**row["arm"]["setting"]))
@@ -147,15 +156,34 @@ def _trials(study: Study, manifest: Mapping[str, Any], now: Mapping[str, Any] | 
             continue
         ended = list(rows[str(arm)].values())  # each the rows of one configuration, one per target
         states = Counter(trial[0]["state"] for trial in ended)
+        cells = sum(row["seeds"] for trial in ended for row in trial) + states["failed"]
+        best = [_mean_dev(t) for t in ended if t[0]["state"] == "complete"]
+        for mine in _since(records[arm], [trial[0]["settings"] for trial in ended]):
+            failed = any(r.status == "failed" for r in mine)
+            if not failed and len(mine) < len(study.target_names) * study.search.seeds:
+                continue
+            states["failed" if failed else "complete"] += 1
+            cells += len(mine)
+            best += [] if failed else [fmean(r.metrics["dev"][r.facts["metric"]] for r in mine)]
         out[arm] = Trials(
             states["complete"],
             states["pruned"],
             states["failed"],
             study.search.trials,
-            cells=sum(row["seeds"] for trial in ended for row in trial) + states["failed"],
-            best=max((_mean_dev(t) for t in ended if t[0]["state"] == "complete"), default=None),
+            cells=cells,
+            best=max(best, default=None),
         )
     return out
+
+
+def _since(records: Sequence[Record], known: Sequence[Mapping[str, Any]]) -> list[list[Record]]:
+    """The search cells of the configurations that are not among those `known`, by configuration."""
+    settled = {canonical(dict(settings)) for settings in known}
+    found: dict[str, list[Record]] = defaultdict(list)
+    for r in records:
+        if r.spec.phase == "search" and (key := canonical(dict(r.spec.settings))) not in settled:
+            found[key].append(r)
+    return list(found.values())
 
 
 def _mean_dev(trial: Sequence[Mapping[str, Any]]) -> float:

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raystudy.analysis.numbers import Numbers
-from raystudy.analysis.report import build
+from raystudy.analysis.report import Opening, build
 from raystudy.analysis.shown import Shown
 from raystudy.analysis.tables import SearchRow
 from raystudy.spec import Arm, Record, Setting, digest
 from raystudy.study.records import Results
 from raystudy.studyfile import Study
+from raystudy.wording import counted
 from raystudy.yamlfile import to_yaml
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def provenance(plan: Plan, command: str) -> dict[str, str]:
         "commit": commit,
         "study": digest(plan.study.model_dump(mode="json")),
         "model": f"{plan.plm.name} {plan.plm.digest}: {plan.plm.about}",
-        "numerics": f"{numerics.precision} on {numerics.device}, {numerics.workers} worker(s) per training",
+        "numerics": f"{numerics.precision} on {numerics.device}, {counted(numerics.workers, 'worker')} per training",
         "command": command,
     }
 
@@ -84,11 +86,16 @@ def write_manifest(conductor: Conductor, facts: Mapping[str, str], exhibit: Mapp
     )
 
 
-def write_report(folder: Path, exhibit: Callable[[Study, Numbers], Shown] | None = None) -> Path:
+def write_report(
+    folder: str | PathLike[str],
+    exhibit: Callable[[Study, Numbers], Shown] | None = None,
+    opens: Callable[[Opening], None] = lambda opening: None,
+) -> Path:
     """Build the report of a results folder from its files alone; returns the path of report.md.
 
     Args:
         exhibit: what the report opens with, where the study is a table or a figure of a paper.
+        opens: is given what the report says first, once all of it is written.
 
     Raises:
         ConfigError: no study was run there, or its records cannot be read.
@@ -104,7 +111,7 @@ def write_report(folder: Path, exhibit: Callable[[Study, Numbers], Shown] | None
         study,
         records,
         [SearchRow(**{**row, "arm": _arm(row["arm"])}) for row in manifest["search_rows"]],
-        folder,
+        results.folder,
         facts=manifest["facts"],
         notes=manifest["notes"],
         examples=example_differences(records, study, results),
@@ -112,6 +119,7 @@ def write_report(folder: Path, exhibit: Callable[[Study, Numbers], Shown] | None
         tasks=[TaskFacts(**{**t, "notes": tuple(t["notes"])}) for t in manifest["tasks"]],
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
         exhibit=exhibit,
+        opens=opens,
     )
 
 

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,12 @@ __all__ = ["Results"]
 
 
 class Results:
-    """One study's folder."""
+    """One study's folder, such as ``results/quickstart``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cells = folder / "cells"
-        self.logs = folder / "logs"
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.cells = self.folder / "cells"
+        self.logs = self.folder / "logs"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

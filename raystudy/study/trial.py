@@ -23,7 +23,7 @@ class Configuration(tune.Trainable):
         cells = self.config["cells"]
         key, spec = cells[len(self.scores)]
         # a failed cell is reported, never raised: a raising trial would halve Tune's concurrency for good
-        answer = ray.get(self.hub.score.remote(key, spec))
+        answer = ray.get(self.hub.score.remote(key, spec, self.config.get("number")))
         if "score" in answer:
             self.scores.append(answer["score"])
         seen = [s for s in self.scores if s is not None]

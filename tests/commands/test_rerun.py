@@ -79,7 +79,7 @@ def test_what_was_tampered_with_is_named(record: Callable[..., Path]) -> None:
     assert [d["what"] for d in told["differences"]] == ["metrics.test.accuracy"]
     text = rerun(cell.name).stdout
     assert "metrics.test.accuracy" in text
-    assert "1 values differ" in text
+    assert "1 value differs" in text
 
 
 def test_changed_predictions_are_counted(record: Callable[..., Path]) -> None:

@@ -94,7 +94,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
         m.setattr(views, "TensorBoard", NoPictures)
         m.setattr(publish, "provenance", lambda plan, command: {"commit": "none"})
         if not report:
-            m.setattr(publish, "write_report", lambda folder, exhibit: folder / "report" / "report.md")
+            m.setattr(publish, "write_report", lambda folder, exhibit, opens: folder / "report" / "report.md")
         yield pools
 
 

@@ -1,0 +1,31 @@
+"""Words that messages, tables and sentences share. Loads nothing, so that every command may use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["counted", "listed", "spelt"]
+
+
+def counted(n: int, noun: str, nouns: str = "") -> str:
+    """``1 cell``, ``2 cells``, ``1,750 cells``."""
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *head, last = list(items) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def spelt(value: object, digits: int = 17) -> str:
+    """A setting's value as a study file spells it, with at most `digits` digits: ``5e-5``, ``0.1``, ``true``."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
+    text = repr(value) if digits >= 17 else f"{value:.{digits}g}"
+    return re.sub(r"e([+-])0+", r"e\1", text.removesuffix(".0")).replace("e+", "e")
