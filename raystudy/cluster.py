@@ -67,6 +67,7 @@ _PASSED_ON = (
 
 def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Places) -> None:
     """Start ray, keep a pool for as long as cells are missing, stop ray."""
+    view.begin("starting Ray")
     numerics = conductor.plan.study.numerics
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -78,7 +79,6 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
 
     began = time.monotonic()
     places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
-    view.begin("starting Ray")
     with _scratch() as scratch, _ray(cluster) as context:
         have = ray.cluster_resources()
         groups = fitting(have, cluster.groups, numerics, len(conductor.missing()))
