@@ -35,7 +35,7 @@ app = typer.Typer(
 app.command(name="run", help="Run a study; the same as python -m raystudy.run.")(running.command)
 for command in (methods, tasks, scores, ambiguities, plan, doctor, status, dashboard, report, rerun):
     app.command(short_help=summary(command))(command)
-app.add_typer(cache, name="cache")
+app.add_typer(cache, name="cache", short_help=cache.info.help)
 
 
 @app.callback()

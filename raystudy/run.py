@@ -40,6 +40,7 @@ from raystudy.files import atomic_write
 from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expanded, read_study
 from raystudy.supervise import GOES_ON, supervised
+from raystudy.tasks import built_in
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -247,13 +248,22 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     lines.append(f"settings {settings}; {seeds}; baseline {study.report.baseline}")
     if study.searched_settings:
         where = ", ".join(map(str, study.searched_settings))
-        lines.append(f"search at {where}: {study.search.trials} configurations, the first the paper's, on dev")
+        trials = counted(study.search.trials, "configuration")
+        first = "" if study.search.trials == 1 else ", the first with the paper's value of all that is searched"
+        lines.append(f"search at {where}: {trials} on dev{first}")
+    if departs := study.departures:
+        lines.append(f"set by the study, otherwise than in the papers: {'; '.join(departs)}")
+    lines += domain_lines(study, preview["total_cells"])
     for kind, cells in preview["cells"].items():
-        lines.append(f"    {kind:<36} {cells:>5} cells {preview['updates'][kind]:>8} updates")
+        updates = preview["updates"][kind]
+        word = "cell " if cells == 1 else "cells"
+        lines.append(f"    {kind:<36} {cells:>5} {word} {updates:>8} update{'' if updates == 1 else 's'}")
     shared = preview["shared_updates"]
+    searched = any(kind.endswith(" search") for kind in preview["cells"])
     lines.append(
-        f"in all {preview['total_cells']} cells and {preview['total_updates']} updates at the paper's settings"
-        + (f"; {shared} of them are saved, because cells that share a transfer stage run it once" if shared else "")
+        f"in all {counted(preview['total_cells'], 'cell')} and {counted(preview['total_updates'], 'update')}"
+        + (", if all configurations of a search are as long as its first" if searched else "")
+        + (f"; {shared:,} of these are saved, because cells that share a transfer stage run it once" if shared else "")
     )
     if conductor is not None:
         old = sum(stale(r) for r in conductor.seen.values())
@@ -264,6 +274,24 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
             + (f", {old} of them made by other code (--redo-stale runs these again)" if old else "")
         )
     return lines
+
+
+def domain_lines(study: Study, cells: int) -> list[str]:
+    """For data whose column `domain` makes every domain a target: how many, and how to have fewer.
+
+    Named data sets with domains are not meant: who asks for their domains knows them.
+    """
+    families: dict[str, list[str]] = {}
+    for target in study.target_names:
+        module, slash, _ = target.partition("/")
+        if slash and not built_in(module):
+            families.setdefault(module, []).append(target)
+    return [
+        f"the column `domain` makes {len(found)} tasks of {name}, each a target, and the study has {cells:,} cells: "
+        f"`targets: [{found[0]}]` limits the targets, `domains: together` (an option of {name}) keeps it one task"
+        for name, found in families.items()
+        if len(found) > 1
+    ]
 
 
 def run_study(

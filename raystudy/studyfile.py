@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from ruamel.yaml.comments import CommentedMap
 
-from raystudy.catalogue import Parameter, catalogue, suites
+from raystudy.catalogue import Parameter, Value, catalogue, suites
 from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, shown, unknown
 from raystudy.spec import Arm, Numerics, Setting
 from raystudy.tasks import built_in, domains, expand, may_expand
+from raystudy.wording import listed, spelt
 from raystudy.yamlfile import (
     Strict,
     dotted,
@@ -224,6 +225,30 @@ class Study(Strict):
         fixes = catalogue().variant(variant).fixes
         shared = {k: v for k, v in self.settings.items() if k in rules and k not in fixes}
         return {**shared, **self.chosen[variant]}
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """What the study sets otherwise than the papers: ``lr 3e-4 (papers: 5e-5)``, with the methods where not all."""
+        cat = catalogue()
+        found: dict[str, dict[Value, dict[str, Value]]] = {}  # setting -> value -> variant -> its paper's value
+        knowing: dict[str, list[str]] = {}
+        for variant in self.chosen:
+            papers, rules, own = cat.defaults(variant), cat.of(variant), self.fixed(variant)
+            for name, theirs in papers.items():
+                knowing.setdefault(name, []).append(variant)
+                try:
+                    value = rules[name].check(own.get(name, theirs))
+                except ValueError:  # a report of a study that today's rules would refuse
+                    continue
+                if value != theirs:
+                    found.setdefault(name, {}).setdefault(value, {})[variant] = theirs
+        out = []
+        for name, values in found.items():
+            for value, papers in values.items():
+                printed = listed(dict.fromkeys(spelt(v) for v in papers.values()))
+                of = "" if len(papers) == len(knowing[name]) else f" in {listed(papers)}"
+                out.append(f"{name} {spelt(value)}{of} ({'paper' if len(papers) == 1 else 'papers'}: {printed})")
+        return tuple(out)
 
     @property
     def suite_names(self) -> tuple[str, ...]:

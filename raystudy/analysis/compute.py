@@ -32,7 +32,7 @@ from raystudy.analysis.numbers import (
     Weights,
 )
 from raystudy.analysis.table import listed
-from raystudy.catalogue import catalogue
+from raystudy.catalogue import Variant, catalogue
 from raystudy.spec import Record, canonical
 from raystudy.studyfile import Study
 
@@ -87,7 +87,8 @@ def compute(
 def design_of(study: Study) -> Design:
     """What the study asks for, in the words of the report."""
     about = [catalogue().variant(v) for v in study.chosen]
-    methods = sorted((Method(v.id, v.title, v.role) for v in about), key=lambda m: _RANK[m.role])
+    rows = (Method(v.id, v.title, v.role, _transfers(v)) for v in about)
+    methods = sorted(rows, key=lambda m: _RANK[m.role])
     base = study.report.baseline
     return Design(
         name=study.name,
@@ -101,7 +102,13 @@ def design_of(study: Study) -> Design:
         targets=tuple(study.target_names),
         settings=tuple(map(str, study.settings_grid)),
         shots=tuple(sorted(study.shots)),
+        departures=study.departures,
     )
+
+
+def _transfers(v: Variant) -> bool:
+    """Whether a variant learns from other tasks: fine-tuning on the target alone does not, nor do floors."""
+    return v.role not in ("control", "floor") and v.method != "single_task"
 
 
 def _conditions(study: Study) -> str:

@@ -121,11 +121,12 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the tables."""
+    """A row of the tables. `transfers`: it learns from other tasks than the target."""
 
     variant: str
     title: str
     role: Role
+    transfers: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Design:
         methods: in the order of the tables: methods and baselines, controls, floors.
         settings: as they are printed, in the study's order.
         shots: ascending numbers of labelled examples, where settings are few-shot.
+        departures: what the study sets otherwise than the papers.
     """
 
     name: str
@@ -153,12 +155,17 @@ class Design:
     targets: tuple[str, ...]
     settings: tuple[str, ...]
     shots: tuple[int, ...]
+    departures: tuple[str, ...] = ()
 
     def title(self, variant: str) -> str:
         return next((m.title for m in self.methods if m.variant == variant), variant)
 
     def role(self, variant: str) -> Role:
         return next((m.role for m in self.methods if m.variant == variant), "method")
+
+    def transfers(self, variant: str) -> bool:
+        """Whether a variant learns from other tasks; neither a control nor a floor does."""
+        return any(m.transfers for m in self.methods if m.variant == variant)
 
     @property
     def compared(self) -> bool:

@@ -193,8 +193,12 @@ def _floors(n: Numbers) -> Iterable[str]:
 
 
 def _harm(tested: Sequence[Comparison], design: Design) -> Iterable[str]:
-    """Negative transfer per method: where its mean is below the baseline's, and where that is beyond doubt."""
+    """Negative transfer per method: where its mean is below the baseline's, and where that is beyond doubt.
+
+    Of methods that learn from other tasks: a control or another way of training on the target alone transfers nothing.
+    """
     harm = []
+    tested = [c for c in tested if design.transfers(c.variant)]
     for v in dict.fromkeys(c.variant for c in tested):
         of_v = [c for c in tested if c.variant == v and c.pair.n]
         below = sum(c.pair.mean < 0 for c in of_v)
@@ -235,12 +239,19 @@ def _curves(n: Numbers) -> str:
 
 def _search(n: Numbers) -> str:
     if not n.searches:
-        return "Nothing was searched: every method ran with the paper's settings."
+        if not n.design.departures:
+            return "Nothing was searched: every method ran with the paper's settings."
+        return f"Nothing was searched: every method ran with the paper's settings, {_but(n.design)}."
+    own = f", {_but(n.design)}" if n.design.departures else ""
     return (
         "Best mean dev score of the configurations tried so far, against what trying them took. The ring is trial 0, "
-        "the paper's settings; a pruned configuration costs but cannot be the best. Each arm is searched once, so a "
-        "line has no band: that one ends higher than another says little."
+        f"the paper's settings{own}; a pruned configuration costs but cannot be the best. Each arm is searched once, "
+        "so a line has no band: that one ends higher than another says little."
     )
+
+
+def _but(design: Design) -> str:
+    return f"but for what the study sets: {'; '.join(design.departures)}"
 
 
 def _importance(n: Numbers) -> Iterable[str]:
