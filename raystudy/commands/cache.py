@@ -21,6 +21,7 @@ __all__ = ["app", "gc", "ls", "rm"]
 
 app = typer.Typer(
     no_args_is_help=True,
+    subcommand_metavar="COMMAND [ARGS]",
     help="Stage results and checkpoints on disk. All of it may be deleted: it is computed again.",
 )
 Folder = Annotated[Path | None, typer.Option(help="Cache folder (default: $RAYSTUDY_CACHE, or the user's).")]

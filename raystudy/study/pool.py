@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import resource
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -57,8 +58,11 @@ class Shape:
 
 
 def _resident() -> int:
-    """Resident memory of this process in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Resident memory of this process in bytes; the most that it ever had where there is no /proc to ask (macOS)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _peer_lost(error: BaseException) -> bool:
