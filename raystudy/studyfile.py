@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,8 +47,11 @@ def _plain_name(value: Any) -> Any:
 
 
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if twice := [v for i, v in enumerate(values) if v in values[:i]]:
-        raise ValueError(f"must name everything once, but {twice[0]!r} is listed twice")
+    seen: set[Any] = set()
+    for v in values:
+        if v in seen:
+            raise ValueError(f"must name everything once, but {shown(v)} is listed twice")
+        seen.add(v)
     return values
 
 
@@ -82,6 +87,7 @@ Methods = Annotated[tuple[Method, ...], BeforeValidator(_listed)]
 # Beyond these bounds a plan alone takes minutes; and the seeds of a search start at 1000 (study/plan.py).
 Seeds = Annotated[int, Field(strict=True, gt=0, le=1000)]
 Trials = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+_CELLS = 100_000  # trainings of one study, all methods, targets, settings, seeds and trials multiplied
 
 
 class Limits(Strict):
@@ -129,7 +135,7 @@ class ReportPlan(Strict):
 
     Attributes:
         seeds: trainings per method, target and setting with the chosen settings; each seed is a draw, a split and an
-            order of its own, the same for every method.
+            order of its own, the same for every method. A study asks for at most 100,000 trainings, searches included.
         baseline: the method that all others are tested against; it must be among the methods.
         rope: the smallest difference that matters, as a fraction (0.01 = one point); closer is equivalent.
     """
@@ -210,7 +216,7 @@ class Study(Strict):
                 merged[task] = {**merged[task], **options} if both else options
         return {**asked, "task_options": merged}
 
-    @property
+    @cached_property
     def chosen(self) -> dict[str, dict[str, Any]]:
         """variant -> its own settings, in the study's order."""
         out: dict[str, dict[str, Any]] = {}
@@ -218,6 +224,12 @@ class Study(Strict):
             pairs = {entry: {}} if isinstance(entry, str) else {k: dict(v) for k, v in entry.items()}
             out.update(pairs)
         return out
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Study:
+        """A copy with other values of some keys; what was computed from the old ones is not copied."""
+        made = super().model_copy(update=update, deep=deep)
+        made.__dict__.pop("chosen", None)
+        return made
 
     def fixed(self, variant: str) -> dict[str, Any]:
         """What the study itself sets for `variant`: shared ``settings`` it knows, then its own entry."""
@@ -398,13 +410,14 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
     if methods is not None and not any(methods) and "methods" not in mistyped:
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")
+    rules_of = {v: cat.of(v) for v in chosen}
+    known = sorted({k for rules in {id(r): r for r in rules_of.values()}.values() for k in rules})
     for key, value in (shared if isinstance(shared, dict) else {}).items():
-        knowing = [v for v in chosen if key in cat.of(v)]
-        if not knowing and chosen:
-            known = sorted({k for v in chosen for k in cat.of(v)})
+        if key not in known and chosen:
             yield ("settings", key), f"no method of this study has a setting {shown(key)}{did_you_mean(key, known)}"
+            continue
         # a variant that is defined by another value does not hear of this one
-        rules = [cat.of(v)[key] for v in knowing if key not in cat.variant(v).fixes]
+        rules = {id(r): r[key] for v, r in rules_of.items() if key in r and key not in cat.variant(v).fixes}.values()
         for message in dict.fromkeys(m for rule in rules if (m := _refusal(rule, value))):
             yield ("settings", key), f"{key} {message}"
     for name, (loc, own) in chosen.items():
@@ -465,6 +478,8 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
                 )
         if typed("targets", "search") and not any(map(may_expand, study.target_names)):
             yield from _too_few_cells(study)
+            if methods and typed("methods", "report", "shots", "fraction"):
+                yield from _too_many_cells(study.model_copy(update={"methods": tuple(chosen)}))
 
 
 def _covers(name: str, task: str) -> bool:
@@ -491,6 +506,26 @@ def _too_few_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if study.search.halving and len(study.target_names) * study.search.seeds < 2:
         rule = "halving compares configurations on the cells finished so far, so it needs at least two of them each"
         yield ("search", "halving"), f"{rule}: at least two cells, targets x search seeds"
+
+
+def _too_many_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """A study that nobody could train, and whose plan alone would take minutes."""
+    search, targets = study.search, len(study.target_names)
+    arms, searched = len(study.chosen) * len(study.settings_grid), len(study.chosen) * len(study.searched_settings)
+    confirmed, tried = arms * targets * study.report.seeds, searched * targets * search.trials * search.seeds
+    if confirmed + tried <= _CELLS:
+        return
+    many = [
+        (("report", "seeds"), study.report.seeds, "report seeds"),
+        (("search", "trials"), search.trials if searched else 0, "trials"),
+        (("search", "seeds"), search.seeds if searched else 0, "search seeds"),
+        (("methods",), len(study.chosen), "methods"),
+        (("targets",) if study.targets else ("tasks",) if study.tasks else ("suite",), targets, "targets"),
+        (("shots",) if study.shots else ("fraction",), len(study.settings_grid), "settings"),
+    ]
+    loc, _, _ = max(many, key=lambda part: part[1])
+    asks = ", ".join(f"{n} {what}" for _, n, what in many if n > 1)
+    yield loc, f"a study must ask for at most {_CELLS} trainings, but this one asks for {confirmed + tried}: {asks}"
 
 
 def _refusal(rule: Parameter, value: Any) -> str:
@@ -535,7 +570,7 @@ def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study
             found.append((("targets", i), f"the target {target!r} is not among the tasks{did_you_mean(target, tasks)}"))
         targets += meant or (target,)
     for key, names in (("tasks", tasks), ("targets", targets)):
-        if twice := [n for i, n in enumerate(names) if n in names[:i]]:
+        if twice := [n for n, count in Counter(names).items() if count > 1]:
             found.append(((key,), f"must name everything once, but {twice[0]!r} is there twice"))
     for name in study.task_options:
         modules = dict.fromkeys(t.partition("/")[0] for t in tasks)
@@ -549,7 +584,7 @@ def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study
     new = study
     if tasks != asked or tuple(targets) != named:
         new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets)})
-    found += _too_few_cells(new)
+    found += [*_too_few_cells(new), *_too_many_cells(new)]
     if found:
         raise ConfigError(_placed(found, study, file))
     return new
@@ -572,7 +607,9 @@ def _placed(found: Sequence[tuple[tuple[str | int, ...], str]], study: Study, fi
     for loc, message in found:
         key = str(loc[0])
         here = (
-            file is not None and key in said and (_listed(said[key]) == given[key] or key in ("search", "task_options"))
+            file is not None
+            and key in said
+            and (_listed(said[key]) == given[key] or key in ("search", "report", "task_options", "methods"))
         )
         problems.append(
             Problem(message, dotted(loc), str(file), nearest_line(lines, loc))

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from raystudy import cluster
 from raystudy import run as running
+from raystudy.catalogue import catalogue
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.spec import SCHEMA, Numerics, Places
 from raystudy.study import plan as planning
@@ -171,6 +172,30 @@ def test_a_thousand_problems_are_some_screens_and_a_count(tmp_path: Path) -> Non
     found = refused(tmp_path, GOOD + "".join(f"key_{i}: {i}\n" for i in range(1000))).splitlines()
     assert sum(map(len, found)) < 20_000
     assert found[-1] == f"and {1000 - (len(found) - 1)} more problems, told once these are mended"
+
+
+def test_more_than_anybody_could_train_is_refused_with_its_factors(tmp_path: Path) -> None:
+    found = refused(tmp_path, GOOD + "search: {trials: 10000, seeds: 1000}\n")
+    assert found.startswith(
+        "study.yaml:9: search.trials: a study must ask for at most 100000 trainings, but this one asks"
+    )
+    assert found.endswith("10000 trials, 1000 search seeds, 2 methods")
+    found = refused(tmp_path, GOOD, "report.seeds=1000", f"shots={[*range(6, 66)]}")
+    assert found.startswith("command line: report.seeds: a study must ask for at most 100000")
+
+
+def test_many_methods_are_read_once_each(tmp_path: Path) -> None:
+    """Whoever asks for a method by a name with settings gets the one that was made when the name was first read."""
+    path = write(
+        tmp_path,
+        replaced("majority]", "meta_dtl[lambda=0.123]]").replace("meta_dtl[lambda=0.123]", "'meta_dtl[lambda=0.123]'"),
+    )
+    study = read_study(path)
+    name = "meta_dtl[lambda=0.123]"
+    assert [*study.chosen] == ["single_task", name]
+    assert catalogue().variant(name) is catalogue().variant(name)
+    fewer = study.model_copy(update={"methods": ("single_task",)})
+    assert [*fewer.chosen] == ["single_task"] and [*study.chosen] == ["single_task", name]
 
 
 def test_what_is_printed_of_a_problem_is_one_line_without_control_characters() -> None:

@@ -267,11 +267,7 @@ class Plan:
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
         """The search of every arm that has one: in the searched settings, but for controls, which copy a winner."""
         out = {}
-        for arm in self.study.arms():
-            if arm.setting not in self.study.searched_settings or catalogue().variant(arm.variant).role == "control":
-                continue
-            if not papers(arm.variant, self.study.fixed(arm.variant)):
-                continue  # nothing to search
+        for arm in self._searched_arms():
 
             def make(settings: dict[str, Value], target: str, seed: int, arm: Arm = arm) -> Spec:
                 return self.spec(arm, settings, target, seed, "search")
@@ -280,6 +276,16 @@ class Plan:
                 arm, self.study.search, self.study.fixed(arm.variant), self.study.target_names, make, storage
             )
         return out
+
+    def _searched_arms(self) -> list[Arm]:
+        where = set(self.study.searched_settings)
+        return [
+            arm
+            for arm in self.study.arms()
+            if arm.setting in where
+            and catalogue().variant(arm.variant).role != "control"
+            and papers(arm.variant, self.study.fixed(arm.variant))  # else there is nothing to search
+        ]
 
     def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The settings to confirm for one arm and target; None while the search that decides them is not finished."""
@@ -311,17 +317,21 @@ class Plan:
 
     def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
         """Every confirm spec whose settings are decided, seeds outermost, so that all methods advance together."""
-        decided = {
-            (arm, target): settings
-            for arm in self.study.arms()
-            for target in self.study.target_names
-            if (settings := self.settings_of(arm, target, searches)) is not None
-        }
+        decided = self._decided(searches)
         return [
             self.spec(arm, settings, target, seed, "confirm")
             for seed in range(self.study.report.seeds)
             for (arm, target), settings in decided.items()
         ]
+
+    def _decided(self, searches: Mapping[Arm, ArmSearch]) -> dict[tuple[Arm, str], dict[str, Value]]:
+        """(arm, target) -> the settings to confirm, where no search that decides them is unfinished."""
+        return {
+            (arm, target): settings
+            for arm in self.study.arms()
+            for target in self.study.target_names
+            if (settings := self.settings_of(arm, target, searches)) is not None
+        }
 
     def updates(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> tuple[int, int]:
         """Optimizer updates of (transfer, adapt) behind one training of `variant`."""
@@ -330,26 +340,31 @@ class Plan:
         transfer, adapt = (sum(part.values()) for part in parts)
         return transfer, adapt
 
-    def _split_updates(self, spec: Spec) -> tuple[int, int]:
-        return self.updates(spec.variant, spec.settings, spec.target, spec.setting)
-
     @cached_property
     def preview(self) -> dict[str, Any]:
-        """What the plan can say before anything ran: cells and updates with every search at the paper's settings."""
+        """What the plan can say before anything ran: cells and updates with every search at the paper's settings.
+
+        Seeds and trials differ in no number here, so each (method, target, setting) is looked at once and multiplied.
+        """
+        study = self.study
         cells: Counter[str] = Counter()
         updates: Counter[str] = Counter()
-        for arm, search in self.searches().items():
-            rows = [spec for trial in search.trials[:1] for spec in trial.cells]
-            cells[f"{arm.variant} search"] += len(rows) * search.total
-            updates[f"{arm.variant} search"] += sum(sum(self._split_updates(s)) for s in rows) * search.total
         stages: Counter[str] = Counter()
         saved = 0
-        for spec in self.confirm({}):
-            transfer, adapt = self._split_updates(spec)
-            cells[f"{spec.variant} confirm"] += 1
-            updates[f"{spec.variant} confirm"] += transfer + adapt
-            key = self._shared_key(spec)
-            saved += transfer if stages[key] else 0
+        tried, seeds = study.search.trials * study.search.seeds, study.report.seeds
+        for arm in self._searched_arms():
+            settings = catalogue().resolve(arm.variant, study.fixed(arm.variant))
+            for target in study.target_names:
+                cells[f"{arm.variant} search"] += tried
+                updates[f"{arm.variant} search"] += tried * sum(
+                    self.updates(arm.variant, settings, target, arm.setting)
+                )
+        for (arm, target), settings in self._decided({}).items():
+            transfer, adapt = self.updates(arm.variant, settings, target, arm.setting)
+            cells[f"{arm.variant} confirm"] += seeds
+            updates[f"{arm.variant} confirm"] += seeds * (transfer + adapt)
+            key = self._sharing(arm, settings, target)
+            saved += seeds * transfer if stages[key] else 0
             stages[key] += 1
         return {
             "cells": dict(cells),
@@ -359,12 +374,16 @@ class Plan:
             "shared_updates": saved,
         }
 
-    def _shared_key(self, spec: Spec) -> str:
-        """Specs of one key share their transfer stage (as `train.stage_key` will find once the data are encoded)."""
-        rules = catalogue().of(spec.variant)
-        read = {k: v for k, v in spec.settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
-        module = find("methods", spec.method)
-        aware = module.Method.target_aware(hparams(module.HParams, spec.settings))
-        few_shot = spec.setting != Setting() and spec.scope == "target"  # cuts differ from target to target
-        own = spec.target if aware or few_shot else ""
-        return digest([spec.method, read, spec.suite, spec.seed, own, str(spec.setting)])
+    def _sharing(self, arm: Arm, settings: Mapping[str, Value], target: str) -> str:
+        """Trainings of one seed and one key share their transfer stage.
+
+        `train.stage_key` will find the same once the data are encoded.
+        """
+        rules = catalogue().of(arm.variant)
+        read = {k: v for k, v in settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
+        method = catalogue().variant(arm.variant).method
+        module = find("methods", method)
+        aware = module.Method.target_aware(hparams(module.HParams, settings))
+        few_shot = arm.setting != Setting() and self.study.scope == "target"  # cuts differ from target to target
+        own = target if aware or few_shot else ""
+        return digest([method, read, self.study.together(target), own, str(arm.setting)])

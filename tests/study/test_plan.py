@@ -10,7 +10,7 @@ import pytest
 
 from raystudy.errors import ConfigError, DataError, PreflightError, UserError
 from raystudy.nn.workers import Alone
-from raystudy.spec import Places
+from raystudy.spec import Places, Spec
 from raystudy.study.conduct import Conductor
 from raystudy.study.plan import Plan, merged_labels
 from raystudy.study.records import Results
@@ -28,6 +28,27 @@ def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
     conductor.run_local(fake)
     assert len(fake.trained) == made.preview["total_cells"]
     assert conductor.complete
+
+
+def sharing(made: Plan, spec: Spec) -> tuple[str, int]:
+    return made._sharing(spec.arm, spec.settings, spec.target), spec.seed
+
+
+def transfer_of(made: Plan, spec: Spec) -> int:
+    return made.updates(spec.variant, spec.settings, spec.target, spec.setting)[0]
+
+
+def test_the_preview_multiplies_what_it_looked_at_once(tmp_path: Path) -> None:
+    """Cells, updates and what is shared are those of every spec, one by one, though no spec is made for them."""
+    made = plan(tmp_path, search="{trials: 0}", report="{seeds: 3}", methods="[single_task, meta_dtl, metaxt]", **BOTH)
+    specs = made.confirm({})
+    updates = {s.id: made.updates(s.variant, s.settings, s.target, s.setting) for s in specs}
+    first = {sharing(made, s): updates[s.id][0] for s in reversed(specs)}
+    assert made.preview["total_cells"] == len(specs)
+    assert made.preview["total_updates"] == sum(map(sum, updates.values()))
+    assert made.preview["shared_updates"] == sum(t for t, _ in updates.values()) - sum(first.values())
+    many = plan(tmp_path, search="{trials: 50, seeds: 300}", report="{seeds: 1000}", methods="[single_task]")
+    assert many.preview["total_cells"] == 2 * (50 * 300 + 1000)
 
 
 def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path: Path) -> None:
@@ -49,9 +70,10 @@ def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path
         method = method_of(spec, load_tasks(spec, None), Places(plm="tiny"), Alone())
         keys[spec.id] = stage_key(spec, method.setup, "transfer")
     for a, b in combinations(specs, 2):
-        assert (made._shared_key(a) == made._shared_key(b)) == (keys[a.id] == keys[b.id]), f"{a} and {b}"
+        same = sharing(made, a) == sharing(made, b)
+        assert same == (keys[a.id] == keys[b.id]), f"{a} and {b}"
     saved = made.preview["shared_updates"]
-    assert saved == sum(made._split_updates(s)[0] for s in made.confirm({})) // 2 > 0  # two targets, one transfer each
+    assert saved == sum(transfer_of(made, s) for s in made.confirm({})) // 2 > 0  # two targets, one transfer each
 
 
 def test_every_impossible_setting_is_named_at_once(tmp_path: Path) -> None:
