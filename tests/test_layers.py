@@ -7,15 +7,19 @@ like one at the top.
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from importlib.metadata import packages_distributions
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import raystudy
 
@@ -64,13 +68,6 @@ HOMES = {
     "sklearn": ("methods", "nn"),
     "typer": ("run", "__main__", "commands"),
     "rich": ("run", "terminal", "view", "commands"),
-}
-# imported, but installed by a library that says which of their versions it works with
-WITH_ANOTHER = {
-    "huggingface_hub": "transformers",
-    "tokenizers": "transformers",
-    "nltk": "textblob",
-    "packaging": "transformers",
 }
 # declared, but never imported: data and weights are read as files
 NOT_IMPORTED = {
@@ -235,23 +232,57 @@ def test_the_laws_leave_the_rest_alone(name: str, source: str) -> None:
     assert [*upward(name, source), *astray(name, source), *lookups(name, source)] == []
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    """A library that only arrives with another one may leave with it; one that nobody imports need not be installed."""
+def project() -> dict[str, Any]:
+    """The table `project` of pyproject.toml, which a wheel does not have."""
     pyproject = ROOT.parent / "pyproject.toml"
     if not pyproject.is_file():
         pytest.skip("installed from a wheel")
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    wanted = {re.split(r"[\[<>=]", d)[0].lower() for d in (*project["dependencies"], *extras["quickstart"])}
-    provides = packages_distributions()
-    used = {
-        "/".join(sorted({d.lower() for d in provides.get(library, [library])}))
-        for name, source in SOURCES.items()
-        for target, _ in imports(name, source, types=True)
-        if (library := target.split(".")[0]) not in sys.stdlib_module_names and library != "raystudy"
-    }
-    assert used - wanted == WITH_ANOTHER.keys()
+    return tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]  # type: ignore[no-any-return]
+
+
+def named(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(r).name) for r in requirements}
+
+
+provided = lru_cache(packages_distributions)  # import name -> distributions; looks at every installed file
+
+
+def distributions(name: str, source: str) -> Iterator[str]:
+    """The distribution behind each library that a module imports, inside functions too; its own name if not here."""
+    for target, _ in imports(name, source, types=True):
+        if (library := target.split(".")[0]) not in sys.stdlib_module_names and library != "raystudy":
+            yield "/".join(sorted({canonicalize_name(d) for d in provided().get(library, [library])}))
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    """A library that only arrives with another one may leave with it; one that nobody imports need not be installed."""
+    asked = project()
+    wanted = named([*asked["dependencies"], *asked["optional-dependencies"]["quickstart"]])
+    used = {d for name, source in SOURCES.items() for d in distributions(name, source)}
+    assert used - wanted == set()
     assert wanted - used == NOT_IMPORTED.keys()
+
+
+def test_what_tests_scripts_and_docs_import_is_declared() -> None:
+    asked = project()
+    wanted = named([*asked["dependencies"], *(r for extra in asked["optional-dependencies"].values() for r in extra)])
+    folders = [ROOT.parent / name for name in ("tests", "benchmarks", "docs")]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    ours = {path.stem for path in files} | {path.parent.name for path in files}
+    used = {d for path in files for d in distributions("", path.read_text(encoding="utf-8"))}
+    assert used - wanted - {canonicalize_name(n) for n in ours} == set()
+
+
+def test_the_declared_versions_are_ranges_that_hold_what_is_installed() -> None:
+    """A lower bound, an upper bound, and the version that the tests run with between them."""
+    asked = project()
+    for text in (*asked["dependencies"], *(r for e in asked["optional-dependencies"].values() for r in e)):
+        one = Requirement(text)
+        if one.name == "raystudy":
+            continue
+        assert {s.operator for s in one.specifier} == {">=", "<"}, text
+        with suppress(PackageNotFoundError):  # an extra that is not installed here
+            assert one.specifier.contains(version(one.name), prereleases=True), text
 
 
 def test_reading_loads_neither_torch_nor_ray() -> None:
