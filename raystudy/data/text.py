@@ -34,8 +34,8 @@ class Batch:
     """B examples of T tokens in all, ragged and flat.
 
     Shapes: ids, types (T,); offsets (B + 1,); task, row, labels (B,) int64; values (B,) float, the regression targets;
-    tags (T,) int64 with IGNORED everywhere but at the first piece of a labelled word; weight (B,) float or None;
-    soft (B, C) float or None.
+    tags (T,) int64 with IGNORED everywhere but at the first piece of a labelled word; tagged (B,) bool, whether the
+    labels of an example are those of its words; weight (B,) float or None; soft (B, C) float or None.
     """
 
     ids: Tensor
@@ -46,6 +46,7 @@ class Batch:
     labels: Tensor
     values: Tensor
     tags: Tensor
+    tagged: Tensor
     weight: Tensor | None = None
     soft: Tensor | None = None
 
@@ -54,9 +55,14 @@ class Batch:
 
     @property
     def units(self) -> Tensor:
-        """(B,) how many losses each example adds: its labelled words when it is tagged, else one."""
-        tagged = self._segment_sum((self.tags != IGNORED).long())
-        return torch.where(tagged > 0, tagged, torch.ones_like(tagged))
+        """(B,) how many losses each example adds: its labelled words when it is tagged (there may be none), else one."""
+        words = self._segment_sum((self.tags != IGNORED).long())
+        return torch.where(self.tagged, words, 1)
+
+    @property
+    def divisor(self) -> Tensor:
+        """() what makes a sum of losses over this batch their mean: its units, and one where it has none."""
+        return self.units.sum().clamp_min(1)
 
     def _segment_sum(self, x: Tensor) -> Tensor:
         owner = torch.repeat_interleave(torch.arange(len(self), device=x.device), self.offsets.diff())
@@ -75,6 +81,7 @@ class Batch:
             self.labels[start:stop],
             self.values[start:stop],
             self.tags[a:b],
+            self.tagged[start:stop],
             None if self.weight is None else self.weight[start:stop],
             None if self.soft is None else self.soft[start:stop],
         )
@@ -189,6 +196,7 @@ class Corpus:
             p, here, at = self.parts[t], owner == t, tasks == t
             ids[here], types[here], tags[here] = p.ids[token[here]], p.types[token[here]], p.tags[token[here]]
             labels[at], values[at] = p.labels[examples[at]], p.values[examples[at]]
+        tagged = np.asarray([p.kind == "tagging" for p in self.parts])[tasks]
         as_tensor = torch.from_numpy
         return Batch(
             as_tensor(ids),
@@ -199,6 +207,7 @@ class Corpus:
             as_tensor(labels),
             as_tensor(values),
             as_tensor(tags),
+            as_tensor(tagged),
         )
 
 

@@ -225,6 +225,8 @@ class BaseMethod(nn.Module):
         out = torch.zeros(len(batch)).to(self.encoder.body.anchor)
         owner = torch.repeat_interleave(torch.arange(len(batch)), batch.offsets.diff()).to(out.device)
         for a in answers:
+            if not len(a.rows):  # sentences without a labelled word: their head has no gradient, rather than one of zero
+                continue
             kind = self.setup.corpus.parts[a.task].kind
             if kind == "tagging":
                 out = out.index_add(0, owner[a.rows], loss(a.logits, batch.tags.to(out.device)[a.rows]))
@@ -239,14 +241,13 @@ class BaseMethod(nn.Module):
         """This rank's share of the mean loss over the GLOBAL batch's units (examples, or labelled words).
 
         With `batch.weight`, each example's loss is multiplied by its weight; the sum is still divided by the number of
-        units, not by the sum of weights.
+        units, not by the sum of weights. A batch without any unit has a loss of zero.
         """
-        units = batch.units.sum()
         mine = batch.shard(self.workers)
         losses = self.losses(mine, loss)
         if mine.weight is not None:
             losses = losses * mine.weight.to(losses)
-        return losses.sum() / units.to(losses)
+        return losses.sum() / batch.divisor.to(losses)
 
     def descent(self, steps: int, lr: float | None = None) -> Callable[[int, Tensor], Mapping[str, float]]:
         """A new AdamW with linear warm-up and decay over `steps`: (step, this rank's share of the loss) -> logs.

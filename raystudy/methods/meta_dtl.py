@@ -18,7 +18,8 @@ Where the paper is silent (and what was chosen):
     batches              mixed: each example through its own task's head; drawn with replacement; `task_batches`
     reduction            mean over the batch, not over the sum of weights; Algorithm 1 writes `reduction: sum`
     heads in TMF         new, since Algorithm 1 returns the PLM alone
-    m <= 0               refused under `weights: raw` (the loss would be unbounded below); `clip0` and `mean1` offered
+    m <= 0               refused under `weights: raw` (the loss would be unbounded below); `clip0` makes negative ones
+                         zero, `mean1` does so too and then rescales all to mean 1
 Beyond the paper: `centred` takes the mean embedding (every task counting alike) off before any cosine, because the
 embeddings of one model share a direction that makes all cosines alike.
 The second term is called a maximum entropy regulariser; as printed it is the cross entropy to the uniform distribution,

@@ -294,8 +294,9 @@ class Method(BaseMethod):
             through = add(found.through, gradient(terms.soft(moved), theta))
         if self.hp.full_batch_main:
             n, ahead = int(drawn.main.units.sum()), int(drawn.ahead.units.sum())
-            first = [None if g is None else n / (n + ahead) * g for g in rest[0]]
-            other = gradient(ahead / (n + ahead) * problem.validate(), theta)
+            both = max(1, n + ahead)
+            first = [None if g is None else n / both * g for g in rest[0]]
+            other = gradient(ahead / both * problem.validate(), theta)
             rest = (add(first, other), *rest[1:])
         return sum_over(self.workers, add(*rest, through), theta)
 
@@ -303,7 +304,7 @@ class Method(BaseMethod):
 
     def bilevel(self, drawn: Drawn, step: int, gamma2: float) -> Bilevel:
         """L_train and L_meta on these batches: this rank's share, every term divided by its global count."""
-        n_s, n_main, n_ahead = (int(b.units.sum()) for b in (drawn.source, drawn.main, drawn.ahead))
+        n_s, n_main, n_ahead = (int(b.divisor) for b in (drawn.source, drawn.main, drawn.ahead))
         source, main, ahead = (b.shard(self.workers) for b in (drawn.source, drawn.main, drawn.ahead))
         target = self.setup.target
         none = torch.zeros(0, self.setup.corpus.parts[target].outputs).to(self.encoder.body.anchor)
@@ -344,7 +345,7 @@ class Method(BaseMethod):
             train=train,
             log_p=log_p,
             labels=labels,
-            validate=lambda: self.losses(ahead).sum() / max(1, n_ahead),
+            validate=lambda: self.losses(ahead).sum() / n_ahead,
             inside=self.rtn,
         )
 

@@ -22,7 +22,8 @@ Where the paper is silent, or its three codes differ from it and from each other
     a class that another domain lacks   that domain takes no part; without any, t is the first cosine alone
     several prototypes   sub-prototypes by K-means within the class and b = softmax(cos / temperature) over them;
                          `membership: literal` sums over the classes n, as the formula is printed
-    t <= 0               refused under `weights: raw` (the loss would be unbounded below)
+    t <= 0               refused under `weights: raw` (the loss would be unbounded below); `clip0` makes negative ones
+                         zero, `mean1` does so too and then rescales all to mean 1
 Meta-FT* is a row of Meta-DTL's tables without a definition. Our reading: t as above where another task has the class
 (by its words), else the mean cosine to that task's prototypes; a head per task; domains are tasks.
 """

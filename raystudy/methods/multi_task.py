@@ -124,7 +124,7 @@ class Method(BaseMethod):
         else:
             (a,) = self.encoder.answers(mine, states, head=len(self.setup.tasks))
             losses = cross_entropy(a.logits, self.union.labels(mine).to(a.logits.device))
-        share = losses.sum() / batch.units.sum().to(losses)
+        share = losses.sum() / batch.divisor.to(losses)
         return share if self.hp.adversary == "none" else share + self.adversary(mine, states) / len(batch)
 
     def adversary(self, mine: Batch, states: Tensor) -> Tensor:

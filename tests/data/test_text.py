@@ -208,7 +208,7 @@ CORPUS = Corpus(
     )
 )
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 35)), min_size=1, max_size=9)
-FIELDS = ("ids", "types", "task", "row", "labels", "values", "tags", "weight", "soft")
+FIELDS = ("ids", "types", "task", "row", "labels", "values", "tags", "tagged", "weight", "soft")
 
 
 def joined(parts: list[Batch], name: str) -> torch.Tensor | None:
