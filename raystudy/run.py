@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -218,7 +219,7 @@ def _restricted(study: Study, only: Sequence[str]) -> Study:
 
 def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
     """The plan in words: what will be read, trained and shared, before anything starts."""
-    from raystudy.study.conduct import stale
+    from raystudy.study.conduct import made_otherwise
     from raystudy.study.plan import merged_labels
 
     study, preview = plan.study, plan.preview
@@ -266,12 +267,13 @@ def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
         + (f"; {shared:,} of these are saved, because cells that share a transfer stage run it once" if shared else "")
     )
     if conductor is not None:
-        old = sum(stale(r) for r in conductor.seen.values())
+        old = [why for r in conductor.seen.values() if (why := made_otherwise(r))]
+        how = "; ".join(f"{n} by {what}" for what, n in Counter(w for why in old for w in why).items())
         other = len(conductor.seen) - len(conductor.known())
         lines.append(
             f"{counted(len(conductor.seen), 'record is', 'records are')} here already"
             + (f", {other} of them no part of the study as it is now (kept, not in its report)" if other else "")
-            + (f", {old} of them made by other code (--redo-stale runs these again)" if old else "")
+            + (f", {len(old)} by other code or versions ({how}): --redo-stale runs these again" if old else "")
         )
     return lines
 
@@ -488,7 +490,9 @@ def command(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster, e.g. auto.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results folder (default: results/<study>).")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
-    redo_stale: Annotated[bool, typer.Option("--redo-stale", help="Run cells again that other code made.")] = False,
+    redo_stale: Annotated[
+        bool, typer.Option("--redo-stale", help="Run cells again that other code or libraries made.")
+    ] = False,
     isolate: Annotated[bool, typer.Option("--isolate", help="A fresh worker process for every cell.")] = False,
     budget: Annotated[
         str | None, typer.Option(help="Stop (exit code 4) after this much training, workers added up: 30m, 8h, 2d.")

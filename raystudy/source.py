@@ -1,32 +1,197 @@
-"""Digests of this program's own sources: could other code than what stands here have made a result?"""
+"""Which sources and libraries make a result: could what stands here have made it?
+
+The sources of a method are all that a training by it really imports: from its own module and from `train`, which runs
+and judges it, every import is followed, those inside functions too, but not what type checkers alone see. Files are
+parsed, never run, so nothing of this loads torch.
+
+What `find` loads by name stands in no import. Methods are found by `train`: of them the one that is asked about is
+counted. Tasks are found by `tasks`: of them the modules of the data sets that are asked about are counted, and the
+reader of folders and of the hub where one of them is read by it.
+"""
 
 from __future__ import annotations
 
+import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-__all__ = ["code_digest", "program_digest"]
+__all__ = [
+    "NUMERIC",
+    "code_digest",
+    "differing",
+    "installed",
+    "library_versions",
+    "made_digest",
+    "program_digest",
+    "reached",
+    "sources",
+]
+
+Sources = Mapping[str, bytes]  # "nn/encoder.py" -> what is in it
 
 _HERE = Path(__file__).parent
 
+# Library, as it is imported -> the distributions whose version can move a number (scikit-learn's solvers are scipy's).
+# Other libraries read data and weights, and a digest of what they read is part of every spec.
+NUMERIC = {
+    "torch": ("torch",),
+    "transformers": ("transformers",),
+    "tokenizers": ("tokenizers",),
+    "numpy": ("numpy",),
+    "scipy": ("scipy",),
+    "sklearn": ("scikit-learn", "scipy"),
+}
+
 
 @lru_cache
-def code_digest(method: str) -> str:
-    """A digest of the sources that can change what a stage computes: data, nn, methods, train, evaluate."""
-    files = [*_HERE.glob("data/*.py"), *_HERE.glob("nn/*.py"), _HERE / "methods" / "__init__.py"]
-    return _digest([*files, _HERE / "methods" / f"{method}.py", _HERE / "train.py", _HERE / "evaluate.py"])
+def code_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
+    """A digest of every source that a training of `method` on these data sets imports.
+
+    Raises:
+        FileNotFoundError: there is no such method.
+    """
+    here = sources()
+    return _digest({path: here[path] for path in _closure(method, datasets)})
+
+
+@lru_cache
+def library_versions(method: str, datasets: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """The installed version of every library that these sources import and that can move a number of the result."""
+    here = sources()
+    used = {name.partition(".")[0] for path in _closure(method, datasets) for name in _imports(path, here[path])}
+    return {d: installed(d) for d in sorted({d for library in used for d in NUMERIC.get(library, ())})}
+
+
+@lru_cache
+def made_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
+    """One digest of both: what a half-finished training must have in common with what goes on with it."""
+    versions = "".join(f"\n{name} {v}" for name, v in library_versions(method, datasets).items())
+    return hashlib.blake2b((code_digest(method, datasets) + versions).encode(), digest_size=8).hexdigest()
+
+
+def differing(made_by: Mapping[str, str], method: str, datasets: tuple[str, ...] = ()) -> list[str]:
+    """What made a result and is not what stands here, in words; nothing where all is the same, or was not written down.
+
+    Raises:
+        FileNotFoundError: there is no such method any more.
+    """
+    found = ["other code"] if made_by.get("code") not in (None, code_digest(method, datasets)) else []
+    here = library_versions(method, datasets)
+    return found + [f"{n} {made_by[n]}, here {v}" for n, v in here.items() if made_by.get(n) not in (None, v)]
 
 
 @lru_cache
 def program_digest() -> str:
     """A digest of every source of the package: equal on two machines that run the same version of it."""
-    return _digest(_HERE.rglob("*.py"))
+    return _digest(sources())
 
 
-def _digest(files: Iterable[Path]) -> str:
+def installed(distribution: str) -> str:
+    """The version of an installed distribution, or that it is not."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@lru_cache
+def sources() -> Sources:
+    """Every source of the package, by its path below it; read once, as Python reads a module once."""
+    return {p.relative_to(_HERE).as_posix(): p.read_bytes() for p in sorted(_HERE.rglob("*.py"))}
+
+
+def reached(sources: Sources, method: str, datasets: Iterable[str] = ()) -> set[str]:
+    """The paths of all sources that a training of `method` on these data sets imports.
+
+    Raises:
+        FileNotFoundError: there is no such method.
+    """
+    todo = ["train.py", f"methods/{method}.py", *_readers(sources, datasets)]
+    if todo[1] not in sources:
+        raise FileNotFoundError(f"raystudy/{todo[1]}")
+    known, found = frozenset(sources), set[str]()
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found.add(path)
+            todo += _next(path, sources[path], known)
+    return found
+
+
+@lru_cache
+def _closure(method: str, datasets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(reached(sources(), method, datasets)))
+
+
+def _readers(sources: Sources, datasets: Iterable[str]) -> Iterator[str]:
+    """The modules by which `tasks.load` reads these data sets."""
+    for name in datasets:
+        own = f"tasks/{name}.py"
+        built_in = own in sources and not name.startswith("_") and name != "folder"
+        if built_in:
+            yield own
+        if not built_in or _has_card(sources[own]):
+            yield "tasks/folder.py"
+
+
+@lru_cache
+def _has_card(source: bytes) -> bool:
+    """Whether a module of tasks declares a card, and leaves the reading to the reader of folders."""
+    assigned = (node.targets for node in ast.parse(source).body if isinstance(node, ast.Assign))
+    return any(isinstance(t, ast.Name) and t.id == "CARD" for targets in assigned for t in targets)
+
+
+@lru_cache(maxsize=1024)
+def _next(path: str, source: bytes, known: frozenset[str]) -> frozenset[str]:
+    """What Python imports of the `known` modules for the module at `path`: its packages, and what it says itself."""
+    packages = {(folder / "__init__.py").as_posix() for folder in Path(path).parents}
+    return frozenset(packages.union(*(_modules(name, known) for name in _imports(path, source))))
+
+
+def _modules(name: str, known: Collection[str]) -> Iterator[str]:
+    """The module of ours behind an imported name: ``data/text.py`` for ``raystudy.data.text.Batch``."""
+    package, _, rest = name.partition(".")
+    parts = rest.split(".") if rest else []
+    while package == "raystudy":
+        stem = "/".join(parts)
+        for path in (f"{stem}.py", f"{stem}/__init__.py".lstrip("/")):
+            if path in known:
+                yield path
+                return
+        parts.pop()
+
+
+@lru_cache(maxsize=1024)
+def _imports(path: str, source: bytes) -> frozenset[str]:
+    """The absolute dotted names of what a module imports, and of the modules that it imports them from."""
+    tree = ast.parse(source)
+    unseen = {
+        id(below)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+        for branch in node.body
+        for below in ast.walk(branch)
+    }
+    here = ["raystudy", *Path(path).parent.parts]  # the package that the module is in, or is
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def _digest(files: Mapping[str, Any]) -> str:
     h = hashlib.blake2b(digest_size=8)
     for path in sorted(files):
-        h.update(path.relative_to(_HERE).as_posix().encode() + path.read_bytes())
+        h.update(f"{path}\n{len(files[path])}\n".encode() + files[path])
     return h.hexdigest()

@@ -144,6 +144,13 @@ class Spec:
     def arm(self) -> Arm:
         return Arm(self.variant, self.setting)
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of the data sets that are read for it: of its tasks, and of tasks whose texts they do without."""
+        own = {name.partition("/")[0] for name in self.suite}
+        others = (other for name in own for other in self.task_options.get(name, {}).get("without", ()))
+        return tuple(sorted({*own, *(other.partition("/")[0] for other in others)}))
+
     def __str__(self) -> str:
         return f"{self.variant} {self.target} {self.setting} seed {self.seed} ({self.phase})"
 
@@ -161,7 +168,7 @@ class Record:
             stages that it interrupts.
         facts: the name of the primary metric, how often each class occurs and was answered per split, and what the
             method wants to say (spread of scores, learned weights); JSON values.
-        made_by: provenance: code digest, versions. Never part of a comparison.
+        made_by: provenance: code digest, versions of libraries, device, threads. Never part of a comparison.
     """
 
     spec: Spec

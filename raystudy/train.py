@@ -34,7 +34,7 @@ from raystudy.evaluate import Predictions, histogram, predict, scores
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
-from raystudy.source import code_digest
+from raystudy.source import code_digest, library_versions, made_digest
 from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
 
@@ -117,7 +117,7 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
     """The key of a spec's ``constants`` or ``transfer`` result: everything it depends on, nothing else; JSON values.
 
     Constants are pure in (PLM, training data, settings). Transfer adds the seed, and the target for methods that are
-    aware of it.
+    aware of it. `code` and `libraries` are those of this method on the data sets that are read (see `source`).
     """
     rules = catalogue().of(spec.variant)
     parts = ("constants",) if part == "constants" else ("constants", "transfer")
@@ -129,7 +129,9 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
         "plm": setup.plm.digest,
         "data": [p.digest for p in setup.corpus.parts],
         "numerics": spec.numerics.model_dump(),
-        "code": code_digest(spec.method),
+        "datasets": list(spec.datasets),
+        "code": code_digest(spec.method, spec.datasets),
+        "libraries": dict(library_versions(spec.method, spec.datasets)),
     }
     if part == "transfer":
         key["seed"] = spec.seed
@@ -140,7 +142,11 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Saved:
-    """A cell in the middle of a stage: where, and every tensor it needs to go on."""
+    """A cell in the middle of a stage: where, and every tensor it needs to go on.
+
+    Attributes:
+        code: `source.made_digest` of the method on the data sets, all three so that one who finds it can tell.
+    """
 
     part: str
     stage: int
@@ -150,6 +156,8 @@ class _Saved:
     made: Mapping[str, str]
     code: str
     tensors: State
+    method: str = ""
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -194,7 +202,7 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self, code: str) -> _Saved | None:
-        """What was saved by the same `code`, or None. What cannot be read counts as not there."""
+        """What was saved by the same `code` (see `_Saved`), or None. What cannot be read counts as not there."""
         for folder in (self.folder, self._old):  # a death between the two renames leaves only the old one
             with suppress(OSError, ValueError, TypeError, KeyError, SafetensorError):
                 where = json.loads((folder / "where.json").read_text())
@@ -278,8 +286,11 @@ class _Cell:
             return  # weights and moments are the same on every rank, so rank 0 saves for all
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
-        code = code_digest(self.spec.method)
-        self.checkpoint.save(_Saved(part, index, step, best_score, self.updates, self.made, code, tensors))
+        method, datasets = self.spec.method, self.spec.datasets
+        code = made_digest(method, datasets)
+        self.checkpoint.save(
+            _Saved(part, index, step, best_score, self.updates, self.made, code, tensors, method, datasets)
+        )
 
     def _restore(self, tensors: State) -> State:
         """Put method and optimizer where a checkpoint left them; returns the best weights so far."""
@@ -404,7 +415,7 @@ def run(
             "predicted": {s: histogram(target, a.pred) for s, a in answers.items()},
             **method.facts(),
         },
-        made_by={"code": code_digest(spec.method), **numerics_here(spec)},
+        made_by={"code": code_digest(spec.method, spec.datasets), **numerics_here(spec)},
     )
     return Outcome(record, answers)
 
@@ -413,10 +424,11 @@ def numerics_here(spec: Spec) -> dict[str, str]:
     """What the last digits of a result depend on beside the spec: the same again only where these are the same."""
     cuda = spec.numerics.device == "cuda"
     device = torch.cuda.get_device_name() if cuda else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    return {"torch": torch.__version__, "device": device, "threads": str(torch.get_num_threads())}
+    versions = library_versions(spec.method, spec.datasets)
+    return {**versions, "device": device, "threads": str(torch.get_num_threads())}
 
 
 def _saved(checkpoint: Checkpoint | None, spec: Spec, workers: Workers) -> _Saved | None:
     """Where a checkpoint left this cell, if every rank can see it."""
-    saved = checkpoint.load(code_digest(spec.method)) if checkpoint is not None else None
+    saved = checkpoint.load(made_digest(spec.method, spec.datasets)) if checkpoint is not None else None
     return saved if all(workers.gather(saved is not None)) else None

@@ -208,7 +208,7 @@ def test_checkpoint_of_other_code_is_not_taken_up(tmp_path: Path, monkeypatch: p
     spec = spec_of("single_task")
     with pytest.raises(Killed):
         ran(spec, kill=("finetune", 3), checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
-    monkeypatch.setattr(train, "code_digest", lambda method: "edited")
+    monkeypatch.setattr(train, "made_digest", lambda method, datasets: "edited")
     assert ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0)).updates["finetune"] == 6
 
 

@@ -94,7 +94,7 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
     tell(f"{where}: {counted(len(found), 'entry', 'entries')}, {megabytes(total)}")
     if old:
         size = megabytes(sum(e.size for e in old))
-        tell(f"{len(old)} of them ({size}) made by other code than what stands here: python -m raystudy cache gc")
+        tell(f"{len(old)} of them ({size}) made by other code or libraries than stand here: python -m raystudy cache gc")
     if left:
         tell(f"{counted(len(left), 'file')} left by processes that died: python -m raystudy cache gc")
 
@@ -129,7 +129,7 @@ def gc(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Delete what no run will ask for: results of other code, checkpoints of recorded cells, what the dead left."""
+    """Delete what no run will ask for: of other code or libraries, of cells that are recorded, left by the dead."""
     from raystudy.study.cache import entries, junk, leftovers, oldest_beyond, remove
 
     where = _where(folder)

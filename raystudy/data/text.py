@@ -55,7 +55,7 @@ class Batch:
 
     @property
     def units(self) -> Tensor:
-        """(B,) how many losses each example adds: its labelled words when it is tagged (there may be none), else one."""
+        """(B,) how many losses each example adds: when it is tagged its labelled words, which may be none, else one."""
         words = self._segment_sum((self.tags != IGNORED).long())
         return torch.where(self.tagged, words, 1)
 

@@ -225,7 +225,9 @@ class BaseMethod(nn.Module):
         out = torch.zeros(len(batch)).to(self.encoder.body.anchor)
         owner = torch.repeat_interleave(torch.arange(len(batch)), batch.offsets.diff()).to(out.device)
         for a in answers:
-            if not len(a.rows):  # sentences without a labelled word: their head has no gradient, rather than one of zero
+            if not len(
+                a.rows
+            ):  # sentences without a labelled word: their head has no gradient, rather than one of zero
                 continue
             kind = self.setup.corpus.parts[a.task].kind
             if kind == "tagging":

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
-from raystudy.source import code_digest
+from raystudy.source import code_digest, library_versions, made_digest
 
 __all__ = ["Entry", "cache_folder", "entries", "held", "junk", "leftovers", "oldest_beyond", "remove"]
 
@@ -44,7 +44,8 @@ class Entry:
         key: the digest of a stage's key; of a checkpoint the id of its cell.
         used: when it was written or last read, seconds since 1970.
         about: a stage's key, or where a checkpoint stands; empty when the file does not say.
-        fresh: whether the code that stands here would still use it; everything else is never asked for again.
+        fresh: whether the code and libraries that stand here would still use it; what else there is is never asked for
+            again.
     """
 
     kind: Literal["stage", "checkpoint"]
@@ -72,7 +73,7 @@ def _stages(folder: Path) -> Iterator[Entry]:
             continue
         except (OSError, SafetensorError, ValueError):
             about = {}
-        yield Entry("stage", path.stem, path, stat.st_size, stat.st_mtime, about, _made_here(about))
+        yield Entry("stage", path.stem, path, stat.st_size, stat.st_mtime, about, _made_here(about, _stage_code))
 
 
 def _checkpoints(folder: Path) -> Iterator[Entry]:
@@ -85,24 +86,21 @@ def _checkpoints(folder: Path) -> Iterator[Entry]:
             used = where.stat().st_mtime
         except (OSError, ValueError):
             about, used = {}, 0.0
-        # a checkpoint does not say its method, but code digests differ between methods
-        fresh = about.get("code") in {_code(m) for m in _methods()}
+        fresh = _made_here(about, lambda method, datasets: {"code": made_digest(method, datasets)})
         yield Entry("checkpoint", path.stem, path, _size(path), used, about, fresh)
 
 
-def _methods() -> list[str]:
-    return [p.stem for p in (Path(__file__).parents[1] / "methods").glob("[!_]*.py")]
+def _stage_code(method: str, datasets: tuple[str, ...]) -> dict[str, Any]:
+    return {"code": code_digest(method, datasets), "libraries": dict(library_versions(method, datasets))}
 
 
-def _code(method: str) -> str | None:
+def _made_here(about: Mapping[str, Any], here: Callable[[str, tuple[str, ...]], Mapping[str, Any]]) -> bool:
+    """Whether what a file says of what made it is what stands `here` for its method and data sets."""
     try:
-        return code_digest(method)
-    except OSError:  # a method that there is no more
-        return None
-
-
-def _made_here(about: Mapping[str, Any]) -> bool:
-    return "method" in about and about.get("code") == _code(about["method"])
+        wanted = here(str(about["method"]), tuple(map(str, about["datasets"])))
+    except (KeyError, TypeError, FileNotFoundError):  # a file of another time, or a method that there is no more
+        return False
+    return all(about.get(k) == v for k, v in wanted.items())
 
 
 def _size(path: Path) -> int:
@@ -136,7 +134,7 @@ def _lock(path: Path) -> Iterator[bool]:
 
 
 def junk(found: Collection[Entry], recorded: Collection[str]) -> list[Entry]:
-    """What no run will ask for again: results of other code, checkpoints of other code or of cells in `recorded`."""
+    """What no run will ask for again: what other code or libraries made, and checkpoints of cells in `recorded`."""
     return [e for e in found if not e.fresh or (e.kind == "checkpoint" and e.key in recorded)]
 
 

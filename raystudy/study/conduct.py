@@ -22,14 +22,15 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from raystudy.analysis.tables import Importance, SearchRow
 from raystudy.errors import UserError
+from raystudy.source import differing
 from raystudy.spec import Arm, Record, Spec
 from raystudy.study.local import Local, drive
 from raystudy.study.plan import Plan
 from raystudy.study.records import Results
 from raystudy.study.search import IMPORTANCE, ArmSearch
-from raystudy.train import Outcome, code_digest
+from raystudy.train import Outcome
 
-__all__ = ["Conductor", "Pooled", "dev_score", "importances", "search_rows", "stale"]
+__all__ = ["Conductor", "Pooled", "dev_score", "importances", "made_otherwise", "search_rows", "stale"]
 
 
 class Pooled(Protocol):
@@ -53,7 +54,7 @@ class Conductor:
         on_lost: called when the pool cannot be reached any more, from a thread of its own: the one that called
             `run_pooled` may wait for an answer that never comes.
         retry_failed: forget failed records, so that their cells run again.
-        redo_stale: forget records that were made by other code, so that their cells run again.
+        redo_stale: forget records that were made by other code or libraries, so that their cells run again.
     """
 
     plan: Plan
@@ -242,11 +243,16 @@ class _Collector(threading.Thread):
 
 
 def stale(record: Record) -> bool:
-    """Whether a record was made by other code than what stands here now."""
+    """Whether a record was made by other code, or with other versions of libraries, than what stands here now."""
+    return bool(made_otherwise(record))
+
+
+def made_otherwise(record: Record) -> list[str]:
+    """Of code and libraries, what made a record and is not what stands here now, in words."""
     try:
-        return record.made_by.get("code") not in (None, code_digest(record.spec.method))
-    except OSError:  # a method that there is no more
-        return True
+        return differing(record.made_by, record.spec.method, record.spec.datasets)
+    except FileNotFoundError:
+        return [f"a method {record.spec.method} that is not here"]
 
 
 def dev_score(record: Record) -> float | None:

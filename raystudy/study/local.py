@@ -23,7 +23,7 @@ def short_traceback(error: BaseException, lines: int = 15) -> str:
 
 def failure(spec: Spec, error: str) -> Outcome:
     """The record of a cell that failed."""
-    return Outcome(Record(spec, "failed", error=error, made_by={"code": code_digest(spec.method)}))
+    return Outcome(Record(spec, "failed", error=error, made_by={"code": code_digest(spec.method, spec.datasets)}))
 
 
 def attempt(spec: Spec, train: Callable[[Spec], Outcome]) -> Outcome:

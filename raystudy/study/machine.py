@@ -15,7 +15,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from filelock import FileLock, Timeout
 
 from raystudy.errors import PreflightError, Problem
 from raystudy.files import atomic_write
-from raystudy.source import program_digest
+from raystudy.source import NUMERIC, installed, program_digest
 
 __all__ = ["PACKAGES", "locks_hold", "look", "nearest", "on_every_node", "writes"]
 
-PACKAGES = ("raystudy", "ray", "torch", "transformers", "numpy")  # what must be the same on every node
+# what must be the same on every node
+PACKAGES = ("raystudy", "ray", *dict.fromkeys(d for distributions in NUMERIC.values() for d in distributions))
 _LETS_GO = 3.0  # seconds in which a killed process's lock must be free
 _PATIENCE = 60.0  # seconds for a node's answer: it may have to start Python and import torch
 
@@ -41,20 +41,13 @@ def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: installed(name) for name in PACKAGES},
         "program": program_digest(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory": _memory(),
         "gpus": _gpus() if cuda else [],
         "there": {p: Path(p).exists() for p in paths},
     }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _memory() -> int:

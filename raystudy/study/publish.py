@@ -35,7 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = ["example_differences", "provenance", "write_manifest", "write_report"]
 
-_PACKAGES = ("raystudy", "torch", "transformers", "ray", "optuna", "datasets", "numpy")
+_PACKAGES = (
+    "raystudy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "ray",
+    "optuna",
+    "datasets",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+)
 Key = tuple[str, str, str]  # variant, target, setting
 
 

@@ -62,8 +62,8 @@ def train_again(record: Record, places: Places, *, threads: int | None = None, s
 
 
 def elsewhere(record: Record) -> Iterator[str]:
-    """Why the bits may differ although nothing is wrong: other code, torch, processor or threads than recorded."""
-    if record.made_by.get("code") != code_digest(record.spec.method):
+    """Why the bits may differ although nothing is wrong: other code, libraries, processor or threads than recorded."""
+    if record.made_by.get("code") != code_digest(record.spec.method, record.spec.datasets):
         yield "the record was made by other code than what stands here"
     here = numerics_here(record.spec) if record.status == "done" else {}
     for name, value in here.items():

@@ -20,7 +20,7 @@ from raystudy import __main__ as commands
 from raystudy import train
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.nn.workers import Alone
-from raystudy.source import code_digest
+from raystudy.source import code_digest, library_versions, made_digest
 from raystudy.spec import digest
 from raystudy.study.cache import GRACE, entries, oldest_beyond
 from raystudy.study.stages import StageStore
@@ -37,7 +37,17 @@ def told(*args: str) -> Any:
 
 
 def key(method: str = "meta_dtl", **changed: Any) -> dict[str, Any]:
-    return {"part": "transfer", "method": method, "plm": "tiny-1", "seed": 1, "code": code_digest(method), **changed}
+    datasets = ("planted",)
+    made = {"code": code_digest(method, datasets), "libraries": dict(library_versions(method, datasets))}
+    return {
+        "part": "transfer",
+        "method": method,
+        "plm": "tiny-1",
+        "seed": 1,
+        "datasets": [*datasets],
+        **made,
+        **changed,
+    }
 
 
 @pytest.fixture
@@ -64,7 +74,8 @@ def keep(store: StageStore) -> Keep:
 def checkpoint(folder: Path, cell: str, code: str) -> Path:
     path = folder / "running" / cell
     path.mkdir(parents=True)
-    (path / "where.json").write_text(json.dumps({"part": "adapt", "stage": 0, "step": 7, "code": code}))
+    of = {"code": code, "method": "single_task", "datasets": ["planted"]}
+    (path / "where.json").write_text(json.dumps({"part": "adapt", "stage": 0, "step": 7, **of}))
     (path / "state.safetensors").write_bytes(b"weights")
     return path
 
@@ -99,14 +110,21 @@ def test_what_gc_leaves_still_answers_a_run(store: StageStore) -> None:
 
 def test_gc_takes_exactly_what_no_run_will_ask_for(own_cache: Path, store: StageStore, keep: Keep) -> None:
     fresh = [keep(key()), keep(key("multi_task", seed=2))]
-    old = [keep(key(code="0" * 16)), keep(key(code="1" * 16) | {"method": "gone"}), keep({"part": "of another time"})]
+    other = {**key()["libraries"], "torch": "1.0"}
+    old = [
+        keep(key(code="0" * 16)),
+        keep(key(libraries=other)),
+        keep(key(datasets=["my own"])),
+        keep(key(code="1" * 16) | {"method": "gone"}),
+        keep({"part": "of another time"}),
+    ]
     save_file({"x": torch.zeros(3)}, store.folder / "nameless.safetensors")
     (store.folder / "torn.safetensors").write_bytes(b"\x08\0\0")
     (store.folder / "orphan.lock").touch()
     for name, age in (("dead.1.new", 2 * GRACE), ("alive.2.new", 0)):
         (store.folder / name).write_bytes(b"half")
         os.utime(store.folder / name, (time.time() - age, time.time() - age))
-    code = code_digest("single_task")
+    code = made_digest("single_task", ("planted",))
     for cell in ("recorded", "running", "waiting"):
         checkpoint(own_cache, cell, code)
     checkpoint(own_cache, "edited", "0" * 16)

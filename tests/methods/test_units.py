@@ -167,7 +167,8 @@ def step_of(name: str, rows: dict[str, list[int]], workers: Workers) -> list[Ten
 @pytest.mark.parametrize("name", XT)
 def test_sentences_without_labelled_words_change_no_step_of_metaxt(name: str, size: int) -> None:
     alone = step_of(name, dict.fromkeys(("source", "main", "ahead"), FULL), Alone())
-    blank = dict.fromkeys(("source", "main", "ahead"), [BLANK[0], *FULL, *BLANK])  # a rank of three has blank ones alone
+    rows = [BLANK[0], *FULL, *BLANK]  # the last of three ranks has sentences without labels alone
+    blank = dict.fromkeys(("source", "main", "ahead"), rows)
     for found in simulate(size, lambda workers: step_of(name, blank, workers)):
         for a, b in zip(found, alone, strict=True):
             assert (a is None) == (b is None)
