@@ -28,8 +28,7 @@ from raystudy.exhibits import find as exhibit
 from raystudy.exhibits import names as exhibits
 from raystudy.find import find
 from raystudy.methods import hparams
-from raystudy.spec import Numerics
-from raystudy.studyfile import Limits, ReportPlan, SearchPlan, Study
+from raystudy.studyfile import Limits, ReportPlan, SearchPlan, Study, StudyNumerics
 from raystudy.tasks import load
 from raystudy.yamlfile import load_yaml, plain
 
@@ -384,7 +383,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "search": SearchPlan,
     "report": ReportPlan,
     "limits": Limits,
-    "numerics": Numerics,
+    "numerics": StudyNumerics,
 }
 ALIKE = {"source_limits": "limits"}  # a section that is described under another name
 

@@ -92,6 +92,9 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
         )
         up = f"Ray is up after {time.monotonic() - began:.0f} s"
         view.say(f"{up}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
+        if cluster.address and numerics.device == "cpu" and have.get("GPU"):
+            unused = f"GPUs of the cluster that are there and not used: {have['GPU']:.0f}"
+            view.say(f"{unused}; numerics.device=cuda uses them")
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
         searching: dict[Arm, ArmSearch] = dict(conductor.searches)

@@ -217,14 +217,34 @@ def _restricted(study: Study, only: Sequence[str]) -> Study:
     return study.model_copy(update={"methods": methods})
 
 
-def describe(plan: Plan, conductor: Conductor | None = None) -> list[str]:
-    """The plan in words: what will be read, trained and shared, before anything starts."""
+def on_this_machine(plan: Plan) -> list[str]:
+    """What a plan says of the machine that is to train it: how it computes in bf16, and GPUs that nobody uses.
+
+    Raises:
+        PreflightError: bf16 is asked for, and this machine has no arithmetic for it.
+    """
+    from raystudy.study.machine import unused_gpus
+    from raystudy.study.precision import check
+
+    numerics = plan.study.numerics
+    if numerics.device == "cuda" and not _has_gpu():
+        return []  # it will be another machine; one that runs the study is refused
+    cache = Path(plan.places.shared) if plan.places.shared else None
+    return [*check(numerics, numerics.force, plan.plm, cache), *unused_gpus(numerics.device)]
+
+
+def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[str] = ()) -> list[str]:
+    """The plan in words: what will be read, trained and shared, before anything starts.
+
+    Args:
+        machine: what there is to say of the machine that trains (`on_this_machine`).
+    """
     from raystudy.study.conduct import made_otherwise
     from raystudy.study.plan import merged_labels
 
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
-    lines.append(f"model {plan.plm.name}: {plan.plm.about}")
+    lines += [f"model {plan.plm.name}: {plan.plm.about}", *machine]
     for name, task in plan.tasks.items():
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
         role = "target" if name in study.target_names else "source"
@@ -331,7 +351,8 @@ def run_study(
     results = Results(folder)
     conductor = Conductor(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
     conductor.open()
-    for line in describe(plan, conductor):
+    machine = on_this_machine(plan) if options.address is None else []
+    for line in describe(plan, conductor, machine):
         say(console, line)
     if dry_run:
         return EXIT_DONE
@@ -341,6 +362,8 @@ def run_study(
     with results.locked():
         conductor.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
+        if study.numerics.precision == "bf16" and machine:
+            facts["precision"] = machine[0]
         write_manifest(conductor, facts, kept)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
         old = list(conductor.known().values())

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from raystudy.catalogue import Value
 from raystudy.yamlfile import Strict
@@ -34,6 +34,12 @@ def digest(value: Any, size: int = 8) -> str:
     return hashlib.blake2b(canonical(value).encode(), digest_size=size).hexdigest()
 
 
+def _precision(value: Any) -> Any:
+    if value in ("fp16", "float16", "half"):
+        raise ValueError("must be 'fp32', 'bf16' or 'fp64' (fp16 would need scaled losses, which nothing here has)")
+    return value
+
+
 class Numerics(Strict):
     """What changes results in the last digits; part of every Spec's id.
 
@@ -43,7 +49,7 @@ class Numerics(Strict):
         workers: data-parallel ranks per training.
     """
 
-    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_precision)] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
     workers: Annotated[int, Field(strict=True, gt=0)] = 1
 

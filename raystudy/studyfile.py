@@ -30,7 +30,7 @@ from raystudy.yamlfile import (
     problems_of,
 )
 
-__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "checked", "expanded", "read_study"]
+__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "StudyNumerics", "checked", "expanded", "read_study"]
 
 
 # `results/published` holds the papers' numbers; the others no folder can have where a report may be taken (Windows)
@@ -145,6 +145,24 @@ class ReportPlan(Strict):
     rope: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.01
 
 
+class StudyNumerics(Numerics):
+    """What changes results in the last digits.
+
+    Attributes:
+        precision: of the training; ``bf16`` computes in bfloat16 where that is safe, the weights stay in float32.
+        device: what trains; ``cuda`` takes one GPU per worker.
+        workers: data-parallel ranks per training.
+        force: train in ``bf16`` on a machine without arithmetic for it, which takes many times as long as in ``fp32``.
+    """
+
+    force: bool = False
+
+    @property
+    def asked(self) -> Numerics:
+        """What is part of every Spec's id: `force` changes no number."""
+        return Numerics(**self.model_dump(exclude={"force"}))
+
+
 class Study(Strict):
     """A study file. Every key, its type and its rule; unknown keys are refused.
 
@@ -197,7 +215,7 @@ class Study(Strict):
     settings: Mapping[str, Any] = Field(default_factory=dict)
     search: SearchPlan = SearchPlan()
     report: ReportPlan = ReportPlan()
-    numerics: Numerics = Numerics()
+    numerics: StudyNumerics = StudyNumerics()
 
     @model_validator(mode="before")
     @classmethod

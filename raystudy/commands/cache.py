@@ -94,7 +94,9 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
     tell(f"{where}: {counted(len(found), 'entry', 'entries')}, {megabytes(total)}")
     if old:
         size = megabytes(sum(e.size for e in old))
-        tell(f"{len(old)} of them ({size}) made by other code or libraries than stand here: python -m raystudy cache gc")
+        tell(
+            f"{len(old)} of them ({size}) made by other code or libraries than stand here: python -m raystudy cache gc"
+        )
     if left:
         tell(f"{counted(len(left), 'file')} left by processes that died: python -m raystudy cache gc")
 

@@ -91,6 +91,7 @@ def checks(study: Study, places: Places, folder: Path, address: str | None = Non
     here = look(paths, cuda=study.numerics.device == "cuda" or address is None)
     if address is None:
         yield from _room(here, study.numerics, weights)
+        yield from _precision(here, study, places)
     else:
         yield from _cluster(here, address, shared, paths, study.numerics)
 
@@ -252,6 +253,8 @@ def _data(study: Study, places: Places) -> Iterator[Check]:
 
 def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator[Check]:
     """Cores, memory and GPUs of one machine for at least one group of workers."""
+    from raystudy.study.machine import unused_gpus
+
     cuda, cores, workers = numerics.device == "cuda", here["cpus"], numerics.workers
     if cores < workers:
         said = f"{counted(cores, 'CPU core')} for {workers} workers per training"
@@ -272,6 +275,8 @@ def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator
         if here["gpus"]:
             mend = "--set numerics.device=cuda uses it"
             yield Check("ok", f"trains on the CPU, though there is a {here['gpus'][0]['name']}", mend)
+        else:
+            yield from (Check("ok", line) for line in unused_gpus(numerics.device))
         return
     if len(here["gpus"]) < workers:
         seen = counted(len(here["gpus"]), "GPU")
@@ -282,6 +287,25 @@ def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator
         least = COPIES * weights * size + 2e9  # and the activations of a batch
         said = f"GPU {gpu['name']}: {megabytes(gpu['free'])} of {megabytes(gpu['total'])} free"
         yield Check("warn", said, "smaller batch_size or length") if gpu["free"] < least else Check("ok", said)
+
+
+def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterator[Check]:
+    """Whether this machine computes in bf16, where a study asks for it."""
+    from raystudy.data.plm import resolve
+    from raystudy.study.precision import check
+
+    if study.numerics.device == "cuda" and not here["gpus"]:
+        return
+    try:
+        plm = resolve(places.plm, places.revision)
+    except UserError:
+        return  # told with the model
+    try:
+        for line in check(study.numerics, study.numerics.force, plm, Path(places.shared) if places.shared else None):
+            yield Check("warn" if study.numerics.force else "ok", line)
+    except PreflightError as e:
+        for problem in e.problems:
+            yield Check("missing", str(problem), "--set numerics.precision=fp32")
 
 
 def _cluster(
@@ -312,7 +336,7 @@ def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: P
             yield Check("missing", f"{name} does not answer: {node['error']}", "install raystudy there as it is here")
             continue
         pairs = {"Python": (here["python"], node["python"])}
-        pairs |= {p: (v, node["versions"][p]) for p, v in here["versions"].items()}
+        pairs |= {p: (v, node["versions"].get(p, "unknown")) for p, v in here["versions"].items()}
         if wrong := [f"{p} {theirs} (here {ours})" for p, (ours, theirs) in pairs.items() if ours != theirs]:
             yield Check("missing", f"{name} has {', '.join(wrong)}", "the same versions everywhere, to the last digit")
         elif node["program"] != here["program"]:

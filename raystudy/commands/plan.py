@@ -28,11 +28,12 @@ def plan(
     made = Plan(opened, places)
     made.sizes  # noqa: B018  refuses every impossible setting at once
     if not as_json:
-        for line in running.describe(made):
+        for line in running.describe(made, machine=running.on_this_machine(made)):
             tell(line)
         return
     tasks = {
         name: {"form": t.form, "labels": list(t.labels), "metric": t.metric, **{s: len(t.splits[s]) for s in t.splits}}
         for name, t in made.tasks.items()
     }
-    print_json({"study": opened.model_dump(mode="json"), "tasks": tasks, **made.preview})
+    machine = running.on_this_machine(made)
+    print_json({"study": opened.model_dump(mode="json"), "tasks": tasks, "machine": machine, **made.preview})

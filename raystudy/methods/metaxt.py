@@ -2,6 +2,7 @@
 
     Theta       theta (the PLM), w (the target's head), v (the source's head)
     g_alpha     LTN: [h(x_s); emb(y_s)] -> 3 layers -> softmax over the target's classes: the soft label q   (sec. 3.1)
+    h(x_s)      what the source says: the contextual representation of [CLS], or of a word                   (sec. 3.1)
     L_train     E_t CE(y, f_{theta,w}) + gamma1 E_s CE(y, f_{theta,v}) + gamma2 E_s CE(q, f_{theta,w})       (eq. 2)
     L_meta      E_t CE(y, f_{theta,w}) on other target examples than those of L_train
     XT          min over Theta and alpha of L_train                                                        (sec. 4.4)
@@ -11,7 +12,9 @@
     answers     f_{theta,w} alone
 
 Where the paper is silent (and what was chosen; MLC and MetaXL are earlier programs of the same authors):
-    h               what the heads read (`feature`), detached as in MLC and MetaXL; a word: its first piece's state
+    h               detached, as in MLC and MetaXL; what the heads read (`feature`: [CLS] behind the model's pooler, or
+                    the mean); a word: its first piece's state. `ltn_input: cls` is the bare state of [CLS], as the
+                    paper's words have it: with models that are tuned for the mean it says less
     a target batch  |B| different examples, drawn anew each time; its first half x' is for L_train, the other, x'', for
                     L_meta; `full_batch_main` steps Theta on both. Not split where nothing is learned from L_meta: XT, a
                     fixed map, an LTN that is held still. `meta_batch_size` gives L_meta more than half a batch (ours)
@@ -80,6 +83,7 @@ class HParams(Shared):
     ltn_until: float = 1.0
     ltn_width: int = 128
     ltn_embedding: int = 64
+    ltn_input: str = "feature"
     ltn_start: str = "xavier"
     ltn_centred: bool = False
     ltn_sources: str = "each"
@@ -363,7 +367,9 @@ class Method(BaseMethod):
         """What the LTN reads of source examples, or of their labelled words: h, y, and the number of the source."""
         task = batch.task - (batch.task > self.setup.target).long()  # counted among the sources alone
         if self.setup.corpus.parts[self.setup.target].kind != "tagging":
-            h = self.encoder.feature(states, batch.offsets)
+            offsets = batch.offsets.to(states.device)
+            own = self.hp.ltn_input == "feature"
+            h = self.encoder.feature(states, offsets) if own else states.index_select(0, offsets[:-1])
             return h.detach(), batch.labels.to(h.device), task.to(h.device)
         words = (batch.tags != IGNORED).nonzero().squeeze(1)
         task = torch.repeat_interleave(task, batch.offsets.diff())[words]

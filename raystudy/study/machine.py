@@ -24,7 +24,7 @@ from raystudy.errors import PreflightError, Problem
 from raystudy.files import atomic_write
 from raystudy.source import NUMERIC, installed, program_digest
 
-__all__ = ["PACKAGES", "locks_hold", "look", "nearest", "on_every_node", "writes"]
+__all__ = ["PACKAGES", "locks_hold", "look", "nearest", "on_every_node", "unused_gpus", "writes"]
 
 # what must be the same on every node
 PACKAGES = ("raystudy", "ray", *dict.fromkeys(d for distributions in NUMERIC.values() for d in distributions))
@@ -72,6 +72,42 @@ def _gpus() -> list[dict[str, Any]]:
         free, total = torch.cuda.mem_get_info(i)
         found.append({"name": torch.cuda.get_device_name(i), "free": free, "total": total})
     return found
+
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")  # one folder per GPU that the kernel's driver knows
+
+
+def unused_gpus(device: str) -> list[str]:
+    """What to say of the GPUs of this machine while `device` trains; nothing where they train, or there are none."""
+    if device == "cuda":
+        return []
+    import torch
+
+    names = []
+    for i in range(torch.cuda.device_count()):
+        try:
+            names.append(torch.cuda.get_device_name(i))
+        except (RuntimeError, AssertionError):  # it is there, but cannot be asked
+            names.append("no name")
+    if names:
+        use = "uses it" if len(names) == 1 else "uses them"
+        return [f"{_counted(names)} there and not used: numerics.device=cuda {use}"]
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return []  # hidden from torch on purpose
+    for path in sorted(_DRIVER.glob("*/information")):
+        with contextlib.suppress(OSError):
+            about = dict(line.split(":", 1) for line in path.read_text(errors="replace").splitlines() if ":" in line)
+            names.append(about.get("Model", "no name").strip())
+    if not names:
+        return []
+    said = f"{_counted(names)} there and not used, because torch {torch.__version__} sees none"
+    return [f"{said}: with a torch that is built for CUDA and fits the driver numerics.device=cuda trains there"]
+
+
+def _counted(names: Sequence[str]) -> str:
+    """``1 GPU (NVIDIA H200) is``."""
+    many = len(names) > 1
+    return f"{len(names)} GPU{'s' if many else ''} ({', '.join(dict.fromkeys(names))}) {'are' if many else 'is'}"
 
 
 def nearest(folder: Path) -> Path:

@@ -207,6 +207,8 @@ class Plan:
                 wrong.append(type(e)(Problem(p.message, f"{where}: {p.path}" if p.path else where) for p in e.problems))
             else:
                 said |= dict.fromkeys(found)
+        if self.study.numerics.precision == "bf16" and module.Method.exact(hp):
+            said["trains in fp32, whatever numerics.precision says: it takes derivatives of gradients"] = None
         if wrong:
             raise _together(wrong)
         return [*said]
@@ -261,7 +263,7 @@ class Plan:
             dev=study.dev,
             scope=study.scope,
             length=self.lengths[target],
-            numerics=study.numerics,
+            numerics=study.numerics.asked,
         )
 
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:

@@ -235,6 +235,41 @@ def test_loss_by_hand() -> None:
         assert problem.validate().item() == pytest.approx(F.cross_entropy(x.logits, drawn.ahead.labels).item())
 
 
+@pytest.mark.parametrize("feature", ["pooler", "mean", "cls"])
+def test_what_the_ltn_reads_of_an_example(feature: str) -> None:
+    """What the heads read, or the bare state of [CLS]; a constant either way."""
+    for what in ("cls", "feature"):
+        made = started(method(feature=feature, ltn_input=what))
+        drawn = made.drawing()(1)
+        states = made.encoder(drawn.source)[0]
+        h, y, _ = made.read(drawn.source, states)
+        own = made.encoder.feature(states, drawn.source.offsets)
+        wanted = own if what == "feature" else states[drawn.source.offsets[:-1]]
+        assert torch.equal(h, wanted)
+        assert torch.equal(y, drawn.source.labels)
+        assert not h.requires_grad
+        assert torch.equal(own, states[drawn.source.offsets[:-1]]) == (feature == "cls")
+
+
+@pytest.mark.parametrize(
+    ("options", "moves"),
+    [
+        ({}, True),
+        ({"variant": "xt"}, True),
+        ({"variant": "metaxt_rtn"}, True),
+        ({"variant": "metaxt_centred", "ltn_until": 1.0}, True),
+        ({"feature": "mean"}, True),
+        ({"feature": "cls"}, False),  # both are the same state
+        ({"kind": "tag_"}, False),  # a word has no other
+        ({"variant": "metaxt_fixed"}, False),  # a fixed map does not ask
+    ],
+)
+def test_whom_the_input_of_the_ltn_moves(options: dict[str, Any], moves: bool) -> None:
+    """All others train to the same bits."""
+    a, b = (after_updates(method(**options, ltn_input=what), 2) for what in ("cls", "feature"))
+    assert any(not torch.equal(a[k], b[k]) for k in a) == moves
+
+
 def test_words_are_counted_per_term() -> None:
     """Tagging: every mean is over the labelled words of its own batch."""
     made = started(method(kind="tag_"))

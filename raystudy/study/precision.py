@@ -1,0 +1,153 @@
+"""Whether a machine computes in bfloat16, asked by the clock: without instructions for it training takes far longer.
+
+What counts is the time of one linear layer of the model, of its feed-forward nets, in fp32 and in bf16. A processor
+with arithmetic for bf16 (AVX512_BF16, AMX) takes less time than for fp32, or at most about twice as much; one with
+AVX-512 alone four to five times as much, one with AVX2 ten and more. Libraries say none of it, and give right numbers.
+
+The times are kept in the cache folder, under the processor and the version of torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from raystudy.data.plm import PLM
+from raystudy.errors import PreflightError, Problem, UserError
+from raystudy.files import atomic_write
+from raystudy.spec import Numerics, digest
+
+__all__ = ["SLOWEST", "Times", "check", "processor", "seconds", "times"]
+
+SLOWEST = 2.5  # times as long as fp32: between what is measured with arithmetic for bf16 and without
+_TOKENS = 128  # of a small batch
+_LEAST = (384, 1536)  # smaller layers measure the cost of a call
+_REPEATS, _BUDGET = 40, 0.6  # the best of so many, of two at least, within about so many seconds
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one linear layer in each precision."""
+
+    fp32: float
+    bf16: float
+
+    @property
+    def ratio(self) -> float:
+        return self.bf16 / self.fp32
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.1f} times as long as in fp32 ({1e3 * self.bf16:.2f} ms, and {1e3 * self.fp32:.2f} ms)"
+
+
+def check(numerics: Numerics, force: bool, plm: PLM, cache: Path | None) -> list[str]:
+    """What a plan should say of the precision on this machine.
+
+    Args:
+        cache: the folder in which times are kept; None = measured each time.
+
+    Raises:
+        PreflightError: bf16 is asked for, this machine has no arithmetic for it, and nobody insists (`force`).
+    """
+    if numerics.precision != "bf16":
+        return []
+    found = times(plm, numerics.device, cache)
+    where = processor(numerics.device)["name"]
+    said = "bf16 on {}: a linear layer of {} x {} takes {}".format(where, *_sizes(plm), found)
+    if found.ratio <= SLOWEST:
+        return [said]
+    if force:
+        return [f"{said}, for want of arithmetic for bf16; numerics.force trains so all the same"]
+    raise PreflightError(
+        Problem(
+            f"{said}: it has no arithmetic for bf16. Take fp32, which gives better numbers in less time, or "
+            "numerics.force: true",
+            "numerics.precision",
+        )
+    )
+
+
+def times(plm: PLM, device: str, cache: Path | None) -> Times:
+    """The times of the model's layer on this machine, from the cache or measured now."""
+    hidden, inner = _sizes(plm)
+    key = {"processor": processor(device), "torch": torch.__version__, "layer": [hidden, inner], "tokens": _TOKENS}
+    path = cache / "precision" / f"{digest(key)}.json" if cache is not None else None
+    if path is not None:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            found = Times(float(kept["fp32"]), float(kept["bf16"]))
+            if found.fp32 > 0 and found.bf16 > 0:
+                return found
+    best = seconds(device, hidden, inner)
+    found = Times(best["fp32"], best["bf16"])
+    if path is not None:
+        with suppress(OSError, UserError):  # a cache that cannot be written costs the next plan a second
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, json.dumps({"of": key, "fp32": found.fp32, "bf16": found.bf16}))
+    return found
+
+
+def seconds(device: str, hidden: int, inner: int) -> dict[str, float]:
+    """The best of several times of a linear layer, per precision.
+
+    On a processor one thread is asked for its own time, so that whoever else works there does not count.
+    """
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    where = torch.device("cuda" if device == "cuda" else "cpu")
+    layers = {
+        name: (torch.ones(_TOKENS, hidden, dtype=t, device=where), torch.ones(inner, hidden, dtype=t, device=where))
+        for name, t in kinds.items()
+    }
+    now = time.perf_counter if device == "cuda" else time.thread_time
+    best: dict[str, float] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        end = now() + _BUDGET
+        for i in range(_REPEATS):
+            if i >= 2 and now() > end:
+                break
+            for name, (x, w) in layers.items():
+                began = now()
+                F.linear(x, w)
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                spent = max(now() - began, 1e-9)
+                best[name] = min(best.get(name, spent), spent)
+    finally:
+        torch.set_num_threads(threads)
+    return best
+
+
+def _sizes(plm: PLM) -> tuple[int, int]:
+    """(hidden, inner) of the feed-forward net, no less than `_LEAST`."""
+    config: Mapping[str, Any] = {}
+    if plm.folder is not None:
+        config = json.loads((plm.folder / "config.json").read_text(encoding="utf-8"))
+    wide = config.get("hidden_size", 0), config.get("intermediate_size", 0)
+    return max(_LEAST[0], int(wide[0])), max(_LEAST[1], int(wide[1]))
+
+
+def processor(device: str) -> dict[str, str]:
+    """What computes: its name, and what it can do as the system says it (a container may be given less)."""
+    if device == "cuda":
+        return {"name": torch.cuda.get_device_name(), "can": str(torch.cuda.get_device_capability())}
+    about: dict[str, str] = {}
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            about.setdefault(key.strip(), value.strip())
+    name = about.get("model name") or platform.processor() or platform.machine()
+    can = about.get("flags") or about.get("Features") or ""
+    limits = [os.environ.get(k, "") for k in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")]
+    return {"name": name, "can": digest([*sorted(can.split()), torch.backends.cpu.get_cpu_capability(), *limits])}
