@@ -302,7 +302,7 @@ def odd_values(
     if isinstance(tree, Unreadable):
         yield loc, tree.why
     elif (tag := getattr(tree, "tag", None)) is not None and tag.value is not None:
-        yield loc, f"must be a plain value, but has the tag {shown(str(tag.value))[1:-1]}"
+        yield loc, f"must be a plain value, but has the tag {shown(str(tag.value).replace(_CORE, '!!'))[1:-1]}"
     elif isinstance(tree, Mapping):
         for key, value in tree.items():
             whole = isinstance(key, int) and not isinstance(key, bool | ScalarBoolean) and numbered(loc)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fuzz_study
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -88,6 +89,19 @@ def mutated(draw: st.DrawFn) -> str:
             break
     text = json.dumps(tree)
     return text.replace('"name"', '"name": "again", "name"', 1) if draw(st.integers(0, 9)) == 0 else text
+
+
+FILES, PER_TEST = 240, 40
+
+
+@pytest.mark.parametrize("first", range(0, FILES, PER_TEST))
+def test_mutated_files(folder: Path, first: int) -> None:
+    """The first files of the script `fuzz_study.py`: each a study, or errors as its writer can read them."""
+    texts = fuzz_study.seeds_of_files()
+    for number in range(first, first + PER_TEST):
+        how, data = fuzz_study.mutated(0, number, texts)
+        _, faults, _ = fuzz_study.outcome(folder / "study.yaml", data, plan=False)
+        assert not faults, f"python tests/fuzz_study.py --only {number} ({how})"
 
 
 def law(folder: Path, data: bytes, overrides: Sequence[str] = ()) -> Study | None:
