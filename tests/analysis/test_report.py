@@ -211,6 +211,33 @@ def test_no_harm_is_said_too(make):
     assert "Negative transfer: none, no mean is below single-task." in words(given, study)
 
 
+def test_harm_is_that_of_methods_that_transfer(make):
+    """A control, and another way of training on the target alone, have nothing that they could transfer."""
+    names = ("single_task", "single_task[epochs=5]", "single_task_matched", "meta_dtl")
+    study = Study(name="x", tasks=("polarity",), shots=(20,), methods=names)
+    given = [make(v, seed=s, test=0.6 - (0.1 + s / 1000) * (v != names[0])) for v in names for s in range(5)]
+    (line,) = (line for line in words(given, study).splitlines() if line.startswith("Negative transfer"))
+    assert line == "Negative transfer (mean below single-task): Meta-DTL hurts on 1 of 1 target (1 beyond doubt)."
+    alone = study.model_copy(update={"methods": names[:3]})
+    said = words([r for r in given if r.spec.variant != "meta_dtl"], alone)
+    assert "does worse than single-task" in said
+    assert "Negative transfer" not in said
+
+
+def test_the_settings_of_a_study_are_not_called_the_papers(make):
+    base = {"name": "x", "tasks": ("polarity",), "methods": ("single_task", "meta_dtl")}
+    given = [make(v) for v in base["methods"]]
+
+    def said(**more: object) -> str:
+        return str(compute(Study(**base, **more), given).words["search"][0])
+
+    assert said() == "Nothing was searched: every method ran with the paper's settings."
+    assert said(settings={"max_updates": 70}) == (
+        "Nothing was searched: every method ran with the paper's settings, but for what the study sets: "
+        "max_updates 70 (papers: 0)."
+    )
+
+
 def test_two_answers_to_one_question_are_refused(make, study, tmp_path: Path):
     twice = [make("single_task"), make("single_task", settings={"lr": 1e-5})]
     with pytest.raises(ValueError, match="two finished cells"):

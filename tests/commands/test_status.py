@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -76,6 +77,35 @@ def test_a_killed_driver_is_said_to_have_been(ran: Any) -> None:
         assert not said("fake")["killed"]
     ran(**SMALL)
     assert not said("fake")["killed"]
+
+
+@pytest.mark.parametrize("cells", range(1, 18, 4))
+def test_a_killed_search_is_counted_from_its_records(ran: Any, cells: int) -> None:
+    """What a kill leaves is counted as the next driver will count it: no cells beside configurations that never ran."""
+    conductor = ran(cells, **SMALL)
+    replayed = {str(arm): trials_now(search) for arm, search in conductor.replay().items()}
+    found = progress(Results(RESULTS))
+    assert found.killed
+    for a in found.arms:
+        if a.trials is None:
+            continue
+        mine = replayed[str(a.arm)]
+        assert (a.trials.over, a.trials.complete) == (mine["complete"], mine["complete"])
+        assert a.trials.best == (None if mine["best"] is None else pytest.approx(mine["best"]))
+        assert a.search.done >= a.trials.cells == mine["cells"]
+        assert a.search.done < a.trials.cells + 2 * (a.trials.total - a.trials.over) + 1
+
+
+def test_every_count_has_words(ran: Any) -> None:
+    ran(9, **SMALL)
+    text = CliRunner().invoke(commands.app, ["status", "fake"]).stdout
+    assert "9 cells trained (" in text
+    search, confirm = re.search(r"\((\d+) of at most \d+ in search, (\d+) of at most \d+ in confirm\)", text).groups()  # type: ignore[union-attr]
+    assert int(search) + int(confirm) == 9
+    header = next(line for line in text.splitlines() if line.startswith("method"))
+    assert "search cells" in header
+    assert "confirm cells" in header
+    assert all(f"{word}: " in text for word in ("cells", "tried", "best"))
 
 
 def test_failed_cells_are_named_with_the_last_line_of_their_error(ran: Any) -> None:
