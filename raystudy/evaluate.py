@@ -18,7 +18,7 @@ from raystudy.nn.encoder import token_budget
 from raystudy.nn.workers import Workers
 from raystudy.tasks import Task
 
-__all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "scores"]
+__all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "scores", "unread_tag"]
 
 ELSEWHERE = ""  # a class name is never empty
 
@@ -80,7 +80,8 @@ def predict(
 
     An open readout's tie between a class of the task and another's goes to the task's.
 
-    Words cut off by the length limit get the most frequent tag of the training split, so every word is answered.
+    Every answer goes to its own word. A word that no model reads, because it lies behind the cut or the tokenizer makes
+    no piece of it, gets `unread_tag`. Numbers are answered in the labels' own unit.
     """
     logits = _logits(method, encoded, readout, workers)
     own = logits.shape[1]
@@ -91,7 +92,7 @@ def predict(
         logits = logits[:, [*readout.columns, *others]]
     gold = tuple(e.label for e in task.splits[split])
     if task.kind == "regression":
-        return Predictions(gold, tuple(float(x) for x in logits[:, 0]))
+        return Predictions(gold, tuple(encoded.unit.own(logits[:, 0]).tolist()))
     names = [*task.labels, *[ELSEWHERE] * (logits.shape[1] - own)]
     best = [names[i] for i in logits.argmax(1)]
     if task.kind == "classification":
@@ -99,14 +100,23 @@ def predict(
         if p.shape[1] > own:
             p = np.column_stack([p[:, :own], p[:, own:].sum(1)])
         return Predictions(gold, tuple(best), p.astype(np.float32))
-    common = Counter(t for e in task.splits["train"] for t in e.label).most_common(1)[0][0]  # type: ignore[union-attr]
-    pred, at = [], 0
+    pred, at, unread = [], 0, unread_tag(method, task)
     for i, tags in enumerate(gold):
-        n = int((encoded.tags[encoded.offsets[i] : encoded.offsets[i + 1]] != IGNORED).sum())
         assert isinstance(tags, tuple)
-        pred.append((*best[at : at + n], *[common] * (len(tags) - n)))
-        at += n
+        answer, words = [unread] * len(tags), encoded.words_of(i)
+        for word, tag in zip(words, best[at : at + len(words)], strict=True):
+            answer[word] = tag
+        pred.append(tuple(answer))
+        at += len(words)
     return Predictions(gold, tuple(pred))
+
+
+def unread_tag(method: BaseMethod, task: Task) -> str:
+    """The answer to words that no model reads: the most frequent tag among the training examples, the first of equals.
+
+    The floor that knows the whole training split answers with the most frequent tag of that.
+    """
+    return str((method.setup.prior or task.drawn_prior).answer)
 
 
 def histogram(task: Task, labels: Iterable[Any]) -> dict[str, int]:
@@ -122,4 +132,5 @@ def histogram(task: Task, labels: Iterable[Any]) -> dict[str, int]:
 
 def scores(task: Task, predictions: Predictions) -> dict[str, float]:
     """Every metric of the task, the primary one first."""
-    return {name: metric(name)(predictions.gold, predictions.pred) for name in task.all_metrics}
+    named = {name: metric(name, task.positive_class) for name in task.all_metrics}
+    return {name: score(predictions.gold, predictions.pred) for name, score in named.items()}

@@ -7,6 +7,7 @@ follows the conlleval script: a span counts when its first token, last token and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,25 +62,40 @@ def _f1_per_class(gold: Labels, pred: Labels) -> NDArray[np.float64]:
 
 
 def macro_f1(gold: Labels, pred: Labels) -> float:
-    """Unweighted mean of the F1 of every class that occurs in `gold` or `pred`.
+    """Unweighted mean of the F1 of every class that occurs in `gold` or `pred`, which is scikit-learn's default too.
 
-    An empty answer is none of the classes: it is wrong, but adds no class to the mean.
+    A class that is neither in the test set nor answered has no part in it. An empty answer is none of the classes: it
+    is wrong, but adds no class to the mean.
     """
     unanswered = "" in set(np.asarray(pred).tolist())  # the empty name is sorted first
     return float(_f1_per_class(gold, pred)[int(unanswered) :].mean())
 
 
-def f1(gold: Labels, pred: Labels) -> float:
-    """F1 of the last class in sorted order: the positive class of a two-class task (GLUE's MRPC, QQP)."""
-    return float(_f1_per_class(gold, pred)[-1])
+def f1(gold: Labels, pred: Labels, positive: str | int) -> float:
+    """F1 of the class `positive`; 0 where it is neither in `gold` nor answered (scikit-learn's ``zero_division=0``)."""
+    g, p = np.asarray(gold) == positive, np.asarray(pred) == positive
+    size = int(g.sum() + p.sum())
+    return 2 * int((g & p).sum()) / size if size else 0.0
 
 
 def pearson(gold: Reals, pred: Reals) -> float:
-    """Pearson correlation; 0 where either side is constant (the correlation is undefined there)."""
+    """Pearson correlation; 0 where either side is constant (it is undefined there, and scipy gives nan).
+
+    The same in whatever unit either side is given: no number is too large or too small for its square.
+    """
     g, p = np.asarray(gold, float), np.asarray(pred, float)
-    g, p = g - g.mean(), p - p.mean()
+    if np.ptp(g) == 0 or np.ptp(p) == 0:
+        return 0.0
+    g, p = _centred(g), _centred(p)
     norm = np.sqrt((g @ g) * (p @ p))
     return float(g @ p / norm) if norm > 0 else 0.0
+
+
+def _centred(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`x` without its mean, times a power of two that makes the largest number about 1."""
+    x = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
+    x = x - x.mean()
+    return np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
 
 
 def spearman(gold: Reals, pred: Reals) -> float:
@@ -100,7 +116,10 @@ def token_accuracy(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]])
 
 
 def token_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> float:
-    """Micro F1 over words, `O` being no answer: right where a tag other than O is the gold one; 0 when nothing is."""
+    """Micro F1 over words, `O` being no answer: right where a tag other than O is the gold one.
+
+    0 when nothing is right, also where there is nothing but O on both sides (scikit-learn's ``zero_division=0``).
+    """
     pairs = [(g, p) for gs, ps in zip(gold, pred, strict=True) for g, p in zip(gs, ps, strict=True)]
     right = sum(g == p != "O" for g, p in pairs)
     return 2 * right / (sum(g != "O" for g, _ in pairs) + sum(p != "O" for _, p in pairs)) if right else 0.0
@@ -122,7 +141,7 @@ def spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
 
 
 def span_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> float:
-    """Micro F1 over exact spans, conlleval semantics; 0 when nothing is right."""
+    """Micro F1 over exact spans, conlleval semantics; 0 when nothing is right, also without any span on both sides."""
     right = found = wanted = 0
     for g, p in zip(gold, pred, strict=True):
         if len(g) != len(p):
@@ -137,8 +156,12 @@ METRICS: dict[str, Callable[..., float]] = {
 }
 
 
-def metric(name: str) -> Callable[..., float]:
-    """The metric called `name`, or a ConfigError that names the nearest one."""
+def metric(name: str, positive: str = "") -> Callable[..., float]:
+    """(gold, pred) -> the metric called `name`, or a ConfigError that names the nearest one.
+
+    Args:
+        positive: the class of which `f1` is; the others read none.
+    """
     if name not in METRICS:
         raise ConfigError(unknown("metric", name, list(METRICS)))
-    return METRICS[name]
+    return partial(f1, positive=positive) if name == "f1" else METRICS[name]

@@ -264,6 +264,7 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         for line in found:
             said.setdefault(line, []).append(variant)
     lines += [f"{', '.join(variants)}: {line}" for line, variants in said.items()]  # said once for all variants
+    lines += [f"    {line}" for line in plan.cautions]
     settings = ", ".join(map(str, study.settings_grid))
     seeds = counted(study.report.seeds, "report seed")
     lines.append(f"settings {settings}; {seeds}; baseline {study.report.baseline}")

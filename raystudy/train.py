@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,9 +28,9 @@ from raystudy.catalogue import catalogue
 from raystudy.data.draws import seed_of
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
-from raystudy.data.text import Corpus, encode
+from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
-from raystudy.evaluate import Predictions, histogram, predict, scores
+from raystudy.evaluate import Predictions, histogram, predict, scores, unread_tag
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
@@ -339,6 +339,8 @@ def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wo
         precision=spec.numerics.precision,
         device=device,
     )
+    if module.Method.knows_prior(setup.hp):
+        setup = replace(setup, prior=tasks[spec.target].prior)
     method = module.Method(setup)
     assert isinstance(method, BaseMethod)
     return method
@@ -413,11 +415,38 @@ def run(
             "metric": target.metric,
             "gold": {s: histogram(target, a.gold) for s, a in answers.items()},
             "predicted": {s: histogram(target, a.pred) for s, a in answers.items()},
+            **_taken(spec, method, tasks, tuple(answers)),
             **method.facts(),
         },
         made_by={"code": code_digest(spec.method, spec.datasets), **numerics_here(spec)},
     )
     return Outcome(record, answers)
+
+
+def _taken(spec: Spec, method: BaseMethod, tasks: Mapping[str, Task], judged: tuple[str, ...]) -> dict[str, Any]:
+    """What was made of the data before anything was trained, as facts of a record; nothing of what needs no word.
+
+    ``coverage``: task -> which of its texts and words no model reads (`analysis/cautions.py` has the keys), of the
+    splits that this cell reads; ``unread_tag``: what such words were answered with; ``unit``: task -> mean and sd of
+    its training labels, taken off and put back; ``cut_further``: task -> texts that the method itself cuts more;
+    ``positive``: the class of which f1 is.
+    """
+    setup, target = method.setup, tasks[spec.target]
+    facts: dict[str, Any] = {}
+    for name, task in tasks.items():
+        splits = ("train", *judged) if name == spec.target else ("train",)
+        found = {s: encode(task, s, setup.plm, spec.length) for s in splits}
+        if not all(e.coverage.complete for e in found.values()):
+            facts.setdefault("coverage", {})[name] = coverage_facts(found, setup.plm)
+        if task.kind == "regression":
+            facts.setdefault("unit", {})[name] = asdict(found["train"].unit)
+        if more := method.cut_further(setup.hp, found["train"]):
+            facts.setdefault("cut_further", {})[name] = more
+    if target.kind == "tagging" and spec.target in facts.get("coverage", {}):
+        facts["unread_tag"] = unread_tag(method, target)
+    if "f1" in target.all_metrics:
+        facts["positive"] = target.positive_class
+    return facts
 
 
 def numerics_here(spec: Spec) -> dict[str, str]:

@@ -211,6 +211,8 @@ def method_over(
     corpus = Corpus(tuple(encode(t, "train", plm) for t in tasks.values()))
     hp = hparams(module.HParams, values)
     setup = Setup(plm, tuple(tasks), corpus, target, seed, hp, workers or Alone(), precision="fp64")
+    if module.Method.knows_prior(hp):
+        setup = dataclasses.replace(setup, prior=list(tasks.values())[target].prior)
     method = module.Method(setup)
     assert isinstance(method, BaseMethod)
     return method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from cells import method_over, planted, ran, spec_of
 from sklearn import metrics as reference
 
 from raystudy.data.plm import resolve
-from raystudy.data.text import IGNORED, encode
-from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, scores
+from raystudy.data.text import IGNORED, encode, tokenizer
+from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, scores, unread_tag
 from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.workers import Alone, simulate
 from raystudy.tasks import Example, Task
@@ -77,7 +78,7 @@ def test_answers_are_in_example_order(form: str) -> None:
     assert p.gold == tuple(e.label for e in task.splits["dev"])
     assert len(p) == len(p.pred) == 150
     if form == "numbers":
-        assert p.pred == pytest.approx([float(w[0, 0]) for w in wanted], abs=1e-12)
+        assert p.pred == pytest.approx(encode(task, "dev", PLM).unit.own([float(w[0, 0]) for w in wanted]), abs=1e-12)
         assert p.probabilities is None
     elif form == "classes":
         assert p.pred == tuple(task.labels[int(w.argmax())] for w in wanted)
@@ -118,6 +119,49 @@ def test_every_word_is_answered_even_behind_the_cut() -> None:
         # what the model never saw gets the most frequent tag of train
         assert set(tags[10:]) <= {common}
     assert set(scores(task, p)) == {"span_f1", "token_accuracy"}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_words_that_no_model_reads_shift_no_other_answer(side: str) -> None:
+    """Empty words anywhere, also alone in a sentence, and sentences over the length, cut at either side."""
+    base = ragged("tagging")
+    method = answering(base)
+    g = np.random.default_rng(1)
+    rows, places = [], []
+    for e in base.splits["dev"][:60]:
+        there = np.sort(g.choice(len(e.tokens) + 6, len(e.tokens), replace=False)) if len(rows) % 9 else np.arange(0)
+        tokens, tags = [""] * (len(there) + 6), ["O"] * (len(there) + 6)
+        for word, tag, at in zip(e.tokens, e.label, there, strict=False):  # type: ignore[arg-type]
+            tokens[at], tags[at] = word, tag
+        rows.append(Example(tuple(tags), tokens=tuple(tokens)))
+        places.append(there)
+    task = base.with_splits(dev=rows)
+    with patch.object(tokenizer(PLM), "truncation_side", side), patch("raystudy.data.text._MEMO", {}):
+        encoded, plain = (encode(t, "dev", PLM, 22) for t in (task, base))  # twenty words
+        answers, wanted = (
+            predict(method, t, "dev", e, Readout(0), Alone()) for t, e in ((task, encoded), (base, plain))
+        )
+    assert encoded.coverage.words_without_pieces == 6 * 60
+    assert encoded.cut_words == sum(max(0, len(there) - 20) for there in places) > 0
+    unread = unread_tag(method, task)
+    for i, there in enumerate(places):
+        assert [answers.pred[i][at] for at in there] == list(wanted.pred[i][: len(there)])
+        assert {answers.pred[i][at] for at in range(len(rows[i].tokens)) if at not in set(there)} == {unread}
+
+
+def test_unread_words_get_the_first_of_the_most_frequent_tags() -> None:
+    base = ragged("tagging")
+    even = [Example(("I-x", "B-x"), tokens=("w001", "w002"))]  # O, the first of the label set, does not occur
+    assert unread_tag(answering(base), base.with_splits(train=even)) == "B-x"
+
+
+def test_numbers_are_answered_in_the_labels_own_unit() -> None:
+    task = ragged("numbers")
+    method = answering(task)
+    z = [float(x[0, 0]) for x in one_by_one(method, task)]
+    unit = encode(task, "dev", PLM).unit
+    assert answers_of(method, task).pred == pytest.approx(unit.own(z), abs=1e-12)
+    assert unit.sd > 2
 
 
 def test_tags_never_seen_in_training_are_wrong_but_answered() -> None:
@@ -205,6 +249,13 @@ def test_scores_are_the_task_s_metrics_primary_first() -> None:
     p = Predictions(("a", "b"), ("a", "c"))
     assert list(scores(task, p)) == ["accuracy", "macro_f1", "mcc"]
     assert scores(task, p)["accuracy"] == 0.5
+
+
+def test_f1_is_that_of_the_positive_class() -> None:
+    task = replace(ragged("classes"), metrics=("f1",))
+    p = Predictions(("a", "b", "b"), ("a", "b", "a"))
+    assert scores(task, p)["f1"] == 0.0  # of c, the last of the label set
+    assert scores(replace(task, positive="b"), p)["f1"] == pytest.approx(2 / 3)
 
 
 def test_histogram_of_answers() -> None:

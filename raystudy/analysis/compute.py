@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from raystudy.analysis import answers, compare, curves, label_maps, words
+from raystudy.analysis import answers, cautions, compare, curves, label_maps, words
 from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy
 from raystudy.analysis.numbers import (
     Completeness,
@@ -61,12 +61,13 @@ def compute(
     records, design = list(records), design_of(study)
     frame, metrics, failed = tidy(records, study.name), primary_metrics(records), failed_cells(records)
     found = scores_by_seed(frame, metrics)
+    scores = tuple(compare.scores(found, design, failed))
     drawn = (curves.compute(found, design, t, metrics[t]) for t in design.targets if t in metrics)
     numbers = Numbers(
         design=design,
         completeness=completeness(found, design, failed),
         places=tuple(_places(frame, design, metrics)),
-        scores=tuple(compare.scores(found, design, failed)),
+        scores=scores,
         comparisons=tuple(compare.comparisons(found, design, examples)),
         curves=tuple(c for c in drawn if c is not None),
         searches=tuple(searches(search_rows, design)),
@@ -80,6 +81,7 @@ def compute(
         study_text=study_text,
         label_maps=tuple(label_maps.compute(records, design)),
         answers=tuple(answers.compute(records, design)),
+        cautions=cautions.of_records(records, design, scores),
     )
     return replace(numbers, words=words.sentences(numbers))
 
@@ -277,11 +279,11 @@ def _failures(records: Iterable[Record]) -> list[Failure]:
 
 
 def _cut_words(records: Iterable[Record]) -> Iterable[str]:
-    """For each target whose sentences are longer than the study reads: how many of its words lie behind the cut."""
+    """How many words of a target lie behind the cut, from old records that say no more (others: `cautions`)."""
     most: dict[str, dict[str, int]] = {}
     for r in records:
         for split in ("train", "dev", "test"):
-            if n := r.counts.get(f"cut_words_{split}", 0):
+            if (n := r.counts.get(f"cut_words_{split}", 0)) and "coverage" not in r.facts:
                 found = most.setdefault(r.spec.target, {})
                 found[split] = max(n, found.get(split, 0))
     for target, counts in sorted(most.items()):

@@ -443,6 +443,7 @@ class Numbers:
         failures: the most frequent cause first.
         facts: provenance, as it was given.
         notes: sentences about what the numbers depend on.
+        cautions: those that stand beside the scores: what no model read, what floors answer, trainings too short.
         study_text: the study as YAML, everything resolved.
     """
 
@@ -463,6 +464,7 @@ class Numbers:
     study_text: str = ""
     label_maps: tuple[LabelMap, ...] = ()
     answers: tuple[Answers, ...] = ()
+    cautions: tuple[str, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1
 

@@ -119,6 +119,7 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
     bad = sum(s.failed for s in n.scores)
     if bad:
         yield Note(f"{counted(bad, 'run')} failed and {'is' if bad == 1 else 'are'} in no mean.")
+    yield from map(Note, n.cautions)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

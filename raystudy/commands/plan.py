@@ -36,4 +36,5 @@ def plan(
         for name, t in made.tasks.items()
     }
     machine = running.on_this_machine(made)
-    print_json({"study": opened.model_dump(mode="json"), "tasks": tasks, "machine": machine, **made.preview})
+    said = {"tasks": tasks, "machine": machine, "cautions": made.cautions}
+    print_json({"study": opened.model_dump(mode="json"), **said, **made.preview})

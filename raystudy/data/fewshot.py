@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -76,17 +77,20 @@ def stratified(examples: Sequence[Example], n: int, draw: np.random.Generator) -
 
 
 def cap(task: Task, *, seed: int = 0, **limits: int | None) -> Task:
-    """At most ``limits[split]`` examples per split, stratified: one draw per task, whatever the method or seed."""
+    """At most ``limits[split]`` examples per split, stratified: one draw per task, whatever the method or seed.
+
+    `Task.prior` stays that of the whole training split.
+    """
     cuts = {}
     for split, most in limits.items():
         rows = task.splits[split]
         if most is not None and len(rows) > most:
             cuts[split] = [rows[i] for i in stratified(rows, most, rng(seed, "cap", task.name, split))]
-    return task.with_splits(**cuts) if cuts else task
+    return replace(task.with_splits(**cuts), whole=task.prior) if cuts else task
 
 
 def cut(task: Task, setting: Setting, seed: int, dev: str = "like_train") -> Task:
-    """The target task as a low-resource setting sees it.
+    """The target task as a low-resource setting sees it. `Task.prior` stays that of the whole training split.
 
     Args:
         dev: ``like_train`` cuts dev to about as many examples as train has (no fewer than the classes), the honest
@@ -108,4 +112,4 @@ def cut(task: Task, setting: Setting, seed: int, dev: str = "like_train") -> Tas
     if dev == "like_train" and len(task.splits["dev"]) > (n := max(k, len(task.labels))):
         rows = task.splits["dev"]
         splits["dev"] = [rows[i] for i in balanced_order(rows, rng(seed, "few-shot", task.name, "dev"))[:n]]
-    return task.with_splits(**splits)
+    return replace(task.with_splits(**splits), whole=task.prior)

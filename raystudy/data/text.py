@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -19,12 +20,13 @@ from torch import Tensor
 
 from raystudy.data.draws import Rows
 from raystudy.data.plm import PLM
+from raystudy.data.standardise import Unit
 from raystudy.errors import PreflightError, Problem
 from raystudy.nn.workers import Workers, share
 from raystudy.spec import canonical
 from raystudy.tasks import Example, Kind, Task
 
-__all__ = ["IGNORED", "Batch", "Corpus", "Encoded", "encode", "tokenizer"]
+__all__ = ["IGNORED", "Batch", "Corpus", "Coverage", "Encoded", "coverage_facts", "encode", "tokenizer"]
 
 IGNORED = -100  # the label of what has none; torch's cross_entropy skips it
 
@@ -33,9 +35,10 @@ IGNORED = -100  # the label of what has none; torch's cross_entropy skips it
 class Batch:
     """B examples of T tokens in all, ragged and flat.
 
-    Shapes: ids, types (T,); offsets (B + 1,); task, row, labels (B,) int64; values (B,) float, the regression targets;
-    tags (T,) int64 with IGNORED everywhere but at the first piece of a labelled word; tagged (B,) bool, whether the
-    labels of an example are those of its words; weight (B,) float or None; soft (B, C) float or None.
+    Shapes: ids, types (T,); offsets (B + 1,); task, row, labels (B,) int64; values (B,) float, the regression targets
+    in standard deviations from the mean of their task's training labels (`Unit`); tags (T,) int64 with IGNORED
+    everywhere but at the first piece of a labelled word; tagged (B,) bool, whether the labels of an example are those
+    of its words; weight (B,) float or None; soft (B, C) float or None.
     """
 
     ids: Tensor
@@ -96,11 +99,53 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How much of one split a model reads. A piece is a word piece of the tokenizer; special tokens are none.
+
+    Attributes:
+        examples: in the split; `pieces`: of all of them, before anything is cut.
+        longest: the sequence length of the longest example before the cut, special tokens included.
+        cut: examples longer than the limit; `cut_pieces`: the pieces that they lose by it.
+        cut_first, cut_second: examples of a pair task whose first or second text loses pieces.
+        empty: examples of which the tokenizer makes no piece at all, so that special tokens alone are read;
+            `half_empty`: pairs with one such text.
+        special: examples in which a special token is written out (``[SEP]``), and is read as that token.
+        words: of a tagging task; `cut_words`: those whose pieces all lie behind the cut; `words_without_pieces`: those
+            of which the tokenizer makes nothing (invisible characters, say). Neither kind is ever seen by a model.
+    """
+
+    examples: int = 0
+    pieces: int = 0
+    longest: int = 0
+    cut: int = 0
+    cut_pieces: int = 0
+    cut_first: int = 0
+    cut_second: int = 0
+    empty: int = 0
+    half_empty: int = 0
+    special: int = 0
+    words: int = 0
+    cut_words: int = 0
+    words_without_pieces: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every text and word is read, and read as text."""
+        return not (self.cut or self.empty or self.half_empty or self.special or self.words_without_pieces)
+
+
+@dataclass(frozen=True)
 class Encoded:
     """One split of one task, tokenised: n examples, N word pieces.
 
     Shapes: ids, types (N,) int32; offsets (n + 1,) int64; labels (n,) int64 (IGNORED where there is none); values (n,)
-    float64; tags (N,) int64; label_ids: the pieces of each label's words, without special tokens; texts: these words.
+    float64; tags, words (N,) int64; label_ids: the pieces of each label's words, without special tokens; texts: these
+    words.
+
+    Attributes:
+        values: regression labels in standard deviations from the mean of the task's training labels, `unit`.
+        words: the number of the word within its sentence wherever `tags` has a label, elsewhere IGNORED.
+        start_is_cut: texts over the length lose their start, as this tokenizer asks; else their end.
     """
 
     task: str
@@ -116,8 +161,11 @@ class Encoded:
     separator: int
     length: int
     pair: bool
-    cut_words: int = 0
+    words: NDArray[np.int64]
+    unit: Unit
+    coverage: Coverage
     texts: tuple[str, ...] = ()
+    start_is_cut: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -127,9 +175,19 @@ class Encoded:
         """The width of a head: the number of classes, or one for regression."""
         return len(self.classes) or 1
 
+    @property
+    def cut_words(self) -> int:
+        """Words whose pieces all lie behind the cut."""
+        return self.coverage.cut_words
+
+    def words_of(self, example: int) -> NDArray[np.int64]:
+        """The words of a tagged sentence that a model reads, by their numbers, in the order of its answers."""
+        words: NDArray[np.int64] = self.words[self.offsets[example] : self.offsets[example + 1]]
+        return np.asarray(words[words != IGNORED])
+
     @cached_property
     def digest(self) -> str:
-        """A digest of everything that training reads from this split."""
+        """A digest of everything that training reads from this split: regression labels without their unit."""
         head = canonical([self.task, self.kind, self.classes, self.texts, self.label_ids, self.length])
         h = hashlib.blake2b(head.encode(), digest_size=16)
         for a in (self.ids, self.types, self.offsets, self.labels, self.values, self.tags):
@@ -144,18 +202,20 @@ class Encoded:
         """The same examples with their class's words behind the text: ``[CLS] x [SEP] c [SEP]`` (Meta-DTL, sec. 3.2).
 
         The words of c have segment 1, as the second text of a pair has; with `segment` ``same`` they have that of the
-        text before them (0, for a single text). Where the whole would be longer than `length`, the end of the text
-        gives way, never the label.
+        text before them (0, for a single text). Where the whole would be longer than `length`, the text gives way at
+        the side where this tokenizer cuts, never the label.
         """
         ids, types, lengths = [], [], []
         for i in range(len(self)):
             a, b = self.offsets[i], self.offsets[i + 1]
             c = (*self.label_ids[self.labels[i]], self.separator)
-            keep = max(1, min(b - a - 1, self.length - 1 - len(c)))  # [CLS] and the text, without the last [SEP]
-            ids.append(np.concatenate([self.ids[a : a + keep], [self.separator], c]))
+            keep = max(1, min(b - a - 1, self._beside_label(i)))  # [CLS] and the text, without the last [SEP]
+            first = b - keep if self.start_is_cut else a + 1
+            kept = np.array([a, *range(first, first + keep - 1)])
+            ids.append(np.concatenate([self.ids[kept], [self.separator], c]))
             last = self.types[b - 1]
             of_label = np.full(len(c), last if segment == "same" else 1)
-            types.append(np.concatenate([self.types[a : a + keep], [last], of_label]))
+            types.append(np.concatenate([self.types[kept], [last], of_label]))
             lengths.append(len(ids[-1]))
         flat = np.concatenate(ids).astype(np.int32)
         return replace(
@@ -164,7 +224,17 @@ class Encoded:
             types=np.concatenate(types).astype(np.int32),
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             tags=np.full(len(flat), IGNORED),
+            words=np.full(len(flat), IGNORED),
         )
+
+    def _beside_label(self, example: int) -> int:
+        """How long [CLS] and the text may be, so that the example's label fits behind them with both separators."""
+        return self.length - 2 - len(self.label_ids[self.labels[example]])
+
+    @property
+    def cut_for_label(self) -> int:
+        """How many texts lose pieces in `with_label_text` that they have here."""
+        return sum(self.offsets[i + 1] - self.offsets[i] - 1 > self._beside_label(i) for i in range(len(self)))
 
 
 @dataclass(frozen=True)
@@ -288,12 +358,15 @@ def _pretrained_tokenizer(plm: PLM) -> Any:
 
 
 def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encoded:
-    """Tokenise one split; texts longer than `length` pieces lose their end.
+    """Tokenise one split; texts longer than `length` pieces lose their end, or their start if the tokenizer says so.
 
     The default is the task's own length; never more than the model has positions for.
 
-    Word labels go to the first piece of their word; words that fall behind the cut are counted in `cut_words`, and
-    evaluation answers them with the most frequent tag, so none is silently lost.
+    A word's label goes to the first of its pieces that is read. A word that lies behind the cut, or of which the
+    tokenizer makes no piece, has no place: `Encoded.coverage` counts both kinds, and evaluation answers them with the
+    most frequent tag, so none is silently lost.
+
+    The labels of a regression task are standardised by the task's training split, whichever split is encoded.
     """
     length = min(length or task.length, plm.positions)
     key = (task.digest, split, plm.digest, length)
@@ -305,45 +378,99 @@ def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encod
         return _MEMO[key]
 
 
-def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
-    tok, examples = tokenizer(plm), task.splits[split]
-    options: dict[str, Any] = {"truncation": True, "max_length": length, "return_token_type_ids": True}
-    if task.form == "tagging":
+def coverage_facts(splits: Mapping[str, Encoded], plm: PLM) -> dict[str, Any]:
+    """The coverage of some splits of one task as JSON values, what is zero left out; `analysis.cautions` says it.
+
+    ``length``: where texts are cut; ``positions``: the greatest length of this model; ``side``: what of a long text is
+    lost, its ``end`` or its ``start``; ``splits``: split -> the numbers of `Coverage`.
+    """
+    first = next(iter(splits.values()))
+    return {
+        "form": "tagging" if first.kind == "tagging" else "pair" if first.pair else "single",
+        "length": first.length,
+        "positions": plm.positions,
+        "side": "start" if first.start_is_cut else "end",
+        "splits": {s: {k: n for k, n in asdict(e.coverage).items() if n} for s, e in splits.items()},
+    }
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """One example as the tokenizer has it; `words`: for each piece the number of its word, None for special tokens."""
+
+    ids: list[int]
+    types: list[int]
+    words: Sequence[int | None] = ()
+
+
+def _tokenised(tok: Any, form: str, examples: Sequence[Example], length: int | None) -> Iterator[_Tokens]:
+    """The examples as word pieces, special tokens included; cut to `length`, or whole for None."""
+    cut = {"truncation": True, "max_length": length} if length else {"truncation": False, "verbose": False}
+    options: dict[str, Any] = {**cut, "return_token_type_ids": True}
+    if not examples:
+        return
+    if form == "tagging":
         out = tok([list(e.tokens) for e in examples], is_split_into_words=True, **options)
-    elif task.form == "pair":
+    elif form == "pair":
         out = tok([e.text for e in examples], [e.pair or "" for e in examples], **options)
     else:
         out = tok([e.text for e in examples], **options)
-    ids, types = out["input_ids"], out["token_type_ids"]
-    offsets = np.concatenate([[0], np.cumsum([len(x) for x in ids])])
+    for i in range(len(examples)):
+        words = {"tagging": out.word_ids, "pair": out.sequence_ids}.get(form, lambda _: ())(i)
+        yield _Tokens(out["input_ids"][i], out["token_type_ids"][i], words)
+
+
+def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
+    tok, examples = tokenizer(plm), task.splits[split]
+    whole = list(_tokenised(tok, task.form, examples, None))
+    long = [i for i, t in enumerate(whole) if len(t.ids) > length]
+    read = list(whole)
+    for i, t in zip(long, _tokenised(tok, task.form, [examples[i] for i in long], length), strict=True):
+        read[i] = t
+    offsets = np.concatenate([[0], np.cumsum([len(t.ids) for t in read])])
     index = {c: i for i, c in enumerate(task.labels)}
-    tags, cut_words = np.full(int(offsets[-1]), IGNORED), 0
+    tags, words = np.full(int(offsets[-1]), IGNORED), np.full(int(offsets[-1]), IGNORED)
     if task.form == "tagging":
         for i, e in enumerate(examples):
-            cut_words += _place_tags(tags[offsets[i] : offsets[i + 1]], out.word_ids(i), e, index)
+            here = slice(offsets[i], offsets[i + 1])
+            _place_tags(tags[here], words[here], read[i].words, e, index)
     plain = task.kind == "classification"
     texts = tok([task.text_of(c) for c in task.labels], add_special_tokens=False)["input_ids"] if task.labels else []
+    unit = Unit()
+    values = np.zeros(len(examples))
+    if task.kind == "regression":
+        unit = Unit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
+        values = unit.standard([float(e.label) for e in examples])  # type: ignore[arg-type]
     return Encoded(
         task=task.name,
         kind=task.kind,
         classes=task.labels,
-        ids=np.concatenate([np.asarray(x, np.int32) for x in ids]),
-        types=np.concatenate([np.asarray(x, np.int32) for x in types]),
+        ids=np.concatenate([np.asarray(t.ids, np.int32) for t in read]),
+        types=np.concatenate([np.asarray(t.types, np.int32) for t in read]),
         offsets=offsets,
         labels=np.asarray([index[str(e.label)] if plain else IGNORED for e in examples]),
-        values=np.asarray([float(e.label) if task.kind == "regression" else 0.0 for e in examples]),  # type: ignore[arg-type]
+        values=values,
         tags=tags,
         label_ids=tuple(tuple(t) for t in texts),
         separator=tok.sep_token_id,
         length=length,
         pair=task.form == "pair",
-        cut_words=cut_words,
+        words=words,
         texts=tuple(task.text_of(c) for c in task.labels),
+        unit=unit,
+        coverage=_coverage(tok, task.form, examples, whole, read),
+        start_is_cut=tok.truncation_side == "left",
     )
 
 
-def _place_tags(out: NDArray[np.int64], words: Sequence[int | None], example: Example, index: dict[str, int]) -> int:
-    """Write each word's tag at its first piece; returns how many words were cut off.
+def _place_tags(
+    tags: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    words: Sequence[int | None],
+    example: Example,
+    index: dict[str, int],
+) -> None:
+    """Write each word's tag, and its number, at the first of its pieces.
 
     A tag outside the label set occurs in dev and test only. Its place is marked with the first class so that the word
     is answered; gold tags are always read from the task, so it counts as wrong.
@@ -353,5 +480,43 @@ def _place_tags(out: NDArray[np.int64], words: Sequence[int | None], example: Ex
     for at, word in enumerate(words):
         if word is not None and word not in seen:
             seen.add(word)
-            out[at] = index.get(example.label[word], 0)
-    return len(example.label) - len(seen)
+            tags[at], numbers[at] = index.get(example.label[word], 0), word
+
+
+def _coverage(
+    tok: Any, form: str, examples: Sequence[Example], whole: Sequence[_Tokens], read: Sequence[_Tokens]
+) -> Coverage:
+    """What of these examples is read; `whole`: as they are, `read`: cut to the length."""
+    added = tok.num_special_tokens_to_add(pair=form == "pair")
+    pieces = np.array([len(t.ids) for t in whole]) - added
+    lost = pieces + added - np.array([len(t.ids) for t in read])
+    special = [i for i in (tok.cls_token_id, tok.sep_token_id, tok.pad_token_id, tok.mask_token_id) if i is not None]
+    ids = np.concatenate([np.asarray(t.ids) for t in whole])
+    starts = np.concatenate([[0], np.cumsum(pieces + added)[:-1]])
+    written = np.add.reduceat(np.isin(ids, special).astype(int), starts) - added  # beyond those that frame every text
+    found = {
+        "examples": len(examples),
+        "pieces": int(pieces.sum()),
+        "longest": int(pieces.max() + added),
+        "cut": int((lost > 0).sum()),
+        "cut_pieces": int(lost.sum()),
+        "empty": int((pieces == 0).sum()),
+        "special": int((written > 0).sum()),
+    }
+    if form == "pair":
+        texts = [Counter(t.words) for t in whole]
+        after = [Counter(t.words) if n else c for t, c, n in zip(read, texts, lost, strict=True)]
+        found |= {
+            "half_empty": sum((c[0] == 0) != (c[1] == 0) for c in texts),
+            "cut_first": sum(c[0] > r[0] for c, r in zip(texts, after, strict=True)),
+            "cut_second": sum(c[1] > r[1] for c, r in zip(texts, after, strict=True)),
+        }
+    if form == "tagging":
+        there = [set(t.words) - {None} for t in whole]
+        kept = [set(t.words) - {None} if n else w for t, w, n in zip(read, there, lost, strict=True)]
+        found |= {
+            "words": sum(len(e.tokens) for e in examples),
+            "words_without_pieces": sum(len(e.tokens) - len(w) for e, w in zip(examples, there, strict=True)),
+            "cut_words": sum(len(w) - len(k) for w, k in zip(there, kept, strict=True)),
+        }
+    return Coverage(**found)

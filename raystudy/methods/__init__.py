@@ -23,7 +23,7 @@ from raystudy.nn.encoder import Answers, Body, Encoder
 from raystudy.nn.gradients import adamw, descend, warmup_linear
 from raystudy.nn.losses import cross_entropy
 from raystudy.nn.workers import Workers
-from raystudy.tasks import Task
+from raystudy.tasks import Prior, Task
 
 __all__ = ["BaseMethod", "HParams", "Readout", "Setup", "Sizes", "Stage", "Updates", "hparams"]
 
@@ -65,11 +65,15 @@ def hparams(cls: type, settings: Mapping[str, Any]) -> Any:
 class Setup:
     """All that a method may see: training splits only. Dev and test never reach a method.
 
+    Labels that no training sees never reach one either, but for the floor that says how far these alone would go.
+
     Attributes:
         tasks: names in suite order; index = the task's number in batches and heads.
         corpus: the training splits, the target's cut to its setting.
         target: the index of the spec's target.
         hp: the method's own `HParams`.
+        prior: how frequent the target's classes are in its whole training split, for a method that `knows_prior`; None
+            for all others, which see the drawn examples alone.
     """
 
     plm: PLM
@@ -81,6 +85,7 @@ class Setup:
     workers: Workers
     precision: str = "fp32"
     device: torch.device = torch.device("cpu")
+    prior: Prior | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,16 @@ class BaseMethod(nn.Module):
         """Whether training needs second derivatives or forward mode, hence plain attention in full precision."""
         return False
 
+    @staticmethod
+    def knows_prior(hp: Any) -> bool:
+        """Whether it is told how frequent the target's classes are in the whole training split; no training is."""
+        return False
+
+    @staticmethod
+    def cut_further(hp: Any, part: Encoded) -> int:
+        """How many texts of a training split it cuts more than the length asks, to write something behind them."""
+        return 0
+
     @classmethod
     def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
         """Updates of the stages of (transfer, adapt), known before anything is loaded; the stages must agree."""
@@ -219,7 +234,8 @@ class BaseMethod(nn.Module):
     def losses(self, batch: Batch, loss: ExampleLoss = cross_entropy, answers: list[Answers] | None = None) -> Tensor:
         """(B,) each example's loss under its own task's head; a tagged example's is the sum over its labelled words.
 
-        `loss` maps (logits, labels) of class labels to a loss per row; regression is squared error always.
+        `loss` maps (logits, labels) of class labels to a loss per row; regression is squared error always, in standard
+        deviations of the task's training labels, so that no task outweighs another by the unit of its labels.
         """
         answers = self.encoder.answers(batch) if answers is None else answers
         out = torch.zeros(len(batch)).to(self.encoder.body.anchor)

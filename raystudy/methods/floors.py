@@ -1,9 +1,13 @@
 """Reference rows that transfer nothing: a method below them has not learnt from its tasks.
 
-    majority   the most frequent class of the target's training examples (regression: their mean)
+    majority   the most frequent class of the target's WHOLE training split, of equals the first in the order of the
+               label set (tagging: the most frequent tag; regression: the mean)
     logistic   multinomial logistic regression on frozen embeddings (mean token state of the untouched PLM; tagging: the
-               state of each word's first piece; regression: ridge regression)
+               state of each word's first piece; regression: ridge regression), on the examples that are drawn
 
+A few-shot draw is balanced over the classes, so that no class is the most frequent one there. Whoever knows that nine
+mails of ten are no spam needs no model to be right nine times of ten: that is what `majority` says, and so it alone is
+told how frequent the classes are on the whole (`Setup.prior`). What trains sees the drawn examples and nothing else.
 Both are written into the target's head, so the common evaluation reads them like any trained head.
 """
 
@@ -16,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raystudy.data.text import IGNORED
+from raystudy.data.text import IGNORED, Encoded
 from raystudy.methods import BaseMethod, Sizes, Stage, Updates
 from raystudy.nn.embed import embed
 
@@ -32,6 +36,10 @@ class HParams:
 class Method(BaseMethod):
     HParams = HParams
 
+    @staticmethod
+    def knows_prior(hp: Any) -> bool:
+        return bool(hp.floor == "majority")
+
     @classmethod
     def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
         return {}, {"fit": 0}
@@ -42,12 +50,12 @@ class Method(BaseMethod):
     def fit(self) -> None:
         """Fill the target's head. No updates: a closed form, or scikit-learn's own solver."""
         part = self.setup.corpus.parts[self.setup.target]
-        kept = part.tags[part.tags != IGNORED]
-        y = {"tagging": kept, "regression": part.values}.get(part.kind, part.labels)
         if self.hp.floor == "majority":
-            weight, bias = self._majority(y, part.outputs, part.kind)
+            weight, bias = self._majority(part)
         else:
             s = self.setup
+            kept = part.tags[part.tags != IGNORED]
+            y = {"tagging": kept, "regression": part.values}.get(part.kind, part.labels)
             what = "words" if part.kind == "tagging" else "mean"
             x = embed(s.plm, part, what, s.workers, precision=s.precision, device=s.device).double().numpy()
             weight, bias = self._logistic(x, y, part.outputs, part.kind)
@@ -56,12 +64,23 @@ class Method(BaseMethod):
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))
 
-    def _majority(self, y: NDArray[Any], outputs: int, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Zero weights; the bias is the mean, or the log of the smoothed class frequencies (ties: the first class)."""
-        weight = np.zeros((outputs, self.encoder.body.hidden))
-        if kind == "regression":
-            return weight, np.array([y.mean()])
-        return weight, np.log(np.bincount(y, minlength=outputs) + 1e-3)
+    def _majority(self, part: Encoded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Zero weights; the bias is the mean, or the log of smoothed class frequencies (of equals the first wins)."""
+        prior = self.setup.prior
+        assert prior is not None, "majority is told the prior of the whole training split"
+        weight = np.zeros((part.outputs, self.encoder.body.hidden))
+        if part.kind == "regression":
+            return weight, part.unit.standard([float(prior.answer)])
+        counts = np.array([prior.counts[c] for c in part.classes], float)
+        # relative to the largest: near 0 a head of single precision tells neighbouring counts apart
+        return weight, np.log((counts + 1e-3) / (counts.max() + 1e-3))
+
+    def facts(self) -> dict[str, Any]:
+        """What the majority class is, how often it occurs in the whole training split, and what is as frequent."""
+        prior = self.setup.prior
+        if prior is None:
+            return {}
+        return {"majority": prior.said()}
 
     def _logistic(
         self, x: NDArray[np.float64], y: NDArray[Any], outputs: int, kind: str

@@ -138,6 +138,10 @@ class Method(BaseMethod):
     def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
         return {"mmt": _mmt_updates(hp, list(sizes.values()))}, {"finetune": cls.finetune_updates(hp, sizes[target])}
 
+    @staticmethod
+    def cut_further(hp: Any, part: Encoded) -> int:
+        return part.cut_for_label if hp.class_label and hp.scores != "none" else 0
+
     def constants(self) -> dict[str, Tensor]:
         """alpha and beta of every training example, from the untouched PLM. Nothing to compute without scores."""
         hp, s = self.hp, self.setup

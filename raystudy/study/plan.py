@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from raystudy.analysis import cautions
 from raystudy.analysis.table import counted
 from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
+from raystudy.data.standardise import Unit
+from raystudy.data.text import coverage_facts, encode
 from raystudy.errors import ConfigError, DataError, Problem, UserError
 from raystudy.find import find
 from raystudy.methods import hparams
@@ -22,7 +25,7 @@ from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
 from raystudy.studyfile import Study
-from raystudy.tasks import Task, load
+from raystudy.tasks import SPLITS, Task, load
 
 __all__ = ["Plan", "merged_labels"]
 
@@ -341,6 +344,75 @@ class Plan:
         parts = module.Method.planned(hparams(module.HParams, settings), self.sizes[target, setting], target)
         transfer, adapt = (sum(part.values()) for part in parts)
         return transfer, adapt
+
+    @cached_property
+    def cautions(self) -> list[str]:
+        """What the scores will depend on that nobody asked for, a line each, as the report will say below them.
+
+        Texts that are cut and words that no model sees, constant labels, what the floor of the majority class answers,
+        stages of few updates. Tokenises what the study would read.
+        """
+        return [*self._unread(), *self._units(), *self._majority(), *self._short()]
+
+    def _unread(self) -> Iterator[str]:
+        """Texts that are cut and words that no model sees: of targets in every split, of sources in train."""
+        targets = self.study.target_names
+        all_data = self.study.settings_grid == (Setting(),)
+        for name, length in dict.fromkeys((t, self.lengths[g]) for g in targets for t in self.study.together(g)):
+            task = self.tasks[name]
+            splits = {s: encode(task, s, self.plm, length) for s in (SPLITS if name in targets else ("train",))}
+            answer = f"train, {task.drawn_prior.answer}" if all_data and task.labels else "the drawn sentences of train"
+            yield from cautions.coverage(
+                name, coverage_facts(splits, self.plm), f"answered with the most frequent tag of {answer}"
+            )
+            more: dict[int, list[str]] = defaultdict(list)
+            for variant, (method, hp) in self._methods.items():
+                more[method.cut_further(hp, splits["train"])].append(variant)
+            yield from (cautions.cut_further(variants, {name: n}) for n, variants in more.items() if n)
+
+    def _units(self) -> Iterator[str]:
+        """In which unit numbers are trained, and draws in which they are all the same."""
+        for name in self.study.target_names:
+            task = self.tasks[name]
+            if task.kind != "regression":
+                continue
+            unit = Unit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
+            yield (
+                f"{name}: numbers are trained in standard deviations from the mean of the training labels (in all of "
+                f"train: mean {unit.mean:.4g}, sd {unit.sd:.4g}) and answered in their own unit"
+            )
+            draws = [(s, n) for s in self.study.settings_grid for n in range(self.study.report.seeds)]
+            seen = ((s, n, {e.label for e in cut(task, s, n, self.study.dev).splits["train"]}) for s, n in draws)
+            yield from cautions.constant_labels({name: [f"seed {n} ({s})" for s, n, found in seen if len(found) == 1]})
+
+    def _majority(self) -> Iterator[str]:
+        """What the floor of the majority class answers."""
+        told = [v for v, (method, hp) in self._methods.items() if method.knows_prior(hp)]
+        priors = {t: self.tasks[t].prior.said() for t in self.study.target_names}
+        yield from (cautions.majority(catalogue().variant(v).title, priors) for v in told)
+
+    def _short(self) -> Iterator[str]:
+        """Stages of few updates. A control makes as many updates as the longest method."""
+        fewest: dict[str, tuple[str, int]] = {}
+        for variant, (method, hp) in self._methods.items():
+            if catalogue().variant(variant).role in ("control", "floor"):
+                continue
+            parts = [method.planned(hp, sizes, target) for (target, _), sizes in self.sizes.items()]
+            stages = [(n, name) for both in parts for part in both for name, n in part.items()]
+            n, name = min(stages)
+            fewest[variant] = (name, n)
+        if (line := cautions.short(fewest)) is not None:
+            yield line
+
+    @cached_property
+    def _methods(self) -> dict[str, tuple[Any, Any]]:
+        """variant -> its class and its settings as the study fixes them, before any search."""
+        out = {}
+        for variant in self.study.chosen:
+            module = find("methods", catalogue().variant(variant).method)
+            settings = catalogue().resolve(variant, dict(self.study.fixed(variant)))
+            out[variant] = module.Method, hparams(module.HParams, settings)
+        return out
 
     @cached_property
     def preview(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from raystudy.errors import ConfigError, DataError, Problem, UserError, shown, unknown
 from raystudy.find import find, names
 
-__all__ = ["SPLITS", "Example", "Suite", "Task", "built_in", "domains", "expand", "load", "may_expand"]
+__all__ = ["SPLITS", "Example", "Prior", "Suite", "Task", "built_in", "domains", "expand", "load", "may_expand"]
 
 SPLITS = ("train", "dev", "test")
 Form = Literal["single", "pair", "tagging", "vector"]
@@ -44,6 +45,33 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What a training split says before any text is read: how often each class occurs in it.
+
+    Attributes:
+        answer: the best constant answer: the class (or tag) that is most frequent, of equals the first in the order of
+            the label set; the mean of the numbers of a regression task.
+        counts: class -> how often, in the order of the label set; empty for regression.
+        n: how many labels there are, one per word for tagging.
+    """
+
+    answer: str | float
+    counts: Mapping[str, int]
+    n: int
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The classes that are as frequent as the answer, itself among them; none where it is alone."""
+        most = [c for c, n in self.counts.items() if n == self.counts.get(str(self.answer))]
+        return tuple(most) if len(most) > 1 else ()
+
+    def said(self) -> dict[str, Any]:
+        """For a record or a plan: the answer, how often it occurs (`count`, of `n` labels), and who is as frequent."""
+        count = {"count": self.counts[str(self.answer)]} if self.counts else {}
+        return {"answer": self.answer, **count, "n": self.n, **({"tied": list(self.tied)} if self.tied else {})}
+
+
+@dataclass(frozen=True)
 class Task:
     """A labelled data set with its splits.
 
@@ -55,6 +83,8 @@ class Task:
         length: the longest sequence in word pieces, special tokens included.
         notes: what a person should know of how the data were read.
         domains: the parts that it is made of, each a task ``name/domain`` of its own; empty if it has none.
+        positive: the class of which the metric ``f1`` is; empty = the last of `labels` (`positive_class`).
+        whole: the prior of the training split that this one was drawn from, where a low-resource setting left a part.
     """
 
     name: str
@@ -69,9 +99,13 @@ class Task:
     licence: str = ""
     notes: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
+    positive: str = ""
+    whole: Prior | None = None
 
     def __post_init__(self) -> None:
         problems = []
+        if self.positive and self.positive not in self.labels:
+            problems.append(f"the positive class must be one of {list(self.labels)}, but is {self.positive!r}")
         if missing := [s for s in SPLITS if not self.splits.get(s)]:
             problems.append(f"the split{'s' * (len(missing) > 1)} {', '.join(missing)} must not be empty")
         if self.kind != "regression" and len(self.labels) < 2:
@@ -95,10 +129,34 @@ class Task:
     def text_of(self, label: str) -> str:
         return self.label_text.get(label, label)
 
+    @property
+    def positive_class(self) -> str:
+        """The class of which the metric ``f1`` is: the one declared, else the last of the label set in its order."""
+        return self.positive or (self.labels[-1] if self.labels else "")
+
+    @cached_property
+    def prior(self) -> Prior:
+        """The prior of the training split: of the whole one, where this task has only a part of it."""
+        return self.whole or self.drawn_prior
+
+    @cached_property
+    def drawn_prior(self) -> Prior:
+        """The prior of the training examples that are here. Tags outside the label set count for nothing."""
+        train = self.splits["train"]
+        if self.kind == "regression":
+            # the mean of the differences from the first, so that equal numbers have themselves as their mean
+            first = float(train[0].label)  # type: ignore[arg-type]
+            mean = first + math.fsum(float(e.label) - first for e in train) / len(train)  # type: ignore[arg-type]
+            return Prior(mean, {}, len(train))
+        found = Counter(t for e in train for t in (e.label if isinstance(e.label, tuple) else (e.label,)))
+        counts = {c: found[c] for c in self.labels}
+        return Prior(max(counts, key=lambda c: counts[c]), counts, sum(counts.values()))
+
     @cached_property
     def digest(self) -> str:
         """A digest of everything that training or evaluation reads: examples, splits, label order, words, length."""
         head = [self.name, self.form, self.labels, sorted(self.label_text.items()), self.all_metrics, self.length]
+        head += [self.positive_class] if "f1" in self.all_metrics else []
         h = hashlib.blake2b(json.dumps(head, ensure_ascii=False).encode(), digest_size=16)
         for split in SPLITS:
             h.update(f"\n{split}".encode())

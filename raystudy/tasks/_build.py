@@ -361,18 +361,21 @@ class Table:
         if problems := [p for source in sources.values() for p in source.listed()]:
             raise DataError(problems)
         _check_words(name, kind, known, chosen)
+        metrics = _metrics(name, kind, known, card)
+        _check_positive(name, known, metrics, card, chosen)
         own_words = chosen.kind is not None or card.labels or chosen.label_text
         return cls(
             name=name,
             form=form,
             labels=known,
-            metrics=_metrics(name, kind, known, card),
+            metrics=metrics,
             rows={split: [(d, e) for _, d, e in rows[split]] for split in SPLITS},
             domains=tuple(sorted({d for part in rows.values() for _, d, _ in part if d})),
             card=card,
             notes=(
                 *dict.fromkeys(note for source in sources.values() for note in source.notes),
                 *([] if own_words else _label_notes(kind, known, train.typed)),
+                *_positive_note(known, metrics, card),
                 *([] if "dev" in sources else [_carved_note(rows, chosen)]),
             ),
         )
@@ -397,6 +400,7 @@ class Table:
             splits=splits,
             metric=self.metrics[0],
             metrics=self.metrics[1:],
+            positive=self.card.positive if "f1" in self.metrics else "",
             label_text=dict(self.card.label_text),
             length=self.card.length,
             source=self.card.source or f"folder {self.name}",
@@ -540,7 +544,8 @@ def _carved(
 
 def _with_options(card: Card, options: Options) -> Card:
     """The card with the options on top."""
-    given = {k: v for k in ("labels", "label_text", "metric", "metrics", "length") if (v := getattr(options, k))}
+    names = ("labels", "label_text", "metric", "metrics", "positive", "length")
+    given = {k: v for k in names if (v := getattr(options, k))}
     return replace(card, **given)
 
 
@@ -615,6 +620,27 @@ def _check_words(name: str, kind: Kind, labels: Sequence[str], options: Options)
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
     if strange := [k for k in options.label_text if k not in labels]:
         raise ConfigError(Problem(unknown("label", k, labels), path) for k in strange)
+
+
+def _check_positive(name: str, labels: Sequence[str], metrics: Sequence[str], card: Card, options: Options) -> None:
+    """Raise ConfigError for a positive class that is none or that no metric reads, and for f1 where none is meant."""
+    path, f1 = f"task_options.{name}", "f1" in metrics
+    if options.positive and not f1:
+        text = f"positive is read by the metric f1, but the metrics are {', '.join(metrics)}: add `metric: f1`"
+        raise ConfigError(Problem(text, path))
+    if f1 and card.positive and card.positive not in labels:
+        raise ConfigError(Problem(unknown("positive class", card.positive, labels), path))
+    if f1 and not card.positive and len(labels) > 2:
+        rule = f"f1 is that of one class, and with {len(labels)} classes none is positive by itself"
+        cure = "name it (`positive: CLASS`), or take macro_f1, the mean over all classes"
+        raise ConfigError(Problem(f"{rule}: {cure}", path))
+
+
+def _positive_note(labels: Sequence[str], metrics: Sequence[str], card: Card) -> Iterator[str]:
+    """Of which class f1 is, and why."""
+    if "f1" in metrics:
+        why = "" if card.positive else ", the last of the label set (`positive` in task_options names another)"
+        yield f"f1 is that of the class {short(card.positive or labels[-1])}{why}"
 
 
 def _metrics(name: str, kind: Kind, labels: Sequence[str], card: Card) -> tuple[str, ...]:

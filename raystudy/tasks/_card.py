@@ -55,6 +55,7 @@ class Card:
         label_text: label -> the words it stands for, as the paper prints them; others stand for themselves.
         merge: label in the files -> the coarser one of `labels` that it is read as; the option `merge` says otherwise.
         metric, metrics: the primary metric, and further ones to report; empty = the default of the kind of task.
+        positive: the class of which the metric f1 is, where somebody asks for it; empty = the last of the label set.
         length: the longest sequence in word pieces.
         licence: of the data; source: the paper that made them; hub: where the Hugging Face hub has them, if it does.
         get: one or two sentences: where to download, and what to do so that the files can be read here.
@@ -67,6 +68,7 @@ class Card:
     merge: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     metric: str = ""
     metrics: tuple[str, ...] = ()
+    positive: str = ""
     length: int = 128
     licence: str = ""
     source: str = ""

@@ -24,6 +24,7 @@ class Options:
         label_text: label -> the words it stands for.
         merge: label -> the coarser label that it is read as; none where it is empty, whatever the card says.
         without: other tasks, read as they are by default: a text that one of them has is left out of all splits.
+        positive: the class of which the metric f1 is.
         columns: role (`ROLE_NAMES`) -> the column that plays it; numbers, counted from 1, for files whose columns have
             no names.
         splits: train, dev, test -> the stem of its file, or the name of the hub's split.
@@ -40,6 +41,7 @@ class Options:
     without: tuple[str, ...] = ()
     metric: str = ""
     metrics: tuple[str, ...] = ()
+    positive: str = ""
     length: int | None = None
     columns: Mapping[str, str | int] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +102,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "without": ("a list of names of tasks", lambda v: _list(v, _named)),
     "metric": ("the name of a metric", _named),
     "metrics": ("a list of names of metrics", lambda v: _list(v, _named)),
+    "positive": ("a label", _word),
     "length": ("a whole number from 4 to 512", lambda v: type(v) is int and 4 <= v <= 512),
     "columns": (f"a mapping from {', '.join(ROLE_NAMES)} to {_NAMES_OR_NUMBERS}", _columns),
     "splits": (
@@ -133,6 +136,8 @@ def options_of(name: str, options: Mapping[str, Any]) -> Options:
     made |= {k: tuple(str(v).strip() for v in made[k]) for k in ("labels", "without", "metrics") if k in made}
     if "label_text" in made:
         made["label_text"] = {str(k).strip(): str(v) for k, v in made["label_text"].items()}
+    if "positive" in made:
+        made["positive"] = str(made["positive"]).strip()
     if "merge" in made:
         made["merge"] = {str(k).strip(): str(v).strip() for k, v in made["merge"].items()}
     return Options(**made)

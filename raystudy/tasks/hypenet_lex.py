@@ -15,6 +15,7 @@ CARD = Card(
     label_text={"hypernym": "hypernymy", "other": "non-hypernymy"},
     metric="accuracy",
     metrics=("macro_f1",),
+    positive="hypernym",
     length=32,
     licence="Apache 2.0",
     source="Shwartz, Goldberg, Dagan 2016, Improving Hypernymy Detection with an Integrated Path-based and "

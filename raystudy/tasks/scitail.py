@@ -15,6 +15,7 @@ CARD = Card(
     label_text={"entails": "entailment"},
     metric="accuracy",
     metrics=("macro_f1",),
+    positive="entails",
     length=128,
     licence="Apache 2.0 (as its distributors state)",
     source="Khot, Sabharwal, Clark 2018, SciTail: A Textual Entailment Dataset from Science Question Answering (AAAI)",

@@ -20,6 +20,7 @@ CARD = Card(
     label_text={"hypernym": "hypernymy", "other": "non-hypernymy"},
     metric="accuracy",
     metrics=("macro_f1",),
+    positive="hypernym",
     length=32,
     licence="CC BY 4.0 (Open English WordNet); term lists of plants and vehicles Apache 2.0 (TAXI)",
     source="made of Open English WordNet after Velardi, Faralli, Navigli 2013, OntoLearn Reloaded (Computational "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystudy.data.plm import PLM, resolve
+from raystudy.data.standardise import Unit
 from raystudy.data.text import IGNORED, Batch, Corpus, Encoded, encode, tokenizer
 from raystudy.nn.workers import Alone
 from raystudy.tasks import Example, Task
@@ -29,13 +31,14 @@ class Rank(Alone):
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory: pytest.TempPathFactory) -> PLM:
     """A model whose tokenizer cuts words into letters, as a real one cuts rare words."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     letters = {
         c: i for i, c in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh", *(f"##{c}" for c in "abcdefgh")])
     }
     words = Tokenizer(models.WordPiece(letters, unk_token="[UNK]"))
+    words.normalizer = normalizers.BertNormalizer()  # invisible characters and lone accents go, as in an uncased BERT
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
@@ -87,7 +90,10 @@ def test_numbers() -> None:
     rows = tuple(Example(x, text="w001") for x in (0.5, -2.0))
     encoded = encode(Task("numbers", "single", (), dict.fromkeys(SPLITS, rows), metric="pearson"), "dev", TINY)
     assert encoded.outputs == 1
-    assert encoded.values.tolist() == [0.5, -2.0]
+    # in standard deviations from the mean of train, (0.5 - 2) / 2 and (0.5 + 2) / 2
+    assert encoded.unit == Unit(-0.75, 1.25)
+    assert encoded.values.tolist() == [1.0, -1.0]
+    assert encoded.unit.own(encoded.values).tolist() == [0.5, -2.0]
     assert encoded.labels.tolist() == [IGNORED] * 2
 
 
@@ -109,6 +115,68 @@ def test_tags_are_on_first_pieces(pieces: PLM) -> None:
     assert cut.cut_words == 0
     assert encode(task, "train", pieces, length=6).cut_words == 1
     assert encode(task, "train", pieces, length=3).cut_words == 2
+
+
+# zero width space, variation selector, soft hyphen, a control character, a word of accents alone, nothing at all
+GONE = ("\u200b", "\ufe0f", "\u00ad", "\x07", "\u0301\u0308", "")
+CHOICE = st.sampled_from([*GONE, "abc", "d", "gh"])
+
+
+@given(st.lists(CHOICE, min_size=1, max_size=9), st.integers(4, 12), st.sampled_from(["left", "right"]))
+def test_every_place_knows_its_word(pieces: PLM, words: list[str], length: int, side: str) -> None:
+    """Whatever the tokenizer drops and wherever a sentence is cut, at either side."""
+    tags = tuple("abc"[i % 3] for i in range(len(words)))
+    task = task_of(Example(tags, tokens=tuple(words)), form="tagging", labels=("a", "b", "c"))
+    with patch.object(tokenizer(pieces), "truncation_side", side), patch("raystudy.data.text._MEMO", {}):
+        encoded = encode(task, "train", pieces, length)
+    assert encoded.start_is_cut == (side == "left")
+    # letters of all words in order, with the word of each; the special tokens take two places
+    letters = [(i, c) for i, w in enumerate(words) if w not in GONE for c in w]
+    kept = letters[: length - 2] if side == "right" else letters[max(0, len(letters) - length + 2) :]
+    read = list(dict.fromkeys(i for i, _ in kept))
+    assert encoded.words_of(0).tolist() == read
+    at = (encoded.tags != IGNORED).nonzero()[0]
+    assert (encoded.words != IGNORED).nonzero()[0].tolist() == at.tolist()
+    for place, word in zip(at, read, strict=True):
+        assert "abc"[encoded.tags[place]] == tags[word]
+        assert said(encoded, pieces, 0)[place].removeprefix("##") == kept[[i for i, _ in kept].index(word)][1]
+    # what is dropped and what is cut are two numbers
+    c = encoded.coverage
+    assert c.words_without_pieces == sum(w in GONE for w in words)
+    assert (c.words, c.cut_words) == (len(words), len(words) - c.words_without_pieces - len(read))
+    assert (c.pieces, c.cut_pieces, c.longest) == (len(letters), len(letters) - len(kept), len(letters) + 2)
+    assert (c.examples, c.cut, c.empty) == (1, len(kept) < len(letters), not letters)
+
+
+def test_texts_that_are_cut_or_empty_are_counted(pieces: PLM) -> None:
+    rows = [Example("a", text=t) for t in ("abcd efgh", "abcd", "\u200b", "\ufe0f \u00ad")]
+    c = encode(task_of(*rows), "train", pieces, 8).coverage
+    assert (c.examples, c.pieces, c.longest) == (4, 12, 10)
+    assert (c.cut, c.cut_pieces, c.empty) == (1, 2, 2)
+    assert not c.complete
+    assert encode(task_of(*rows[:2]), "train", pieces, 10).coverage.complete
+    # the longer text of a pair gives way
+    pairs = [("abcdefgh", "a"), ("a", "abcdefgh"), ("abcdef", "abcdef"), ("\u200b", "a"), ("\u200b", "\ufe0f")]
+    p = encode(task_of(*(Example("a", text=a, pair=b) for a, b in pairs), form="pair"), "train", pieces, 9).coverage
+    assert (p.cut, p.cut_first, p.cut_second, p.cut_pieces) == (3, 2, 2, 3 + 3 + 6)
+    assert (p.empty, p.half_empty) == (1, 1)
+
+
+def test_special_tokens_in_a_text_are_counted(pieces: PLM) -> None:
+    rows = [Example("a", text=t) for t in ("ab [SEP] c", "ab c", "[CLS] [PAD]")]
+    assert encode(task_of(*rows), "train", pieces).coverage.special == 2
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_label_behind_a_text_cuts_it_where_the_tokenizer_does(pieces: PLM, side: str) -> None:
+    task = task_of(Example("a", text="abcdefg"), Example("a", text="ab"), label_text={"a": "hh"})
+    with patch.object(tokenizer(pieces), "truncation_side", side), patch("raystudy.data.text._MEMO", {}):
+        encoded = encode(task, "train", pieces, 8)
+    kept = ["a", "##b", "##c"] if side == "right" else ["##e", "##f", "##g"]
+    labelled = encoded.with_label_text()
+    assert said(labelled, pieces, 0) == ["[CLS]", *kept, "[SEP]", "h", "##h", "[SEP]"]
+    assert said(labelled, pieces, 1) == ["[CLS]", "a", "##b", "[SEP]", "h", "##h", "[SEP]"]
+    assert encoded.cut_for_label == 1
 
 
 def test_unseen_tags_still_mark_their_word() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cells import (
+    PLACES,
     ROLES,
     admits,
     assert_close_json,
@@ -26,15 +27,16 @@ from torch import Tensor
 
 from raystudy import train
 from raystudy.data.draws import task_mixture
+from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, Batch, encode
 from raystudy.evaluate import predict, scores
-from raystudy.methods import BaseMethod
+from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.embed import embed
 from raystudy.nn.gradients import adamw, descend
 from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.spec import Setting
-from raystudy.tasks import Example, Task
+from raystudy.tasks import Example, Prior, Task
 
 PLM = resolve("tiny")
 
@@ -174,6 +176,49 @@ def regression_task(n: int = 40) -> Task:
     return Task("numbers", "single", (), splits, metric="pearson", metrics=("spearman",), length=base.length)
 
 
+def test_majority_knows_the_whole_split_and_nothing_else_does() -> None:
+    """Nine of ten are `birch`; the draw of eight is balanced, and the methods that train see no more than that."""
+    base = planted("target", classes=2, source_classes=2, n_train=60)
+    ten = {c: [e for e in base.splits["train"] if e.label == c] for c in base.labels}
+    for common, rare in (base.labels, base.labels[::-1]):
+        whole = base.with_splits(train=[*ten[common][:18], *ten[rare][:2]])
+        for seed in range(3):
+            drawn = cut(whole, Setting(shots=4), seed)
+            assert Counter(e.label for e in drawn.splits["train"]) == {common: 2, rare: 2}
+            assert drawn.prior.counts == {c: 18 if c == common else 2 for c in base.labels}
+            assert drawn.digest == replace(drawn, whole=None).digest
+            assert set(floor(drawn, "majority")) == {common}
+    # of equals the first in the order of the label set, whatever comes first in the file
+    even = cut(base.with_splits(train=[*ten[base.labels[1]][:3], *ten[base.labels[0]][:3]]), Setting(shots=2), 0)
+    assert set(floor(even, "majority")) == {base.labels[0]}
+    assert even.prior.said() == {"answer": base.labels[0], "count": 3, "n": 6, "tied": list(base.labels)}
+
+
+@pytest.mark.parametrize("variant", ROLES)
+def test_no_training_is_told_how_frequent_the_classes_are(variant: str) -> None:
+    spec = spec_of(variant, setting=Setting(shots=6))
+    prior = train.method_of(spec, train.load_tasks(spec, None), PLACES, Alone()).setup.prior
+    assert (prior is not None) == (variant == "majority")
+    if prior is not None:
+        assert prior.n == 36
+
+
+def test_limits_do_not_change_what_the_majority_is() -> None:
+    base = planted("target", classes=2, source_classes=2, n_train=60)
+    first, second = ([e for e in base.splits["train"] if e.label == c][:6] for c in base.labels)
+    task = base.with_splits(train=[*first[:5], *second])  # 5 and 6, of which a cut to 2 leaves 1 and 1
+    assert set(floor(cap(task, train=2), "majority")) == {base.labels[1]}
+
+
+def test_majority_tells_large_neighbouring_counts_apart() -> None:
+    base = planted("target", classes=2, source_classes=2)
+    counts = dict(zip(base.labels, (5_000_000, 5_000_001), strict=True))
+    task = replace(base, whole=Prior(base.labels[1], counts, 10_000_001))
+    method = method_over({task.name: task}, "majority").float()
+    method.adapt()[0].start()
+    assert set(predict(method, task, "dev", encode(task, "dev", PLM), Readout(0), Alone()).pred) == {base.labels[1]}
+
+
 def test_majority_is_the_most_frequent_class() -> None:
     base = planted("target")
     rows = base.splits["train"]
@@ -190,6 +235,11 @@ def test_majority_of_tags_and_of_numbers() -> None:
     numbers = regression_task()
     mean = np.mean([e.label for e in numbers.splits["train"]])
     assert floor(numbers, "majority") == pytest.approx([mean] * 24)
+    # of the whole split, in the labels' own unit, however many labels are drawn
+    assert floor(cut(numbers, Setting(shots=3), 0), "majority") == pytest.approx([mean] * 3)
+    # and for every word, with a piece or without
+    odd = tagged.with_splits(dev=[Example((common, "O", "O"), tokens=("", "w001", ""))])
+    assert floor(cut(odd, Setting(shots=1), 0), "majority") == ((common,) * 3,)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -219,7 +269,7 @@ def test_logistic_of_tags_and_ridge_of_numbers() -> None:
     numbers = regression_task()
     train_, dev = (encode(numbers, s, PLM) for s in ("train", "dev"))
     x, z = (embed(PLM, p, "mean", Alone(), precision="fp64").numpy() for p in (train_, dev))
-    ridge = Ridge(alpha=1.0).fit(x, train_.values)
+    ridge = Ridge(alpha=1.0).fit(x, [e.label for e in numbers.splits["train"]])  # in the labels' own unit
     assert floor(numbers, "frozen_logistic") == pytest.approx(ridge.predict(z))
 
 
@@ -260,6 +310,48 @@ def test_tags_are_divided_by_the_global_count_of_words(variant: str, size: int) 
     for rank in ran_by(spec, size):
         assert_close_json(rank.record, alone.record, 1e-10)
         assert_same_state(rank.state, alone.state, 1e-10)
+
+
+def rescaled(task: Task, a: float, b: float) -> Task:
+    return task.with_splits(**{s: [replace(e, label=a * e.label + b) for e in rows] for s, rows in task.splits.items()})  # type: ignore[operator]
+
+
+UNITS = [(0.01, 0.0), (100.0, 0.0), (50_000.0, 250_000.0)]
+
+
+@pytest.mark.parametrize("variant", ["single_task", "multi_task", "adapter_fusion", "frozen_logistic"])
+def test_the_unit_of_labels_changes_no_training(variant: str) -> None:
+    """a y + b is trained like y and answered with a times the answer plus b; so is the classification beside it."""
+    numbers, beside = regression_task(), planted("target")
+
+    def trained(task: Task) -> tuple[BaseMethod, np.ndarray]:
+        tasks = {"numbers": task, "classes": beside, "others": replace(rescaled(numbers, 1.0, 2.0), name="others")}
+        method = method_over(tasks, variant, max_updates=4, min_updates=4)
+        for stage in (*method.transfer(), *method.adapt()):
+            stage.start()
+            for step in range(stage.steps):
+                stage.update(step, stage.draw(step))
+        answers = predict(method, task, "dev", encode(task, "dev", PLM), method.readout(0), Alone())
+        return method, np.array(answers.pred)
+
+    method, answers = trained(numbers)
+    for a, b in UNITS:
+        other, theirs = trained(rescaled(numbers, a, b))
+        assert_same_state(state_of(other), state_of(method), 1e-9)
+        np.testing.assert_allclose(theirs, a * answers + b, rtol=1e-9, atol=a * 1e-9)
+
+
+def test_every_training_sees_the_labels_of_its_own_draw_in_their_unit() -> None:
+    numbers = regression_task()
+    for seed in range(2):
+        drawn = cut(numbers, Setting(shots=5), seed)
+        part = method_over({"numbers": drawn}, "single_task").setup.corpus.parts[0]
+        own = [e.label for e in drawn.splits["train"]]
+        assert (part.unit.mean, part.unit.sd) == (pytest.approx(np.mean(own)), pytest.approx(np.std(own)))
+    # one number only: nothing to divide by, and its mean is the answer of an untrained head
+    rows = [replace(e, label=7.5) for e in numbers.splits["train"][:3]]
+    part = encode(numbers.with_splits(train=rows), "train", PLM)
+    assert (part.unit.constant, part.values.tolist()) == (True, [0.0] * 3)
 
 
 def test_regression_is_trained_by_squared_error() -> None:

@@ -1,0 +1,242 @@
+"""What the scores depend on that nobody asked for: texts that were cut, words that no model sees, trainings too short.
+
+A plan says these sentences before anything is trained, from what it counted itself, and a report says them below its
+table of scores, from the facts of the records alone. Each is one line with its count and with what would mend it.
+
+The facts, of a record's target and its sources (`train.run` and the methods write them):
+
+    coverage      task -> form, length, positions, side, splits -> the numbers of `data.text.Coverage` that are not 0
+    unread_tag    what words that no model reads were answered with
+    unit          task -> mean, sd and constant of the training labels of a regression task
+    positive      the class of which f1 is
+    majority      answer, count, n, tied: what the floor of the majority class answered
+    cut_further   task -> texts of the training split that the method itself cut more than the length asks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from raystudy.analysis.numbers import Design, Score
+from raystudy.analysis.table import counted, listed, place
+from raystudy.spec import Record
+
+__all__ = ["FEW_UPDATES", "constant_labels", "coverage", "cut_further", "majority", "of_records", "short"]
+
+# A rule of thumb: below this, a new head with warm-up has hardly moved, whatever the method. The papers' few-shot runs
+# and the studies that come with this program make 60 updates per stage and more.
+FEW_UPDATES = 60
+_SPLITS = ("train", "dev", "test")
+Numbers = Mapping[str, int]
+
+
+def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
+    """What of a task's texts and words no model reads, one sentence for each kind.
+
+    Args:
+        facts: see ``coverage`` above.
+        unread: what such words are answered with, in words.
+    """
+    splits = {s: facts["splits"][s] for s in _SPLITS if s in facts["splits"]}
+    what = "sentences" if facts["form"] == "tagging" else "texts" if facts["form"] == "single" else "pairs"
+    if any(n.get("cut") for n in splits.values()):
+        lost = sum(n.get("cut_pieces", 0) for n in splits.values()) / sum(n.get("pieces", 0) for n in splits.values())
+        yield (
+            f"{task}: {what} longer than {facts['length']} word pieces lose their {facts['side']}: "
+            f"{_per_split(splits, 'cut', 'examples')}, {_percent(lost)} of all pieces{_which_text(splits)}"
+            f"{_words(splits, 'cut_words', unread)}; {_cure(facts, splits)}"
+        )
+    if any(n.get("words_without_pieces") for n in splits.values()):
+        yield (
+            f"{task}: of some words the tokenizer makes no word piece (invisible characters, for instance): "
+            f"{_per_split(splits, 'words_without_pieces', 'words')} words; they teach nothing and are {unread}"
+        )
+    if any(n.get("empty") for n in splits.values()):
+        yield (
+            f"{task}: of some {what} the tokenizer makes no word piece, so that all of them look alike to a model: "
+            f"{_per_split(splits, 'empty', 'examples')}"
+        )
+    if any(n.get("half_empty") for n in splits.values()):
+        yield (
+            f"{task}: of some pairs the tokenizer makes no word piece of one of the two texts: "
+            f"{_per_split(splits, 'half_empty', 'examples')}"
+        )
+    if any(n.get("special") for n in splits.values()):
+        yield (
+            f"{task}: some {what} hold a special token of the tokenizer as text ([SEP], say), which is read as that "
+            f"token: {_per_split(splits, 'special', 'examples')}"
+        )
+
+
+def _per_split(splits: Mapping[str, Numbers], key: str, of: str) -> str:
+    return listed(f"{n[key]:,} of {n.get(of, 0):,} in {s}" for s, n in splits.items() if n.get(key))
+
+
+def _percent(share: float) -> str:
+    return "less than 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+
+
+def _which_text(splits: Mapping[str, Numbers]) -> str:
+    """Of pairs: which text gave way."""
+    cut = {which: sum(n.get(f"cut_{which}", 0) for n in splits.values()) for which in ("first", "second")}
+    said = [f"of the {which} text in {n:,}" for which, n in cut.items() if n]
+    return f" ({listed(said)})" if said else ""
+
+
+def _words(splits: Mapping[str, Numbers], key: str, unread: str) -> str:
+    if not any(n.get(key) for n in splits.values()):
+        return ""
+    return f", with them {_per_split(splits, key, 'words')} words, which are {unread}"
+
+
+def _cure(facts: Mapping[str, Any], splits: Mapping[str, Numbers]) -> str:
+    longest = max(n.get("longest", 0) for n in splits.values())
+    most = facts["positions"]
+    if facts["length"] >= most:
+        return f"`length` cannot be raised: the model has {most} positions, the longest takes {longest:,}"
+    if longest > most:
+        return f"`length: {most}`, all that the model has positions for, cuts fewer (the longest takes {longest:,})"
+    return f"`length: {longest}` reads them whole"
+
+
+def cut_further(titles: Iterable[str], cut: Mapping[str, int]) -> str:
+    """That methods themselves cut texts, to make room for the words of a label."""
+    said = listed(f"{counted(n, 'text')} of {task}" for task, n in cut.items())
+    return f"{listed(titles)}: to make room for the words of the label behind a text, {said} lose more in train"
+
+
+def majority(title: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the floor of the majority class answers on each target.
+
+    Args:
+        found: target -> see ``majority`` above.
+    """
+    return f"{title}, from the labels of the whole training split: " + "; ".join(
+        f"{target} {_constant(f)}" for target, f in found.items()
+    )
+
+
+def _constant(f: Mapping[str, Any]) -> str:
+    if "count" not in f:
+        return f"{f['answer']:.6g}, the mean of {f['n']:,}"
+    tied = [c for c in f.get("tied", ()) if c != f["answer"]]
+    also = f", as frequent as {listed(tied)}: the first in the order of the label set" if tied else ""
+    return f"{f['answer']} ({f['count']:,} of {f['n']:,}{also})"
+
+
+def constant_labels(draws: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """That some draws of a regression task, given in words, hold one number only."""
+    for task, places in draws.items():
+        if places:
+            more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+            said = ", ".join(places[:5])
+            yield f"{task}: all training labels are one number, so that nothing can be learned from them: {said}{more}"
+
+
+def short(fewest: Mapping[str, tuple[str, int]]) -> str | None:
+    """That trainings are too short to learn much, by a rule of thumb; None where none is.
+
+    Args:
+        fewest: title of a method -> (stage, updates) of its shortest stage.
+    """
+    low = {title: at for title, at in fewest.items() if at[1] < FEW_UPDATES}
+    if not low:
+        return None
+    said = listed(f"{title} {n} ({stage})" for title, (stage, n) in low.items())
+    return (
+        f"fewer than {FEW_UPDATES} updates in a stage, which may be too few to learn anything: {said}; "
+        f"`min_updates: {FEW_UPDATES}` in `settings` makes them longer"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# from records
+
+
+def of_records(records: Iterable[Record], design: Design, scores: Iterable[Score]) -> tuple[str, ...]:
+    """What a report says below its table of scores, from the facts of the finished confirm-phase cells."""
+    done = [r for r in records if r.status == "done" and r.spec.phase == "confirm"]
+    return tuple(f"{text}." for text in _said(done, design, list(scores)))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _said(done: list[Record], design: Design, scores: list[Score]) -> Iterator[str]:
+    yield from _positives(done)
+    for variant in dict.fromkeys(r.spec.variant for r in done if "majority" in r.facts):
+        mine = {r.spec.target: r.facts.get("majority") for r in done if r.spec.variant == variant}
+        yield _capital(majority(design.title(variant), {t: f for t in design.targets if (f := mine.get(t))}))
+    tags: dict[str, set[str]] = {}
+    for r in done:
+        if "unread_tag" in r.facts:
+            tags.setdefault(r.spec.target, set()).add(r.facts["unread_tag"])
+    for task, facts in _most(done).items():
+        answer = listed(sorted(tags.get(task, ())))
+        yield from coverage(task, facts, "answered with the most frequent tag of train" + f", {answer}" * bool(answer))
+    further: dict[str, dict[str, int]] = {}
+    for r in done:
+        for task, n in r.facts.get("cut_further", {}).items():
+            cuts = further.setdefault(task, {})
+            cuts[r.spec.variant] = max(n, cuts.get(r.spec.variant, 0))
+    for task, cuts in further.items():
+        yield cut_further(map(design.title, cuts), {task: max(cuts.values())})
+    yield from _constant_labels(done)
+    if (line := short(_fewest(done, design))) is not None:
+        yield _capital(line)
+    yield from _at_the_floor(design, scores)
+
+
+def _positives(done: Iterable[Record]) -> Iterator[str]:
+    found = {r.spec.target: r.facts["positive"] for r in done if "positive" in r.facts}
+    if found:
+        yield "F1 is that of one class: " + listed(f"{c} of {t}" for t, c in sorted(found.items()))
+
+
+def _most(done: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    """task -> its coverage; of draws that differ, the largest numbers of each split."""
+    out: dict[str, dict[str, Any]] = {}
+    for r in done:
+        for task, facts in r.facts.get("coverage", {}).items():
+            mine = out.setdefault(task, {**facts, "splits": {}})
+            for split, numbers in facts["splits"].items():
+                there = mine["splits"].setdefault(split, {})
+                for key, n in numbers.items():
+                    there[key] = max(n, there.get(key, 0))
+    return dict(sorted(out.items()))
+
+
+def _constant_labels(done: Iterable[Record]) -> Iterator[str]:
+    found: dict[str, dict[str, None]] = {}
+    for r in sorted(done, key=lambda r: (str(r.spec.setting), r.spec.seed)):
+        for task, unit in r.facts.get("unit", {}).items():
+            if unit["constant"]:
+                found.setdefault(task, {})[f"seed {r.spec.seed} ({r.spec.setting})"] = None
+    yield from constant_labels({task: [*draws] for task, draws in sorted(found.items())})
+
+
+def _fewest(done: Iterable[Record], design: Design) -> dict[str, tuple[str, int]]:
+    fewest: dict[str, tuple[str, int]] = {}
+    for r in done:
+        if design.role(r.spec.variant) != "floor":
+            for stage, n in r.updates.items():
+                title = design.title(r.spec.variant)
+                fewest[title] = min(fewest.get(title, (stage, n)), (stage, n), key=lambda at: at[1])
+    return {m.title: fewest[m.title] for m in design.methods if m.title in fewest}
+
+
+def _at_the_floor(design: Design, scores: Iterable[Score]) -> Iterator[str]:
+    """That the baseline has not learned more than the frequencies of the classes."""
+    by = {(s.variant, s.target, s.setting): s for s in scores if s.seeds}
+    low = []
+    for (variant, target, setting), s in by.items():
+        floor = by.get(("majority", target, setting))
+        if variant == design.baseline and floor is not None and s.summary.mean <= floor.summary.mean:
+            low.append(f"{place(target, setting)} ({100 * s.summary.mean:.1f}, {100 * floor.summary.mean:.1f})")
+    if low:
+        yield (
+            f"{_capital(design.baseline_title)} is not above the majority class on {listed(low)}: it may have been "
+            "trained too little to learn (`min_updates`, `lr`), and then no comparison with it says anything"
+        )
