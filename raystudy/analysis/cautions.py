@@ -50,7 +50,7 @@ def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
     if any(n.get("words_without_pieces") for n in splits.values()):
         yield (
             f"{task}: of some words the tokenizer makes no word piece (invisible characters, for instance): "
-            f"{_per_split(splits, 'words_without_pieces', 'words')} words; they teach nothing and are {unread}"
+            f"{_per_split(splits, 'words_without_pieces', 'words')}; they teach nothing and are {unread}"
         )
     if any(n.get("empty") for n in splits.values()):
         yield (
@@ -70,7 +70,8 @@ def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
 
 
 def _per_split(splits: Mapping[str, Numbers], key: str, of: str) -> str:
-    return listed(f"{n[key]:,} of {n.get(of, 0):,} in {s}" for s, n in splits.items() if n.get(key))
+    noun = " words" if of == "words" else ""
+    return listed(f"{n[key]:,} of {n.get(of, 0):,}{noun} in {s}" for s, n in splits.items() if n.get(key))
 
 
 def _percent(share: float) -> str:
@@ -87,7 +88,7 @@ def _which_text(splits: Mapping[str, Numbers]) -> str:
 def _words(splits: Mapping[str, Numbers], key: str, unread: str) -> str:
     if not any(n.get(key) for n in splits.values()):
         return ""
-    return f", with them {_per_split(splits, key, 'words')} words, which are {unread}"
+    return f", with them {_per_split(splits, key, 'words')}, which are {unread}"
 
 
 def _cure(facts: Mapping[str, Any], splits: Mapping[str, Numbers]) -> str:

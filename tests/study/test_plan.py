@@ -51,6 +51,68 @@ def test_the_preview_multiplies_what_it_looked_at_once(tmp_path: Path) -> None:
     assert many.preview["total_cells"] == 2 * (50 * 300 + 1000)
 
 
+TEXTS = {
+    "train": [(f"good {'film ' * n}", "ham") for n in range(9)] + [("[SEP] bad", "spam"), (" . ", "spam")],
+    "validation": [("good", "ham"), ("bad", "spam")],
+    "test": [("film " * 20, "ham"), ("bad", "spam")],
+}
+
+
+def laid(folder: Path, **replaced: str) -> Plan:
+    """A study on a folder of texts, the numbers of their words, and sentences of them."""
+    import json
+
+    for split, rows in TEXTS.items():
+        sentences = [
+            {"tokens": [*text.split(), "\u200b"], "tags": [label] * (len(text.split()) + 1)} for text, label in rows
+        ]
+        for name, made in {
+            "mails": [{"text": text, "label": label} for text, label in rows],
+            "sizes": [{"text": text, "label": 0.5 * len(text)} for text, _ in rows],
+            "sentences": sentences,
+        }.items():
+            (folder / name).mkdir(exist_ok=True)
+            text = "".join(json.dumps(row) + "\n" for row in made)
+            (folder / name / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    task_options = {"mails": {"metric": "f1", "length": 8}, "sentences": {"length": 8}}
+    keys = {"tasks": "[mails, sizes, sentences]", "targets": "[mails, sizes, sentences]", "suite": "null"}
+    keys |= {"shots": "[]", "search": "{trials: 0}", "methods": "[single_task, majority]"}
+    made = plan(folder, **{**keys, "task_options": json.dumps(task_options), **replaced})
+    return Plan(made.study, Places(str(folder), "tiny"))
+
+
+def test_what_no_model_reads_is_said_before_anything_trains(tmp_path: Path) -> None:
+    """And in which unit numbers are trained, what the floors answer, and which stages are too short."""
+    made = laid(tmp_path)
+    said = made.cautions
+    (cut_texts,) = (s for s in said if s.startswith("mails: texts longer"))
+    # [CLS] and [SEP] take two of eight places: six words fit
+    assert cut_texts.startswith(
+        "mails: texts longer than 8 word pieces lose their end: 3 of 11 in train and 1 of 2 in test"
+    )
+    assert cut_texts.endswith("; `length: 22` reads them whole")
+    assert any(t.startswith("mails: some texts hold a special token") and t.endswith("1 of 11 in train") for t in said)
+    labels = [float(str(e.label)) for e in made.tasks["sizes"].splits["train"]]
+    unit = f"(in all of train: mean {sum(labels) / 11:.4g}, sd "
+    assert any(t.startswith("sizes: numbers are trained in standard deviations") and unit in t for t in said)
+    (majority,) = (s for s in said if s.startswith("majority class"))
+    assert majority.startswith(
+        "majority class, from the labels of the whole training split: mails ham (9 of 11); sizes "
+    )
+    assert "sentences ham (" in majority
+    short = "fewer than 60 updates in a stage, which may be too few to learn anything: single_task 3 (finetune); "
+    assert said[-1].startswith(short)
+    assert not laid(tmp_path, settings="{min_updates: 60}").cautions[-1].startswith("fewer")
+    assert any("f1 is that of the class 'spam'" in note for note in made.tasks["mails"].notes)
+
+
+def test_draws_of_one_number_are_said_before_anything_trains(tmp_path: Path) -> None:
+    made = laid(tmp_path, shots="[2]", targets="[sizes]", report="{seeds: 2}")
+    same = [replace(e, label=3.0) for e in made.tasks["sizes"].splits["train"]]
+    made.tasks["sizes"] = made.tasks["sizes"].with_splits(train=[*same, replace(same[0], label=4.0)])
+    assert any(s.startswith("sizes: all training labels are one number") for s in made.cautions)
+
+
 def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path: Path) -> None:
     """The plan predicts sharing without tokenising anything; training decides by the content of what it reads."""
     made = plan(

@@ -379,9 +379,34 @@ def test_options_win_and_are_checked_at_once() -> None:
     assert "unknown option 'lenght' — did you mean 'length'" in said[-1]
 
 
+def test_f1_names_its_positive_class() -> None:
+    last = task(GOOD, metric="f1")
+    assert (last.positive_class, "f1 is that of the class 'pos', the last of the label set" in told(last)) == (
+        "pos",
+        True,
+    )
+    turned = task(GOOD, metric="f1", labels=["pos", "neg"])
+    assert (turned.positive_class, "class 'neg', the last" in told(turned)) == ("neg", True)
+    for options in ({"metric": "f1", "positive": "neg"}, {"metrics": ["f1"], "positive": " neg "}):
+        declared = task(GOOD, **options)
+        assert (declared.positive_class, told(declared).endswith("f1 is that of the class 'neg'")) == ("neg", True)
+    numbers = task([{"text": "a", "label": 0}, {"text": "b", "label": 1}], metric="f1", positive=0)
+    assert numbers.positive_class == "0"
+    # another positive class is another question, and no question where no metric reads it
+    assert len({last.digest, declared.digest, task(GOOD, metric="f1", positive="neg").digest}) == 3
+    assert task(GOOD).digest == task(GOOD, card=Card(form="single", positive="neg")).digest
+    three = [*GOOD, {"text": "film", "label": "so-so"}]
+    assert task(three, metric="f1", positive="pos").positive_class == "pos"
+    with pytest.raises(DataError, match="positive class must be one of"):
+        replace(last, positive="positive")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"metric": "f1", "positive": "poss"}, "unknown positive class 'poss' — did you mean 'pos'"),
+        ({"metric": "f1", "positive": ["pos"]}, "positive must be a label, but is a list of 1"),
+        ({"positive": "pos"}, "positive is read by the metric f1, but the metrics are accuracy, macro_f1: add"),
         ({"metric": "acuracy"}, "did you mean 'accuracy'"),
         ({"metrics": ["pearson"]}, "must suit a classification task"),
         ({"label_text": {"poss": "x"}}, "label_text: unknown label 'poss' — did you mean 'pos'"),
@@ -396,6 +421,11 @@ def test_options_win_and_are_checked_at_once() -> None:
 def test_options_that_do_not_suit(options: dict[str, Any], says: str) -> None:
     (said,) = refusal(lambda: task(GOOD, GOOD, GOOD, **options), ConfigError)
     assert says in said
+
+
+def test_f1_of_many_classes_must_say_of_which() -> None:
+    (said,) = refusal(lambda: task([*GOOD, {"text": "film", "label": "so-so"}], metric="f1"), ConfigError)
+    assert "with 3 classes none is positive by itself: name it (`positive: CLASS`), or take macro_f1" in said
 
 
 # ---------------------------------------------------------------------------------------------------------------------
