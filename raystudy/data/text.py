@@ -234,7 +234,8 @@ class Encoded:
     @property
     def cut_for_label(self) -> int:
         """How many texts lose pieces in `with_label_text` that they have here."""
-        return sum(self.offsets[i + 1] - self.offsets[i] - 1 > self._beside_label(i) for i in range(len(self)))
+        lengths = np.diff(self.offsets)
+        return sum(int(n) - 1 > self._beside_label(i) for i, n in enumerate(lengths))
 
 
 @dataclass(frozen=True)
