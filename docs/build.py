@@ -465,7 +465,9 @@ def study_page() -> str:
         "A study is one YAML 1.2 file. Unknown keys are refused, and a mistake is answered with every problem of the "
         "file at once, each with its line: `python -m raystudy plan mine.yaml` checks a file and says what it would "
         "train, without training. Where a list is meant, one value may stand alone: `shots: 20`. "
-        f"On the command line `--set a.b=value` sets any key. {MADE}",
+        "On the command line `--set a.b=value` sets any key, as if it stood in the file. A path in the file is "
+        "relative to the file's folder; a path in an option (`--data-root`, `--plm`, `--out`) or in a variable such as "
+        f"`RAYSTUDY_CACHE` is relative to the current folder. Workers get absolute paths. {MADE}",
         f"```yaml\n{EXAMPLE}```",
         "## Top level",
         fields(Study, SECTIONS),

@@ -21,7 +21,7 @@ from raystudy.commands.rerun import rerun
 from raystudy.commands.scores import scores
 from raystudy.commands.status import status
 from raystudy.commands.tasks import tasks
-from raystudy.errors import UserError
+from raystudy.outlets import survived
 
 __all__ = ["main"]
 
@@ -45,14 +45,7 @@ def options(version: running.Version = False) -> None:
 
 def main() -> None:
     """Entry point of ``python -m raystudy``: a user's mistake is a message and an exit code, never a traceback."""
-    try:
-        app()
-    except UserError as e:
-        from raystudy.terminal import complain
-
-        for line in e.lines:
-            complain(line)
-        raise SystemExit(e.exit_code) from None
+    raise SystemExit(survived(lambda: running.answered(app)))
 
 
 if __name__ == "__main__":

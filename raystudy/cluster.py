@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from raystudy.errors import PreflightError, Problem
+from raystudy.paths import absolute_environment
 from raystudy.spec import Arm, Numerics, Places, Spec
 from raystudy.supervise import GOES_ON, leave
 from raystudy.wording import counted, spelt
@@ -71,6 +72,7 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
     numerics = conductor.plan.study.numerics
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    absolute_environment(os.environ)
     import ray
 
     from raystudy.study.now import keep_now, trials_now

@@ -11,7 +11,8 @@ Exit codes, each with its reason in words:
     130  interrupted
     128 + n  ended by signal n, for want of memory for instance
 
-Whatever the code, what was finished is kept, and the same command goes on from there.
+Whatever the code, what was finished is kept, and the same command goes on from there. A closed or full output changes
+neither what is trained nor the code: what could not be printed is in ``logs/driver.log`` too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from raystudy.catalogue import catalogue, space_folder
 from raystudy.cluster import Cluster, run_on_ray
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, shown, unknown
 from raystudy.files import atomic_write
+from raystudy.outlets import survived
+from raystudy.paths import is_folder, kind_of, named, readable_folder
 from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expanded, read_study
 from raystudy.supervise import GOES_ON, supervised
@@ -109,17 +112,22 @@ class Options:
         return [*self.set, *(f"{k}={json.dumps(v)}" for k, v in named.items() if v is not None)]
 
 
+def is_own_file(name: str) -> bool:
+    """Whether a study is named by its file, not by the name of one in ``search_spaces/studies/``."""
+    return name.endswith((".yaml", ".yml")) or os.sep in name
+
+
 def study_file(name: str) -> Path:
     """The file of a study: a path as it is, or the name of one in ``search_spaces/studies/``.
 
     Raises:
         ConfigError: no such file or study, with the nearest name.
     """
-    if name.endswith((".yaml", ".yml")) or os.sep in name:
-        path = Path(name)
-        if "\0" in name or not path.is_file():
-            what = "is a folder, not a study file" if "\0" not in name and path.is_dir() else "no such file"
-            raise ConfigError(Problem(what, file=name))
+    if is_own_file(name):
+        path = named(name)
+        if (what := kind_of(path)) != "file":
+            said = {"folder": "is a folder, not a study file", "nothing": "no such file"}
+            raise ConfigError(Problem(said.get(what, "cannot be read"), file=shown(name, 300)[1:-1]))
         return path
     shipped = {p.stem: p for p in (space_folder() / "studies").glob("*.yaml")}
     if name not in shipped:
@@ -139,6 +147,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     Raises:
         ConfigError: every problem of the file and the options.
     """
+    from raystudy.data.plm import placed
     from raystudy.study.cache import cache_folder
 
     exhibit = exhibit_named(name, options)
@@ -153,14 +162,13 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
         study = read_study(path, options.overrides())
     if options.only:
         study = _restricted(study, options.only)
-    here = path.parent if path is not None and options.data_root is None else Path()
-    root = _folder(str(here / study.data_root) if study.data_root is not None else None, str(path or name))
+    # a path in a study file is relative to the file, whatever folder the command is called in
+    beside = path.parent if path is not None and is_own_file(name) else None
+    root = _folder(study.data_root, str(path or name), beside if options.data_root is None else None)
     study = expanded(study, root, path)
-    plm = study.plm
-    if path is not None and (path.parent / plm).is_dir() and options.plm is None and os.sep in plm:
-        plm = str((path.parent / plm).resolve())
+    plm = placed(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
-    return study, places, options.out or Path("results") / study.name
+    return study, places, named(options.out, "--out") if options.out else Path("results") / study.name
 
 
 def exhibit_named(name: str, options: Options) -> Exhibit | None:
@@ -193,17 +201,13 @@ def exhibit_scale(options: Options) -> Scale:
     return options.scale
 
 
-def _folder(root: str | None, file: str = "") -> Path | None:
-    """The data root, resolved.
+def _folder(root: str | None, file: str = "", base: Path | None = None) -> Path | None:
+    """The data root, absolute; relative to `base`, or to the current folder.
 
     Raises:
-        ConfigError: it is no folder.
+        ConfigError: it is no folder that can be read.
     """
-    if root is None:
-        return None
-    if not Path(root).is_dir():
-        raise ConfigError(Problem(f"is not a folder: {Path(root).resolve()}", "data_root", file))
-    return Path(root).resolve()
+    return None if root is None else readable_folder(root, base, "data_root", file)
 
 
 def _restricted(study: Study, only: Sequence[str]) -> Study:
@@ -425,13 +429,14 @@ def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
     Raises:
         UserError: the model or the data are missing.
     """
+    from raystudy.data.plm import placed
     from raystudy.exhibits import PLM, run_untrained
     from raystudy.terminal import say, show_opening
 
     scale = exhibit_scale(options)
     root = _folder(options.data_root)
-    places = Places(str(root) if root else None, options.plm or PLM[scale])
-    folder = options.out or Path("results") / f"{exhibit.name}-{scale}"
+    places = Places(str(root) if root else None, placed(options.plm or PLM[scale], (None,), "--plm"))
+    folder = named(options.out, "--out") if options.out else Path("results") / f"{exhibit.name}-{scale}"
     openings: list[Opening] = []
     report = run_untrained(exhibit.name, scale, places, folder, openings.append)
     for opening in openings:
@@ -597,12 +602,13 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
 def _keep_traceback(logs: Path | None) -> str:
     """Write the traceback of the exception in hand where its reader finds it; returns where."""
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
-    for folder in (logs, Path(tempfile.gettempdir())):
-        if folder is not None and folder.is_dir():
-            path = folder / ("driver.log" if folder is logs else f"raystudy-{os.getpid()}.log")
-            with suppress(OSError), path.open("a", encoding="utf-8") as f:
-                f.write(text)
-                return str(path)
+    places = [logs / "driver.log"] if logs is not None and is_folder(logs) else []
+    with suppress(OSError):  # no folder for temporary files at all
+        places.append(Path(tempfile.gettempdir()) / f"raystudy-{os.getpid()}.log")
+    for path in places:
+        with suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as f:
+            f.write(text)
+            return str(path)
     typer.echo(text, err=True)
     return "the lines above: no file can be written"
 
@@ -617,7 +623,7 @@ def _ended(status: int, log: Path) -> tuple[int, str]:
 
 def main() -> None:
     """Entry point of ``python -m raystudy.run``."""
-    app()
+    raise SystemExit(survived(app))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from raystudy.yamlfile import Strict
 __all__ = ["SCHEMA", "Arm", "Numerics", "Places", "Record", "Setting", "Spec", "canonical", "digest"]
 
 SCHEMA = 1
+_LONGEST = 150  # bytes of a file's name without what is written before and behind it; file systems take 255
 
 
 def canonical(value: Any) -> str:
@@ -79,8 +80,14 @@ class Arm:
 
     @property
     def stem(self) -> str:
-        """A file name of its own: a variant's name may hold fractions and spaces (``mft[layers=1/2 1]``)."""
-        return str(self).replace("/", "_").replace(" ", "-")
+        """A file name of its own: a variant's name may hold fractions and spaces (``mft[layers=1/2 1]``).
+
+        A name that file systems would refuse for its length ends in a digest of the whole.
+        """
+        name = str(self).replace("/", "_").replace(" ", "-")
+        if len(name.encode()) <= _LONGEST:
+            return name
+        return f"{name.encode()[: _LONGEST - 9].decode(errors='ignore')}-{digest(str(self), 4)}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from raystudy.catalogue import Parameter, Value, catalogue, suites
 from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, shown, unknown
+from raystudy.paths import is_folder
 from raystudy.spec import Arm, Numerics, Setting
 from raystudy.tasks import built_in, domains, expand, may_expand
 from raystudy.wording import listed, spelt
@@ -170,9 +171,10 @@ class Study(Strict):
         name: names the results folder.
         about: one line for the report.
         plm: the pre-trained model, a BERT or an ALBERT: ``minilm`` (the quickstart's package), ``tiny`` (random, for
-            trying out), a folder as ``save_pretrained`` writes it, or the id of a model on the Hugging Face hub.
+            trying out), a folder as ``save_pretrained`` writes it, relative to the study file or else to the current
+            folder, or the id of a model on the Hugging Face hub.
         revision: a branch, tag or commit of a hub model.
-        data_root: the folder that holds one folder per task; relative to the study file.
+        data_root: the folder that holds one folder per task; relative to the study file. ``~`` is the user's home.
         suite: tasks that belong together, by name.
         suites: several suites in one study: each target is helped by the tasks of its own suite.
         tasks: the tasks that take part, in place of a suite's; each is a source for the others. ``NAME/*`` stands for
@@ -597,7 +599,7 @@ def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study
             found.append(
                 (("task_options", name), f"options are given to a data set, {whole}, and hold for all its parts")
             )
-        elif name not in modules and not built_in(name) and not (root is not None and (root / name).is_dir()):
+        elif name not in modules and not built_in(name) and not (root is not None and is_folder(root / name)):
             found.append((("task_options", name), unknown("task", name, list(modules))))
     new = study
     if tasks != asked or tuple(targets) != named:

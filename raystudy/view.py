@@ -23,6 +23,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from raystudy.errors import PreflightError, Problem
+from raystudy.outlets import lost, outlet
 from raystudy.spec import Record, Spec
 from raystudy.terminal import Column, console, drawn, say
 from raystudy.wording import counted
@@ -59,6 +60,8 @@ def groups_table(groups: Mapping[Any, Mapping[str, Any]], width: int, most: int 
 def quiet(log: Path) -> Iterator[Console]:
     """Lead the streams 1 and 2 to `log`; yields a Console on the terminal (or pipe) they had led to.
 
+    Where that takes no more, because its reader has left or a disk is full, the rest goes to ``driver.log`` beside it.
+
     Raises:
         PreflightError: the log cannot be written.
     """
@@ -71,10 +74,13 @@ def quiet(log: Path) -> Iterator[Console]:
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
     try:
-        with os.fdopen(os.dup(kept[0]), "w", encoding="utf-8") as terminal:
-            os.dup2(sink, 1)
-            os.dup2(sink, 2)
+        terminal = outlet(kept[0], closed=lost(sys.stdout) is not None, kept=log.with_name("driver.log"))
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        try:
             yield console(terminal)
+        finally:
+            terminal.flush()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -82,6 +88,9 @@ def quiet(log: Path) -> Iterator[Console]:
             os.dup2(was, stream)
             os.close(was)
         os.close(sink)
+    if (why := lost(terminal)) is not None and not terminal.outlet.unread:
+        said = f"the output cannot be written: {why.strerror or why}. It is in {log.with_name('driver.log')}"
+        sys.stderr.write(said + "\n")
 
 
 @dataclass
@@ -109,7 +118,7 @@ class View:
     @property
     def interactive(self) -> bool:
         """Whether a person watches a terminal."""
-        return self.console.is_terminal and not os.environ.get("CI")
+        return self.console.is_terminal and not os.environ.get("CI") and lost(self.console.file) is None
 
     def say(self, text: str) -> None:
         """One line, folded between words where it is longer than the terminal is wide."""
@@ -159,6 +168,9 @@ class View:
 
             def refresh() -> None:
                 while not self._stop.wait(0.5):
+                    if not self.interactive:  # the terminal is gone: its frames would fill a log
+                        live.stop()
+                        return
                     with suppress(Exception):  # the view never stops a study
                         live.update(self.shown(bar))
 

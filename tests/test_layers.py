@@ -47,6 +47,8 @@ STRATA: list[list[tuple[str, ...]]] = [
             "errors",
             "wording",
             "files",
+            "outlets",
+            "paths",
             "source",
             "huggingface",
         )

@@ -12,6 +12,7 @@ import typer
 from raystudy.commands import Json, console, megabytes, print_json, summary, tell
 from raystudy.commands.folders import RESULTS
 from raystudy.errors import ConfigError, PreflightError, Problem, did_you_mean
+from raystudy.paths import is_absent, named, no_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -29,9 +30,26 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, dele
 
 
 def _where(folder: Path | None) -> Path:
+    """The cache folder, which need not be there yet.
+
+    Raises:
+        ConfigError, PreflightError: it is a file, or may not be read.
+    """
     from raystudy.study.cache import cache_folder
 
-    return folder if folder is not None else cache_folder()
+    where = cache_folder() if folder is None else named(folder, "--folder")
+    return _readable(where, "RAYSTUDY_CACHE" if folder is None else "--folder")
+
+
+def _readable(folder: Path, option: str) -> Path:
+    """`folder`, where it is one that can be read or nothing yet.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not is_absent(folder) and (why := no_folder(folder)):
+        raise ConfigError(Problem(why, option))
+    return folder
 
 
 def ls(folder: Folder = None, as_json: Json = False) -> None:
@@ -136,6 +154,7 @@ def gc(
 
     where = _where(folder)
     found = entries(where)
+    results = _readable(named(results, "--results"), "--results")
     recorded = {p.parent.name for p in results.glob("*/cells/*/record.json")}
     chosen = junk(found, recorded)
     if keep_gb is not None:

@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from raystudy import run as running
 from raystudy.commands import Json, Out, megabytes, print_json, tell
 from raystudy.errors import PreflightError, UserError
+from raystudy.paths import is_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _model(places: Places) -> Generator[Check, None, int]:
 
     where, offline = places.plm, constants.HF_HUB_OFFLINE
     weights = 0
-    local = where in ("tiny", "minilm") or Path(where).is_dir() or where.startswith("mlp:")
+    local = where in ("tiny", "minilm") or is_folder(Path(where)) or where.startswith("mlp:")
     if not local:
         try:
             there = cached(where, "model", places.revision, WANTED) is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from raystudy.errors import ConfigError, Problem, did_you_mean
+from raystudy.errors import ConfigError, Problem, did_you_mean, shown
+from raystudy.paths import absolute, is_file, is_folder, kind_of, named, no_folder
 
 __all__ = ["RESULTS", "find_cell", "ran_folder", "results_folder", "studies"]
 
@@ -25,8 +26,8 @@ def results_folder(study: str, out: Path | None = None) -> Path:
         ConfigError: `study` is a file that is not there or is no study.
     """
     if out is not None:
-        return out
-    if (Path(study) / "manifest.json").is_file() or (Path(study) / "cells").is_dir():
+        return named(out, "--out")
+    if is_file(Path(study) / "manifest.json") or is_folder(Path(study) / "cells"):
         return Path(study)
     if study.endswith((".yaml", ".yml")):
         from raystudy.run import study_file
@@ -43,9 +44,11 @@ def ran_folder(study: str, out: Path | None = None) -> Path:
         ConfigError: it was not, with the nearest name of one that was.
     """
     folder = results_folder(study, out)
-    if not (folder / "manifest.json").is_file():
+    if not is_file(folder / "manifest.json"):
+        if kind_of(folder / "manifest.json") == "closed":
+            raise ConfigError(no_folder(folder))
         near = did_you_mean(study, studies()) if out is None else ""
-        raise ConfigError(Problem(f"no study was run here yet{near}", file=str(folder)))
+        raise ConfigError(Problem(f"no study was run here yet{near}", file=shown(str(folder), 300)[1:-1]))
     return folder
 
 
@@ -59,9 +62,10 @@ def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> P
         ConfigError: none or several cells fit, or the same cell is recorded in several studies.
     """
     if os.sep in cell:
-        if not (Path(cell) / "record.json").is_file():
-            raise ConfigError(Problem("is not the folder of a recorded cell", file=cell))
-        return Path(cell)
+        path = named(cell, "CELL")
+        if not is_file(path / "record.json"):
+            raise ConfigError(Problem("is not the folder of a recorded cell", file=shown(cell, 300)[1:-1]))
+        return path if len(path.parts) > 2 else absolute(path)  # its study lies two folders above
     folders = [ran_folder(study or "", out)] if study or out else list(studies().values())
     found = {p.parent for f in folders for p in f.glob("cells/*/record.json")}
     fits = sorted(p for p in found if p.name == cell) or sorted(p for p in found if cell and p.name.startswith(cell))
@@ -69,10 +73,10 @@ def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> P
     if not fits:
         where = ", ".join(map(str, folders)) or f"{RESULTS}/ (no study was run from this folder)"
         near = did_you_mean(cell, [p.name for p in found])
-        raise ConfigError(Problem(f"no cell {cell!r} is recorded in {where}{near}", "CELL"))
+        raise ConfigError(Problem(f"no cell {shown(cell)} is recorded in {where}{near}", "CELL"))
     if len(ids) > 1:
-        shown = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
-        raise ConfigError(Problem(f"{cell!r} begins {len(ids)} cells, give more of one: {shown}", "CELL"))
+        some = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
+        raise ConfigError(Problem(f"{shown(cell)} begins {len(ids)} cells, give more of one: {some}", "CELL"))
     if len(fits) > 1:
         places = ", ".join(str(p.parents[1]) for p in fits)
         raise ConfigError(Problem(f"the cell {ids[0]} is recorded in {places}: choose one with --study", "CELL"))

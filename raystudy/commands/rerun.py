@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import traceback
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ import typer
 from raystudy.commands import Json, Out, console, print_json, tell
 from raystudy.commands.folders import find_cell
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError
+from raystudy.paths import named, readable_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -69,9 +71,13 @@ def rerun(
             tell(f"{record.id}: {said}")
         raise typer.Exit(EXIT_DIFFERENT) from None
     with ExitStack() as stack:
-        where = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raystudy-rerun-")))
+        where = (
+            named(keep, "--keep")
+            if keep
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raystudy-rerun-")))
+        )
         made = Results(where)
-        if (made.cells / record.id).resolve() == folder.resolve():
+        if os.path.realpath(made.cells / record.id) == os.path.realpath(folder):
             raise ConfigError(Problem("is where the record lies, which is never written over", "--keep", str(where)))
         made.write(outcome)
         found = differences(folder, made.cells / record.id)
@@ -117,13 +123,21 @@ def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
     Raises:
         ConfigError: the study does not say, and was not told.
     """
+    from raystudy.data.plm import placed
     from raystudy.spec import Places
     from raystudy.study.records import Results
 
-    then = Results(folder.parents[1]).manifest().get("places")
+    manifest = folder.parents[1] / "manifest.json"
+    then = Results(manifest.parent).manifest().get("places")
     if then is None and plm is None:
         said = "does not say where data and model lay: give --plm, and --data-root where the study had one"
-        raise ConfigError(Problem(said, file=str(folder.parents[1] / "manifest.json")))
-    places = Places(**then) if then is not None else Places()
-    changed = {"data_root": data_root and str(Path(data_root).resolve()), "plm": plm}
+        raise ConfigError(Problem(said, file=str(manifest)))
+    try:
+        places = Places(**then) if then is not None else Places()
+    except TypeError as e:
+        raise ConfigError(Problem(f"its places are not what they must be ({e})", file=str(manifest))) from None
+    changed = {
+        "data_root": data_root and str(readable_folder(data_root, where="--data-root")),
+        "plm": plm and placed(plm, (None,), "--plm"),
+    }
     return replace(places, **{k: v for k, v in changed.items() if v is not None})

@@ -18,6 +18,7 @@ from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.commands.folders import RESULTS
 from raystudy.errors import ConfigError, DataError, Problem, UserError, unknown
+from raystudy.paths import named, readable_folder
 
 if TYPE_CHECKING:
     from raystudy.analysis.figures import Figure
@@ -46,6 +47,8 @@ def scores(
     as_json: Json = False,
 ) -> None:
     """How much the scores of Meta-DTL and MFT differ between examples, and which classes are close. Trains nothing."""
+    data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
+    folder = RESULTS / f"scores-{suite}" if out is None else named(out, "--out")
     tasks = _tasks(suite, data_root, limit)
     from raystudy.analysis.figures import draw
     from raystudy.analysis.table import to_csv
@@ -57,7 +60,6 @@ def scores(
     model = resolve(plm)
     verify(model)
     found = measure(tasks, model)
-    folder = out or RESULTS / f"scores-{suite}"
     near, spreads = _nearest(found), _spreads(found)
     figures = _figures(found, suite)
     for figure in figures:
@@ -93,15 +95,13 @@ def _tasks(suite: str, root: Path | None, limit: int) -> dict[str, Task]:
     """The tasks of a suite, with at most `limit` training examples each.
 
     Raises:
-        ConfigError: no such suite or data root. PreflightError, DataError: every task that is missing or unfit.
+        ConfigError: no such suite. PreflightError, DataError: every task that is missing or unfit.
     """
     from raystudy.data.fewshot import cap
     from raystudy.tasks import expand, load
 
     if suite not in suites():
         raise ConfigError(Problem(unknown("suite", suite, list(suites())), "SUITE"))
-    if root is not None and not root.is_dir():
-        raise ConfigError(Problem(f"is not a folder: {root}", "--data-root"))
     named = expand(suites()[suite]["tasks"], root=root)
     tasks: dict[str, Task] = {}
     errors: list[UserError] = []

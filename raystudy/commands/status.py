@@ -12,6 +12,7 @@ import typer
 
 from raystudy.commands import Json, Out, StudyOf, console, megabytes, print_json
 from raystudy.commands.folders import ran_folder
+from raystudy.outlets import lost
 from raystudy.view import reason
 from raystudy.wording import counted
 
@@ -54,7 +55,7 @@ def status(
 
     try:
         with Live(drawn(), console=terminal, auto_refresh=False, vertical_overflow="visible") as live:
-            while found.running:
+            while found.running and lost(terminal.file) is None:
                 began = time.monotonic()
                 found = progress(results)
                 live.update(drawn(), refresh=True)

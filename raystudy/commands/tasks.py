@@ -15,6 +15,7 @@ from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, unknown
 from raystudy.find import find, names
+from raystudy.paths import is_folder, readable_folder
 from raystudy.wording import listed
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """Every task and suite; of one: its card, and if it is here its sizes, labels, notes and three examples."""
-    if data_root is not None and not data_root.is_dir():
-        raise ConfigError(Problem(f"is not a folder: {data_root}", "--data-root"))
+    data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
     if name is not None:
         _tell(name, data_root, as_json)
         return
@@ -80,7 +80,7 @@ def _built_in() -> list[str]:
 
 def _folders(root: Path | None) -> list[str]:
     """The folders of a data root that no module reads: a user's own tasks."""
-    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root else []
+    found = sorted(p.name for p in root.iterdir() if is_folder(p) and not p.name.startswith(".")) if root else []
     return [n for n in found if n not in names("tasks")]
 
 
@@ -103,7 +103,7 @@ def _card(name: str, root: Path | None) -> dict[str, Any]:
         "source": getattr(card, "source", ""),
         "hub": getattr(hub, "id", hub),
         "get": getattr(card, "get", ""),
-        "here": (root is not None and (root / name).is_dir()) if card is not None else _embedded(name),
+        "here": (root is not None and is_folder(root / name)) if card is not None else _embedded(name),
     }
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,8 +24,9 @@ from safetensors import SafetensorError, safe_open
 
 from raystudy.errors import PreflightError, Problem, did_you_mean, shown
 from raystudy.huggingface import absent_shards, command, fetch
+from raystudy.paths import absolute, is_folder, kind_of, no_folder, readable_folder
 
-__all__ = ["PLM", "WANTED", "resolve", "weight_files"]
+__all__ = ["PLM", "WANTED", "is_path", "placed", "resolve", "weight_files"]
 
 # model_type -> the vocabulary that does without tokenizer.json
 SUPPORTED = {"bert": "vocab.txt", "albert": "spiece.model"}
@@ -98,19 +100,48 @@ def resolve(name: str, revision: str | None = None) -> PLM:
             "pairs among others, so scores on MNLI, QQP or QNLI are not those of an untouched model"
         )
         return _read(name, Path(spec.origin).parent / "model", about)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    said = f"plm {shown(name, 200)[1:-1]}"
+    folder = absolute(name, where=said, error=PreflightError)
+    if (what := kind_of(folder)) == "folder":
+        folder = readable_folder(folder, where=said, error=PreflightError)
         # the name alone: the same files in another place are the same model
-        return _read(folder.resolve().name, folder, f"local folder {folder.resolve().name}")
-    if folder.is_file() or folder.is_absolute() or name.startswith((".", "~")):
-        what = "is a file; name the folder that holds it" if folder.is_file() else "there is no such folder"
-        raise PreflightError(Problem(what, f"plm {name}"))
+        return _read(folder.name, folder, f"local folder {folder.name}")
+    if what == "file":
+        raise PreflightError(Problem("is a file; name the folder that holds it", said))
+    if what == "closed" or is_path(name):
+        why = "there is no such folder" if what == "nothing" else no_folder(folder)
+        raise PreflightError(Problem(why, said))
     try:
-        there = fetch(name, "model", revision, WANTED, f"plm {name}")
+        there = fetch(name, "model", revision, WANTED, said)
     except PreflightError as e:
         near = did_you_mean(name, ["minilm", "tiny"])
         raise PreflightError(Problem(p.message + near, p.path) for p in e.problems) from None
     return _read(name, there.folder, f"hub model {name} at {there.commit}", there.commit)
+
+
+def is_path(name: str) -> bool:
+    """Whether the name of a model can only be meant as a path: ``./x``, ``~/x``, ``/x``, ``x/`` or ``x/y/z``."""
+    return name.startswith((".", "~", os.sep)) or name.endswith(os.sep) or name.count(os.sep) > 1
+
+
+def placed(name: str, bases: Sequence[Path | None], where: str, file: str = "") -> str:
+    """The name of a model as every process understands it, whatever its current folder: a folder's is made absolute.
+
+    Args:
+        bases: the folders that a relative path may be relative to, the first that holds one counts; None is the
+            current one.
+        where, file: what a problem is about, as a `Problem` names it.
+
+    Raises:
+        ConfigError: it is no path at all.
+    """
+    if name in ("tiny", "minilm") or name.startswith("mlp:"):
+        return name
+    found = [absolute(name, base, where, file) for base in bases]
+    for path in found:
+        if is_folder(path):
+            return os.path.realpath(path)
+    return str(found[0]) if is_path(name) else name
 
 
 def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM:

@@ -9,6 +9,7 @@ from typing import Any
 
 from raystudy.analysis.table import listed
 from raystudy.exhibits import LIMITS, Given, Scale
+from raystudy.paths import is_folder
 from raystudy.spec import Setting
 from raystudy.tasks import load
 
@@ -35,7 +36,7 @@ class Sizes:
 
     def at_hand(self, root: Path | None) -> int | None:
         """Training examples of the smallest of the tasks under the data root; None where no folder holds them."""
-        if root is None or not (root / self.tasks[0].partition("/")[0]).is_dir():
+        if root is None or not is_folder(root / self.tasks[0].partition("/")[0]):
             return None
         return min(len(load(task, root=root).splits["train"]) for task in self.tasks)
 

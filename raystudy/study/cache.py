@@ -24,6 +24,8 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
+from raystudy.errors import PreflightError
+from raystudy.paths import absolute
 from raystudy.source import code_digest, library_versions, made_digest
 
 __all__ = ["Entry", "cache_folder", "entries", "held", "junk", "leftovers", "oldest_beyond", "remove"]
@@ -32,8 +34,14 @@ GRACE = 3600.0  # seconds for which a half-written file may still have a living 
 
 
 def cache_folder() -> Path:
-    """``$RAYSTUDY_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("RAYSTUDY_CACHE") or user_cache_path("raystudy"))
+    """``$RAYSTUDY_CACHE``, relative to the current folder, or the user's cache folder; always an absolute path.
+
+    Raises:
+        PreflightError: the variable holds no path, or there is no home for the user's folder.
+    """
+    if own := os.environ.get("RAYSTUDY_CACHE"):
+        return absolute(own, where="RAYSTUDY_CACHE", error=PreflightError)
+    return absolute(user_cache_path("raystudy"), where="RAYSTUDY_CACHE is not set, and HOME", error=PreflightError)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from raystudy.errors import PreflightError, Problem
 from raystudy.files import atomic_write
+from raystudy.paths import kind_of
 from raystudy.source import NUMERIC, installed, program_digest
 
 __all__ = ["PACKAGES", "locks_hold", "look", "nearest", "on_every_node", "unused_gpus", "writes"]
@@ -46,7 +47,7 @@ def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory": _memory(),
         "gpus": _gpus() if cuda else [],
-        "there": {p: Path(p).exists() for p in paths},
+        "there": {p: kind_of(Path(p)) not in ("nothing", "closed") for p in paths},
     }
 
 
@@ -112,8 +113,8 @@ def _counted(names: Sequence[str]) -> str:
 
 def nearest(folder: Path) -> Path:
     """`folder`, or the closest path above it that is there (and may be a file, in which nothing can be made)."""
-    folder = folder.resolve()
-    while not folder.exists():
+    folder = Path(os.path.realpath(folder))
+    while kind_of(folder) == "nothing":
         folder = folder.parent
     return folder
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from raystudy.errors import ConfigError, DataError, Problem, UserError, shown, unknown
 from raystudy.find import find, names
+from raystudy.paths import is_folder, kind_of, no_folder
 
 __all__ = ["SPLITS", "Example", "Prior", "Suite", "Task", "built_in", "domains", "expand", "load", "may_expand"]
 
@@ -237,7 +238,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     elif _there(module, root) or "hub" in own:
         task = find("tasks", "folder").load(name, root, options=own)
     else:
-        folders = [p.name for p in root.iterdir() if p.is_dir()] if root is not None and root.is_dir() else []
+        folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and not no_folder(root) else []
         known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" and no folder of that name is in {root}" if root is not None else ""
         raise ConfigError(unknown("task", name, known) + where)
@@ -251,10 +252,8 @@ def built_in(name: str) -> bool:
 
 
 def _there(folder: str, root: Path | None) -> bool:
-    try:
-        return root is not None and (root / folder).is_dir()
-    except OSError:  # nobody may look: `folder.load` says so
-        return True
+    # where nobody may look, `folder.load` says so
+    return root is not None and kind_of(root / folder) in ("folder", "closed")
 
 
 def domains(name: str, *, root: Path | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:

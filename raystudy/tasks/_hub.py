@@ -18,6 +18,7 @@ from typing import Any
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem, unknown
 from raystudy.huggingface import Snapshot, absent_shards, command, fetch
+from raystudy.paths import is_folder
 from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import Source, Table
 from raystudy.tasks._card import Card, Hub
@@ -112,7 +113,7 @@ def _files(hub: Hub, name: str) -> tuple[Snapshot, str]:
     files = fetch(hub.id, "dataset", cards.commit, (*CARDS, *wanted), f"task {name}")
     names = [p.relative_to(files.folder).as_posix() for p in sorted(files.folder.rglob("*")) if p.is_file()]
     there = [n for n in names if any(fnmatchcase(n, pattern) for pattern in wanted) and n not in CARDS]
-    if config and not listed and not (files.folder / config).is_dir():
+    if config and not listed and not is_folder(files.folder / config):
         raise refused(f"lists no configurations and has no folder {config}; leave `config` out of the task's options")
     if not there:
         raise refused(f"holds no Parquet, JSON or CSV files{_copy(hub)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.errors import DataError, PreflightError, Problem
+from raystudy.paths import kind_of, no_folder
 from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import Source, Table
 from raystudy.tasks._card import Card, missing, refuse_part
@@ -69,10 +70,11 @@ def _folder(name: str, root: Path | str | None) -> Path | None:
         DataError: nobody may look.
     """
     folder = None if root is None else Path(root) / name
-    try:
-        return folder if folder is not None and folder.is_dir() else None
-    except OSError as e:
-        raise DataError(Problem(f"cannot be read: {e.strerror or e}", file=str(folder))) from None
+    if folder is None or (what := kind_of(folder)) not in ("folder", "closed"):
+        return None
+    if what == "closed":
+        raise DataError(no_folder(folder))
+    return folder
 
 
 def _table(name: str, folder: Path, card: Card | None, chosen: Options, options: Mapping[str, Any]) -> Table:

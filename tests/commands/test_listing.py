@@ -88,7 +88,7 @@ def test_a_suite_names_its_tasks() -> None:
     [
         (["sst55"], "did you mean 'sst5'?"),
         (["planted/targt"], "did you mean 'target'?"),
-        (["sst5", "--data-root", "nowhere"], "is not a folder: nowhere"),
+        (["sst5", "--data-root", "nowhere"], "--data-root: is not a folder: /"),
         (["myne", "--data-root", "."], "did you mean 'mine'?"),
     ],
 )

@@ -1,0 +1,144 @@
+"""The streams of a command, stdout and stderr, made so that no closed or full one ends it.
+
+One rule for all commands:
+
+    nobody reads      the stream was closed at the start (``>&-``), or its reader has left (``| head -1``): the command
+                      goes on to its end, and its exit code says how it ended, as if all had been read
+    it cannot be      a full disk or device: the command goes on too; but where what it printed was all that was asked
+    written           for, a code of 0 would be untrue, so it becomes 3, with words on the other stream
+
+What a run could not print is kept in ``logs/driver.log`` of its results folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Outlet", "lost", "outlet", "survived"]
+
+EXIT_CANNOT_WRITE = 3
+_STREAMS = ("stdin", "stdout", "stderr")
+_NOBODY_READS = (errno.EPIPE, errno.EBADF)
+
+
+class Outlet(io.FileIO):
+    """A file descriptor that takes whatever is written to it. Once that fails, the rest goes to `kept`, or nowhere.
+
+    Attributes:
+        lost: why the descriptor takes no more, None as long as it does.
+        kept: a file to which what cannot be written is appended.
+    """
+
+    def __init__(self, descriptor: int, *, closed: bool = False, kept: Path | None = None) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self.lost = OSError(errno.EBADF, os.strerror(errno.EBADF)) if closed else None
+        self.kept = kept
+        self._headed = False
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes; returns how many there were, whatever became of them."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while self.lost is None and done < len(view):
+            try:
+                written = super().write(view[done:])
+            except OSError as e:
+                self.lost = e
+                break
+            if written is None:  # a descriptor that does not block and is busy
+                select.select([], [self.fileno()], [])
+            else:
+                done += written
+        if done < len(view):
+            self._keep(view[done:])
+        return len(view)
+
+    def _keep(self, rest: memoryview) -> None:
+        if self.kept is None or self.lost is None:
+            return
+        with suppress(OSError), self.kept.open("ab") as f:
+            if not self._headed:
+                why = self.lost.strerror or self.lost
+                when = time.strftime("%Y-%m-%d %H:%M:%S")
+                f.write(f"{when} {shlex.join(sys.argv)}: what could not be printed ({why}):\n".encode(errors="replace"))
+                self._headed = True
+            f.write(rest)
+
+    @property
+    def unread(self) -> bool:
+        """Whether nobody reads what is written, by the wish of who started the command."""
+        return self.lost is not None and self.lost.errno in _NOBODY_READS
+
+
+class _Text(io.TextIOWrapper):
+    """A text stream over an `Outlet`, which it names."""
+
+    def __init__(self, raw: Outlet, encoding: str) -> None:
+        self.outlet = raw
+        # a name that this encoding cannot say is written in escapes
+        super().__init__(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)
+
+
+def outlet(descriptor: int, *, closed: bool = False, kept: Path | None = None, encoding: str = "utf-8") -> _Text:
+    """A text stream on `descriptor`, which it does not close; see `Outlet`."""
+    return _Text(Outlet(descriptor, closed=closed, kept=kept), encoding)
+
+
+def lost(stream: Any) -> OSError | None:
+    """Why a stream takes no more; None as long as it does, and for streams that are not of this module."""
+    return stream.outlet.lost if isinstance(stream, _Text) else None
+
+
+def survived(command: Callable[[], Any]) -> int:
+    """The exit code of `command`, called with streams that outlive whatever becomes of stdout and stderr."""
+    out, err = _own_streams()
+    try:
+        code: int = command() or 0
+    except SystemExit as e:  # what `typer` ends a command with
+        code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
+    for stream in (out, err):
+        stream.flush()
+    if (why := out.outlet.lost) is not None and not out.outlet.unread:
+        err.write(f"the output cannot be written: {why.strerror or why}\n")
+        err.flush()
+        return code or EXIT_CANNOT_WRITE
+    return code
+
+
+def _own_streams() -> tuple[_Text, _Text]:
+    """Put streams of this module in the places of stdout and stderr; a descriptor that was closed leads nowhere now.
+
+    It must lead somewhere: else the next file that is opened gets its number, and with it all that is printed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor, inheritable=True)
+                os.close(nowhere)
+            else:
+                os.set_inheritable(descriptor, True)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  a descriptor, for as long as we live
+    made = []
+    for descriptor in (1, 2):
+        name = _STREAMS[descriptor]
+        was = getattr(sys, name)
+        if was is not None:
+            with suppress(OSError, ValueError):
+                was.flush()
+        made.append(outlet(descriptor, closed=was is None, encoding=getattr(was, "encoding", None) or "utf-8"))
+        setattr(sys, name, made[-1])
+    return made[0], made[1]

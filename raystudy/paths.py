@@ -1,0 +1,153 @@
+"""Paths that a person names, in a study file, an option or the environment: made absolute, and looked at, here alone.
+
+Such a path may be relative, begin with ``~``, hold a NUL, be longer than a file system allows, lead in a circle of
+links, or to a place where nobody may look. Python answers each of these with another exception, or with none; here they
+are words for a `Problem`. Whatever goes to a worker is absolute: a worker's current folder is not that of the command.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Literal
+
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, shown
+
+__all__ = [
+    "absolute",
+    "absolute_environment",
+    "is_absent",
+    "is_file",
+    "is_folder",
+    "kind_of",
+    "named",
+    "no_folder",
+    "readable_folder",
+]
+
+# nothing can lie at such a path; every other error means that it cannot be looked at
+_NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+# variables of the environment that hold a path, of ours and of the libraries that workers use
+_VARIABLES = (
+    *("RAYSTUDY_CACHE", "HOME", "TMPDIR", "RAY_TMPDIR", "RAY_AUTH_TOKEN_PATH", "XDG_CACHE_HOME", "MPLCONFIGDIR"),
+    *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE"),
+    *("HF_TOKEN_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+
+Kind = Literal["folder", "file", "other", "nothing", "closed"]
+
+
+def named(path: str | Path, where: str = "", file: str = "", error: type[UserError] = ConfigError) -> Path:
+    """`path` with a leading ``~`` written out, else as it is: for what only this process uses and shows.
+
+    Args:
+        where, file: what the problem is about, as a `Problem` names it.
+
+    Raises:
+        error: it holds a NUL, or the ``~`` of a user that this machine does not know.
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise error(Problem(f"must be a path, but {shown(text)} holds a NUL character, which no path can", where, file))
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user, or a user without a home
+        who = Path(text).parts[0]
+        raise error(Problem(f"no home folder is known for the {who} of {shown(text)}", where, file)) from None
+
+
+def absolute(
+    path: str | Path, base: Path | None = None, where: str = "", file: str = "", error: type[UserError] = ConfigError
+) -> Path:
+    """`path` as an absolute one, links in it left as they are; relative to `base`, or to the current folder.
+
+    Raises:
+        error: as `named`; or the current folder is needed and is no more.
+    """
+    found = (base or Path()) / named(path, where, file, error)
+    try:
+        return found.absolute()
+    except OSError:
+        said = f"cannot be made of {shown(str(found))}: the current folder is no more"
+        raise error(Problem(f"an absolute path {said}", where, file)) from None
+
+
+def kind_of(path: Path) -> Kind:
+    """What lies at `path`, links followed; ``closed`` where that cannot be known, for want of a right or of a disk."""
+    return _look(path)[0]
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder lies at `path`. No path raises; what cannot be looked at is none."""
+    return kind_of(path) == "folder"
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file lies at `path`. No path raises; what cannot be looked at is none."""
+    return kind_of(path) == "file"
+
+
+def is_absent(path: Path) -> bool:
+    """Whether nothing lies at `path`, and something could: unlike a name that is too long, or a path below a file."""
+    return _look(path) == ("nothing", os.strerror(errno.ENOENT))
+
+
+def _look(path: Path) -> tuple[Kind, str]:
+    """(what lies there, the system's words where nothing does or it cannot be looked at)."""
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # a NUL
+        return "nothing", "no path holds a NUL character"
+    except OSError as e:
+        return "nothing" if e.errno in _NOTHING else "closed", e.strerror or str(e)
+    return "folder" if S_ISDIR(mode) else "file" if S_ISREG(mode) else "other", ""
+
+
+def readable_folder(
+    path: str | Path, base: Path | None = None, where: str = "", file: str = "", error: type[UserError] = ConfigError
+) -> Path:
+    """The folder at `path` (see `absolute`), links resolved.
+
+    Raises:
+        error: it is no folder, or one that may not be read.
+    """
+    found = Path(os.path.realpath(absolute(path, base, where, file, error)))
+    if why := no_folder(found):
+        raise error(Problem(why, where, file))
+    return found
+
+
+def no_folder(path: Path) -> str:
+    """Why `path` is no folder that can be read, in words; nothing where it is one."""
+    what, said = _look(path)
+    name = str(path) if len(str(path)) <= 300 else f"{str(path)[:200]} ... {str(path)[-60:]}"
+    if what == "nothing":
+        plain = said in ("", os.strerror(errno.ENOENT))
+        return f"is not a folder: {name}" + ("" if plain else f" ({said})")
+    if what == "closed":
+        return f"cannot be looked at: {name} ({said})"
+    if what != "folder":
+        return f"is not a folder, but a file: {name}"
+    try:
+        os.scandir(path).close()
+    except OSError as e:
+        return f"is a folder that cannot be read: {name} ({e.strerror or e})"
+    if not os.access(path, os.X_OK):
+        return f"is a folder in which nothing can be read: {name} ({os.strerror(errno.EACCES)})"
+    return ""
+
+
+def absolute_environment(environment: MutableMapping[str, str]) -> None:
+    """Make the paths in `environment` absolute: a worker inherits it, but not the current folder.
+
+    Raises:
+        PreflightError: one of them cannot be a path, with its name.
+    """
+    for name in _VARIABLES:
+        if text := environment.get(name):
+            # the hub's client writes variables out in its own
+            text = os.path.expandvars(text) if name.startswith("HF_") else text
+            environment[name] = str(absolute(text, where=name, error=PreflightError))
