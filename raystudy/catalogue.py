@@ -276,7 +276,7 @@ class Catalogue:
         """
         base, bracket, inside = name.partition("[")
         if base not in self.variants:
-            raise ConfigError(unknown("method", name, list(self.variants)))
+            raise ConfigError(unknown("method", base, list(self.variants)))
         if not bracket:
             return self.variants[base]
         if (known := self._read.get(name)) is not None:

@@ -212,9 +212,15 @@ def _folder(root: str | None, file: str = "", base: Path | None = None) -> Path 
 
 def _restricted(study: Study, only: Sequence[str]) -> Study:
     """The study with these methods alone, the baseline and what they copy kept."""
-    parts = [n for part in only for n in re.split(r",(?![^\[]*\])", part) if n.strip()]  # no comma inside brackets
-    names = [catalogue().variant(n.strip()).id if "[" in n else n.strip() for n in parts]
-    if problems := [unknown("method of this study", n, list(study.chosen)) for n in names if n not in study.chosen]:
+    parts = [n.strip() for part in only for n in re.split(r",(?![^\[]*\])", part) if n.strip()]  # no comma in brackets
+    names, problems = [], [] if parts else ["must name at least one method of this study"]
+    for name in parts:
+        try:
+            names.append(catalogue().variant(name).id if "[" in name else name)
+        except ConfigError as e:
+            problems += [p.message for p in e.problems]
+    problems += [unknown("method of this study", n, list(study.chosen)) for n in names if n not in study.chosen]
+    if problems:
         raise ConfigError(Problem(p, "--only") for p in problems)
     kept = {study.report.baseline, *names, *(catalogue().variant(n).copies for n in names)}
     methods = tuple({v: own} for v, own in study.chosen.items() if v in kept)

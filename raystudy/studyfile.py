@@ -73,7 +73,7 @@ def _method(entry: Any) -> Any:
     if isinstance(entry, str):
         return _canonical(entry)
     if not isinstance(entry, Mapping) or not all(isinstance(v, Mapping | None) for v in entry.values()):
-        raise ValueError("must be the name of a method, or a name with its settings")
+        raise ValueError("must be the name of a method, or a name with its settings, indented below it")
     return {_canonical(name): own or {} for name, own in entry.items()}
 
 
@@ -355,18 +355,26 @@ def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Stu
         except ConfigError as e:
             problems += e.problems
             continue
-        here = asked
-        for part in loc[:-1]:
-            child = here.setdefault(part, {})
-            if not isinstance(child, dict):
-                child = here[part] = {}
-            here = child
-        here[loc[-1]] = value
+        here: Any = asked
+        for n, part in enumerate(loc[:-1], 1):
+            if here.get(part) is None:
+                here[part] = {}
+            here = here[part]
+            if not isinstance(here, dict):
+                what = "a list" if isinstance(here, list) else shown(here)
+                rule = f"must lead through mappings, but {dotted(loc[:n])} is {what}: give it as a whole"
+                problems.append(Problem(f"{rule}, {dotted(loc[:n])}=...", dotted(loc), "--set"))
+                break
+        else:
+            here[loc[-1]] = value
+        if not isinstance(here, dict):
+            continue
         given.append(loc)
         odd = [(at, m) for at, m in odd if at[: len(loc)] != loc]  # what was odd there is gone
 
     def problem(loc: Sequence[str | int], message: str) -> Problem:
-        if any(tuple(loc[: len(g)]) == g for g in given):
+        at = tuple(loc)
+        if any(at[: len(g)] == g or (g[: len(at)] == at and at not in lines) for g in given):
             return Problem(message, dotted(loc), "command line")
         return Problem(message, dotted(loc), file, nearest_line(lines, loc))
 

@@ -182,7 +182,9 @@ _HELP = {
     r"expected alphabetic or numeric character": "a text that begins with & or * must be in quotes",
     r"found unknown escape character": "in double quotes a backslash must be written twice; single quotes keep it",
     r"unexpected end of stream": "a quotation mark is not closed",
-    r"expected ',' or '\]'": "the items of a list [...] must be separated by commas, and the list closed",
+    r"expected ',' or '\]'": (
+        "the items of a list [...] must be separated by commas, a name with brackets be in quotes, and the list closed"
+    ),
     r"expected ',' or '\}'": "the entries of a mapping {...} must be separated by commas, and the mapping closed",
     r"expected the node content": "a value must stand here",
     r"mapping for merging|mappings for merging": "what << takes in must be an alias of a mapping, or a list of them",

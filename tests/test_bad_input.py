@@ -236,6 +236,13 @@ def test_set_is_checked_like_the_file_and_named_as_the_command_line(tmp_path: Pa
     )
     assert "--set: lr: is not valid YAML" in refused(tmp_path, GOOD, "lr=[")
     assert "--set: must look like a.b=value, but got 'lr'" in refused(tmp_path, GOOD, "lr")
+    assert (
+        refused(tmp_path, GOOD, "reprot.seeds=2")
+        == "command line: reprot: unknown key 'reprot' — did you mean 'report'?"
+    )
+    assert "--set: shots.0: must lead through mappings, but shots is a list: give it as a whole, shots=..." in refused(
+        tmp_path, GOOD, "shots.0=7"
+    )
     assert "--set: a: must be a finite number" in refused(tmp_path, GOOD, "a=.inf")
     mended = read_study(write(tmp_path, replaced("seeds: 2", "seeds: .nan")), ["report.seeds=3"])
     assert mended.report.seeds == 3  # what the command line replaces need not be right
@@ -275,6 +282,8 @@ def call(
         (["study.yml"], 2, "study.yml: no such file"),
         (["folder.yaml"], 2, "folder.yaml: is a folder, not a study file"),
         (["smoke", "--only", "nothing"], 2, "--only: unknown method of this study 'nothing'"),
+        (["smoke", "--only", " , "], 2, "--only: must name at least one method of this study"),
+        (["smoke", "--only", "metadtl[lambda=1],single_taks"], 2, "did you mean 'single_task'"),
         (["smoke", "--budget", "nonsense"], 2, "--budget: must be a time such as 90s"),
         (["smoke", "--budget", "-3h"], 2, "--budget"),
         (["smoke", "--budget", "0s"], 2, "--budget: must be a time"),
