@@ -6,14 +6,18 @@ means (which column is the text, what a label is) is decided in `_build`.
 
 ==========  ============================================================================================================
 JSON Lines  one object a line
-CSV         quoted as RFC 4180 says, the first line names the columns; semicolons or tabs separate them if the first
-            line holds no comma
+CSV         quoted as RFC 4180 says, the first line names the columns; semicolons, tabs or bars separate them if no
+            comma divides the first line
 TSV         as GLUE writes it: a tab always separates, a quotation mark is a character like any other (`quotes: true`
             reads what pandas writes)
 Parquet     typed columns: a list of strings holds tokens or tags, floating-point labels are numbers
 CoNLL       one token a line, the token first and the tag last; an empty line ends a sentence; ``.conllu`` has its ten
             columns, of which the second is the token and the fourth the tag
 ==========  ============================================================================================================
+
+No line vanishes in silence: what is passed over (comments, empty lines), and what looks as if a reader had taken
+several rows for one, is said with a count and the first line where it stands. A file that its first bytes show to be of
+another format than its name says is refused with the cure.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
@@ -104,6 +108,14 @@ _MAGIC = {
     b"(\xb5/\xfd": "a zstd file: unpack it",
     b"%PDF-": "a PDF file",
     b"SQLite format 3": "an SQLite file",
+    b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS, without the data: run `git lfs pull`",
+    b"/annex/objects/": "a pointer of git-annex, without the data: run `git annex get`",
+}
+# what a page that stands in place of a file begins with, behind blanks, in any case
+_PAGES = {
+    b"<!doctype html": "an HTML page: download the file itself",
+    b"<html": "an HTML page: download the file itself",
+    b"<?xml": "an XML file: export it as JSON Lines or CSV",
 }
 _MARKS = {  # in this order: the mark of UTF-32 begins with that of UTF-16
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -117,7 +129,8 @@ def _refuse_binary(data: bytes) -> None:
     """Refuse, with the cure, what its first bytes show to be no UTF-8 text.
 
     Raises:
-        UnreadableError: another encoding with a mark, a known binary format, or many NUL bytes.
+        UnreadableError: another encoding with a mark, a known binary format, a page of the web, a pointer to the file
+            that is meant, or many NUL bytes.
     """
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
@@ -126,11 +139,24 @@ def _refuse_binary(data: bytes) -> None:
     for magic, what in _MAGIC.items():
         if data.startswith(magic):
             raise UnreadableError(f"must be UTF-8 text, but is {what}")
+    _refuse_pages(data)
     head = data[:4096]
     if head.count(0) * 10 > len(head):
         odd, even = head[1::2].count(0), head[::2].count(0)
         what = "UTF-16 without a mark at its start" if max(odd, even) * 4 > len(head) > 2 else "a binary file"
         raise UnreadableError(f"must be UTF-8 text, but holds many NUL bytes: it is probably {what}")
+
+
+def _refuse_pages(data: bytes) -> None:
+    """Refuse what a browser or a version control system leaves in place of a file.
+
+    Raises:
+        UnreadableError: an HTML or XML page.
+    """
+    start = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, what in _PAGES.items():
+        if start.startswith(mark):
+            raise UnreadableError(f"must hold rows, but is {what}")
 
 
 def _not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
@@ -174,9 +200,72 @@ def _lines(text: str) -> list[str]:
 
 def _unzipped(data: bytes) -> bytes:
     try:
-        return gzip.decompress(data)
+        unpacked = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as e:
-        raise UnreadableError(f"is not a whole gzip file: {e}") from None
+        cure = "" if data.startswith(b"\x1f\x8b") else " (if it is not packed, take .gz off its name)"
+        raise UnreadableError(f"is not a whole gzip file: {e}{cure}") from None
+    if unpacked.startswith(b"\x1f\x8b"):
+        raise UnreadableError("must be packed once, but is a gzip file within a gzip file")
+    return unpacked
+
+
+def _json_object(line: str) -> bool:
+    """Whether a line is a JSON object with keys, as the lines of JSON Lines are."""
+    if not line.lstrip().startswith("{"):
+        return False
+    try:
+        return bool(json.loads(line))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse_json(text: str, what: str) -> None:
+    """Refuse JSON under the name of another format.
+
+    Args:
+        what: what the file should have been.
+
+    Raises:
+        UnreadableError: the first line that is not empty is a JSON object or opens a JSON document.
+    """
+    first = next((line for line in _lines(text[:1_000_000]) if line.strip()), "").strip()
+    if _json_object(first):
+        raise UnreadableError(f"must be {what}, but holds a JSON object a line: give its name the ending .jsonl")
+    if first in ("{", "[") or first.startswith(("[{", '{"')):
+        raise UnreadableError(f"must be {what}, but begins as JSON: write one JSON object a line and call it .jsonl")
+
+
+class _Passed:
+    """Lines that a reader passes over: how many, and the first, so that a person sees what was taken for what."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ""
+
+    def add(self, number: int, line: str) -> None:
+        self.count += 1
+        self.first = self.first or (f"line {number}" + (f", {short(line)}" if line.strip() else ""))
+
+    def tell(self, how: How, one: str, several: str) -> None:
+        if self.count:
+            said = f"1 {one} was" if self.count == 1 else f"{self.count} {several} were"
+            how.say(f"{said} passed over (the first: {self.first})")
+
+
+def _tell_empty(lines: Iterable[tuple[int, bool]], how: How) -> None:
+    """Say how many lines without content stand between others. What ends a file is no such line.
+
+    Args:
+        lines: (number, whether it is empty) of every line.
+    """
+    passed, waiting = _Passed(), list[int]()
+    for number, empty in lines:
+        if empty:
+            waiting.append(number)
+            continue
+        for n in waiting:
+            passed.add(n, "")
+        waiting = []
+    passed.tell(how, "empty line", "empty lines")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -187,14 +276,43 @@ def _not_json(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON; a number must be finite")
 
 
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    """The object of these keys and values; JSON leaves open which of two equal keys counts, so none may be repeated."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = sorted(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"{', '.join(map(short, twice[:5]))} is repeated; every key must stand once")
+    return made
+
+
+_JSON = json.JSONDecoder(parse_constant=_not_json, object_pairs_hook=_once)
+
+
+def _refuse_document(data: bytes) -> None:
+    """Refuse one JSON document in place of a line for every row.
+
+    Raises:
+        UnreadableError: a list of several rows, or an object that stands over several lines.
+    """
+    cure = "write one JSON object a line, for example with `jq -c '.[]' FILE`"
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if re.match(rb"\[\s*\{", head):
+        raise UnreadableError(f"must be one JSON object a line, but is one JSON list of all rows: {cure}")
+    if re.match(rb"\{\s*\n", head):
+        raise UnreadableError("must be one JSON object a line, but an object stands over several lines: " + cure)
+
+
 def _json_lines(data: bytes, how: How) -> Rows:
     """Split at the newline byte only: a JSON string may hold other line separators (U+2028)."""
     _refuse_binary(data)
-    for number, raw in enumerate(data.split(b"\n"), 1):
+    _refuse_document(data)
+    lines = data.split(b"\n")
+    _tell_empty(((n, not raw.strip()) for n, raw in enumerate(lines, 1)), how)
+    for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
         try:
-            row = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_not_json)
+            row = _JSON.decode(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as e:
             yield number, _not_utf8(raw, e)
         except json.JSONDecodeError as e:
@@ -214,32 +332,57 @@ Records = Iterator[tuple[int, list[str] | str]]  # line where the record begins,
 
 def _quoted(text: str, separator: str) -> Records:
     """Records in which quotation marks enclose fields, so that a field may hold separators and line ends."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as e:
-            if "unexpected end" in str(e):
-                yield line, "a quotation mark opens a field that no quotation mark closes"
-            elif "field larger" in str(e):
-                most = csv.field_size_limit()
-                yield line, f"a field must have at most {most} characters: is a quotation mark not closed?"
-                return  # what follows is the rest of that field
+    return iter(_parsed(text, separator))
+
+
+def _parsed(text: str, separator: str) -> list[tuple[int, list[str] | str]]:
+    """All of `_quoted` at once, because the longest field that Python's reader allows is one number for a process."""
+    records: list[tuple[int, list[str] | str]] = []
+    usual = csv.field_size_limit()
+    csv.field_size_limit(max(usual, min(len(text) + 1, 2**31 - 1)))
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return records
+            except csv.Error as e:
+                if "unexpected end" in str(e):
+                    records.append((line, "a quotation mark opens a field that no quotation mark closes"))
+                else:
+                    records.append((line, f"a quotation mark inside a quoted field must be doubled ({e})"))
             else:
-                yield line, f"a quotation mark inside a quoted field must be doubled ({e})"
-        else:
-            if any(f.strip(" ") for f in fields) or len(fields) > 1:
-                yield line, fields
+                records.append((line, fields))
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _unquoted(text: str, separator: str) -> Records:
     """Records of one line each, in which a separator always separates."""
-    for number, line in enumerate(_lines(text), 1):
-        if line.strip(" "):
-            yield number, line.split(separator)
+    yield from ((number, line.split(separator)) for number, line in enumerate(_lines(text), 1))
+
+
+def _filled(fields: list[str] | str) -> bool:
+    """Whether a record holds anything; a line of separators does, and is wrong as a row."""
+    return isinstance(fields, str) or len(fields) > 1 or any(f.strip(" ") for f in fields)
+
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def _between(text: str, usual: str) -> str:
+    """What separates the columns: the usual separator, unless another one divides the first line and it does not."""
+    first = next((line for line in _lines(text[:1_000_000]) if line.strip(" ")), "")
+
+    def divides(separator: str) -> bool:
+        try:
+            return len(next(csv.reader([first], delimiter=separator, strict=True), [])) > 1
+        except csv.Error:  # as a quotation mark is closed before what separates really
+            return False
+
+    return next((s for s in (usual, ",", ";", "\t", "|") if divides(s)), usual)
 
 
 def _table(separator: str, *, quotes: bool) -> Callable[[bytes, How], Rows]:
@@ -248,15 +391,83 @@ def _table(separator: str, *, quotes: bool) -> Callable[[bytes, How], Rows]:
     def rows(data: bytes, how: How) -> Rows:
         text, problems = _decoded(data)
         yield from problems
+        _refuse_json(text, "a table")
         quoted = quotes if how.quotes is None else how.quotes
-        between, first = separator, text.partition("\n")[0]
-        if between == "," and "," not in first and (other := next((c for c in ";\t" if c in first), "")):
-            between = other
-            how.say(f"its columns are separated by {'semicolons' if other == ';' else 'tabs'}, not by commas")
-        records = _quoted(text, between) if quoted else _unquoted(text, between)
-        yield from _named(records, how, watch=not quoted)
+        between = _between(text, separator) if quoted or separator not in text.partition("\n")[0] else separator
+        if between != separator:
+            quoted = True if how.quotes is None else how.quotes  # only a tab comes with a rule of its own
+            how.say(f"its columns are separated by {_SEPARATORS[between]}, not by {_SEPARATORS[separator]}")
+        records = list(_quoted(text, between) if quoted else _unquoted(text, between))
+        _refuse_words(records, how)
+        _tell_empty(((n, not _filled(fields)) for n, fields in records), how)
+        if quoted:
+            _tell_long(records, between, how)
+        yield from _named((r for r in records if _filled(r[1])), how, watch=not quoted)
 
     return rows
+
+
+def _refuse_words(records: Sequence[tuple[int, list[str] | str]], how: How) -> None:
+    """Refuse a word a line where a row a line is read: empty lines would be lost that end its sentences.
+
+    Raises:
+        UnreadableError: the user has columns of words and tags, and empty lines stand between the rows.
+    """
+    filled = [_filled(fields) for _, fields in records]
+    while filled and not filled[-1]:
+        filled.pop()
+    if {"tokens", "tags"} & how.numbers.keys() and not all(filled):
+        first = records[filled.index(False)][0]
+        cure = "if it has a word a line, give its name the ending .conll"
+        raise UnreadableError(f"must hold a whole sentence on every line, but line {first} is empty: {cure}")
+
+
+def _tell_long(records: Sequence[tuple[int, list[str] | str]], separator: str, how: How) -> None:
+    """Say how many fields hold line ends, and suspect a quotation mark that swallowed rows.
+
+    Whoever opens a quotation mark and does not close it has all rows up to the next mark in one field. Its lines then
+    hold as many separators as rows do, and values that the columns have elsewhere.
+    """
+    rows = [(line, fields) for line, fields in records if not isinstance(fields, str) and _filled(fields)]
+    width = len(rows[0][1]) if rows else 0
+    long = [(line, parts) for line, fields in rows for f in fields if len(parts := re.split(r"\r\n|\n|\r", f)) > 1]
+    if not long:
+        return
+    seen = [{fields[i].strip() for _, fields in rows[1:] if i < len(fields)} - {""} for i in range(width)]
+    numbers = [all(map(_NUMBER.fullmatch, values)) for values in seen]
+
+    def like_row(part: str) -> bool:
+        cells = [c.strip() for c in part.split(separator)]
+        known = (
+            (c in values) or (all_ and _NUMBER.fullmatch(c))
+            for c, values, all_ in zip(cells, seen, numbers, strict=False)
+        )
+        return len(cells) == width > 1 and any(known)
+
+    line, parts = long[0]
+    what = "1 field stands" if len(long) == 1 else f"{len(long)} fields stand"
+    most = max(len(p) for _, p in long)
+    how.say(
+        f"{what} over several lines (the first in the row of line {line}: {short(parts[0])}; the longest has {most} "
+        "lines)"
+    )
+    swallowed = [(line, n) for line, p in long if (n := sum(map(like_row, p))) or _all_like_rows(p, separator, width)]
+    if swallowed:
+        many = sum(max(n, 1) for _, n in swallowed)
+        look = (
+            "1 line within such a field looks like a row" if many == 1 else f"{many} lines within fields look like rows"
+        )
+        where = f"the first in the row of line {swallowed[0][0]}"
+        cure = "if so, double the mark or delete it, or say `quotes: false`, which makes every line a row"
+        how.say(f"SUSPECTED, a quotation mark that opens a field and is not closed: {look} ({where}); {cure}")
+
+
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+
+
+def _all_like_rows(parts: Sequence[str], separator: str, width: int) -> bool:
+    """Whether every line but the last, of three or more, is divided as a row is."""
+    return len(parts) > 3 and width > 1 and all(p.count(separator) == width - 1 for p in parts[:-1])
 
 
 def _named(records: Records, how: How, *, watch: bool) -> Rows:
@@ -267,6 +478,7 @@ def _named(records: Records, how: How, *, watch: bool) -> Rows:
     """
     names: list[str] | None = None
     skipped, enclosed, count = False, 0, 0
+    again: list[int] = []  # rows that repeat the line of names
     for line, fields in records:
         if isinstance(fields, str):
             yield line, fields
@@ -289,8 +501,12 @@ def _named(records: Records, how: How, *, watch: bool) -> Rows:
             yield line, f"must have {len(names) + skipped} columns like the first line, but has {len(fields)}"
             continue
         count += 1
+        again += [line] if not how.numbers and [c.strip() for c in cells] == names else []
         enclosed += watch and any(len(c) > 1 and c[0] == c[-1] == '"' for c in cells)
         yield line, dict(zip(names, cells, strict=True))
+    if again:
+        what = "1 row repeats" if len(again) == 1 else f"{len(again)} rows repeat"
+        how.say(f"{what} the names of the columns, and was read as data (the first: line {again[0]})")
     if enclosed >= 2 and enclosed * 10 >= count:
         what = f"{enclosed} of {count} rows hold a field in quotation marks, which were kept as part of it"
         how.say(f"{what}; a file that pandas wrote wants `quotes: true`")
@@ -318,8 +534,13 @@ def _sentences(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes, 
     def rows(data: bytes, how: How) -> Rows:
         text, problems = _decoded(data)
         yield from problems
+        _refuse_json(text, "a word and its tag a line")
         lines = [(n, line, _cells(line)) for n, line in enumerate([*_lines(text), ""], 1)]
-        wide = width or next((len(c) for _, line, c in lines if c and not line.startswith(("#", "-DOCSTART-"))), 0)
+        words = [(line, c) for _, line, c in lines if c and not line.startswith("-DOCSTART-")]
+        plain = [(line, c) for line, c in words if not line.startswith("#")]
+        # where every line begins with #, the first of two columns or more speaks for all
+        first, cells = next(iter([*plain, *(w for w in words if len(w[1]) > 1)]), ("", []))
+        wide = width or len(cells)
         asked = {r: how.numbers.get(r, usual.get(r, wide)) for r in ("tokens", "tags")}
         if wide == 1:
             yield None, "must hold a token and its tag on every line, between them a tab or a blank, but has one column"
@@ -328,27 +549,79 @@ def _sentences(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes, 
             said = " and ".join(f"a column {n} for the {r}" for r, n in beyond.items())
             yield None, f"must have {said}, but has {wide} columns"
             return
-        # a token of a tweet may begin with #: such a line is a comment unless it looks like all the others
-        tags = {c[-1] for _, line, c in lines if c and len(c) == wide and not line.startswith("#")}
+        _refuse_texts(lines, wide, asked)
+        comment = _comments(width, wide, "\t" in first, {c[-1] for _, c in plain if len(c) == wide})
         keys = {r: str(how.numbers[r]) if r in how.numbers else r for r in asked}
         sentence: list[list[str]] = []
-        start, whole = 0, True
+        start, whole, ended = 0, True, 0
+        comments, documents, ranges = _Passed(), _Passed(), _Passed()
         for n, line, cells in lines:
-            if line.startswith("#") and (width or len(cells) != wide or cells[-1] not in tags):
-                continue
-            if not cells or line.startswith("-DOCSTART-"):
+            if comment(line, cells, not sentence and whole):
+                comments.add(n, line)
+            elif not cells or cells[0] == "-DOCSTART-":
+                if cells:
+                    documents.add(n, line)
                 if sentence and whole:
+                    ended += 1
                     yield start, {keys[r]: [c[i - 1] for c in sentence] for r, i in asked.items()}
                 sentence, whole = [], True
             elif len(cells) != wide:
                 like = "" if width else " like the first token"
                 yield n, f"must have {wide} columns{like}, but has {len(cells)}"
                 whole = False
-            elif not (width and re.fullmatch(r"\d+[-.]\d+", cells[0])):  # tokens that stand below, or not in the text
+            elif width and re.fullmatch(r"\d+[-.]\d+", cells[0]):  # tokens that stand below, or not in the text
+                ranges.add(n, line)
+            else:
                 start = start if sentence else n
                 sentence.append(cells)
+        if not width:  # the comments of CoNLL-U are part of the format: a word's line begins with its number
+            comments.tell(how, "comment", "comments")
+        documents.tell(how, "line -DOCSTART-", "lines -DOCSTART-")
+        ranges.tell(how, "range of words or word that is not in the text", "ranges of words or words not in the text")
+        if ended == 1 and len(words) >= 20:
+            how.say(f"all {len(words)} lines are ONE sentence, because no empty line divides them")
 
     return rows
+
+
+def _comments(width: int, wide: int, tabbed: bool, tags: set[str]) -> Callable[[str, list[str], bool], bool]:
+    """Whether a line is a comment: of what begins with #, only what cannot be a word.
+
+    A word of a tweet may begin with #, or be # alone, and its tag may stand on no other word. So a comment stands
+    before a sentence, and it lacks the tabs of the other lines, or its columns do not fit.
+
+    Args:
+        width: the number of columns that the format has; a word's line then begins with a number, never with #.
+        tabbed: a tab stands between the columns.
+        tags: of the lines that do not begin with #.
+    """
+
+    def comment(line: str, cells: list[str], between: bool) -> bool:
+        if not line.startswith("#") or not (between or width):
+            return False
+        if width or line.startswith(("#begin document", "#end document")):  # the latter are those of CoNLL-2012
+            return True
+        if tabbed:
+            return "\t" not in line
+        if line == "#" or line[1] == " ":
+            return len(cells) != wide or cells[-1] not in tags
+        return len(cells) > wide
+
+    return comment
+
+
+def _refuse_texts(lines: Sequence[tuple[int, str, list[str]]], wide: int, asked: Mapping[str, int]) -> None:
+    """Refuse a text and its label on every line, with a tab between them: it would be one sentence of long words.
+
+    Raises:
+        UnreadableError: more than half of the lines have blanks inside the token or the tag.
+    """
+    rows = [c for _, line, c in lines if "\t" in line and len(c) == wide]
+    texts = sum(any(" " in c[i - 1] for i in asked.values()) for c in rows)
+    if rows and texts * 2 > len(rows):
+        told = "must hold a word and its tag on every line, but holds blanks within its columns, like a text and its"
+        cure = "give its name the ending .tsv, and the columns names in a first line or numbers in the study file"
+        raise UnreadableError(f"{told} label: {cure} (`columns: {{text: 1, label: 2}}`)")
 
 
 def _cells(line: str) -> list[str]:
@@ -377,6 +650,11 @@ def _parquet(data: bytes, how: How) -> Rows:
     import pyarrow.parquet as pq
 
     number = 0
+    if not data.startswith(b"PAR1"):
+        for magic, what in _MAGIC.items():
+            if data.startswith(magic):
+                raise UnreadableError(f"is not a whole Parquet file, but {what}")
+        _refuse_pages(data)
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         fields = [f for f in file.schema_arrow if not f.name.startswith("__index_level_")]  # the index of pandas

@@ -92,10 +92,15 @@ def test_numbers_are_lines_of_the_file_also_behind_quoted_line_ends() -> None:
 def test_a_quotation_that_is_not_closed_is_named_where_it_opens() -> None:
     rows, problems = read(".csv", b'text,label\na,b\n"open,c\nd,e\n')
     assert (len(rows), problems) == (1, [(3, "a quotation mark opens a field that no quotation mark closes")])
-    long = b'text,label\n"' + b"x" * (csv.field_size_limit() + 9) + b'",a\nb,c\n'
-    assert read(".csv", long)[1] == [
-        (2, f"a field must have at most {csv.field_size_limit()} characters: is a quotation mark not closed?")
-    ]
+
+
+def test_a_field_may_be_longer_than_python_s_reader_allows_by_default() -> None:
+    usual = csv.field_size_limit()
+    text = "x" * (usual + 9)
+    for suffix, separator in ((".csv", ","), (".tsv", "\t")):
+        data = f'text{separator}label\n"{text}"{separator}a\nb{separator}c\n'.encode()
+        assert [r["text"] for _, r in read(suffix, data, quotes=True)[0]] == [text, "b"]
+    assert csv.field_size_limit() == usual  # it is one number for the whole process
 
 
 @pytest.mark.parametrize(
@@ -275,3 +280,161 @@ def test_no_bytes_break_a_reader(suffix: str) -> None:
         assert time.monotonic() - began < 2
 
     law()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# no row vanishes, and no file is taken for what it is not
+
+
+def told(suffix: str, data: bytes, **how: Any) -> tuple[int, list[str]]:
+    """(rows read, what the reader says); nothing may be wrong with a row."""
+    said: list[str] = []
+    rows, problems = read(suffix, data, say=said.append, **how)
+    assert not problems
+    return len(rows), said
+
+
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_a_word_that_begins_with_a_hash_is_a_word(separator: str) -> None:
+    """Also where its tag stands on no other word, and at the start of a sentence."""
+    sentences = [[("so", "O"), ("#win", "H")], [("#top", "H"), ("he", "B-X")], [("#only", "H")]]
+    table = [{"tokens": [t for t, _ in s], "tags": [g for _, g in s]} for s in sentences]
+    found, problems = read(".conll", conll(table, separator))
+    assert ([r for _, r in found], problems) == (table, [])
+    hashes = conll([{"tokens": ["#a", "#b"], "tags": ["H", "K"]}], separator)  # no line begins with anything else
+    assert [r["tokens"] for _, r in read(".conll", hashes)[0]] == [["#a", "#b"]]
+
+
+def test_comments_stand_before_a_sentence_and_are_counted() -> None:
+    data = b"# id = 7 x\n#begin document (a);\na O\nb O\n\n# O\n# K\n# O\n\n#end document\n"
+    rows, problems = read(".conll", data, say=(said := []).append)
+    # `# O` has the tag of a word and is one; after it the sentence has begun, so `# K` is one as well
+    assert [r["tokens"] for _, r in rows] == [["a", "b"], ["#", "#", "#"]]
+    assert (problems, said) == ([], ["3 comments were passed over (the first: line 1, '# id = 7 x')"])
+    assert read(".conll", b"a O\n# no word at all\nb O\n")[1] == [
+        (2, "must have 2 columns like the first token, but has 5")
+    ]
+    tabs = b"# a b\n#\nx\tO\n#\tH\n\n#\tH\ny\tO\n"
+    assert [r["tokens"] for _, r in read(".conll", tabs)[0]] == [["x", "#"], ["#", "y"]]
+    documents = b"-DOCSTART- -X- O\n\na NN O\n\n-DOCSTART- -X- O\n\n-DOCSTART-s NN O\n"
+    assert told(".conll", documents) == (
+        2,
+        ["2 lines -DOCSTART- were passed over (the first: line 1, '-DOCSTART- -X- O')"],
+    )
+
+
+def test_a_file_without_empty_lines_is_told_to_be_one_sentence() -> None:
+    words = b"".join(b"w%d O\n" % i for i in range(25))
+    assert told(".txt", words) == (1, ["all 25 lines are ONE sentence, because no empty line divides them"])
+    assert told(".txt", words[:40]) == (1, [])
+
+
+def test_ranges_and_empty_nodes_of_conllu_are_counted() -> None:
+    rest = "\t_" * 6
+    data = f"# x\n1-2\tdel\t_\t_{rest}\n1\tde\t_\tADP{rest}\n2\tel\t_\tDET{rest}\n2.1\tx\t_\tVERB{rest}\n"
+    said = "2 ranges of words or words not in the text were passed over (the first: line 2, '1-2\\tdel\\t_\\t_"
+    assert told(".conllu", data.encode())[1][0].startswith(said)
+
+
+OPEN = b'text,label\ngood one,pos\n"great film,pos\nbad one,neg\nworse one,neg\nawful film",neg\n'
+
+
+def test_a_quotation_mark_that_swallows_rows_is_suspected() -> None:
+    n, (fields, suspected) = told(".csv", OPEN)
+    where = "the first in the row of line 3: 'great film,pos'; the longest has 4 lines"
+    assert (n, fields) == (2, f"1 field stands over several lines ({where})")
+    assert suspected.startswith("SUSPECTED, a quotation mark that opens a field and is not closed: 3 lines within")
+    assert told(".csv", OPEN, quotes=False)[0] == 5
+    numbers = b'text,score\nfine,1.5\n"so,2.5\nbad,0.25\nend",3.5\n'
+    assert "SUSPECTED" in told(".csv", numbers)[1][1]
+
+
+def test_lines_within_a_field_that_are_no_rows_are_only_counted() -> None:
+    poem = [{"text": "one, two\nthree, four\nfive", "label": "pos"}, {"text": "a\n\nb", "label": "neg"}]
+    n, said = told(".csv", separated(poem, ","))
+    where = "the first in the row of line 2: 'one, two'; the longest has 3 lines"
+    assert (n, said) == (2, [f"2 fields stand over several lines ({where})"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data"),
+    [
+        (".csv", b"text,label\n\na,b\n \n\nc,d\n\n\n"),
+        (".tsv", b"text\tlabel\n\na\tb\n \n\nc\td\n\n\n"),
+        (".jsonl", b'{"text": "a"}\n\n \n\n{"text": "b"}\n\n\n'),
+    ],
+)
+def test_empty_lines_between_rows_are_counted(suffix: str, data: bytes) -> None:
+    assert told(suffix, data) == (2, ["3 empty lines were passed over (the first: line 2)"])
+
+
+def test_a_line_of_separators_is_a_row_and_the_line_of_names_may_come_again() -> None:
+    assert [n for n, _ in read(".csv", b"text,label\na,b\n,\n")[0]] == [2, 3]
+    said = "1 row repeats the names of the columns, and was read as data (the first: line 3)"
+    assert told(".csv", b"text,label\na,b\ntext,label\nc,d\n") == (3, [said])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"text": "a", "label": "x", "label": "y"}', b'{"text": "a", "label": "x", "m": {"label": 1, "label": 1}}'],
+)
+def test_a_key_of_json_stands_once(line: bytes) -> None:
+    rows, problems = read(".jsonl", b'{"text": "a", "label": "x"}\n' + line + b"\n")
+    said = "must be one JSON object a line, but 'label' is repeated; every key must stand once"
+    assert (len(rows), problems) == (1, [(2, said)])
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_columns_of_csv_between_other_characters(separator: str, name: str) -> None:
+    said: list[str] = []
+    data = f'"te,xt"{separator}label\n"a, b{separator} c"{separator}x\n'.encode()
+    assert read(".csv", data, say=said.append)[0] == [(2, {"te,xt": f"a, b{separator} c", "label": "x"})]
+    assert said == [f"its columns are separated by {name}, not by commas"]
+
+
+def test_commas_in_a_table_of_tabs() -> None:
+    said: list[str] = []
+    assert [r for _, r in read(".tsv", b'text,label\n"a, b",x\n', say=said.append)[0]] == [
+        {"text": "a, b", "label": "x"}
+    ]
+    assert said == ["its columns are separated by commas, not by tabs"]
+
+
+JSON_LINES = b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
+TEXT_TAB_LABEL = b"a film of charm\t1\nno plot\t0\na waste of time\t0\n"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data", "says"),
+    [
+        (".txt", TEXT_TAB_LABEL, "holds blanks within its columns, like a text and its label"),
+        (".conll", b"1\ta film of charm\n0\tno plot\n", "holds blanks within its columns"),
+        (".csv", JSON_LINES, "but holds a JSON object a line: give its name the ending .jsonl"),
+        (".tsv", JSON_LINES, "but holds a JSON object a line: give its name the ending .jsonl"),
+        (".txt", JSON_LINES, "but holds a JSON object a line: give its name the ending .jsonl"),
+        (".csv", b'[{"text": "a", "label": "x"}]', "but begins as JSON"),
+        (".jsonl", b'[{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]', "is one JSON list of all rows"),
+        (".jsonl", b'[\n  {"text": "a"}\n]', "is one JSON list of all rows"),
+        (".jsonl", b'{\n  "text": "a"\n}', "an object stands over several lines"),
+        (".csv", b"<!DOCTYPE html>\n<html>", "is an HTML page: download the file itself"),
+        (".jsonl", b"\xef\xbb\xbf \n<HTML lang='en'>", "is an HTML page"),
+        (".conll", b"<?xml version='1.0'?>", "is an XML file"),
+        (".parquet", b"<!doctype html>", "is an HTML page"),
+        (".parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run `git lfs pull`"),
+        (".jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run `git lfs pull`"),
+        (".csv", b"/annex/objects/SHA256E-s1--0.csv\n", "run `git annex get`"),
+        (".csv.gz", gzip.compress(gzip.compress(b"text,label\n")), "is a gzip file within a gzip file"),
+        (".csv.gz", b"text,label\n", "if it is not packed, take .gz off its name"),
+        (".parquet", gzip.compress(b"x"), "a gzip file"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(suffix: str, data: bytes, says: str) -> None:
+    with pytest.raises(UnreadableError) as e:
+        read(suffix, data)
+    assert says in str(e.value)
+
+
+def test_words_a_line_are_no_table() -> None:
+    data = b"Ada\tB-x\nmet\tO\n\nBo\tB-x\n"
+    with pytest.raises(UnreadableError, match=r"line 3 is empty: if it has a word a line, give its name the ending"):
+        read(".tsv", data, numbers={"tokens": 1, "tags": 2})
