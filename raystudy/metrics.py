@@ -126,18 +126,28 @@ def token_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> fl
 
 
 def spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """(type, first, last + 1) of each chunk of a BIO/IOB tag sequence; chunks of the plain tags B and I have type ''.
+    """(type, first, last + 1) of each chunk of a tag sequence; chunks of the plain tags B and I have type ''.
 
-    As in conlleval, an I- tag that does not continue a chunk of its type opens one.
+    As in conlleval, an I- tag that does not continue a chunk of its type opens one. The same rules read the schemes
+    that mark the end of a chunk: E- (IOBES, BMES) or L- (BILOU) is its last word, S-, U- or W- (BMEWO) a chunk of one
+    word, M- a word within it.
     """
     kind, start = None, 0
     for i, tag in enumerate([*tags, "O"]):
         prefix, _, this = tag.partition("-")
-        if kind is not None and (prefix != "I" or this != kind):
+        if kind is not None and (prefix not in _GOES_ON or this != kind):
             yield kind, start, i
             kind = None
-        if prefix in ("B", "I") and kind is None:
+        if kind is None and prefix in _OF_A_CHUNK:
             kind, start = this, i
+        if kind is not None and prefix in _ENDS:
+            yield kind, start, i + 1
+            kind = None
+
+
+_GOES_ON = frozenset("IMEL")
+_ENDS = frozenset("ELSUW")
+_OF_A_CHUNK = frozenset("BIMELSUW")
 
 
 def span_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> float:

@@ -22,9 +22,23 @@ from raystudy.errors import ConfigError, DataError, Problem, UserError, shown, u
 from raystudy.find import find, names
 from raystudy.paths import is_folder, kind_of, no_folder
 
-__all__ = ["SPLITS", "Example", "Prior", "Suite", "Task", "built_in", "domains", "expand", "load", "may_expand"]
+__all__ = [
+    "SPLITS",
+    "Example",
+    "Prior",
+    "Suite",
+    "Task",
+    "built_in",
+    "domains",
+    "expand",
+    "load",
+    "looks_like_no_class",
+    "may_expand",
+]
 
 SPLITS = ("train", "dev", "test")
+# what stands in place of a label that is not known, in lower case
+_NO_CLASS = frozenset(("-1", "-", "--", "?", "_", "nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nil", "nat"))
 Form = Literal["single", "pair", "tagging", "vector"]
 Kind = Literal["classification", "tagging", "regression"]
 
@@ -114,7 +128,8 @@ class Task:
         for split in SPLITS if self.kind == "classification" else ():
             counts = Counter(str(e.label) for e in self.splits.get(split, ()))
             if unseen := sorted(set(counts) - set(self.labels)):
-                problems.append(f"{split} holds labels that are not in the label set {list(self.labels)}: {unseen}")
+                known, strange = shown(list(self.labels), 300), shown(unseen, 300)
+                problems.append(f"{split} holds labels that are not in the label set {known}: {strange}")
         if problems:
             raise DataError(Problem(p, path=f"task {self.name}") for p in problems)
 
@@ -154,6 +169,22 @@ class Task:
         return Prior(max(counts, key=lambda c: counts[c]), counts, sum(counts.values()))
 
     @cached_property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """split -> class (or tag) -> how many examples (or words) have it, in the task's order; empty for regression.
+
+        A tag of dev or test that is not in the label set stands behind the others.
+        """
+        if self.kind == "regression":
+            return {}
+        out = {}
+        for split in SPLITS:
+            found: Counter[str] = Counter()
+            for e in self.splits[split]:
+                found.update(e.label if isinstance(e.label, tuple) else (str(e.label),))
+            out[split] = {c: found[c] for c in (*self.labels, *sorted(set(found) - set(self.labels)))}
+        return out
+
+    @cached_property
     def digest(self) -> str:
         """A digest of everything that training or evaluation reads: examples, splits, label order, words, length."""
         head = [self.name, self.form, self.labels, sorted(self.label_text.items()), self.all_metrics, self.length]
@@ -168,6 +199,12 @@ class Task:
 
     def with_splits(self, **splits: Sequence[Example]) -> Task:
         return replace(self, splits={**self.splits, **{k: tuple(v) for k, v in splits.items()}})
+
+
+def looks_like_no_class(label: str) -> bool:
+    """Whether a label stands, as far as its spelling goes, for one that is not known: ``-1``, ``?``, ``nan``."""
+    visible = "".join(c for c in label if c.isprintable()).strip()
+    return not visible or visible.casefold() in _NO_CLASS
 
 
 @dataclass(frozen=True)

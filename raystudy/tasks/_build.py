@@ -4,16 +4,14 @@
 one domain. The rows of all splits are checked before anything is refused, so that everything that is
 wrong is said at once, where it stands.
 
-What is guessed is told in ``Task.notes``, and an option decides otherwise: the columns (`_columns`), and, because text
-formats hold strings only, whether labels are classes or numbers. Labels that are all numbers, not all of them whole,
-are numbers; typed formats say it themselves.
+What is guessed is told in ``Task.notes``, and an option decides otherwise: the columns (`_columns`), whether labels
+are classes or numbers (`_labels`), and how tags mark spans (`_tags`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,8 +26,10 @@ from raystudy.metrics import METRICS
 from raystudy.tasks import SPLITS, Example, Form, Kind, Task
 from raystudy.tasks._card import Card
 from raystudy.tasks._columns import NEEDS, ROLES, Columns, advice, find_columns, guess, strays
+from raystudy.tasks._labels import WHOLE, Labels, RowError, labels_of, several, suspects, unclear_numbers, whole_text
 from raystudy.tasks._options import Options, options_of
 from raystudy.tasks._rows import Row, UnreadableError, short
+from raystudy.tasks._tags import NoScheme, Scheme, broken, scheme_of
 
 __all__ = ["LISTED", "Source", "Table", "task_of"]
 
@@ -40,8 +40,6 @@ METRICS_OF: dict[Kind, tuple[str, ...]] = {
     "regression": ("pearson", "spearman"),
     "tagging": ("span_f1", "token_f1", "token_accuracy"),
 }
-NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-WHOLE = re.compile(r"([+-]?\d+)\.?0*", re.ASCII)
 
 
 @dataclass
@@ -105,118 +103,40 @@ def task_of(
 # from rows to examples
 
 
-class _RowError(Exception):
-    """What is wrong with a row: the rule and the value; the caller knows the place."""
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """What labels are, decided on train for every split.
-
-    Attributes:
-        numbers: a regression task.
-        strings: numbers may be spelt, because the format has no others or the user says that they are numbers.
-        cut: spelt whole numbers lose their fraction (``1.0`` is the class ``1``, as it is where integers are typed).
-        forced: classes by the user's word, so that a floating-point number is one too.
-        booleans: all are true or false.
-    """
-
-    numbers: bool = False
-    strings: bool = False
-    cut: bool = False
-    forced: bool = False
-    booleans: bool = False
-
-    def read(self, value: object, typed: bool) -> str | float:
-        """One label.
-
-        Raises:
-            _RowError: it is not what labels are.
-        """
-        if self.numbers:
-            return self._number(value, typed)
-        if isinstance(value, bool) and self.booleans:
-            return str(value).lower()
-        if isinstance(value, float) and self.forced and math.isfinite(value):
-            value = int(value) if value.is_integer() else repr(value)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            rule = "label must be a string or a whole number (a class), or a floating-point number in every split"
-            raise _RowError(f"{rule}, but is {short(value)}")
-        try:
-            text = str(value).strip()
-        except ValueError:  # Python writes no integer of more than 4300 digits
-            raise _RowError(f"label must be a class, but is {short(value)}") from None
-        if not text:
-            raise _RowError(f"label must not be empty, but is {short(value)}")
-        if self.cut and (whole := WHOLE.fullmatch(text)):
-            text = whole[1]
-        return _whole(text, "label")
-
-    def _number(self, value: object, typed: bool) -> float:
-        spelt = isinstance(value, str) and (self.strings or not typed) and NUMERAL.fullmatch(value.strip())
-        if not spelt and (isinstance(value, bool) or not isinstance(value, int | float)):
-            why = "kind: regression" if self.strings else "as those of train are"
-            raise _RowError(f"label must be a number ({why}), but is {short(value)}")
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise _RowError(f"label must be a finite number, but is {short(value)}")
-        return number
-
-
-def _labels(values: Sequence[Any], typed: bool, declared: bool, options: Options) -> _Labels:
-    """What the labels of train are.
-
-    Args:
-        declared: the label set is known, so they are classes whatever they look like.
-    """
-    if options.kind == "regression":
-        return _Labels(numbers=True, strings=True)
-    classes = declared or bool(options.label_text) or options.kind == "classification"
-    if typed:
-        if any(isinstance(v, float) for v in values) and not classes:
-            return _Labels(numbers=True)
-        return _Labels(forced=classes, booleans=bool(values) and all(isinstance(v, bool) for v in values))
-    words = [v.strip() for v in values if isinstance(v, str)]
-    if words and all(NUMERAL.fullmatch(w) for w in words):
-        whole = all(WHOLE.fullmatch(w) for w in words)
-        return _Labels(numbers=not classes and not all(float(w) % 1 == 0 for w in words), cut=whole, forced=classes)
-    return _Labels(forced=classes)
-
-
 @dataclass
 class _Reading:
     """How rows of one split become examples."""
 
     source: Source
     columns: Columns
-    labels: _Labels
+    labels: Labels
     strays: Sequence[str]  # second texts, where single ones are meant
     must_have_domain: bool
     domains: dict[str, str] = field(default_factory=dict)  # value -> its name
+    stripped: int = 0  # labels that had blanks around them
 
     def example(self, row: Row) -> tuple[str, Example]:
         """(domain, example).
 
         Raises:
-            _RowError: what the row lacks or holds wrongly, with the rule and the value.
+            RowError: what the row lacks or holds wrongly, with the rule and the value.
         """
         of, form = self.columns.of, self.columns.form
         if absent := [of[role] for role in NEEDS[form] if of[role] not in row]:
             has = ", ".join(sorted(short(k) for k in row)[:8]) or "none"
-            raise _RowError(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
+            raise RowError(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
         if stray := [s for s in self.strays if s in row]:
-            raise _RowError(f"must hold a single text like the first row of train, but has {stray[0]!r} as well")
+            raise RowError(f"must hold a single text like the first row of train, but has {stray[0]!r} as well")
         domain = self._domain(row) if "domain" in of else ""
         if form == "tagging":
             tokens, tags = (_strings(row, of[role], self.source.typed) for role in ("tokens", "tags"))
             if len(tokens) != len(tags):
-                raise _RowError(f"must have one tag per token, but has {len(tokens)} tokens and {len(tags)} tags")
+                raise RowError(f"must have one tag per token, but has {len(tokens)} tokens and {len(tags)} tags")
             return domain, Example(tags, tokens=tokens)
         pair = _text(row, of["text_pair"]) if form == "pair" else None
-        label = self.labels.read(row[of["label"]], self.source.typed)
+        value = row[of["label"]]
+        label = self.labels.read(value, self.source.typed)
+        self.stripped += isinstance(value, str) and value != value.strip() and isinstance(label, str)
         return domain, Example(label, text=_text(row, of["text"]), pair=pair)
 
     def _domain(self, row: Row) -> str:
@@ -224,13 +144,13 @@ class _Reading:
         if row.get(key) is None and not self.must_have_domain:
             return ""
         if key not in row:
-            raise _RowError(f"must have the key {key} as other rows do (`domains: together` does without)")
+            raise RowError(f"must have the key {key} as other rows do (`domains: together` does without)")
         value = row[key]
         value = _text({key: str(value) if isinstance(value, int) else value}, key)
         if (name := self.domains.get(value)) is None:
             name = self.domains[value] = _domain_name(value)
         if not name:
-            raise _RowError(f"{key} must hold a letter or a digit and be short, to name a task, but is {short(value)}")
+            raise RowError(f"{key} must hold a letter or a digit and be short, to name a task, but is {short(value)}")
         return name
 
 
@@ -240,21 +160,13 @@ def _domain_name(value: str) -> str:
     return name if re.search(r"\w", name) and len(name) <= 80 else ""
 
 
-def _whole(text: str, what: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as e:
-        raise _RowError(f"{what} must be Unicode text, but holds half a character: {short(text[e.start])}") from None
-    return text
-
-
 def _text(row: Row, key: str) -> str:
     value = row[key]
     if not isinstance(value, str):
-        raise _RowError(f"{key} must be a string, but is {short(value)}")
+        raise RowError(f"{key} must be a string, but is {short(value)}")
     if not value.strip():
-        raise _RowError(f"{key} must not be empty, but is {short(value)}")
-    return _whole(value, key)
+        raise RowError(f"{key} must not be empty, but is {short(value)}")
+    return whole_text(value, key)
 
 
 def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
@@ -263,13 +175,13 @@ def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
     if isinstance(value, str) and not typed:
         value = _list_in(value, key)
     if not isinstance(value, list):
-        raise _RowError(f"{key} must be a list of strings, but is {short(value)}")
+        raise RowError(f"{key} must be a list of strings, but is {short(value)}")
     if not value:
-        raise _RowError(f"{key} must not be empty, but is []")
+        raise RowError(f"{key} must not be empty, but is []")
     for i, item in enumerate(value):
         if not isinstance(item, str) or not item.strip():
-            raise _RowError(f"{key} must be non-empty strings, but item {i + 1} is {short(item)}")
-    return tuple(_whole(item, key) for item in value)
+            raise RowError(f"{key} must be non-empty strings, but item {i + 1} is {short(item)}")
+    return tuple(whole_text(item, key) for item in value)
 
 
 def _list_in(text: str, key: str) -> list[Any]:
@@ -283,7 +195,7 @@ def _list_in(text: str, key: str) -> list[Any]:
             return value
     if text.startswith(("['", '["')) and text.endswith(("']", '"]')):
         rule = "must be strings between blanks, or a JSON list of strings in double quotation marks"
-        raise _RowError(f"{key} {rule}, but is {short(text)}")
+        raise RowError(f"{key} {rule}, but is {short(text)}")
     return re.split(f"[{BLANKS}]+", text)
 
 
@@ -301,6 +213,9 @@ class Table:
         rows: split -> (domain, example) of every row.
         metrics: the primary metric first.
         domains: their names, sorted; empty if the data set has none or is kept together.
+        scheme: how tags mark spans, if they do.
+        names: of the columns that labels were read from.
+        declared: the label set is the user's or the card's, so no label of it is doubtful.
     """
 
     name: str
@@ -311,6 +226,9 @@ class Table:
     domains: tuple[str, ...]
     card: Card
     notes: tuple[str, ...]
+    scheme: Scheme | None = None
+    names: tuple[str, ...] = ()
+    declared: bool = False
 
     @classmethod
     def read(cls, name: str, sources: Mapping[str, Source], *, card: Card | None, options: Mapping[str, Any]) -> Table:
@@ -339,8 +257,12 @@ class Table:
         card = _with_options(card or Card(form="single"), chosen)
         if form == "tagging" and chosen.kind is not None:
             raise ConfigError(Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}"))
-        values = [row[c] for _, row in train.good if (c := columns["train"].of.get("label", "")) in row]
-        labels = _labels(values, train.typed, bool(card.labels), chosen)
+        valued = [(n, row[c]) for n, row in train.good if (c := columns["train"].of.get("label", "")) in row]
+        values = [v for _, v in valued]
+        labels = labels_of(values, kind=chosen.kind, declared=card.labels, described=bool(chosen.label_text))
+        decided = bool(chosen.kind is not None or card.labels or chosen.label_text)
+        if not decided and form != "tagging" and (unclear := unclear_numbers(values)):
+            train.problems.append((valued[unclear[0]][0], unclear[1]))
         kind: Kind = "tagging" if form == "tagging" else "regression" if labels.numbers else "classification"
         rows: dict[str, list[Numbered]] = {}
         for split, source in sources.items():
@@ -354,16 +276,20 @@ class Table:
             rows, merged = _merged(rows, merge)
             known = tuple(dict.fromkeys(merge.get(label, label) for label in known))
             train.notes.append(merged)
+        respelt: list[str] = []
+        scheme = scheme_of(known) if kind == "tagging" else None
+        if isinstance(scheme, Scheme):
+            card = replace(card, label_text={scheme.spelt(k): v for k, v in card.label_text.items()})
+            rows, known, respelt = _respelt(rows, known, scheme)
         if kind == "classification" and (card.labels or not train.problems):
             _refuse_unseen(rows, sources, known, bool(card.labels))
         if not train.problems:
             train.problems += _degenerate(kind, rows["train"])
         if problems := [p for source in sources.values() for p in source.listed()]:
             raise DataError(problems)
-        _check_words(name, kind, known, chosen)
-        metrics = _metrics(name, kind, known, card)
+        _check_words(name, kind, known, card.label_text if chosen.label_text else {})
+        metrics = _metrics(name, kind, scheme, card)
         _check_positive(name, known, metrics, card, chosen)
-        own_words = chosen.kind is not None or card.labels or chosen.label_text
         return cls(
             name=name,
             form=form,
@@ -374,10 +300,18 @@ class Table:
             card=card,
             notes=(
                 *dict.fromkeys(note for source in sources.values() for note in source.notes),
-                *([] if own_words else _label_notes(kind, known, train.typed)),
+                *([] if form == "tagging" else labels.notes),
+                *([] if decided else _label_notes(kind, known)),
+                *respelt,
+                *_scheme_notes(scheme, card),
                 *_positive_note(known, metrics, card),
                 *([] if "dev" in sources else [_carved_note(rows, chosen)]),
             ),
+            scheme=scheme if isinstance(scheme, Scheme) else None,
+            names=()
+            if card.labels
+            else tuple({c.of[r] for c in columns.values() for r in ("label", "tags") if r in c.of}),
+            declared=bool(card.labels),
         )
 
     def task(self, domain: str = "") -> Task:
@@ -407,7 +341,7 @@ class Table:
             licence=self.card.licence,
             domains=() if domain else self.domains,
         )
-        return replace(task, notes=(*self.notes, *_split_notes(task)))
+        return replace(task, notes=(*self.notes, *_split_notes(task, self)))
 
 
 def _refuse_thin(name: str, domain: str, table: Table, splits: Mapping[str, Sequence[Example]]) -> None:
@@ -473,7 +407,7 @@ def _bare(name: str) -> str:
     return name if re.fullmatch(r"[\w .-]{1,60}", name) and name == name.strip() else short(name)
 
 
-def _examples(source: Source, columns: Columns, labels: _Labels, options: Options, *, own: bool) -> list[Numbered]:
+def _examples(source: Source, columns: Columns, labels: Labels, options: Options, *, own: bool) -> list[Numbered]:
     """(number, domain, example) of every good row; what is wrong with the others is added to the source."""
     names = dict.fromkeys(k for _, row in source.good for k in row)
     second = strays(list(names)) if columns.form == "single" and "text" not in options.columns else ()
@@ -482,8 +416,11 @@ def _examples(source: Source, columns: Columns, labels: _Labels, options: Option
     for number, row in source.good:
         try:
             out.append((number, *reading.example(row)))
-        except _RowError as e:
+        except RowError as e:
             source.problems.append((number, str(e)))
+    if reading.stripped:
+        many = "1 label has" if reading.stripped == 1 else f"{reading.stripped} labels have"
+        source.notes.append(f"{many} blanks at the ends, which are no part of the class")
     meant: dict[str, str] = {}
     for value, name in reading.domains.items():
         if name and meant.setdefault(name, value) != value:
@@ -613,12 +550,12 @@ def _degenerate(kind: Kind, train: Sequence[Numbered]) -> list[tuple[int | None,
     return [(None, f"a {kind} task needs at least {needs}, but every label is {short(next(iter(found)))}")]
 
 
-def _check_words(name: str, kind: Kind, labels: Sequence[str], options: Options) -> None:
+def _check_words(name: str, kind: Kind, labels: Sequence[str], words: Mapping[str, str]) -> None:
     """Raise ConfigError for words of labels that the task does not have."""
     path = f"task_options.{name}.label_text"
-    if kind == "regression" and options.label_text:
+    if kind == "regression" and words:
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
-    if strange := [k for k in options.label_text if k not in labels]:
+    if strange := [k for k in words if k not in labels]:
         raise ConfigError(Problem(unknown("label", k, labels), path) for k in strange)
 
 
@@ -643,11 +580,14 @@ def _positive_note(labels: Sequence[str], metrics: Sequence[str], card: Card) ->
         yield f"f1 is that of the class {short(card.positive or labels[-1])}{why}"
 
 
-def _metrics(name: str, kind: Kind, labels: Sequence[str], card: Card) -> tuple[str, ...]:
+def _metrics(name: str, kind: Kind, scheme: Scheme | NoScheme | None, card: Card) -> tuple[str, ...]:
     """The primary metric first.
 
+    Args:
+        scheme: how tags mark spans, or why they do not.
+
     Raises:
-        ConfigError: a metric is unknown or does not suit the kind of task.
+        ConfigError: a metric is unknown or does not suit the kind of task or its tags.
     """
     fitting = METRICS_OF[kind]
     wanted = [m for m in (card.metric, *card.metrics) if m]
@@ -661,7 +601,10 @@ def _metrics(name: str, kind: Kind, labels: Sequence[str], card: Card) -> tuple[
             )
             for m in wrong
         )
-    default = "token_accuracy" if kind == "tagging" and not _of_spans(labels) else fitting[0]
+    if isinstance(scheme, NoScheme) and "span_f1" in wanted:
+        rule = "metric must be token_accuracy or token_f1, as span_f1 needs tags that mark spans"
+        raise ConfigError(Problem(f"{rule}: {scheme.why}", path=f"task_options.{name}"))
+    default = "token_accuracy" if isinstance(scheme, NoScheme) else fitting[0]
     second = {"classification": "macro_f1", "regression": "spearman", "tagging": "token_accuracy"}[kind]
     metric = card.metric or default
     return metric, *(card.metrics or (m for m in (second,) if m != metric))
@@ -671,16 +614,35 @@ def _metrics(name: str, kind: Kind, labels: Sequence[str], card: Card) -> tuple[
 # what a person should know
 
 
-def _label_notes(kind: Kind, known: Sequence[str], typed: bool) -> Iterator[str]:
+def _label_notes(kind: Kind, known: Sequence[str]) -> Iterator[str]:
     """What was inferred of labels that nobody described."""
-    if kind == "regression" and not typed:
-        yield "labels are numbers, not all of them whole: regression (`kind: classification` makes them classes)"
-    elif kind == "classification" and all(WHOLE.fullmatch(label) for label in known):
+    if kind == "classification" and all(WHOLE.fullmatch(label) for label in known):
         as_classes = f"labels are whole numbers and were read as {len(known)} classes"
         yield f"{as_classes} (`kind: regression` reads them as numbers)"
-    alike = Counter(label.casefold() for label in known)
-    if kind == "classification" and (twice := sorted(label for label in known if alike[label.casefold()] > 1)):
-        yield f"labels that differ only in case: {', '.join(map(short, twice))}"
+
+
+def _respelt(
+    rows: Mapping[str, Sequence[Numbered]], known: Sequence[str], scheme: Scheme
+) -> tuple[dict[str, list[Numbered]], tuple[str, ...], list[str]]:
+    """The rows and the label set with every tag spelt ``B-x``, and a note if any was not."""
+    changed = [t for t in known if scheme.spelt(t) != t]
+    if not changed:
+        return {s: list(part) for s, part in rows.items()}, tuple(known), []
+
+    def spelt(e: Example) -> Example:
+        return replace(e, label=tuple(map(scheme.spelt, e.label))) if isinstance(e.label, tuple) else e
+
+    made = {s: [(n, d, spelt(e)) for n, d, e in part] for s, part in rows.items()}
+    said = several([f"{short(t)} as {short(scheme.spelt(t))}" for t in changed], 4)
+    return made, tuple(dict.fromkeys(map(scheme.spelt, known))), [f"tags read in another spelling: {said}"]
+
+
+def _scheme_notes(scheme: Scheme | NoScheme | None, card: Card) -> Iterator[str]:
+    """How spans are marked, unless as usual; and that words are scored one by one although tags look like spans."""
+    if isinstance(scheme, Scheme) and scheme.ends:
+        yield f"tags are {scheme.name}, which marks the last word of a span too; span F1 reads it as conlleval does"
+    if isinstance(scheme, NoScheme) and scheme.alike and not card.metric:
+        yield f"words are scored one by one, not by spans: {scheme.why}"
 
 
 def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> str:
@@ -688,34 +650,45 @@ def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> st
     return f"dev is {n} of {of} training examples (dev_from_train: {options.dev_from_train}), always the same ones"
 
 
-def _of_spans(labels: Iterable[str]) -> bool:
-    """Whether tags say where spans begin and go on: ``B-x``, ``I-x`` and ``O``, or plain ``B``, ``I`` and ``O``."""
-    return all(t in ("B", "I", "O") or t[:2] in ("B-", "I-") for t in labels)
+def _span_notes(task: Task, scheme: Scheme) -> Iterator[str]:
+    """Tags that stand where the scheme does not allow them, in all splits."""
+    wrong = {s: sum(broken(e.label, scheme) for e in task.splits[s] if isinstance(e.label, tuple)) for s in SPLITS}
+    said = ", ".join(f"{n} in {s}" for s, n in wrong.items() if n)
+    if said and scheme.ends:
+        yield f"tags that {scheme.name} does not allow where they stand: {said}; read as conlleval does"
+    elif said:
+        yield f"I tags that continue no span: {said}; each begins one, as conlleval reads them"
+        if _first_iob(task):
+            yield "the tags are IOB1: B stands only between two spans of one type"
 
 
-def _opening(tags: object) -> int:
-    """How many I tags of a sentence continue nothing: the word before has neither B nor I of that type."""
-    assert isinstance(tags, tuple)
-    before = ["O", *tags[:-1]]
-    return sum(t[:1] == "I" and (a[:1] not in ("B", "I") or a[1:] != t[1:]) for a, t in zip(before, tags, strict=True))
+def _first_iob(task: Task) -> bool:
+    """Whether every B of train, of which there is one, divides a span from one of its type before it."""
+    pairs = [
+        (a, b)
+        for e in task.splits["train"]
+        if isinstance(e.label, tuple)
+        for a, b in zip(("O", *e.label), e.label, strict=False)
+        if b[:1] == "B"
+    ]
+    return bool(pairs) and all(a[:1] in ("B", "I") and a[1:] == b[1:] for a, b in pairs)
 
 
-def _split_notes(task: Task) -> Iterator[str]:
-    """Tags that train does not hold, spans without a B, evaluation on one class, and texts that stand in two splits."""
-    if task.kind == "tagging" and _of_spans(task.labels):
-        opening = {s: sum(_opening(e.label) for e in task.splits[s]) for s in SPLITS}
-        if any(opening.values()):
-            said = ", ".join(f"{n} in {s}" for s, n in opening.items() if n)
-            yield f"I tags that continue no span: {said}; each begins one, as conlleval reads them"
+def _split_notes(task: Task, table: Table) -> Iterator[str]:
+    """Tags that train does not hold, labels that look like none, evaluation on one class, texts in two splits."""
+    if table.scheme is not None:
+        yield from _span_notes(task, table.scheme)
+    if task.kind != "regression" and not table.declared:
+        yield from suspects(task.counts, task.labels, table.names)
     known = set(task.labels)
     for split in SPLITS:
         found = Counter(t for e in task.splits[split] for t in (e.label if isinstance(e.label, tuple) else [e.label]))
         if task.kind == "tagging" and (unseen := {str(t): n for t, n in found.items() if t not in known}):
-            counts = ", ".join(f"{t} {n}" for t, n in sorted(unseen.items()))
+            counts = several([f"{_bare(t)} {n}" for t, n in sorted(unseen.items())])
             yield f"{split} holds {sum(unseen.values())} tags outside the label set: {counts}"
         if task.kind != "regression" and split == "train" and (lost := [c for c in task.labels if c not in found]):
-            one, several = ("tag", "tags") if task.kind == "tagging" else ("class", "classes")
-            yield f"train holds no example of the {one if len(lost) == 1 else several} {', '.join(map(short, lost))}"
+            one, more = ("tag", "tags") if task.kind == "tagging" else ("class", "classes")
+            yield f"train holds no example of the {one if len(lost) == 1 else more} {several(list(map(short, lost)))}"
         if task.kind != "tagging" and split != "train" and len(found) == 1:
             yield f"every label of {split} is {short(next(iter(found)))}: a metric on it says little"
     texts = {s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS}
