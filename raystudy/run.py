@@ -37,7 +37,7 @@ import typer
 
 from raystudy.catalogue import catalogue, space_folder
 from raystudy.cluster import Cluster, run_on_ray
-from raystudy.errors import ConfigError, PreflightError, Problem, UserError, shown, unknown
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, readable, shown, unknown
 from raystudy.files import atomic_write
 from raystudy.outlets import survived
 from raystudy.paths import is_folder, kind_of, named, readable_folder
@@ -250,7 +250,7 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         machine: what there is to say of the machine that trains (`on_this_machine`).
     """
     from raystudy.study.conduct import made_otherwise
-    from raystudy.study.plan import merged_labels
+    from raystudy.study.plan import class_line, merged_labels
 
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
@@ -260,6 +260,7 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         role = "target" if name in study.target_names else "source"
         classes = counted(len(task.labels), "class", "classes") if task.labels else "regression"
         lines.append(f"{role} {name}: {task.form}, {classes}, train / dev / test {sizes}, {task.metric}")
+        lines.append(f"    {class_line(task)}")
     notes: dict[str, list[str]] = {}
     for name, task in plan.tasks.items():
         for note in task.notes:
@@ -268,7 +269,7 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         lines.append(f"    {', '.join(names)}: {note}")
     for suite in dict.fromkeys(map(study.together, study.target_names)):
         for words, found in merged_labels(plan.tasks[name] for name in suite).items():
-            lines.append(f"one class in a union head: {words!r} = {', '.join(found)}")
+            lines.append(f"one class in a union head: {words!r} = {readable(', '.join(found))}")
     said: dict[str, list[str]] = {}
     for variant, found in plan.admitted.items():
         for line in found:

@@ -21,7 +21,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """What a study would read and train, and how many updates that takes. Trains nothing."""
-    from raystudy.study.plan import Plan
+    from raystudy.study.plan import Plan, label_counts
 
     options = running.Options(data_root, plm, only=tuple(only or ()), set=tuple(set_ or ()))
     opened, places, _ = running.open_study(study, options)
@@ -32,7 +32,14 @@ def plan(
             tell(line)
         return
     tasks = {
-        name: {"form": t.form, "labels": list(t.labels), "metric": t.metric, **{s: len(t.splits[s]) for s in t.splits}}
+        name: {
+            "form": t.form,
+            "labels": list(t.labels),
+            "metric": t.metric,
+            **{s: len(t.splits[s]) for s in t.splits},
+            "counts": label_counts(t),
+            "notes": list(t.notes),
+        }
         for name, t in made.tasks.items()
     }
     machine = running.on_this_machine(made)

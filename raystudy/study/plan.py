@@ -17,7 +17,7 @@ from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import Unit
 from raystudy.data.text import coverage_facts, encode
-from raystudy.errors import ConfigError, DataError, Problem, UserError
+from raystudy.errors import ConfigError, DataError, Problem, UserError, readable
 from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.encoder import frozen_layers, verify
@@ -25,9 +25,12 @@ from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
 from raystudy.studyfile import Study
-from raystudy.tasks import SPLITS, Task, load
+from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 
-__all__ = ["Plan", "merged_labels"]
+__all__ = ["Plan", "class_line", "label_counts", "merged_labels"]
+
+_CLASSES = 20  # up to so many classes are listed whole; of more, the most and the least frequent
+_ENDS = 6
 
 # Search seeds and report seeds never meet: the score that chose a setting is not the score that is reported.
 _SEARCH_SEEDS = 1000
@@ -40,6 +43,43 @@ def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
         for label in task.labels:
             where[task.text_of(label)].append(f"{task.name}: {label}")
     return {words: found for words, found in where.items() if len(found) > 1}
+
+
+def label_counts(task: Task) -> dict[str, dict[str, float]]:
+    """split -> class -> examples, or tag -> words; of numbers the least, the mean and the greatest."""
+    if task.kind != "regression":
+        return {split: dict(found) for split, found in task.counts.items()}
+    out = {}
+    for split in SPLITS:
+        values = [e.label for e in task.splits[split] if isinstance(e.label, float)]
+        out[split] = {"least": min(values), "mean": sum(values) / len(values), "greatest": max(values)}
+    return out
+
+
+def class_line(task: Task) -> str:
+    """Every class with its count in each split, or the range of numbers; a (?) stands behind what looks like no class.
+
+    Of more than twenty classes, those that are most and least frequent in train.
+    """
+    counts = label_counts(task)
+    if task.kind == "regression":
+        spread = (f"{split} {c['least']:g} to {c['greatest']:g} (mean {c['mean']:.3g})" for split, c in counts.items())
+        return f"labels from least to greatest: {', '.join(spread)}"
+
+    def told(label: str) -> str:
+        doubt = " (?)" if looks_like_no_class(label) else ""
+        return f"{readable(label)[:60]}{doubt} {'/'.join(str(counts[s].get(label, 0)) for s in SPLITS)}"
+
+    of = "words of each tag" if task.kind == "tagging" else "examples of each class"
+    head = f"{of} in {'/'.join(SPLITS)}: "
+    labels = list(dict.fromkeys(c for found in counts.values() for c in found))
+    if len(labels) <= _CLASSES:
+        return head + ", ".join(map(told, labels))
+    ordered = sorted(labels, key=lambda c: -counts["train"].get(c, 0))
+    most, least = ordered[:_ENDS], ordered[-_ENDS:]
+    doubtful = [c for c in ordered[_ENDS:-_ENDS] if looks_like_no_class(c)][:_ENDS]
+    said = f"{head}{', '.join(map(told, most))} ... {', '.join(map(told, [*doubtful, *least]))}"
+    return f"{said} ({len(labels)} in all, by their number in train)"
 
 
 def _together(errors: Sequence[UserError]) -> UserError:

@@ -266,12 +266,18 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         found = find("tasks", module)
         if (card := getattr(found, "CARD", None)) is not None:
             task = find("tasks", "folder").load(name, root, card=card, options=own)
+            if _there(module, root):
+                said = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
+                task = _noted(task, f"{said}the metric and the licence; data of your own want another name")
         elif taken := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
             raise ConfigError(Problem(f"unknown option {shown(k)}", path=f"task_options.{module}") for k in taken)
         else:
             if "without" in own:
                 options_of(module, {"without": own["without"]})
             task = found.load(part, root=root, **{k: v for k, v in own.items() if k != "without"})
+            if _there(module, root):
+                said = f"the folder {module} under the data root is NOT read: a built-in data set has that name"
+                task = _noted(task, f"{said}; data of your own want another one")
     elif _there(module, root) or "hub" in own:
         task = find("tasks", "folder").load(name, root, options=own)
     else:
@@ -281,6 +287,10 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         raise ConfigError(unknown("task", name, known) + where)
     assert isinstance(task, Task)
     return task
+
+
+def _noted(task: Task, note: str) -> Task:
+    return replace(task, notes=(note, *task.notes))
 
 
 def built_in(name: str) -> bool:
