@@ -288,6 +288,9 @@ class Table:
         if problems := [p for source in sources.values() for p in source.listed()]:
             raise DataError(problems)
         _check_words(name, kind, known, card.label_text if chosen.label_text else {})
+        if isinstance(scheme, NoScheme) and "span_f1" not in (chosen.metric, *chosen.metrics):
+            # the metric of a card is that of its own tags, and the user may have asked for others (`merge`)
+            card = replace(card, metric="", metrics=()) if card.metric == "span_f1" else card
         metrics = _metrics(name, kind, scheme, card)
         _check_positive(name, known, metrics, card, chosen)
         return cls(

@@ -78,7 +78,8 @@ def scheme_of(tags: Iterable[str]) -> Scheme | NoScheme:
     for suffix, lower in ((False, False), (False, True), (True, False), (True, True)):
         parts = [_part(t, suffix, lower) for t in tags]
         odd = [t for t, p in zip(tags, parts, strict=True) if p is None]
-        fewest = odd if len(odd) < len(fewest) else fewest
+        if len(odd) < len(fewest) and not lower:  # of two letter cases, the usual one says what is odd
+            fewest = odd
         if not odd:
             return _named([p for p in parts if p is not None], suffix, lower)
     others = {t for t in tags if t not in fewest} - {"O", "o"}
