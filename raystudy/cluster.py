@@ -155,6 +155,8 @@ def _ray(cluster: Cluster) -> Iterator[Any]:
     """
     import ray
 
+    from raystudy.study.machine import OBJECT_STORE
+
     where = f"--address {cluster.address}" if cluster.address else "ray"
     _answers(cluster.address)
     with _deadline(90.0 if cluster.address else 300.0, f"{where}: does not answer. {GOES_ON}"):
@@ -176,7 +178,7 @@ def _ray(cluster: Cluster) -> Iterator[Any]:
                     include_dashboard=cluster.dashboard,
                     log_to_driver=False,
                     logging_level="ERROR",
-                    object_store_memory=256 * 1024**2,
+                    object_store_memory=OBJECT_STORE,
                 )
         except Exception as e:  # a raylet that dies while ray starts ends in an Exception of no class of its own
             said = str(e).strip().splitlines() or [type(e).__name__]

@@ -146,6 +146,9 @@ def absolute_environment(environment: MutableMapping[str, str]) -> None:
     Raises:
         PreflightError: one of them cannot be a path, with its name.
     """
+    for name in ("TMPDIR", "RAY_TMPDIR"):
+        if environment.get(name) == "":  # Ray would take it for the current folder
+            del environment[name]
     for name in _VARIABLES:
         if text := environment.get(name):
             # the hub's client writes variables out in its own

@@ -371,6 +371,8 @@ def run_study(
     if study.numerics.device == "cuda" and options.address is None and not _has_gpu():
         raise PreflightError(Problem("is cuda, but there is no GPU here that torch can use", "numerics.device"))
     _writable(Path(places.shared or "."))
+    if options.address is None and not conductor.complete:
+        _ray_can_start()
     with results.locked():
         conductor.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
@@ -462,6 +464,14 @@ def _has_gpu() -> bool:
     from raystudy.study.machine import look
 
     return bool(look(cuda=True)["gpus"])
+
+
+def _ray_can_start() -> None:
+    """Raises PreflightError where a Ray of this machine's own could not start, with all that hinders it."""
+    from raystudy.study.machine import hinders_ray
+
+    if found := hinders_ray():
+        raise PreflightError(Problem(f"{what}; {mend}", "ray") for what, mend in found)
 
 
 def _writable(cache: Path) -> None:

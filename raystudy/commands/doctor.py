@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
@@ -19,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from raystudy import run as running
 from raystudy.commands import Json, Out, megabytes, print_json, tell
 from raystudy.errors import PreflightError, UserError
-from raystudy.paths import is_folder
+from raystudy.paths import is_file, is_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def checks(study: Study, places: Places, folder: Path, address: str | None = Non
     shared = Path(places.shared)
     yield from packages()
     yield from _folders(folder, shared)
+    if address is None:
+        yield from _ray_starts()
     yield from _ray(address)
     if not (yield from _imports()):
         return  # the rest cannot be asked
@@ -149,7 +150,7 @@ def _imports() -> Generator[Check, None, bool]:
 
 def _folders(results: Path, shared: Path) -> Iterator[Check]:
     """Results and cache can be written and locked, keep the time, and have room; so has Ray's folder."""
-    from raystudy.study.machine import locks_hold, nearest, writes
+    from raystudy.study.machine import locks_hold, nearest, ray_folder, writes
 
     for what, folder in (("results folder", results), ("cache folder", shared)):
         why, skew = writes(folder)
@@ -165,7 +166,7 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
         if abs(skew) > CLOCK:
             mend = "set the clocks of both machines by NTP"
             yield Check("warn", f"the clock of the filesystem of the {what} is {skew:+.0f} s off", mend)
-    places = {"results": results, "cache": shared, "Ray's temporary files": Path(tempfile.gettempdir())}
+    places = {"results": results, "cache": shared, "Ray's temporary files": ray_folder()[0]}
     for what, folder in places.items():
         usage = shutil.disk_usage(nearest(folder))
         state: Literal["ok", "warn"] = "warn" if usage.free < DISK else "ok"
@@ -174,11 +175,23 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
         yield Check("warn", "less than 256 MiB of /dev/shm: Ray is slow so", "docker run --shm-size=1g")
 
 
+def _ray_starts() -> Iterator[Check]:
+    """Whether Ray can start here, by what a run itself asks before it starts it."""
+    from raystudy.study.machine import hinders_ray, ray_folder
+
+    found = hinders_ray()
+    yield from (Check("missing", what, mend) for what, mend in found)
+    if not found:
+        yield Check("ok", f"Ray can keep its sessions in {ray_folder()[0]}, and its token")
+
+
 def _ray(address: str | None) -> Iterator[Check]:
     """Who may talk to Ray's ports: whoever can may run any code."""
     mode = os.environ.get("RAY_AUTH_MODE", "").lower()
-    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    has = bool(token) or (Path.home() / ".ray" / "auth_token").is_file()
+    from raystudy.study.machine import token_file
+
+    path = token_file()
+    has = bool(os.environ.get("RAY_AUTH_TOKEN")) or (path is not None and is_file(path))
     if mode and mode != "token":
         said = f"RAY_AUTH_MODE={mode}: who reaches Ray's ports may run any code here"
         yield Check("warn", said, "unset RAY_AUTH_MODE")

@@ -17,6 +17,7 @@ from raystudy import __main__ as commands
 from raystudy import run as running
 from raystudy.commands import doctor
 from raystudy.commands.doctor import Check, agree, checks, packages
+from raystudy.errors import PreflightError
 from raystudy.study import machine
 
 
@@ -95,6 +96,57 @@ def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     out = call("smoke")
     assert out.exit_code == 0
     assert sum(line.startswith("warn") and "free for" in line for line in out.stdout.splitlines()) == 3
+
+
+LONG = "x" * 60
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("TMPDIR", LONG, "Ray's sockets need one of at most"),
+        ("RAY_TMPDIR", LONG, "set RAY_TMPDIR to a shorter path"),
+        ("TMPDIR", "file/tmp", "file/tmp, cannot be written"),
+        ("HOME", "file/home", "Ray keeps its token there; set HOME"),
+        ("RAY_AUTH_TOKEN_PATH", "nowhere", "there is no such file"),
+    ],
+)
+def test_what_the_doctor_misses_ends_a_run_before_ray_starts_and_in_the_same_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    (tmp_path / LONG).mkdir()
+    (tmp_path / "file").write_text("no folder")
+    for name in ("RAY_TMPDIR", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    assert machine.hinders_ray() == []
+    monkeypatch.setenv(variable, value)  # relative paths, so that a shell's own mistake is covered too
+    found = machine.hinders_ray()
+    assert found
+    assert any(says in f"{what}; {mend}" for what, mend in found)
+    assert [(c.what, c.mend) for c in doctor._ray_starts()] == found
+    with pytest.raises(PreflightError) as e:
+        running._ray_can_start()
+    assert [p.message for p in e.value.problems] == [f"{what}; {mend}" for what, mend in found]
+
+
+def test_the_longest_folder_that_is_let_through_is_one_that_ray_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own rule on the path of a socket, for a process with the longest number that Linux gives."""
+    from ray._private.utils import validate_socket_filepath
+
+    monkeypatch.setattr(machine, "writes", lambda folder: ("", 0.0))
+    for size in range(30, 60):
+        folder = "/" + "t" * (size - 1)
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        socket = f"{folder}/ray/session_2026-11-28_20-04-34_123456_4194304/sockets/plasma_store"
+        try:
+            validate_socket_filepath(socket)
+            taken = True
+        except OSError:
+            taken = False
+        assert taken == (not list(machine._no_room_for_sessions()))
 
 
 def test_open_ports_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
