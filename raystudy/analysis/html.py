@@ -19,7 +19,7 @@ from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.shown import Shown
-from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv
+from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv, visible
 from raystudy.analysis.tables import configurations
 
 __all__ = ["alone", "inline", "whole"]
@@ -58,6 +58,7 @@ def _page(name: str) -> Template:
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -4,29 +4,64 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
 from raystudy.analysis.shown import Shown
-from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed, visible
 
-__all__ = ["alone", "to_markdown", "whole"]
+__all__ = ["alone", "escape", "paragraph", "to_markdown", "whole"]
 
 Links = Mapping[str, Sequence[tuple[str, str]]]
 
 _SHOWN = 5  # failed cells listed per cause
 
 
-def _escape(text: str) -> str:
-    """Plain words: no column ends, no emphasis, no HTML tag begins in them."""
-    text = text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
-    return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", text)
+# what begins something wherever it stands in a line
+_MARKUP = re.compile(
+    r"""  [\\`*~|]                               # an escape, code, emphasis, a line through words, a column
+        | (?<![^\W_])_+ | _+(?![^\W_])          # emphasis; between two letters an underscore is text
+        | <(?=[A-Za-z/!?])                      # a tag, or an address
+        | &(?=\#?\w+;)                          # an entity
+        | \](?=[(\[:])                          # the end of a link's words, or of the name of one
+    """,
+    re.VERBOSE,
+)
+# what makes something else of a line that begins with it: a heading, a quotation, a list, a box to tick
+_BEGINS = re.compile(r"[#>]|[+-](?!\w|\.)|\[(?=[ xX]\])")
+
+
+def escape(text: str) -> str:
+    """Words in a line, as text: nothing in them is markup of CommonMark or of GitHub's tables."""
+    line = re.sub(r"[\r\n]+", " ", visible(text))
+    return _MARKUP.sub(lambda m: "".join(f"\\{c}" for c in m[0]), line)
+
+
+def paragraph(text: str) -> str:
+    """Words that begin a line, as text."""
+    line = escape(text).strip()
+    line = re.sub(r"^(\d{1,9})(?=[.)](\s|$))", r"\1\\", line)  # a numbered list
+    return f"\\{line}" if _BEGINS.match(line) else line
+
+
+def _heading(text: str) -> str:
+    return re.sub("#+$", lambda m: "\\#" * len(m[0]), escape(text).strip())
+
+
+def _code(text: str, *, in_table: bool = False) -> str:
+    """A piece of code. Nothing in it is markup but the sign that would end it, and in a table the sign of a column."""
+    text = re.sub(r"[\r\n]+", " ", visible(text))
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    blank = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
+    text = text.replace("|", "\\|") if in_table else text
+    return f"{fence}{blank}{text}{blank}{fence}" if text.strip() else escape(text)
 
 
 def _entry(cell: Cell, column: Column) -> str:
-    text = _escape(printed(cell, column))
-    if column.kind == "code" and cell.value is not None:
-        text = f"`{text}`"
-    return (f"**{text}**" if cell.best else text) + cell.marks
+    words = printed(cell, column)
+    plain = column.kind != "code" or cell.value is None
+    text = escape(words).strip() if plain else _code(words, in_table=True)
+    return (f"**{text}**" if cell.best and text else text) + escape(cell.marks)
 
 
 def to_markdown(table: Table) -> str:
@@ -35,10 +70,10 @@ def to_markdown(table: Table) -> str:
     Published numbers have a row of their own below ours. A table with more estimates than a page holds becomes one per
     group of columns.
     """
-    lines = [f"**{_escape(table.caption)}**", ""] if table.caption else []
+    lines = [f"**{escape(table.caption).strip()}**", ""] if table.caption else []
     for heading, block in blocks(table):
-        lines += [f"*{_escape(heading)}*", ""] if heading else []
-        lines.append("| " + " | ".join(_escape(c.title) for c in block.columns) + " |")
+        lines += [f"*{escape(heading).strip()}*", ""] if heading else []
+        lines.append("| " + " | ".join(escape(c.title) for c in block.columns) + " |")
         lines.append("|" + "|".join(" :--- " if c.wordy else " ---: " for c in block.columns) + "|")
         for row in block.rows:
             lines.append("| " + " | ".join(_entry(x, c) for x, c in zip(row, block.columns, strict=True)) + " |")
@@ -47,14 +82,14 @@ def to_markdown(table: Table) -> str:
         lines.append("")
     lines.pop()
     for note in table.notes:
-        lines += ["", (f"{note.mark} " if note.mark else "") + _escape(note.text)]
+        lines += ["", paragraph(f"{note.mark} {note.text}" if note.mark else note.text)]
     return "\n".join(lines) + "\n"
 
 
 def alone(exhibit: Shown, figures: Links) -> str:
     """report.md of an exhibit without a study behind it; the arguments are those of `whole`."""
-    facts = "\n".join(f"- {_escape(name)}: {_escape(value)}" for name, value in exhibit.facts.items())
-    sections = [f"# {_escape(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
+    facts = "\n".join(f"- {paragraph(f'{name}: {value}')}" for name, value in exhibit.facts.items())
+    sections = [f"# {_heading(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
     return _joined(sections)
 
 
@@ -77,10 +112,10 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Show
         return to_markdown(tables[name]) if tables[name].rows else ""
 
     sections = [
-        f"# {n.design.name}",
-        _escape(n.design.about),
+        f"# {_heading(n.design.name)}",
+        paragraph(n.design.about),
         said("scope"),
-        *([f"## {_escape(exhibit.title)}", *_exhibit(exhibit, figures)] if exhibit else []),
+        *([f"## {_heading(exhibit.title)}", *_exhibit(exhibit, figures)] if exhibit else []),
         "## Verdict",
         _bullets(map(_sentence, n.words["verdict"])),
         "## Completeness",
@@ -123,20 +158,24 @@ def _joined(sections: Iterable[str]) -> str:
 def _exhibit(exhibit: Shown, figures: Links) -> list[str]:
     """An exhibit below its title: figures, tables, and what differs from the paper's set-up."""
     return [
-        _escape(exhibit.about),
+        paragraph(exhibit.about),
         _pictures(figures, "exhibit"),
         *map(to_markdown, exhibit.said_once),
         "**What differs from the paper's set-up**" if exhibit.setup else "",
-        _bullets(map(_escape, exhibit.setup)),
+        _bullets(map(paragraph, exhibit.setup)),
     ]
 
 
 def _pictures(figures: Links, section: str) -> str:
-    return "\n\n".join(f"![{_escape(title)}]({path})" for title, path in figures.get(section, ()))
+    return "\n\n".join(f"![{_alt(title)}]({quote(path)})" for title, path in figures.get(section, ()))
+
+
+def _alt(text: str) -> str:
+    return re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", escape(text))
 
 
 def _sentence(s: Sentence) -> str:
-    return (f"**{_escape(s.lead)}**" if s.lead else "") + _escape(s.rest)
+    return f"**{escape(s.lead).strip()}**{escape(s.rest)}" if s.lead else paragraph(s.rest)
 
 
 def _bullets(sentences: Iterable[str]) -> str:
@@ -150,16 +189,15 @@ def _failures(n: Numbers) -> str:
         causes.setdefault(f.cause, []).append(f)
     lines = []
     for cause, of_it in causes.items():
-        cells = [f"{_escape(f.cell)} [{f.id}]" for f in of_it]
+        cells = [f"{escape(f.cell)} [{f.id}]" for f in of_it]
         more = f"; and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
-        code = cause.replace("`", "'")
-        lines.append(f"{counted(len(cells), 'cell')}, `{code}`: {'; '.join(cells[:_SHOWN])}{more}")
+        lines.append(f"{counted(len(cells), 'cell')}, {_code(cause)}: {'; '.join(cells[:_SHOWN])}{more}")
     return _bullets(lines)
 
 
 def _provenance(n: Numbers) -> str:
-    lines = [f"- {_escape(name)}: {_escape(str(value))}" for name, value in n.facts.items()]
-    parts = ["\n".join(lines), *map(_escape, n.notes)]
+    lines = [f"- {paragraph(f'{name}: {value}')}" for name, value in n.facts.items()]
+    parts = ["\n".join(lines), *map(paragraph, n.notes)]
     if n.study_text:
         fence = "`" * (max((len(x) for x in re.findall("`+", n.study_text)), default=0) + 3)
         parts.append(f"{fence}yaml\n{n.study_text.rstrip()}\n{fence}")

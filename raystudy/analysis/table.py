@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -34,6 +35,7 @@ __all__ = [
     "place",
     "printed",
     "to_csv",
+    "visible",
 ]
 
 MISSING = "–"
@@ -138,7 +140,7 @@ def number(value: float, column: Column) -> str:
 def printed(cell: Cell, column: Column) -> str:
     """The text of a cell without bold and marks."""
     if column.wordy:
-        return cell.text or (MISSING if cell.value is None else str(cell.value))
+        return visible(cell.text or (MISSING if cell.value is None else str(cell.value)))
     if cell.value is None or isinstance(cell.value, str) or math.isnan(cell.value):
         return MISSING
     if column.kind == "count":
@@ -151,6 +153,11 @@ def printed(cell: Cell, column: Column) -> str:
         text += f" ± {cell.half:.{column.digits}f}" if cell.half is not None else ""
         text += f" ({cell.n})" if cell.n is not None else ""
     return text
+
+
+def visible(text: str) -> str:
+    """`text` with what no file of words can hold written out as Python does: control characters, halves of a pair."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\r\n" else c for c in text)
 
 
 def beside(cell: Cell, column: Column) -> str:
