@@ -3,7 +3,7 @@
 A map of the package, bottom to top; each room imports only from those above it in this list:
 
     errors, files, find     what is wrong and where; whole files or none; plug-ins by module name
-    source, huggingface     a digest of the code; repositories of the hub as folders
+    source, huggingface     which code and libraries make a result; repositories of the hub as folders
     yamlfile, catalogue     YAML with line numbers; variants and parameters (``search_spaces/``)
     spec, studyfile         Arm, Spec, Record; the study file
     metrics, tasks          scores of arrays; labelled data sets
