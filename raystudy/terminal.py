@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
     from raystudy.analysis.table import Table as DataTable
 
 __all__ = [
+    "BOLD",
     "Column",
     "complain",
     "console",
+    "drawn",
     "fitted",
     "folded",
     "grid",
+    "line_width",
     "say",
+    "say_command",
+    "show",
     "show_opening",
     "show_table",
     "show_verdict",
@@ -86,6 +92,13 @@ def say(to: Console, text: str, *, hang: int = 4, bold: int = 0) -> None:
         letters = [i for i, c in enumerate(shown.plain) if not c.isspace()]
         shown.stylize("bold", 0, letters[min(bold, len(letters)) - 1] + 1)
     to.print(shown, soft_wrap=True, highlight=False)
+
+
+def say_command(to: Console, command: Sequence[str], *, indent: int = 4) -> None:
+    """Print a command so that it can be copied: folded as a shell continues lines, by a backslash at their ends."""
+    text = " ".join(shlex.quote(word).replace(" ", "\0") for word in command)  # nothing is continued inside quotes
+    lines = folded(" " * indent + text, to.width - 2) if to.is_terminal else [" " * indent + text]
+    to.print(Text(" \\\n".join(lines).replace("\0", " ")), soft_wrap=True, highlight=False)
 
 
 def complain(text: str) -> None:

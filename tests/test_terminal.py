@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,7 @@ from raystudy.cluster import described
 from raystudy.commands.tasks import _built_in
 from raystudy.study.records import Results
 from raystudy.studyfile import Study, read_study
-from raystudy.terminal import BOLD, Column, fitted, folded, grid, say, show_table
+from raystudy.terminal import BOLD, Column, fitted, folded, grid, say, say_command, show_table
 from raystudy.view import View
 from raystudy.wording import counted, spelt
 
@@ -76,6 +77,15 @@ def test_a_pipe_gets_the_line_as_it_is() -> None:
     piped = screen(80, terminal=False)
     say(piped, TEXT)
     assert text_of(piped) == TEXT + "\n"
+
+
+@pytest.mark.parametrize("width", [30, 80, 120])
+def test_a_command_can_be_copied_from_any_terminal(width: int) -> None:
+    command = ["optuna-dashboard", "my results/optuna.journal", "--host", "127.0.0.1", "--port", "8080", "--x=[a]"]
+    to = screen(width)
+    say_command(to, command)
+    assert shlex.split(text_of(to).replace("\\\n", "")) == command  # as a shell reads it
+    assert all(cell_len(line) <= width for line in text_of(to).splitlines())
 
 
 def test_what_is_set_off_is_not_changed() -> None:

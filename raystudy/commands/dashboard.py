@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raystudy.commands import Json, Out, StudyOf, print_json, tell
+from raystudy.commands import Json, Out, StudyOf, console, print_json, tell
 from raystudy.commands.folders import ran_folder
 from raystudy.errors import PreflightError, Problem
 
@@ -57,6 +57,7 @@ def dashboard(
     """Open TensorBoard and optuna-dashboard on a study, while it runs or afterwards; Ctrl-C closes them."""
     from raystudy.study.now import read_now
     from raystudy.study.records import Results
+    from raystudy.terminal import say_command
 
     folder = ran_folder(study, out)
     found = views(folder)
@@ -74,10 +75,13 @@ def dashboard(
         tell("Ray: no dashboard is up; a run has one with --dashboard")
     for view in found:
         if print_only or not view.installed or view.why_not:
-            tell(f"{view.name}: {view.why_not or ' '.join(view.command)}")
+            tell(f"{view.name}: {view.why_not}" if view.why_not else f"{view.name}:")
+            if not view.why_not:
+                say_command(console(), view.command)
     wanted = [v for v in found if v.installed and not v.why_not]
     if missing := [v.name for v in found if not v.installed]:
-        tell(f"to install {' and '.join(missing)}: {sys.executable} -m pip install 'raystudy[dashboard]'")
+        tell(f"to install {' and '.join(missing)}:")
+        say_command(console(), [sys.executable, "-m", "pip", "install", "raystudy[dashboard]"])
     if print_only:
         return
     if not wanted:
