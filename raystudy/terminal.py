@@ -94,11 +94,14 @@ def say(to: Console, text: str, *, hang: int = 4, bold: int = 0) -> None:
     to.print(shown, soft_wrap=True, highlight=False)
 
 
-def say_command(to: Console, command: Sequence[str], *, indent: int = 4) -> None:
-    """Print a command so that it can be copied: folded as a shell continues lines, by a backslash at their ends."""
-    text = " ".join(shlex.quote(word).replace(" ", "\0") for word in command)  # nothing is continued inside quotes
-    lines = folded(" " * indent + text, to.width - 2) if to.is_terminal else [" " * indent + text]
-    to.print(Text(" \\\n".join(lines).replace("\0", " ")), soft_wrap=True, highlight=False)
+def say_command(to: Console, label: str, command: Sequence[str]) -> None:
+    """Print a command so that it can be copied: below its label, and folded as a shell continues lines."""
+    text = " ".join(shlex.quote(word).replace(" ", "\ue000") for word in command)  # nothing is folded in quotes
+    if to.is_terminal:
+        text = f"{label}:\n" + " \\\n".join(folded(f"    {text}", to.width - 2))
+    else:
+        text = f"{label}: {text}"
+    to.print(Text(text.replace("\ue000", " ")), soft_wrap=True, highlight=False)
 
 
 def complain(text: str) -> None:

@@ -75,13 +75,14 @@ def dashboard(
         tell("Ray: no dashboard is up; a run has one with --dashboard")
     for view in found:
         if print_only or not view.installed or view.why_not:
-            tell(f"{view.name}: {view.why_not}" if view.why_not else f"{view.name}:")
-            if not view.why_not:
-                say_command(console(), view.command)
+            if view.why_not:
+                tell(f"{view.name}: {view.why_not}")
+            else:
+                say_command(console(), view.name, view.command)
     wanted = [v for v in found if v.installed and not v.why_not]
     if missing := [v.name for v in found if not v.installed]:
-        tell(f"to install {' and '.join(missing)}:")
-        say_command(console(), [sys.executable, "-m", "pip", "install", "raystudy[dashboard]"])
+        install = [sys.executable, "-m", "pip", "install", "raystudy[dashboard]"]
+        say_command(console(), f"to install {' and '.join(missing)}", install)
     if print_only:
         return
     if not wanted:
