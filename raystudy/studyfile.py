@@ -531,9 +531,10 @@ def _could_be(target: str, tasks: Sequence[str]) -> bool:
 
 
 def _too_few_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if study.search.halving and len(study.target_names) * study.search.seeds < 2:
-        rule = "halving compares configurations on the cells finished so far, so it needs at least two of them each"
-        yield ("search", "halving"), f"{rule}: at least two cells, targets x search seeds"
+    cells = len(study.target_names) * study.search.seeds
+    if study.search.halving and cells < 2:
+        rule = "halving compares configurations on the cells finished so far, so each must have at least two cells"
+        yield ("search", "halving"), f"{rule}, targets x search seeds, but has {cells}"
 
 
 def _too_many_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
