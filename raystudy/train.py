@@ -48,6 +48,7 @@ __all__ = [
     "method_of",
     "numerics_here",
     "run",
+    "setup_of",
     "stage_key",
 ]
 
@@ -318,8 +319,8 @@ def _moments(optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, Ten
             yield f"optimizer/{i}/{key}", torch.as_tensor(value)
 
 
-def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod:
-    """The spec's method over its tasks' training splits, before any stage."""
+def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> Setup:
+    """All that the spec's method may see: its tasks' training splits, tokenised, and its settings."""
     module = find("methods", spec.method)
     plm = resolve(places.plm, places.revision)
     if spec.plm_digest and plm.digest != spec.plm_digest:
@@ -339,9 +340,12 @@ def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wo
         precision=spec.numerics.precision,
         device=device,
     )
-    if module.Method.knows_prior(setup.hp):
-        setup = replace(setup, prior=tasks[spec.target].prior)
-    method = module.Method(setup)
+    return replace(setup, prior=tasks[spec.target].prior) if module.Method.knows_prior(setup.hp) else setup
+
+
+def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod:
+    """The spec's method over its tasks' training splits, before any stage."""
+    method = find("methods", spec.method).Method(setup_of(spec, tasks, places, workers))
     assert isinstance(method, BaseMethod)
     return method
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -44,6 +44,9 @@ QUICK = {
     # either task may be the target
     "label_map": "zinc > amber; gold > birch; iron > coral; amber > zinc; birch > gold; coral > iron",
 }
+# A whole cell, from data to answers, has four updates a stage: 22 = 3 * 7 + 1.
+CELL = {**OPTIONS, "n_train": 22, "n_dev": 12, "n_test": 12}
+UPDATES = 4
 ROLES = {v: catalogue().variant(v).role for v in sorted(catalogue().variants)}
 VARIANTS = tuple(ROLES)
 TRAINED = tuple(v for v, role in ROLES.items() if role != "floor")
@@ -53,6 +56,12 @@ def known(variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `settings` that the variant has and does not fix itself."""
     fixes = catalogue().variant(variant).fixes
     return {k: v for k, v in settings.items() if k in catalogue().of(variant) and k not in fixes}
+
+
+@cache
+def digest(name: str, options: str) -> str:
+    """The digest of a planted task with these options, as JSON. A spec that names it makes the task once a process."""
+    return load(name, options=json.loads(options)).digest
 
 
 @lru_cache
@@ -79,26 +88,27 @@ def spec_of(
     precision: Any = "fp64",
     **settings: Any,
 ) -> Spec:
-    """A spec over planted tasks: epoch counts 1, then `QUICK`, then `settings`; what the variant lacks is left out.
+    """A spec over planted tasks: epochs of 1, `QUICK`, `UPDATES`, then `settings`; what the variant lacks is left out.
 
     A variant that the default suite is nothing for gets domains in the place of its tasks.
     """
     if suite == SUITE and not admits(variant, SUITE):
         target, suite = DOMAINS[SUITE.index(target)], DOMAINS
     epochs = {k: 1 for k in catalogue().of(variant) if k.endswith("epochs")}
+    task_options = {**CELL, **(options or {})}
     return Spec(
         phase=phase,
         variant=variant,
         method=catalogue().variant(variant).method,
-        settings=catalogue().resolve(variant, known(variant, {**epochs, **QUICK, **settings})),
+        settings=catalogue().resolve(variant, known(variant, {**epochs, **QUICK, "max_updates": UPDATES, **settings})),
         suite=suite,
         target=target,
         setting=setting or Setting(),
         seed=seed,
         plm="tiny",
         plm_digest="",
-        data={},
-        task_options={"planted": {**OPTIONS, **(options or {})}},
+        data={name: digest(name, json.dumps(task_options)) for name in suite},
+        task_options={"planted": task_options},
         numerics=Numerics(precision=precision),
     )
 
@@ -178,10 +188,10 @@ def ran_by(spec: Spec, size: int) -> list[Ran]:
     return [Ran(o, state_of(kept[r][0]), kept[r][1]) for r, o in enumerate(outcomes)]
 
 
-@lru_cache(maxsize=64)
+@cache
 def undisturbed(variant: str, batch_size: int = 7, validations: int = 0, target: str = "planted/target") -> Ran:
     """One plain run of a variant, which several laws compare with."""
-    most = QUICK["max_updates"] if batch_size > 2 else 3
+    most = UPDATES if batch_size > 2 else 3
     settings = {"batch_size": batch_size, "validations": validations, "max_updates": most}
     return ran(spec_of(variant, target=target, **settings))
 
@@ -191,7 +201,7 @@ def state_of(method: BaseMethod) -> dict[str, Tensor]:
 
 
 def setup_of(spec: Spec, workers: Workers | None = None) -> Setup:
-    return train.method_of(spec, train.load_tasks(spec, None), PLACES, workers or Alone()).setup
+    return train.setup_of(spec, train.load_tasks(spec, None), PLACES, workers or Alone())
 
 
 def method_over(

@@ -1,12 +1,17 @@
-"""The laws that every variant in ``search_spaces/`` keeps, whatever it computes."""
+"""The laws that every variant in ``search_spaces/`` keeps, whatever it computes.
+
+Cheap ones are tried on every variant. The others are tried on the variants that between them run every line of their
+methods (see representatives.py), and on the rest when `-m full`, `-k` or a node id asks for it.
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +38,12 @@ from cells import (
     through_json,
     undisturbed,
 )
+from representatives import representatives
 from torch import Tensor
 
 from raystudy import train
 from raystudy.catalogue import Parameter, Value, catalogue, class_map
+from raystudy.data import text
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import PreflightError
@@ -47,15 +54,25 @@ from raystudy.spec import Record, Setting, Spec
 from raystudy.study.stages import StageStore
 from raystudy.tasks import Task, load
 
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
-trained_variant = pytest.mark.parametrize("variant", TRAINED)
+
+def those(variants: Iterable[str]) -> Any:
+    """One test for each variant; those whose lines others run are `full`."""
+    chosen = representatives()
+    return pytest.mark.parametrize(
+        "variant", [v if v in chosen else pytest.param(v, marks=pytest.mark.full) for v in variants]
+    )
+
+
+all_variants = pytest.mark.parametrize("variant", VARIANTS)
+every_variant = those(VARIANTS)
+trained_variant = those(TRAINED)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # what a cell leaves
 
 
-@every_variant
+@all_variants
 def test_record_is_finite_and_complete(variant: str) -> None:
     record = undisturbed(variant).outcome.record
     assert record.status == "done"
@@ -73,7 +90,7 @@ def test_record_is_finite_and_complete(variant: str) -> None:
     assert all(s >= 0 for s in record.seconds.values())
 
 
-@every_variant
+@all_variants
 def test_record_survives_json(variant: str) -> None:
     record = undisturbed(variant).outcome.record
     again = Record.from_json(through_json(record.to_json()))
@@ -209,7 +226,7 @@ def test_checkpoint_of_other_code_is_not_taken_up(tmp_path: Path, monkeypatch: p
     with pytest.raises(Killed):
         ran(spec, kill=("finetune", 3), checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
     monkeypatch.setattr(train, "made_digest", lambda method, datasets: "edited")
-    assert ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0)).updates["finetune"] == 6
+    assert ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0)).updates["finetune"] == 4
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -283,7 +300,7 @@ def keys(spec: Spec) -> tuple[str, str]:
     return train.stage_key(spec, setup, "constants"), train.stage_key(spec, setup, "transfer")
 
 
-@every_variant
+@all_variants
 def test_keys_hold_what_is_read_and_nothing_else(variant: str) -> None:
     spec = spec_of(variant)
     constants, transfer = keys(spec)
@@ -430,12 +447,14 @@ def test_search_never_reads_the_test_split(variant: str, monkeypatch: pytest.Mon
 
     def load_tasks(spec: Spec, root: str | None) -> dict[str, Task]:
         tasks = original(spec, root)
-        for task in tasks.values():
+        for name, task in tasks.items():
             assert task.digest  # names the content, test included; nothing is learnt from it
-            object.__setattr__(task, "splits", NoTest(task.splits))
+            tasks[name] = copy.copy(task)  # other tests share the task itself
+            object.__setattr__(tasks[name], "splits", NoTest(task.splits))
         return tasks
 
     monkeypatch.setattr(train, "load_tasks", load_tasks)
+    monkeypatch.setattr(text, "_MEMO", {})  # nothing that was tokenised before
     record = ran(spec_of(variant, phase="search", validations=2)).outcome.record
     assert set(record.metrics) == {"dev"}
     assert "n_test" not in record.counts
@@ -467,12 +486,12 @@ def test_selection_keeps_the_earliest_best_weights(variant: str, monkeypatch: py
     assert_same_state(run.state, states[during.index(max(during))])
 
 
-@every_variant
+@all_variants
 def test_low_resource_cells_run_whatever_the_method(variant: str) -> None:
     spec = spec_of(variant, setting=Setting(shots=6), max_updates=2)
     record = ran(spec).outcome.record
     assert record.counts["n_train"] == record.counts["n_dev"] == 6
-    assert record.counts["n_test"] == 24
+    assert record.counts["n_test"] == 12
 
 
 def test_changed_data_and_models_are_refused() -> None:

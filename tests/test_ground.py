@@ -49,6 +49,7 @@ def test_no_word_of_a_machine() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
     """Builds the wheel and runs it from elsewhere, `smoke` included: a whole Ray start, hence slow."""
     build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"

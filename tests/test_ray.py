@@ -78,6 +78,7 @@ def below(driver: subprocess.Popen[bytes], title: str) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_killed_worker_trial_and_driver(tmp_path: Path) -> None:
     whole = start(tmp_path, "whole")
     assert whole.wait(180) == 1, (tmp_path / "whole.log").read_text()  # done, but some cells failed

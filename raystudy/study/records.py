@@ -60,9 +60,11 @@ class Results:
             atomic_write(self.folder / ".driver", str(os.getpid()))
             yield
         finally:
-            with suppress(OSError):
-                (self.folder / ".driver").unlink(missing_ok=True)
-            lock.release()
+            try:
+                with suppress(OSError):
+                    (self.folder / ".driver").unlink(missing_ok=True)
+            finally:  # whatever interrupts the line above: a process that lives on must not keep the study
+                lock.release()
 
     def _sweep(self) -> None:
         """Remove what a driver that was killed was writing (files.atomic_write), and its lock on the Optuna journal."""

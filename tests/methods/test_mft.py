@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cells import DOMAINS, method_over, planted, ran, spec_of
+from cells import CELL, DOMAINS, method_over, planted, ran, spec_of
 from scipy.stats import chisquare
 from torch import Tensor
 
@@ -270,7 +270,7 @@ def test_what_is_added_is_dropped() -> None:
     """Fine-tuning starts from a new head, and neither E_D nor the domain heads take part in it."""
     spec = spec_of("mft")
     after = ran(spec).state
-    tasks = {name: planted(name.partition("/")[2]) for name in DOMAINS}
+    tasks = {name: planted(name.partition("/")[2], **CELL) for name in DOMAINS}
     method = method_over(tasks, "mft", **dict(spec.settings))
     method.given = method.constants()
     (stage,) = method.transfer()

@@ -1,0 +1,114 @@
+"""Which variants stand for all: the fewest that between them run every line that any variant runs.
+
+A law that holds for every variant is tried by default on these alone; the others run no line of a method that none of
+these runs. Nobody lists them: each variant is trained for two updates, and what it ran is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from cells import PLACES, VARIANTS, spec_of
+from filelock import FileLock
+
+import raystudy
+from raystudy import train
+from raystudy.catalogue import catalogue, space_folder
+from raystudy.errors import PreflightError
+from raystudy.files import atomic_write
+from raystudy.find import find
+from raystudy.nn import embed
+
+HERE = Path(__file__).parent
+PACKAGE = Path(raystudy.__file__).parent
+# Where variants differ: their own modules and what these call, how examples are drawn and how they are answered.
+WATCHED = (
+    PACKAGE / "methods",
+    PACKAGE / "nn",
+    PACKAGE / "data" / "draws.py",
+    PACKAGE / "train.py",
+    PACKAGE / "evaluate.py",
+)
+SMALL = {"n_train": 12, "n_dev": 6, "n_test": 6, "length": 6}
+
+Line = tuple[str, int]
+
+
+def lines(run: Callable[[], object], places: Iterable[Path] = WATCHED) -> set[Line]:
+    """The lines (file, number) below `places` that `run` runs in this thread."""
+    below = tuple(map(str, places))
+    seen: set[Line] = set()
+    watched: dict[CodeType, bool] = {}  # most frames belong to libraries
+
+    def line(frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "line":
+            seen.add((frame.f_code.co_filename, frame.f_lineno))
+        return line
+
+    def call(frame: FrameType, event: str, arg: Any) -> Any:
+        code = frame.f_code
+        if code not in watched:
+            watched[code] = code.co_filename.startswith(below) and code.co_name != "<module>"
+        return line if watched[code] else None
+
+    before = sys.gettrace()  # a debugger's, or that of a tool that measures coverage
+    sys.settrace(call)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+def cover(sets: Mapping[str, set[Hashable]]) -> list[str]:
+    """Keys whose sets have the same union as all sets: again and again the one (the first of equals) that adds most."""
+    left, chosen = set().union(*sets.values()), []
+    while left:
+        best = max(sets, key=lambda key: len(sets[key] & left))
+        chosen.append(best)
+        left -= sets[best]
+    return chosen
+
+
+@lru_cache
+def representatives() -> tuple[str, ...]:
+    """For each method the fewest variants that run all its lines; kept beside pytest's own cache."""
+    h = hashlib.blake2b(f"{sys.version} {VARIANTS}".encode(), digest_size=16)
+    for path in sorted([*PACKAGE.rglob("*.py"), *space_folder().glob("*.yaml"), HERE / "representatives.py", HERE / "cells.py"]):
+        h.update(path.read_bytes())
+    kept = HERE.parent / ".pytest_cache" / "variants" / f"{h.hexdigest()}.json"
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_name(".lock")):  # all processes of a run of the suite ask at once
+            if not kept.is_file():
+                for old in kept.parent.glob("*.json"):
+                    old.unlink()
+                atomic_write(kept, json.dumps(_representatives()))
+            return tuple(json.loads(kept.read_text()))
+    except (OSError, PreflightError):  # a checkout that cannot be written
+        return tuple(_representatives())
+
+
+def _representatives() -> list[str]:
+    ran: dict[str, dict[str, set[Hashable]]] = {}  # method -> variant -> lines
+    for variant in catalogue().variants:
+        method = catalogue().variant(variant).method
+        find("methods", method)  # its import is nobody's
+        embed._MEMO.clear()
+        try:
+            found: set[Hashable] = {*lines(lambda variant=variant: _run(variant))}
+        except Exception:  # its laws will say what is wrong with it
+            found = {variant}
+        ran.setdefault(method, {})[variant] = found
+    return [variant for variants in ran.values() for variant in cover(variants)]
+
+
+def _run(variant: str) -> None:
+    train.run(spec_of(variant, batch_size=4, max_updates=2, options=SMALL), PLACES)
