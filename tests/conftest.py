@@ -7,7 +7,6 @@ share is made once; a file with tests of every variant is shared out by variant;
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 import hypothesis
 import pytest
 from jaxtyping import install_import_hook
+from sharing import SPLIT, group_of
 
 if "torch" in sys.modules:  # a plugin was quicker
     sys.modules["torch"].set_num_threads(1)
@@ -28,7 +28,9 @@ SHAPED = ["raystudy.nn.losses", "raystudy.nn.encoder", "raystudy.nn.embed", "ray
 install_import_hook(SHAPED, "beartype.beartype")
 
 # A loaded machine is slow now and then, and a failure must come back on the next run.
-hypothesis.settings.register_profile("laws", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "laws", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("laws")
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -36,7 +38,6 @@ hypothesis.settings.load_profile("laws")
 
 PROCESSES = 8  # more would wait for the longest group
 MEMORY = 2 << 30  # bytes that a process with torch and transformers, and what its tests start, may need
-SPLIT = ("tests/test_contract.py",)  # files whose tests are shared out by their last parameter, the variant
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -64,13 +65,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return group_of(nodeid) if group == nodeid else str(group)
 
     return Files(config, log)
-
-
-def group_of(nodeid: str) -> str:
-    """The tests of a file, or of one variant in a file of `SPLIT`."""
-    file = nodeid.partition("::")[0]
-    variant = re.search(r"([^-\[]+)\]$", nodeid) if file in SPLIT else None
-    return f"{file} {variant[1]}" if variant else file
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

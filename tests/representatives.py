@@ -81,7 +81,9 @@ def cover(sets: Mapping[str, set[Hashable]]) -> list[str]:
 def representatives() -> tuple[str, ...]:
     """For each method the fewest variants that run all its lines; kept beside pytest's own cache."""
     h = hashlib.blake2b(f"{sys.version} {VARIANTS}".encode(), digest_size=16)
-    for path in sorted([*PACKAGE.rglob("*.py"), *space_folder().glob("*.yaml"), HERE / "representatives.py", HERE / "cells.py"]):
+    for path in sorted(
+        [*PACKAGE.rglob("*.py"), *space_folder().glob("*.yaml"), HERE / "representatives.py", HERE / "cells.py"]
+    ):
         h.update(path.read_bytes())
     kept = HERE.parent / ".pytest_cache" / "variants" / f"{h.hexdigest()}.json"
     try:

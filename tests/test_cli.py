@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def finished(tmp_path: Path) -> Path:
     return results.folder
 
 
-# Runs a command in a process in which loading a heavy library is an error, and says what was asked for.
+# Runs commands in a process in which loading a heavy library is an error, and says what was asked for.
 GUARD = """
 import importlib.abc, sys
 class Refuse(importlib.abc.MetaPathFinder):
@@ -44,47 +45,55 @@ class Refuse(importlib.abc.MetaPathFinder):
         if name.split(".")[0] in {heavy!r}:
             raise ImportError("loaded " + name)
 sys.meta_path.insert(0, Refuse())
-sys.argv = ["raystudy", *{args!r}]
-from raystudy.{module} import main
-main()
+for module, args in {commands!r}:
+    sys.argv = ["raystudy", *args]
+    main = __import__("raystudy." + module, fromlist=["main"]).main
+    try:
+        main()
+    except SystemExit as e:
+        assert not e.code, args
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "args", "heavy"),
-    [
-        ("run", ["--help"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["--help"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["methods", "--json"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["status", "fake", "--json"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["dashboard", "fake", "--print"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["tasks"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["cache", "ls"], {"torch", "ray", "transformers", "optuna", "pandas", "scipy"}),
-        ("__main__", ["report", "fake"], {"torch", "ray", "transformers", "optuna"}),
-    ],
-)
-def test_reading_loads_nothing_heavy(finished: Path, module: str, args: list[str], heavy: set[str]) -> None:
-    code = GUARD.format(heavy=heavy, args=args, module=module)
-    out = subprocess.run(
-        [sys.executable, "-c", code], cwd=finished.parents[1], capture_output=True, text=True, check=False
-    )
+def guarded(
+    cwd: Path, heavy: set[str], commands: Sequence[tuple[str, Sequence[str]]]
+) -> subprocess.CompletedProcess[str]:
+    code = GUARD.format(heavy=heavy, commands=commands)
+    out = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
+    return out
+
+
+@pytest.mark.parametrize(
+    ("heavy", "commands"),
+    [
+        (
+            {"torch", "ray", "transformers", "optuna", "pandas", "scipy"},
+            [
+                ("run", ["--help"]),
+                ("__main__", ["--help"]),
+                ("__main__", ["methods", "--json"]),
+                ("__main__", ["status", "fake", "--json"]),
+                ("__main__", ["dashboard", "fake", "--print"]),
+                ("__main__", ["tasks"]),
+                ("__main__", ["cache", "ls"]),
+            ],
+        ),
+        ({"torch", "ray", "transformers", "optuna"}, [("__main__", ["report", "fake"])]),
+    ],
+    ids=["looking", "reporting"],
+)
+def test_reading_loads_nothing_heavy(
+    finished: Path, heavy: set[str], commands: Sequence[tuple[str, Sequence[str]]]
+) -> None:
+    """One process for all commands: what an earlier one has loaded is nothing heavy either."""
+    guarded(finished.parents[1], heavy, commands)
 
 
 def test_every_command_explains_itself_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
     names = sorted(get_command(commands.app).commands)  # type: ignore[attr-defined]
     heavy = {"torch", "ray", "transformers", "optuna", "pandas", "scipy", "numpy", "datasets"}
-    code = GUARD.format(heavy=heavy, args=["--help"], module="__main__").rpartition("main()")[0]
-    for name in names:
-        code += f"""
-try:
-    sys.argv[1:] = [{name!r}, "--help"]
-    main()
-except SystemExit as e:
-    assert not e.code
-"""
-    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert out.returncode == 0, out.stderr
+    out = guarded(tmp_path, heavy, [("__main__", [name, "--help"]) for name in names])
     assert out.stdout.count("Usage:") == len(names) >= 10
 
 
@@ -112,9 +121,10 @@ def test_plan_says_what_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    out = call("raystudy.run", "smoke", "--dry-run", cwd=tmp_path)
-    assert out.returncode == 0
+def test_a_dry_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = CliRunner().invoke(running.app, ["smoke", "--dry-run"])
+    assert out.exit_code == 0
     assert "updates" in out.stdout
     assert list(tmp_path.iterdir()) == []
 

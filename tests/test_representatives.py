@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import conftest
-import representatives as paths
 import pytest
+import representatives as paths
 from cells import VARIANTS
 from hypothesis import given
 from hypothesis import strategies as st
+from sharing import group_of
 
 from raystudy.catalogue import catalogue
 
@@ -66,4 +66,4 @@ def test_a_variant_that_cannot_run_is_among_them(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_tests_that_share_something_go_to_one_process(nodeid: str, group: str) -> None:
-    assert conftest.group_of(nodeid) == group
+    assert group_of(nodeid) == group
