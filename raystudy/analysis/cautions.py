@@ -20,15 +20,22 @@ from typing import Any
 
 from raystudy.analysis.numbers import Design, Score
 from raystudy.analysis.table import counted, listed, place
+from raystudy.errors import shown
 from raystudy.spec import Record
 
-__all__ = ["FEW_UPDATES", "constant_labels", "coverage", "cut_further", "majority", "of_records", "short"]
+__all__ = ["FEW_UPDATES", "answered", "constant_labels", "coverage", "cut_further", "majority", "of_records", "short"]
 
 # A rule of thumb: below this, a new head with warm-up has hardly moved, whatever the method. The papers' few-shot runs
 # and the studies that come with this program make 60 updates per stage and more.
 FEW_UPDATES = 60
 _SPLITS = ("train", "dev", "test")
 Numbers = Mapping[str, int]
+
+
+def answered(sentences: str, tags: Iterable[str] = ()) -> str:
+    """What words that no model reads are answered with: the most frequent tag of `sentences`, by name where known."""
+    named = listed(map(_name, sorted(tags)))
+    return f"answered with the most frequent tag of {sentences}" + f", {named}" * bool(named)
 
 
 def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
@@ -121,9 +128,14 @@ def majority(title: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 def _constant(f: Mapping[str, Any]) -> str:
     if "count" not in f:
         return f"{f['answer']:.6g}, the mean of {f['n']:,}"
-    tied = [c for c in f.get("tied", ()) if c != f["answer"]]
+    tied = [_name(c) for c in f.get("tied", ()) if c != f["answer"]]
     also = f", as frequent as {listed(tied)}: the first in the order of the label set" if tied else ""
-    return f"{f['answer']} ({f['count']:,} of {f['n']:,}{also})"
+    return f"{_name(f['answer'])} ({f['count']:,} of {f['n']:,}{also})"
+
+
+def _name(label: str) -> str:
+    """A class or tag in a sentence: as it is where that is short and plain, else quoted."""
+    return label if label.isprintable() and len(label) <= 60 else shown(label)
 
 
 def constant_labels(draws: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -175,8 +187,7 @@ def _said(done: list[Record], design: Design, scores: list[Score]) -> Iterator[s
         if "unread_tag" in r.facts:
             tags.setdefault(r.spec.target, set()).add(r.facts["unread_tag"])
     for task, facts in _most(done).items():
-        answer = listed(sorted(tags.get(task, ())))
-        yield from coverage(task, facts, "answered with the most frequent tag of train" + f", {answer}" * bool(answer))
+        yield from coverage(task, facts, answered("train", tags.get(task, ())))
     further: dict[str, dict[str, int]] = {}
     for r in done:
         for task, n in r.facts.get("cut_further", {}).items():
@@ -193,7 +204,7 @@ def _said(done: list[Record], design: Design, scores: list[Score]) -> Iterator[s
 def _positives(done: Iterable[Record]) -> Iterator[str]:
     found = {r.spec.target: r.facts["positive"] for r in done if "positive" in r.facts}
     if found:
-        yield "F1 is that of one class: " + listed(f"{c} of {t}" for t, c in sorted(found.items()))
+        yield "F1 is that of one class: " + listed(f"{_name(c)} of {t}" for t, c in sorted(found.items()))
 
 
 def _most(done: Iterable[Record]) -> dict[str, dict[str, Any]]:

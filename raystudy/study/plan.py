@@ -401,10 +401,9 @@ class Plan:
         for name, length in dict.fromkeys((t, self.lengths[g]) for g in targets for t in self.study.together(g)):
             task = self.tasks[name]
             splits = {s: encode(task, s, self.plm, length) for s in (SPLITS if name in targets else ("train",))}
-            answer = f"train, {task.drawn_prior.answer}" if all_data and task.labels else "the drawn sentences of train"
-            yield from cautions.coverage(
-                name, coverage_facts(splits, self.plm), f"answered with the most frequent tag of {answer}"
-            )
+            tag = [str(task.drawn_prior.answer)] if all_data else []
+            unread = cautions.answered("train" if all_data else "the drawn sentences of train", tag)
+            yield from cautions.coverage(name, coverage_facts(splits, self.plm), unread)
             more: dict[int, list[str]] = defaultdict(list)
             for variant, (method, hp) in self._methods.items():
                 more[method.cut_further(hp, splits["train"])].append(variant)

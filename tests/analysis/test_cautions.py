@@ -120,6 +120,12 @@ def test_the_majority_class_is_named(study: Study, make: Make) -> None:
     )
 
 
+def test_names_of_classes_reach_no_terminal_raw(study: Study, make: Make) -> None:
+    told = {"answer": "\x1b[31mham", "count": 180, "n": 200, "tied": ["\x1b[31mham", "a" * 999]}
+    said = notes(study, [of(make("majority"), majority=told, positive="\x07")])
+    assert "\x1b" not in said and "\x07" not in said and len(said) < 3000
+
+
 def test_f1_says_its_class(study: Study, make: Make) -> None:
     assert "F1 is that of one class: spam of polarity." in notes(study, [of(make("single_task"), positive="spam")])
 
