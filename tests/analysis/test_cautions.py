@@ -10,7 +10,6 @@ from conftest import Make
 
 from raystudy.analysis import cautions
 from raystudy.analysis.compute import compute
-from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.tables import main_table
 from raystudy.spec import Record
 from raystudy.studyfile import Study
@@ -28,7 +27,7 @@ def of(r: Record, **more: Any) -> Record:
 
 
 def notes(study: Study, records: list[Record]) -> str:
-    return to_markdown(main_table(compute(study, records)))
+    return "\n".join(note.text for note in main_table(compute(study, records)).notes)
 
 
 @pytest.mark.parametrize(
