@@ -225,3 +225,27 @@ def test_unknown_metrics_are_named() -> None:
     assert all(metric(name) is m for name, m in METRICS.items() if name != "f1")
     with pytest.raises(ConfigError, match="did you mean 'accuracy'"):
         metric("acuracy")
+
+
+ENDED = ["B-x", "I-x", "E-x", "S-x", "B-y", "E-y", "S-y", "O"]
+
+
+@given(st.lists(st.sampled_from(["x", "y", "z"]), max_size=6), st.lists(st.integers(1, 4), max_size=6))
+def test_every_scheme_says_the_same_spans(kinds: list[str], lengths: list[int]) -> None:
+    wanted, at = [], 0
+    tags: dict[str, list[str]] = {letters: [] for letters in ("BIII", "BIES", "BILU", "BMEW")}
+    for kind, n in zip(kinds, lengths, strict=False):
+        wanted.append((kind, at, at + n))
+        at += n + (n > 2)  # an O behind the longer ones
+        for letters, said in tags.items():
+            begin, inside, end, whole = letters
+            one = [begin if letters == "BIII" else whole]
+            said += [f"{p}-{kind}" for p in (one if n == 1 else [begin, *[inside] * (n - 2), end])] + ["O"] * (n > 2)
+    for said in tags.values():
+        assert list(spans(said)) == wanted
+
+
+@given(st.lists(st.sampled_from(ENDED), max_size=10))
+def test_a_word_is_in_one_span_whatever_the_order_of_ended_tags(tags: list[str]) -> None:
+    inside = [i for _, a, b in spans(tags) for i in range(a, b)]
+    assert inside == [i for i, t in enumerate(tags) if t != "O"]

@@ -21,7 +21,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from raystudy.errors import ConfigError, DataError, Problem, did_you_mean, unknown
+from raystudy.errors import ConfigError, DataError, Problem, did_you_mean, readable, unknown
 from raystudy.metrics import METRICS
 from raystudy.tasks import SPLITS, Example, Form, Kind, Task
 from raystudy.tasks._card import Card
@@ -344,7 +344,7 @@ class Table:
             licence=self.card.licence,
             domains=() if domain else self.domains,
         )
-        return replace(task, notes=(*self.notes, *_split_notes(task, self)))
+        return replace(task, notes=tuple(map(readable, (*self.notes, *_split_notes(task, self)))))
 
 
 def _refuse_thin(name: str, domain: str, table: Table, splits: Mapping[str, Sequence[Example]]) -> None:
