@@ -13,7 +13,7 @@ import typer
 
 from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
-from raystudy.errors import ConfigError, Problem, unknown
+from raystudy.errors import ConfigError, Problem, readable, unknown
 from raystudy.find import find, names
 from raystudy.paths import is_folder, readable_folder
 from raystudy.wording import listed
@@ -195,7 +195,7 @@ def _print_task(name: str, task: Mapping[str, Any]) -> None:
     sizes = " / ".join(str(task["sizes"][s]) for s in ("train", "dev", "test"))
     tell(f"\n{name}: {task['form']}, {task['kind']}, train / dev / test {sizes}; {', '.join(task['metrics'])}")
     for split, counts in task["counts"].items():
-        tell(f"    {split:<6}" + ", ".join(f"{label} {n:g}" for label, n in counts.items()), hang=6)
+        tell(f"    {split:<6}" + ", ".join(f"{readable(label)} {n:g}" for label, n in counts.items()), hang=6)
     for key in ("source", "licence"):
         if task[key]:
             tell(f"    {key}: {task[key]}")
@@ -211,4 +211,5 @@ def _print_task(name: str, task: Mapping[str, Any]) -> None:
 
 
 def _cut(text: str) -> str:
+    text = readable(text)
     return text if len(text) <= _LONG else text[: _LONG - 3] + "..."

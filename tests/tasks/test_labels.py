@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tables import lay, refusal
 
+from raystudy.commands.tasks import tasks as tasks_command
 from raystudy.errors import ConfigError, DataError, did_you_mean
 from raystudy.study.plan import class_line
 from raystudy.tasks import Task, load
@@ -187,3 +188,13 @@ def test_a_folder_named_like_a_built_in_data_set_is_told(tmp_path: Path) -> None
     said = "the folder planted under the data root is NOT read: a built-in data set has that name"
     assert load("planted/target", root=tmp_path).notes[0].startswith(said)
     assert "built-in" not in load("planted/target").notes[0]
+
+
+def test_control_characters_of_labels_and_texts_are_escaped_wherever_they_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = [{"text": f"t \x1b[2J {i}", "label": c} for i, c in enumerate(("a\x1b[31m", "b\x9b", "c\u202ed", "c"))]
+    lay(tmp_path, train=table, dev=table, test=table)
+    tasks_command(name="mine", data_root=tmp_path, as_json=False)
+    said = capsys.readouterr().out
+    assert "a\\x1b[31m" in said and all(line.isprintable() for line in said.split("\n"))
