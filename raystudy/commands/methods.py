@@ -133,6 +133,8 @@ def _range(p: Parameter) -> str:
         return "true, false"
     if p.type in ("layers", "map"):
         return p.type
+    if p.type == "depth":
+        return ", ".join([*map(str, p.choices), "a number of lower layers"])
     return ", ".join(map(str, p.choices)) if p.choices else p.interval
 
 
