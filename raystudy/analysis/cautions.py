@@ -69,6 +69,17 @@ def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
             f"{task}: of some pairs the tokenizer makes no word piece of one of the two texts: "
             f"{_per_split(splits, 'half_empty', 'examples')}"
         )
+    if any(n.get("unknown") for n in splits.values()):
+        share = sum(n.get("unknown_pieces", 0) for n in splits.values()) / sum(
+            n.get("pieces", 0) for n in splits.values()
+        )
+        only = _per_split(splits, "only_unknown", "examples")
+        yield (
+            f"{task}: some {what} hold words or characters that the tokenizer does not know, which are all read as one "
+            f"and the same piece: {_per_split(splits, 'unknown', 'examples')}, {_percent(share)} of all pieces"
+            + f"; nothing else is read of {only}"
+            * bool(only)
+        )
     if any(n.get("special") for n in splits.values()):
         yield (
             f"{task}: some {what} hold a special token of the tokenizer as text ([SEP], say), which is read as that "

@@ -110,6 +110,9 @@ class Coverage:
         empty: examples of which the tokenizer makes no piece at all, so that special tokens alone are read;
             `half_empty`: pairs with one such text.
         special: examples in which a special token is written out (``[SEP]``), and is read as that token.
+        unknown: examples with a word or character that the tokenizer does not know, so that it is read as the same
+            piece (``[UNK]``) as all others of the kind; `unknown_pieces`: how many these are; `only_unknown`: examples
+            that hold nothing else.
         words: of a tagging task; `cut_words`: those whose pieces all lie behind the cut; `words_without_pieces`: those
             of which the tokenizer makes nothing (invisible characters, say). Neither kind is ever seen by a model.
     """
@@ -124,6 +127,9 @@ class Coverage:
     empty: int = 0
     half_empty: int = 0
     special: int = 0
+    unknown: int = 0
+    unknown_pieces: int = 0
+    only_unknown: int = 0
     words: int = 0
     cut_words: int = 0
     words_without_pieces: int = 0
@@ -131,7 +137,8 @@ class Coverage:
     @property
     def complete(self) -> bool:
         """Whether every text and word is read, and read as text."""
-        return not (self.cut or self.empty or self.half_empty or self.special or self.words_without_pieces)
+        odd = self.special or self.unknown or self.words_without_pieces
+        return not (self.cut or self.empty or self.half_empty or odd)
 
 
 @dataclass(frozen=True)
@@ -495,6 +502,7 @@ def _coverage(
     ids = np.concatenate([np.asarray(t.ids) for t in whole])
     starts = np.concatenate([[0], np.cumsum(pieces + added)[:-1]])
     written = np.add.reduceat(np.isin(ids, special).astype(int), starts) - added  # beyond those that frame every text
+    unknown = np.add.reduceat((ids == tok.unk_token_id).astype(int), starts)
     found = {
         "examples": len(examples),
         "pieces": int(pieces.sum()),
@@ -503,6 +511,9 @@ def _coverage(
         "cut_pieces": int(lost.sum()),
         "empty": int((pieces == 0).sum()),
         "special": int((written > 0).sum()),
+        "unknown": int((unknown > 0).sum()),
+        "unknown_pieces": int(unknown.sum()),
+        "only_unknown": int(((unknown == pieces) & (pieces > 0)).sum()),
     }
     if form == "pair":
         texts = [Counter(t.words) for t in whole]

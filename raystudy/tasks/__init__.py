@@ -38,7 +38,30 @@ __all__ = [
 
 SPLITS = ("train", "dev", "test")
 # what stands in place of a label that is not known, in lower case
-_NO_CLASS = frozenset(("-1", "-", "--", "?", "_", "nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nil", "nat"))
+_NO_CLASS = frozenset(
+    (
+        *(
+            "-1",
+            "-",
+            "--",
+            "?",
+            "_",
+            "nan",
+            "na",
+            "n/a",
+            "#n/a",
+            "<na>",
+            "none",
+            "null",
+            "nil",
+            "nat",
+            "<null>",
+            "n.a.",
+        ),
+        *("unk", "<unk>", "[unk]", "[pad]", "<pad>", "unknown", "undefined", "missing", "todo", "tbd", "(blank)"),
+        *("#value!", "#ref!", "#name?", "#div/0!", '""', "''", "[]", "{}", "\u2013", "\u2014", "\u2212"),
+    )
+)
 Form = Literal["single", "pair", "tagging", "vector"]
 Kind = Literal["classification", "tagging", "regression"]
 

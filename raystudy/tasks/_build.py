@@ -35,6 +35,8 @@ __all__ = ["LISTED", "Source", "Table", "task_of"]
 
 BLANKS = " \t\r\n"  # between tokens; other white space may be one
 LISTED = 20  # problems of one file that are shown
+# what a first line calls the tags in a file whose columns should have no names
+_NAMES_OF_TAGS = ("tag", "ner", "ner_tag", "label", "labels", "pos", "pos_tag", "chunk", "bio", "iob")
 METRICS_OF: dict[Kind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "f1", "mcc"),
     "regression": ("pearson", "spearman"),
@@ -306,14 +308,18 @@ class Table:
                 *([] if form == "tagging" else labels.notes),
                 *([] if decided else _label_notes(kind, known)),
                 *respelt,
-                *_scheme_notes(scheme, card),
+                *_scheme_notes(scheme, known, metrics, card),
                 *_positive_note(known, metrics, card),
                 *([] if "dev" in sources else [_carved_note(rows, chosen)]),
             ),
             scheme=scheme if isinstance(scheme, Scheme) else None,
             names=()
             if card.labels
-            else tuple({c.of[r] for c in columns.values() for r in ("label", "tags") if r in c.of}),
+            else tuple(
+                {c.of[r] for c in columns.values() for r in ("label", "tags") if r in c.of}.union(
+                    (*ROLES["tags"], *_NAMES_OF_TAGS) if form == "tagging" else ()
+                )
+            ),
             declared=bool(card.labels),
         )
 
@@ -640,12 +646,18 @@ def _respelt(
     return made, tuple(dict.fromkeys(map(scheme.spelt, known))), [f"tags read in another spelling: {said}"]
 
 
-def _scheme_notes(scheme: Scheme | NoScheme | None, card: Card) -> Iterator[str]:
+def _scheme_notes(
+    scheme: Scheme | NoScheme | None, labels: Sequence[str], metrics: Sequence[str], card: Card
+) -> Iterator[str]:
     """How spans are marked, unless as usual; and that words are scored one by one although tags look like spans."""
     if isinstance(scheme, Scheme) and scheme.ends:
         yield f"tags are {scheme.name}, which marks the last word of a span too; span F1 reads it as conlleval does"
-    if isinstance(scheme, NoScheme) and scheme.alike and not card.metric:
-        yield f"words are scored one by one, not by spans: {scheme.why}"
+    if isinstance(scheme, NoScheme) and (scheme.alike or "O" in labels) and not card.metric:
+        outside = ", O among them (`metric: token_f1` leaves O out)" * ("O" in labels)
+        yield f"words are scored one by one{outside}, not by spans: {scheme.why}"
+    if "token_f1" in metrics and "O" not in labels:
+        cure = "if one is, `merge` reads it as O, as in `merge: {NONE: O}`"
+        yield f"token_f1 leaves out the tag O, but train has no O, so that every tag is a right answer to find: {cure}"
 
 
 def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> str:
@@ -677,12 +689,35 @@ def _first_iob(task: Task) -> bool:
     return bool(pairs) and all(a[:1] in ("B", "I") and a[1:] == b[1:] for a, b in pairs)
 
 
+def _damaged(
+    texts: Mapping[str, Sequence[tuple[str, str | None, tuple[str, ...]]]],
+) -> Iterator[str]:
+    """Texts that were written or decoded in another encoding before they came here."""
+    whole = {s: [" ".join((text, pair or "", *tokens)) for text, pair, tokens in part] for s, part in texts.items()}
+    odd = {s: [t for t in part if not t.isascii()] for s, part in whole.items()}
+    for what, seen in _DAMAGES:
+        found = {s: [m for t in part if (m := seen.search(t))] for s, part in odd.items()}
+        if said := ", ".join(f"{len(part)} in {s}" for s, part in found.items() if part):
+            at = next(m for part in found.values() for m in part)
+            yield f"texts {what}: {said} (the first: {short(at.string[max(0, at.start() - 10) : at.end() + 10])})"
+
+
+_DAMAGES = (
+    ("with the mark of a lost character, U+FFFD", re.compile("\ufffd")),
+    # two-byte and three-byte characters of UTF-8 whose bytes were taken for characters of Windows-1252
+    (
+        "that look like UTF-8 read as Windows-1252",
+        re.compile("[\u00c2\u00c3\u00d0\u00d1][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e]|\u00e2\u20ac"),
+    ),
+)
+
+
 def _split_notes(task: Task, table: Table) -> Iterator[str]:
     """Tags that train does not hold, labels that look like none, evaluation on one class, texts in two splits."""
     if table.scheme is not None:
         yield from _span_notes(task, table.scheme)
     if task.kind != "regression" and not table.declared:
-        yield from suspects(task.counts, task.labels, table.names)
+        yield from suspects(task.counts, task.labels, table.names, tags=task.kind == "tagging")
     known = set(task.labels)
     for split in SPLITS:
         found = Counter(t for e in task.splits[split] for t in (e.label if isinstance(e.label, tuple) else [e.label]))
@@ -694,7 +729,10 @@ def _split_notes(task: Task, table: Table) -> Iterator[str]:
             yield f"train holds no example of the {one if len(lost) == 1 else more} {several(list(map(short, lost)))}"
         if task.kind != "tagging" and split != "train" and len(found) == 1:
             yield f"every label of {split} is {short(next(iter(found)))}: a metric on it says little"
+    if "f1" in task.all_metrics and not task.counts["test"].get(task.positive_class) and len(task.labels) > 2:
+        yield f"test holds no example of the positive class {short(task.positive_class)}, so that f1 is 0"
     texts = {s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS}
+    yield from _damaged(texts)
     for first, second in combinations(SPLITS, 2):
         there = set(texts[first])
         if n := sum(t in there for t in texts[second]):

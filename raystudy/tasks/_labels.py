@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from raystudy.tasks import looks_like_no_class
@@ -33,9 +34,10 @@ __all__ = [
 
 NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"([+-]?\d+)\.?0*", re.ASCII)
-# numbers, but not as a program writes them: a comma before the fraction; thousands in groups; per cent
+# numbers, but not as a program writes them: a comma before the fraction; thousands in groups; money; per cent
 COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 GROUPS = re.compile(r"[+-]?\d{1,3}([,._'\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?", re.ASCII)
+MONEY = re.compile(r"([$\u20ac\u00a3\u00a5]\s*[+-]?\d[\d.,]*|[+-]?\d[\d.,]*\s*[$\u20ac\u00a3\u00a5])", re.ASCII)
 PER_CENT = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)\s*%", re.ASCII)
 # what stands where a number is lost, in lower case
 LOST = frozenset(("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity"))
@@ -81,7 +83,19 @@ def _sort(value: object) -> Sort:
         return "lost"
     if text.casefold() in ("true", "false"):
         return "boolean"
-    return "unclear" if any(p.fullmatch(text) for p in (COMMA, GROUPS, PER_CENT)) else "word"
+    if any(p.fullmatch(text) for p in (COMMA, GROUPS, MONEY, PER_CENT)):
+        return "unclear"
+    # the minus of Unicode, digits of another script: whole numbers are classes in any, fractions may be numbers
+    western = text if text.isascii() else _western(text)
+    return "unclear" if NUMERAL.fullmatch(western) and float(western) % 1 else "word"
+
+
+_SIGNS = {0x2212: "-", 0x066B: ".", 0x066C: None, 0xFF0E: ".", 0xFF0D: "-", 0xFF0B: "+"}
+
+
+def _western(text: str) -> str:
+    """A number in the digits 0 to 9, whatever digits it is written with."""
+    return "".join(str(unicodedata.decimal(c, c)) for c in text.translate(_SIGNS))
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,9 @@ class Labels:
             spelt = [d for d in self.declared if d.casefold() == str(value).casefold()]
             return spelt[0] if spelt else str(value).lower()
         if isinstance(value, float) and math.isfinite(value) and (self.forced or self.cut):
-            if value.is_integer() and (self.cut or self.declared):
+            if repr(value) in self.declared:
+                value = repr(value)
+            elif value.is_integer() and (self.cut or self.declared):
                 value = int(value)
             elif self.forced:
                 value = repr(value)
@@ -154,7 +170,9 @@ class Labels:
             text = text.replace(",", ".")
         spelt = text is not None and NUMERAL.fullmatch(text)
         if not spelt and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise RowError(f"label must be a number ({self.why}), but is {short(value)}")
+            unclear = isinstance(value, str) and _sort(value) == "unclear"
+            cure = " (write digits and a point, as 1000 or 0.5)" if unclear else ""
+            raise RowError(f"label must be a number ({self.why}), but is {short(value)}{cure}")
         try:
             number = float(text if spelt else value)  # type: ignore[arg-type]
         except OverflowError:
@@ -209,6 +227,10 @@ def labels_of(
     if sorts["fraction"] and numbers > words:
         most = "as those of train are" if not words else "as most of train are; `kind: classification` reads names"
         why = "labels are numbers, not all of them whole: regression (`kind: classification` makes them classes)"
+        grouped = [v.strip() for v in values if isinstance(v, str) and v.strip()]
+        if grouped and all(_POINTS.fullmatch(v) for v in grouped):
+            point = f"labels have a point and three digits: {short(grouped[0])} was read as {float(grouped[0]):g}, "
+            return Labels(numbers=True, strings=strings, why=most, notes=(why, f"{point}the point not as thousands"))
         return Labels(numbers=True, strings=strings, why=most, notes=(why,))
     if all_whole:
         odd = [v for v in values if isinstance(v, float) or (isinstance(v, str) and _fraction_written(v.strip()))]
@@ -219,6 +241,9 @@ def labels_of(
     if numbers and words:
         notes = (f"labels are numbers in {numbers} and words in {words} examples of train: all are names of classes",)
     return Labels(forced=numbers > 0 and words > 0, notes=notes)
+
+
+_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)  # a fraction of three digits, or a German thousand
 
 
 def _fraction_written(text: str) -> bool:
@@ -259,22 +284,31 @@ def unclear_numbers(values: Sequence[Any]) -> tuple[int, str] | None:
 # labels that look like no class
 
 
-def suspects(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+def suspects(
+    counts: Mapping[str, Mapping[str, int]], labels: Sequence[str], names: Sequence[str], *, tags: bool = False
+) -> Iterator[str]:
     """Notes on labels that look like no class, and on spellings that look like one class.
 
     Args:
         counts: split -> label -> how often.
         labels: the label set.
         names: of the columns, which a file holds as labels if its first line is repeated.
+        tags: labels of words, among which marks of punctuation are common.
     """
 
     def told(label: str) -> str:
         found = ", ".join(f"{counts[s][label]} in {s}" for s in counts if counts[s].get(label))
         return f"{short(label)} ({found})" if found else short(label)
 
-    signs = set(labels) <= {"-1", "1", "+1"}
+    signs = set(labels) <= {"-1", "1", "+1"} or "+" in labels
     columns = {n.strip().casefold() for n in names}
-    if none := [c for c in labels if looks_like_no_class(c) and not (signs and c == "-1")]:
+    marks = [] if tags else [c for c in labels if c not in "+-" and not any(map(str.isalnum, c)) and _punctuation(c)]
+    marks = marks if 2 * len(marks) < len(labels) else []  # one to five asterisks are classes
+
+    def none_at_all(c: str) -> bool:
+        return c in marks or (looks_like_no_class(c) and not (signs and c in ("-1", "-")))
+
+    if none := [c for c in labels if none_at_all(c)]:
         yield f"LOOKS LIKE NO CLASS: {several(list(map(told, none)))}"
     if headers := [c for c in labels if c.casefold() in columns]:
         yield f"LOOKS LIKE NO CLASS, but like the name of its column: {several(list(map(told, headers)))}"
@@ -288,16 +322,43 @@ def suspects(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str], nam
         yield f"labels that are the same number: {several(list(map(told, equal)))}"
 
 
+def _punctuation(label: str) -> bool:
+    """Whether a label has nothing but marks: no letter, digit or picture."""
+    return all(unicodedata.category(c)[0] in "PZC" or c in "*+<=>|~^`" for c in label)
+
+
+# letters of other alphabets that look like Latin ones, and marks that are taken for one another
+_LOOKS = str.maketrans(
+    {
+        **dict(zip("\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425", "ABEKMHOPCTX", strict=True)),
+        **dict(zip("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458", "aeopcyxisj", strict=True)),
+        **dict(
+            zip(
+                "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a7",
+                "ABEZHIKMNOPTX",
+                strict=True,
+            )
+        ),
+        **dict.fromkeys("\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb\u0307", ""),
+    }
+)
+
+
+_WITHIN = re.compile("(?<=[^\\W_])[_\\s\u2010-\u2015-]+(?=[^\\W_])")  # between letters or digits; -1 is not 1
+
+
 def _alike(labels: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Labels that differ only in letter case; only in how Unicode writes them; only in how a number is written."""
 
     def seen(label: str) -> str:
         """As a reader sees it: compatible characters are one, and what has no width is not there."""
         text = unicodedata.normalize("NFKC", label)
+        if any(map(str.isalnum, text)):
+            text = _WITHIN.sub(" ", unicodedata.normalize("NFKC", text.casefold()).translate(_LOOKS))
         return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
 
-    def number(label: str) -> float | str:
-        return float(label) if NUMERAL.fullmatch(label) else label
+    def number(label: str) -> Decimal | str:
+        return Decimal(label) if NUMERAL.fullmatch(label) else label
 
     case, both = Counter(c.casefold() for c in labels), Counter(seen(c).casefold() for c in labels)
     value = Counter(map(number, labels))

@@ -139,6 +139,8 @@ def _refuse_binary(data: bytes) -> None:
     for magic, what in _MAGIC.items():
         if data.startswith(magic):
             raise UnreadableError(f"must be UTF-8 text, but is {what}")
+    if data[257:262] == b"ustar":
+        raise UnreadableError("must be UTF-8 text, but is a tar archive: unpack it")
     _refuse_pages(data)
     head = data[:4096]
     if head.count(0) * 10 > len(head):
@@ -392,6 +394,8 @@ def _table(separator: str, *, quotes: bool) -> Callable[[bytes, How], Rows]:
         text, problems = _decoded(data)
         yield from problems
         _refuse_json(text, "a table")
+        if re.match(r"sep=.\r?\n", text):
+            raise UnreadableError(f"must name its columns in the first line, but that is {short(text[:5])}: delete it")
         quoted = quotes if how.quotes is None else how.quotes
         between = _between(text, separator) if quoted or separator not in text.partition("\n")[0] else separator
         if between != separator:
@@ -477,9 +481,10 @@ def _named(records: Records, how: How, *, watch: bool) -> Rows:
         watch: quotation marks are kept; say so if they look as if they enclosed fields.
     """
     names: list[str] | None = None
-    skipped, enclosed, count = False, 0, 0
+    skipped, enclosed, doubled, count, first = False, 0, 0, 0, ""
     again: list[int] = []  # rows that repeat the line of names
     for line, fields in records:
+        count += 1
         if isinstance(fields, str):
             yield line, fields
             if names is None and not how.numbers:
@@ -488,7 +493,7 @@ def _named(records: Records, how: How, *, watch: bool) -> Rows:
         if names is None and how.numbers:
             names = [str(n) for n in range(1, len(fields) + 1)]
         elif names is None:
-            names = [name.strip() for name in fields]
+            names, count, first = [name.strip() for name in fields], 0, short(" ".join(fields))
             if names[0] == "" and len(names) > 1:  # the index that pandas writes unless told not to
                 names, skipped = names[1:], True
                 how.say("its first column has no name and was not read")
@@ -498,18 +503,26 @@ def _named(records: Records, how: How, *, watch: bool) -> Rows:
             continue
         cells = fields[1:] if skipped else fields
         if len(cells) != len(names):
-            yield line, f"must have {len(names) + skipped} columns like the first line, but has {len(fields)}"
+            lines = watch and any(c.startswith('"') and c.count('"') % 2 for c in cells)
+            cure = " (if quotation marks enclose fields of several lines, say `quotes: true`)" if lines else ""
+            yield line, f"must have {len(names) + skipped} columns like the first line, but has {len(fields)}{cure}"
             continue
-        count += 1
         again += [line] if not how.numbers and [c.strip() for c in cells] == names else []
         enclosed += watch and any(len(c) > 1 and c[0] == c[-1] == '"' for c in cells)
+        doubled += watch and any('""' in c[1:-1] and _ENCLOSED.fullmatch(c) is not None for c in cells)
         yield line, dict(zip(names, cells, strict=True))
+    if not count and first:
+        yield None, f"must hold at least one row, but is empty below its first line, {first}"
     if again:
         what = "1 row repeats" if len(again) == 1 else f"{len(again)} rows repeat"
         how.say(f"{what} the names of the columns, and was read as data (the first: line {again[0]})")
-    if enclosed >= 2 and enclosed * 10 >= count:
+    if doubled or (enclosed >= 2 and enclosed * 10 >= count):
         what = f"{enclosed} of {count} rows hold a field in quotation marks, which were kept as part of it"
+        what += f" ({doubled} with marks that are doubled within it)" if doubled else ""
         how.say(f"{what}; a file that pandas wrote wants `quotes: true`")
+
+
+_ENCLOSED = re.compile(r'"(?:[^"]|"")*"')  # as programs write a field with quotation marks: those within it doubled
 
 
 def _wrong_names(names: Sequence[str], skipped: bool) -> Iterator[str]:
@@ -542,6 +555,14 @@ def _sentences(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes, 
         first, cells = next(iter([*plain, *(w for w in words if len(w[1]) > 1)]), ("", []))
         wide = width or len(cells)
         asked = {r: how.numbers.get(r, usual.get(r, wide)) for r in ("tokens", "tags")}
+        if not width and "tokens" not in how.numbers and _numbered(lines, wide):
+            is_ud = wide == 10 and "\t" in first
+            cure = (
+                "give its name the ending .conllu" if is_ud else "say which column is the word (`columns: {tokens: 2}`)"
+            )
+            rule = "must hold a word in its first column, but that counts the words of each sentence"
+            yield None, f"{rule}: {cure}"
+            return
         if wide == 1:
             yield None, "must hold a token and its tag on every line, between them a tab or a blank, but has one column"
             return
@@ -569,6 +590,10 @@ def _sentences(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes, 
                 like = "" if width else " like the first token"
                 yield n, f"must have {wide} columns{like}, but has {len(cells)}"
                 whole = False
+            elif lost := [r for r, i in asked.items() if not cells[i - 1]]:
+                what = " and ".join({"tokens": "word", "tags": "tag"}[r] for r in lost)
+                yield n, f"must hold a word and its tag, but the {what} is empty"
+                whole = False
             elif width and re.fullmatch(r"\d+[-.]\d+", cells[0]):  # tokens that stand below, or not in the text
                 ranges.add(n, line)
             else:
@@ -578,6 +603,9 @@ def _sentences(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes, 
             comments.tell(how, "comment", "comments")
         documents.tell(how, "line -DOCSTART-", "lines -DOCSTART-")
         ranges.tell(how, "range of words or word that is not in the text", "ranges of words or words not in the text")
+        between = [len({c[i] for _, c in words if len(c) == wide}) > 1 for i in range(1, wide - 1)]
+        if not width and any(between) and "tags" not in how.numbers:
+            how.say(f"of {wide} columns the last was read as the tag (`columns: {{tags: 2}}` names another)")
         if ended == 1 and len(words) >= 20:
             how.say(f"all {len(words)} lines are ONE sentence, because no empty line divides them")
 
@@ -602,7 +630,7 @@ def _comments(width: int, wide: int, tabbed: bool, tags: set[str]) -> Callable[[
         if width or line.startswith(("#begin document", "#end document")):  # the latter are those of CoNLL-2012
             return True
         if tabbed:
-            return "\t" not in line
+            return "\t" not in line or (line[1:2] in (" ", "\t") and len(cells) != wide)
         if line == "#" or line[1] == " ":
             return len(cells) != wide or cells[-1] not in tags
         return len(cells) > wide
@@ -614,14 +642,36 @@ def _refuse_texts(lines: Sequence[tuple[int, str, list[str]]], wide: int, asked:
     """Refuse a text and its label on every line, with a tab between them: it would be one sentence of long words.
 
     Raises:
-        UnreadableError: more than half of the lines have blanks inside the token or the tag.
+        UnreadableError: more than half of the lines have blanks inside the token or the tag; or some have, and no empty
+            line divides twenty lines or more.
     """
-    rows = [c for _, line, c in lines if "\t" in line and len(c) == wide]
+    filled = [(line, c) for _, line, c in lines if c]
+    rows = [c for line, c in filled if "\t" in line and len(c) == wide]
     texts = sum(any(" " in c[i - 1] for i in asked.values()) for c in rows)
-    if rows and texts * 2 > len(rows):
+    cells = [c for *_, c in lines]
+    while cells and not cells[-1]:
+        cells.pop()
+    one = len(filled) >= 20 and all(cells)
+    if texts * 2 > len(filled) or (texts and one):
         told = "must hold a word and its tag on every line, but holds blanks within its columns, like a text and its"
         cure = "give its name the ending .tsv, and the columns names in a first line or numbers in the study file"
         raise UnreadableError(f"{told} label: {cure} (`columns: {{text: 1, label: 2}}`)")
+
+
+def _numbered(lines: Sequence[tuple[int, str, list[str]]], wide: int) -> bool:
+    """Whether the first of three columns or more counts the words of every sentence, from 0 or from 1."""
+    expected, sentences, words = (0, 1), 0, 0
+    for _, _, c in lines:
+        if not c or len(c) != wide:
+            expected = (0, 1)
+        elif re.fullmatch(r"\d+[-.]\d+", c[0]):
+            continue
+        elif not (c[0].isdecimal() and int(c[0][:9]) in expected):
+            return False
+        else:
+            sentences, words = sentences + (expected == (0, 1)), words + 1
+            expected = (int(c[0]) + 1,) * 2
+    return wide > 2 and words > sentences > 0
 
 
 def _cells(line: str) -> list[str]:

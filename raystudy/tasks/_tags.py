@@ -4,7 +4,7 @@ A tag says where in a span its word stands, and of which type the span is: ``B-x
 goes on. IOB2 begins every span with B, IOB1 only one that follows another of its type. Others mark the end of a span
 too: IOBES has E for its last word and S for a span of one word, BILOU calls them L and U, BMES and BMEWO call a word
 in the middle M. `raystudy.metrics.spans` reads them all, where they are spelt ``B-x``; other spellings (``b-x``,
-``B_x``, ``x-B``) are turned into that one when the data are read.
+``B_x``, ``B+x``, ``x-B``) are turned into that one when the data are read.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = ["NoScheme", "Scheme", "broken", "scheme_of"]
 LETTERS = {"IOB": "BI", "IOBES": "BIES", "BILOU": "BILU", "BMES": "BMES", "BMEWO": "BMEW"}
 BEGIN, INSIDE, END, WHOLE = "B", "IM", "EL", "SUW"
 PARTS = "BIMELSUW"
+BETWEEN = r"(?:[^\w\s]|_)"  # between letter and type: a hyphen, an underscore, a dash of Unicode
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _part(tag: str, suffix: bool, lower: bool) -> tuple[str, str] | None:
         return "O", ""
     if re.fullmatch(letters, tag):
         return tag.upper(), ""
-    if found := re.fullmatch(rf"(.+)[-_:./]({letters})" if suffix else rf"({letters})[-_:./](.+)", tag, re.DOTALL):
+    if found := re.fullmatch(rf"(.+){BETWEEN}({letters})" if suffix else rf"({letters}){BETWEEN}(.+)", tag, re.DOTALL):
         letter, kind = found.groups()[::-1] if suffix else found.groups()
         return letter.upper(), kind
     return None

@@ -331,3 +331,10 @@ def test_weighted() -> None:
 def test_sizes() -> None:
     assert CORPUS.sizes == [36, 36, 36]
     assert [p.outputs for p in CORPUS.parts] == [3, 7, 3]
+
+
+def test_what_the_tokenizer_does_not_know_is_counted(pieces: PLM) -> None:
+    rows = [Example("a", text=t) for t in ("ab c", "ab \u4e2d", "\u4e2d \u4e2d")]
+    c = encode(task_of(*rows), "train", pieces).coverage
+    assert (c.unknown, c.unknown_pieces, c.only_unknown) == (2, 3, 1)
+    assert not c.complete

@@ -198,3 +198,50 @@ def test_control_characters_of_labels_and_texts_are_escaped_wherever_they_are_pr
     tasks_command(name="mine", data_root=tmp_path, as_json=False)
     said = capsys.readouterr().out
     assert "a\\x1b[31m" in said and all(line.isprintable() for line in said.split("\n"))
+
+
+@pytest.mark.parametrize("spelt", ["$3.50", "3.50 \u20ac", "\u22121.5", "\u0661\u066b\u0665"])
+def test_fractions_with_other_signs_are_refused_until_it_is_said_what_they_are(tmp_path: Path, spelt: str) -> None:
+    table = rows([spelt, "2", "3"])
+    root = lay(tmp_path, suffix=".csv", train=table, dev=table, test=table)
+    assert "could be either" in str(refusal(lambda: load("mine", root=root), DataError))
+
+
+def test_declared_labels_are_the_same_in_every_format(tmp_path: Path) -> None:
+    for suffix in FORMATS:
+        labels: list[Any] = [0.5, 1.0, 1.5] if suffix in (".jsonl", ".parquet") else ["0.5", "1.0", "1.5"]
+        t = read(tmp_path, suffix, labels, labels=["0.5", "1.0", "1.5"])
+        assert [e.label for e in t.splits["train"]] == ["0.5", "1.0", "1.5"]
+
+
+def test_marks_and_words_for_nothing_are_no_classes_and_stars_are(tmp_path: Path) -> None:
+    said = told(read(tmp_path, ".jsonl", ["pos", "neg", "neu", "...", "UNK"]))
+    assert "LOOKS LIKE NO CLASS: '...' (1 in train, 1 in dev, 1 in test), 'UNK' (1" in said
+    for fine in (["*", "**", "***"], ["+", "-"], ["\u2764", "\U0001f602"]):
+        assert "LOOKS" not in told(read(tmp_path, ".jsonl", fine))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("cat", "\u0441at", True),
+        ("very_good", "Very good", True),
+        ("non-fiction", "non\u2013fiction", True),
+        ("'pos'", "pos", True),
+        ("\u0130stanbul", "istanbul", True),
+        ("-1", "1", False),
+        ("C", "C++", False),
+        ("r\u00e9sum\u00e9", "resume", False),
+    ],
+)
+def test_what_looks_alike(tmp_path: Path, one: str, other: str, alike: bool) -> None:
+    assert ("labels that look the same" in told(read(tmp_path, ".jsonl", [one, other, "x"]))) == alike
+
+
+def test_texts_of_another_encoding_are_counted(tmp_path: Path) -> None:
+    table = [
+        {"text": t, "label": c} for t, c in (("caf\u00c3\u00a9 noir", "a"), ("caf\ufffd", "b"), ("caf\u00e9", "b"))
+    ]
+    said = told(load("mine", root=lay(tmp_path, train=table, dev=table[2:], test=table[1:])))
+    assert "texts that look like UTF-8 read as Windows-1252: 1 in train (the first: 'caf\\xc3\\xa9 noir" in said
+    assert "the mark of a lost character, U+FFFD: 1 in train, 1 in test" in said

@@ -438,3 +438,29 @@ def test_words_a_line_are_no_table() -> None:
     data = b"Ada\tB-x\nmet\tO\n\nBo\tB-x\n"
     with pytest.raises(UnreadableError, match=r"line 3 is empty: if it has a word a line, give its name the ending"):
         read(".tsv", data, numbers={"tokens": 1, "tags": 2})
+
+
+def test_a_column_that_counts_the_words_is_no_column_of_words() -> None:
+    ud = b"1\tAda\tAda\tPROPN\tN\t_\t2\tnsubj\t_\t_\n2\tmet\tmeet\tVERB\tV\t_\t0\troot\t_\tSpaceAfter=No\n\n"
+    assert "give its name the ending .conllu" in str(read(".conll", ud)[1])
+    numbered = b"1 Ada B-x\n2 met O\n\n1 London B-x\n2 was O\n"
+    assert "`columns: {tokens: 2}`" in str(read(".conll", numbered)[1])
+    words = b"1 A O\n3 B O\n\n1 C O\n"
+    assert [r for _, r in read(".conll", words)[0]] == [
+        {"tokens": ["1", "3"], "tags": ["O", "O"]},
+        {"tokens": ["1"], "tags": ["O"]},
+    ]
+
+
+def test_an_empty_word_or_tag_is_named_at_its_own_line() -> None:
+    assert read(".conll", b"Ada\tB-x\nmet\t\n\tO\n\nwas\tO\n")[1] == [
+        (2, "must hold a word and its tag, but the tag is empty"),
+        (3, "must hold a word and its tag, but the word is empty"),
+    ]
+
+
+def test_doubled_marks_within_a_field_of_tsv_are_told_where_one_row_has_them() -> None:
+    plain = b"plain\tneg\n" * 40
+    said = told(".tsv", b'text\tlabel\n"he said ""no"" twice"\tpos\n' + plain)[1]
+    assert any("1 with marks that are doubled" in note and "`quotes: true`" in note for note in said)
+    assert not told(".tsv", b'text\tlabel\n"no" they said "yes"\tpos\n' + plain)[1]
