@@ -655,7 +655,7 @@ def _scheme_notes(
     if isinstance(scheme, NoScheme) and (scheme.alike or "O" in labels) and not card.metric:
         outside = ", O among them (`metric: token_f1` leaves O out)" * ("O" in labels)
         yield f"words are scored one by one{outside}, not by spans: {scheme.why}"
-    if "token_f1" in metrics and "O" not in labels:
+    if "token_f1" in metrics and "O" not in labels and not card.labels:
         cure = "if one is, `merge` reads it as O, as in `merge: {NONE: O}`"
         yield f"token_f1 leaves out the tag O, but train has no O, so that every tag is a right answer to find: {cure}"
 
