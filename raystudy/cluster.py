@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from raystudy.errors import PreflightError, Problem
 from raystudy.paths import absolute_environment
 from raystudy.spec import Arm, Numerics, Places, Spec
-from raystudy.supervise import GOES_ON, leave
+from raystudy.supervise import GOES_ON, ends_with_all, leave
 from raystudy.wording import counted, spelt
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
 
     began = time.monotonic()
     places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
-    with _scratch() as scratch, _ray(cluster) as context:
+    pools: list[Pool] = []
+    with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
         have = ray.cluster_resources()
         groups = fitting(have, cluster.groups, numerics, len(conductor.missing()))
         shape = Shape(
@@ -116,7 +117,8 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
 
         guard = _interruptible(conductor)
         try:
-            with Pool(shape, places, scratch) as pool, guard, keep_now(conductor.results, now):
+            pools.append(Pool(shape, places, scratch))
+            with pools[0] as pool, guard, keep_now(conductor.results, now):
                 view.status = lambda: ray.get(pool.hub.status.remote(), timeout=5)
                 try:
                     conductor.run_pooled(pool, tune)
@@ -147,8 +149,12 @@ def described(spec: Spec, search: ArmSearch | None) -> str:
 
 
 @contextmanager
-def _ray(cluster: Cluster) -> Iterator[Any]:
+def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator[Any]:
     """Ray for the duration: its own, or the cluster at an address. Neither its start nor its end can hang a run.
+
+    Args:
+        busy: whether a thread calls ray yet. Ray ends a process in which one does after `ray.shutdown`, from C++ and
+            without a word; so, where all ends with this process, ray is left to end with it.
 
     Raises:
         PreflightError: it does not start, or the address does not answer.
@@ -186,9 +192,10 @@ def _ray(cluster: Cluster) -> Iterator[Any]:
     try:
         yield context
     finally:
-        end = threading.Thread(target=ray.shutdown, daemon=True)
-        end.start()
-        end.join(30)  # a ray that has died may never answer; its processes go with this one
+        if not (ends_with_all() and busy()):
+            end = threading.Thread(target=ray.shutdown, daemon=True)
+            end.start()
+            end.join(30)  # a ray that has died may never answer; its processes go with this one
 
 
 def _answers(address: str | None) -> None:

@@ -133,4 +133,7 @@ def shown(value: object, most: int = 80) -> str:
         text = repr(value)
     except ValueError:  # Python writes no integer of more than 4300 digits
         return "a huge number"
-    return text if len(text) <= most else f"{text[: most - 4]} ..."
+    if len(text) <= most:
+        return text
+    quote = text[-1] if text[-1] in "'\"" else ""  # a text that is cut still ends where its quote does
+    return f"{text[: most - 4 - len(quote)]} ...{quote}"

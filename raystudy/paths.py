@@ -26,6 +26,7 @@ __all__ = [
     "named",
     "no_folder",
     "readable_folder",
+    "results_to_be",
 ]
 
 # nothing can lie at such a path; every other error means that it cannot be looked at
@@ -47,9 +48,11 @@ def named(path: str | Path, where: str = "", file: str = "", error: type[UserErr
         where, file: what the problem is about, as a `Problem` names it.
 
     Raises:
-        error: it holds a NUL, or the ``~`` of a user that this machine does not know.
+        error: it is empty, holds a NUL, or the ``~`` of a user that this machine does not know.
     """
     text = os.fspath(path)
+    if not text:  # an unset variable of a shell, mostly; Python would take the current folder
+        raise error(Problem("must be a path, but is empty", where, file))
     if "\0" in text:
         raise error(Problem(f"must be a path, but {shown(text)} holds a NUL character, which no path can", where, file))
     try:
@@ -117,6 +120,18 @@ def readable_folder(
     found = Path(os.path.realpath(absolute(path, base, where, file, error)))
     if why := no_folder(found):
         raise error(Problem(why, where, file))
+    return found
+
+
+def results_to_be(path: str | Path, where: str = "", file: str = "") -> Path:
+    """`path` (see `named`), at which a folder lies or nothing does yet: what a run may write its results to.
+
+    Raises:
+        ConfigError: a file lies there, the name is too long, or it cannot be looked at.
+    """
+    found = named(path, where, file)
+    if not is_absent(found) and (why := no_folder(found)):
+        raise ConfigError(Problem(why, where, file))
     return found
 
 

@@ -40,7 +40,7 @@ from raystudy.cluster import Cluster, run_on_ray
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, readable, shown, unknown
 from raystudy.files import atomic_write
 from raystudy.outlets import survived
-from raystudy.paths import is_folder, kind_of, named, readable_folder
+from raystudy.paths import is_folder, kind_of, named, readable_folder, results_to_be
 from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expanded, read_study
 from raystudy.supervise import GOES_ON, supervised
@@ -400,7 +400,7 @@ def run_study(
 
         def draining() -> None:
             if over_budget():
-                why, how = f"the budget of {options.budget:.0f} worker-seconds is used up", ""
+                why, how = f"the budget of {counted(round(options.budget or 0), 'worker-second')} is used up", ""
             else:
                 why, how = "interrupted", " Ctrl-C once more stops at once."
             view.say(f"{why}: the cells that run now are trained to their end, and no others are started.{how}")
@@ -445,7 +445,7 @@ def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
     scale = exhibit_scale(options)
     root = _folder(options.data_root)
     places = Places(str(root) if root else None, placed(options.plm or PLM[scale], (None,), "--plm"))
-    folder = named(options.out, "--out") if options.out else Path("results") / f"{exhibit.name}-{scale}"
+    folder = results_to_be(options.out or Path("results") / f"{exhibit.name}-{scale}", "--out")
     openings: list[Opening] = []
     report = run_untrained(exhibit.name, scale, places, folder, openings.append)
     for opening in openings:
@@ -577,6 +577,7 @@ def command(
         if exhibit is not None and not exhibit.methods:
             return show_untrained(exhibit, options, plain())
         opened = open_study(study, options)
+        results_to_be(opened[2], "--out" if options.out else "")
         if dry_run:
             return run_study(opened, options, plain(), dry_run=True, exhibit=exhibit)
         logs = opened[2] / "logs"

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GOES_ON", "leave", "supervised"]
+__all__ = ["GOES_ON", "ends_with_all", "leave", "supervised"]
 
 GOES_ON = "What was finished is kept; the same command goes on from here."
 
@@ -55,6 +55,11 @@ def supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) 
     os.close(alive)
     _adopt()
     return _parent(pid, answer, lost)
+
+
+def ends_with_all() -> bool:
+    """Whether this process is watched: what it leaves running ends with it."""
+    return _told is not None
 
 
 def leave(code: int, words: str) -> None:

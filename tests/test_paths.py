@@ -14,7 +14,16 @@ from raystudy import __main__ as commands
 from raystudy import run as running
 from raystudy.data.plm import placed, resolve
 from raystudy.errors import ConfigError, PreflightError
-from raystudy.paths import absolute, absolute_environment, is_folder, kind_of, named, no_folder, readable_folder
+from raystudy.paths import (
+    absolute,
+    absolute_environment,
+    is_folder,
+    kind_of,
+    named,
+    no_folder,
+    readable_folder,
+    results_to_be,
+)
 from raystudy.run import Options, open_study
 from raystudy.spec import Arm, Setting
 from raystudy.study.cache import cache_folder
@@ -266,3 +275,23 @@ def test_names_of_files_have_a_length_that_every_system_takes() -> None:
     assert len(stems) == 2
     assert all(len(stem.encode()) <= 150 for stem in stems)
     assert Arm("meta_dtl[lambda=0.3]", Setting(shots=20)).stem == "meta_dtl[lambda=0.3]@k=20"
+
+
+def test_an_empty_path_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--data-root "$UNSET"``: Python takes an empty path for the current folder, whatever lies in it."""
+    monkeypatch.chdir(tmp_path)
+    for option in ("--plm", "--data-root"):
+        out = CliRunner().invoke(running.app, ["smoke", option, "", "--dry-run"])
+        assert (out.exit_code, "must be a path, but is empty" in out.output) == (2, True), (option, out.output)
+
+
+def test_results_go_to_a_folder_or_to_where_one_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("")
+    wrong = {"taken": "a file", "taken/below": "Not a directory", "x" * 256: "too long", f"{'x' * 256}/y": "too long"}
+    for path, why in wrong.items():
+        with pytest.raises(ConfigError, match=f"^--out: is not a folder.*{why}"):
+            results_to_be(path, "--out")
+    for path in (".", "new", "new/below"):
+        assert results_to_be(path, "--out") == Path(path)
+        assert not Path("new").exists()

@@ -152,9 +152,11 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
     """Results and cache can be written and locked, keep the time, and have room; so has Ray's folder."""
     from raystudy.study.machine import locks_hold, nearest, ray_folder, writes
 
+    closed: set[str] = set()
     for what, folder in (("results folder", results), ("cache folder", shared)):
         why, skew = writes(folder)
         if why:
+            closed.add(what)
             option = "--out" if folder is results else "RAYSTUDY_CACHE"
             yield Check("missing", f"{what} {folder} cannot be written: {why}", f"choose another with {option}")
             continue
@@ -166,8 +168,11 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
         if abs(skew) > CLOCK:
             mend = "set the clocks of both machines by NTP"
             yield Check("warn", f"the clock of the filesystem of the {what} is {skew:+.0f} s off", mend)
-    places = {"results": results, "cache": shared, "Ray's temporary files": ray_folder()[0]}
-    for what, folder in places.items():
+    places = {"results folder": results, "cache folder": shared, "Ray's temporary files": ray_folder()[0]}
+    for place, folder in places.items():
+        if place in closed or (folder not in (results, shared) and writes(folder)[0]):
+            continue  # room is not what it lacks
+        what = place.removesuffix(" folder")
         usage = shutil.disk_usage(nearest(folder))
         state: Literal["ok", "warn"] = "warn" if usage.free < DISK else "ok"
         yield Check(state, f"{megabytes(usage.free)} free for {what}", "make room" if state == "warn" else "")

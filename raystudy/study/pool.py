@@ -150,6 +150,11 @@ class Pool:
             t.join(patience)
             patience = 1.0
 
+    @property
+    def starting(self) -> bool:
+        """Whether groups were given up while they started: their threads call ray yet."""
+        return any(t.is_alive() for t in self._threads)
+
     def _ask(self, what: str, *args: Any, timeout: float = _PATIENCE) -> Any:
         """The hub's answer.
 

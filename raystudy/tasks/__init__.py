@@ -306,7 +306,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     else:
         folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and not no_folder(root) else []
         known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
-        where = f" and no folder of that name is in {root}" if root is not None else ""
+        where = f" No folder of that name is in {root} either." if root is not None else ""
         raise ConfigError(unknown("task", name, known) + where)
     assert isinstance(task, Task)
     return task
