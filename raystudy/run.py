@@ -165,8 +165,12 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     # a path in a study file is relative to the file, whatever folder the command is called in
     beside = path.parent if path is not None and is_own_file(name) else None
     root = _folder(study.data_root, str(path or name), beside if options.data_root is None else None)
-    study = expanded(study, root, path)
+    study = expanded(study, root)
     plm = placed(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
+    if study.revision is not None and (plm in ("tiny", "minilm") or Path(plm).is_absolute()):
+        what = "a folder" if Path(plm).is_absolute() else shown(plm)
+        said = f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"
+        raise study.origin.placed(ConfigError(Problem(said, "revision")))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
     return study, places, named(options.out, "--out") if options.out else Path("results") / study.name
 
@@ -250,11 +254,12 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         machine: what there is to say of the machine that trains (`on_this_machine`).
     """
     from raystudy.study.conduct import made_otherwise
-    from raystudy.study.plan import class_line, merged_labels
+    from raystudy.study.plan import class_line, kinds_together, merged_labels
 
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
     lines += [f"model {plan.plm.name}: {plan.plm.about}", *machine]
+    lines += [f"no effect: {line}" for line in plan.idle]
     for name, task in plan.tasks.items():
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
         role = "target" if name in study.target_names else "source"
@@ -270,6 +275,7 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
     for suite in dict.fromkeys(map(study.together, study.target_names)):
         for words, found in merged_labels(plan.tasks[name] for name in suite).items():
             lines.append(f"one class in a union head: {words!r} = {readable(', '.join(found))}")
+    lines += kinds_together(plan)
     said: dict[str, list[str]] = {}
     for variant, found in plan.admitted.items():
         for line in found:

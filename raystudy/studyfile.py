@@ -10,11 +10,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 from ruamel.yaml.comments import CommentedMap
 
 from raystudy.catalogue import Parameter, Value, catalogue, suites
 from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, shown, unknown
+from raystudy.origin import Origin
 from raystudy.paths import is_folder
 from raystudy.spec import Arm, Numerics, Setting
 from raystudy.tasks import built_in, domains, expand, may_expand
@@ -24,7 +25,6 @@ from raystudy.yamlfile import (
     dotted,
     lines_of,
     load_yaml,
-    nearest_line,
     odd_values,
     parse_yaml,
     plain,
@@ -44,6 +44,12 @@ def _plain_name(value: Any) -> Any:
             raise ValueError("must be a plain name (letters, digits, '-', '_', '.'), no path")
         if value.partition(".")[0].lower() in _TAKEN:
             raise ValueError("must be a name that is not reserved")
+    return value
+
+
+def _not_blank(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be blank: leave the key out, or say '.' for the folder of the study file")
     return value
 
 
@@ -78,6 +84,7 @@ def _method(entry: Any) -> Any:
 
 
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
+NotBlank = Annotated[str, BeforeValidator(_not_blank)]
 Positive = Annotated[int, Field(strict=True, gt=0)]
 Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)]
@@ -173,9 +180,9 @@ class Study(Strict):
         plm: the pre-trained model, a BERT or an ALBERT: ``minilm`` (the quickstart's package), ``tiny`` (random, for
             trying out), a folder as ``save_pretrained`` writes it, relative to the study file or else to the current
             folder, or the id of a model on the Hugging Face hub.
-        revision: a branch, tag or commit of a hub model.
+        revision: a branch, tag or commit of a hub model; refused beside a model that is no hub's.
         data_root: the folder that holds one folder per task; relative to the study file. ``~`` is the user's home.
-        suite: tasks that belong together, by name.
+        suite: tasks that belong together, by name. Beside ``tasks`` it gives their options and its length alone.
         suites: several suites in one study: each target is helped by the tasks of its own suite.
         tasks: the tasks that take part, in place of a suite's; each is a source for the others. ``NAME/*`` stands for
             one task per domain of a data set.
@@ -198,9 +205,9 @@ class Study(Strict):
 
     name: PlainName
     about: str = ""
-    plm: str = "minilm"
-    revision: str | None = None
-    data_root: str | None = None
+    plm: NotBlank = "minilm"
+    revision: NotBlank | None = None
+    data_root: NotBlank | None = None
     suite: str | None = None
     suites: Names = ()
     tasks: Names = ()
@@ -218,6 +225,7 @@ class Study(Strict):
     search: SearchPlan = SearchPlan()
     report: ReportPlan = ReportPlan()
     numerics: StudyNumerics = StudyNumerics()
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @model_validator(mode="before")
     @classmethod
@@ -235,6 +243,11 @@ class Study(Strict):
                 both = isinstance(options, Mapping) and isinstance(merged.get(task), Mapping)
                 merged[task] = {**merged[task], **options} if both else options
         return {**asked, "task_options": merged}
+
+    @property
+    def origin(self) -> Origin:
+        """Where the study was said, for whoever finds that something in it cannot be done."""
+        return self._origin
 
     @cached_property
     def chosen(self) -> dict[str, dict[str, Any]]:
@@ -280,6 +293,32 @@ class Study(Strict):
                 printed = listed(dict.fromkeys(spelt(v) for v in papers.values()))
                 of = "" if len(papers) == len(knowing[name]) else f" in {listed(papers)}"
                 out.append(f"{name} {spelt(value)}{of} ({'paper' if len(papers) == 1 else 'papers'}: {printed})")
+        return tuple(out)
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """What the study asks for that has no effect, a line each: which key, and why."""
+        out = []
+        if self.suite and self.tasks and self.suite in suites():
+            named = suites()[self.suite]["tasks"]
+            absent = [n for n in named if not any(_covers(n, t) for t in self.tasks)]
+            others = [t for t in self.tasks if not any(_covers(n, t) for n in named)]
+            if absent or others:
+                only = "only its options and its length are"
+                out.append(f"suite {self.suite}: its tasks are not taken, because `tasks` names others; {only}")
+        asked = self.search.model_dump(exclude_defaults=True, exclude={"trials"})
+        if asked and not self.search.trials:
+            keys = listed(f"`{key}`" for key in asked)
+            has = "has" if len(asked) == 1 else "have"
+            out.append(f"search: `trials` is 0, so nothing is searched, and {keys} {has} no effect")
+        if self.source_limits != Limits() and set(self.task_names) <= set(self.target_names):
+            out.append("source_limits: every task is a target, so they hold for none")
+        if self.scope == "suite" and self.settings_grid == (Setting(),):
+            out.append("scope: neither `shots` nor `fraction` is given, so there is nothing that it would cut")
+        given = {o for s in self.suite_names for o in suites().get(s, {}).get("task_options", {})}
+        part = {t.partition("/")[0] for t in (*self.task_names, *(t.partition("/")[0] for t in self.task_names))}
+        if unread := [name for name in self.task_options if name not in part | given]:
+            out.append(f"task_options: {listed(unread)} {'takes' if len(unread) == 1 else 'take'} no part in the study")
         return tuple(out)
 
     @property
@@ -342,8 +381,12 @@ def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Stud
     return checked(load_yaml(Path(path)), str(path), overrides)
 
 
-def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Study:
-    """The study that a YAML tree asks for; `file` is where its problems are said to be. See `read_study`."""
+def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *, written: bool = True) -> Study:
+    """The study that a YAML tree asks for; `file` is where its problems are said to be. See `read_study`.
+
+    Args:
+        written: whether somebody wrote the file; else its lines are not named.
+    """
     lines = dict(lines_of(tree))
     odd = list(odd_values(tree, numbered=_of_labels))
     problems: list[Problem] = []
@@ -372,12 +415,7 @@ def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Stu
         given.append(loc)
         odd = [(at, m) for at, m in odd if at[: len(loc)] != loc]  # what was odd there is gone
 
-    def problem(loc: Sequence[str | int], message: str) -> Problem:
-        at = tuple(loc)
-        if any(at[: len(g)] == g or (g[: len(at)] == at and at not in lines) for g in given):
-            return Problem(message, dotted(loc), "command line")
-        return Problem(message, dotted(loc), file, nearest_line(lines, loc))
-
+    origin = Origin(file, lines if written else None, asked, tuple(given))
     try:
         study: Study | None = Study.model_validate(asked)
         mistyped = []
@@ -388,9 +426,12 @@ def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = ()) -> Stu
         *odd,
         *((loc, m) for loc, m in (*mistyped, *_meaning(asked, {loc[0] for loc, _ in mistyped})) if loc not in said),
     ]
-    problems = sorted(dict.fromkeys([*problems, *(problem(loc, m) for loc, m in found)]), key=lambda p: p.line or 0)
+    problems = sorted(
+        dict.fromkeys([*problems, *(origin.problem(loc, m) for loc, m in found)]), key=lambda p: p.line or 0
+    )
     if problems or study is None:
         raise ConfigError(problems)
+    study._origin = origin
     return study
 
 
@@ -401,9 +442,10 @@ def _of_labels(loc: Sequence[str | int]) -> bool:
 
 def _override(text: str) -> tuple[tuple[str, ...], Any]:
     key, sep, value = text.partition("=")
-    if not sep or not key.strip():
-        raise ConfigError(Problem(f"must look like a.b=value, but got {shown(text)}", "--set"))
     loc = tuple(part.strip() for part in key.split("."))
+    if not sep or not all(loc):
+        why = ", with a name on either side of each dot" if sep and any(loc) else ""
+        raise ConfigError(Problem(f"must look like a.b=value{why}, but got {shown(text)}", "--set"))
     try:
         tree = parse_yaml(value, "--set")
     except ConfigError as e:
@@ -569,7 +611,7 @@ def _refusal(rule: Parameter, value: Any) -> str:
 # data sets with domains
 
 
-def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study:
+def expanded(study: Study, root: Path | None) -> Study:
     """The study with every task under its own name, where it names data sets that stand for one task per domain.
 
     ``tasks: [reviews]`` of a user's own data with a column `domain` becomes reviews/books, reviews/dvd, ...; so does
@@ -578,14 +620,16 @@ def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study
 
     Args:
         root: the data root.
-        file: the study file, for the lines of what is wrong in it.
 
     Raises:
         ConfigError: a target, or an option of a task, that names none; a task that is named twice; ``NAME/*`` of data
             without domains; too many domains to be meant.
     """
     asked = study.task_names
-    stands = expand(asked, root=root, task_options=study.task_options)
+    try:
+        stands = expand(asked, root=root, task_options=study.task_options)
+    except ConfigError as e:
+        raise study.origin.placed(e) from None
     tasks = tuple(task for name in asked for task in stands[name])
     named = study.targets or (() if study.tasks or not study.suite_names else study.target_names)
     found: list[tuple[tuple[str | int, ...], str]] = []
@@ -615,7 +659,7 @@ def expanded(study: Study, root: Path | None, file: Path | None = None) -> Study
         new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets)})
     found += [*_too_few_cells(new), *_too_many_cells(new)]
     if found:
-        raise ConfigError(_placed(found, study, file))
+        raise study.origin.placed(ConfigError(Problem(message, dotted(loc)) for loc, message in found))
     return new
 
 
@@ -625,24 +669,3 @@ def _readable(name: str, root: Path | None, study: Study) -> bool:
     except UserError:
         return False
     return True
-
-
-def _placed(found: Sequence[tuple[tuple[str | int, ...], str]], study: Study, file: Path | None) -> list[Problem]:
-    """Problems with the line of the file, unless the command line or a suite says otherwise than the file."""
-    tree = load_yaml(file) if file is not None else {}
-    lines, said = dict(lines_of(tree)), plain(tree)
-    given = study.model_dump(mode="json")
-    problems = []
-    for loc, message in found:
-        key = str(loc[0])
-        here = (
-            file is not None
-            and key in said
-            and (_listed(said[key]) == given[key] or key in ("search", "report", "task_options", "methods"))
-        )
-        problems.append(
-            Problem(message, dotted(loc), str(file), nearest_line(lines, loc))
-            if here
-            else Problem(message, dotted(loc))
-        )
-    return problems

@@ -202,7 +202,7 @@ def parse_yaml(text: str, file: str) -> Any:
     Raises:
         ConfigError: not YAML, repeated keys or anchors, or aliases without end; with the lines.
     """
-    if found := list(_unprintable(text, file)):
+    if found := [*_unprintable(text, file), *_other_versions(text, file)]:
         raise ConfigError(found)
     yaml = YAML(typ="rt", pure=True)
     yaml.Constructor = _Constructor
@@ -234,6 +234,15 @@ def _unprintable(text: str, file: str) -> Iterator[Problem]:
         if bad := re.search(r"[^\t\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", line):
             why = f"is not valid YAML: must be readable text, but holds the character {bad[0]!r}"
             yield Problem(f"{why}{_quoted(text, n)}", file=file, line=n)
+
+
+def _other_versions(text: str, file: str) -> Iterator[Problem]:
+    """The lines that ask for another YAML than 1.2, in which the same values mean other things: ``yes`` is true."""
+    for n, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        found = re.match(r"%YAML(?:\s+([^\s#]*))?", line)
+        if found and found[1] != "1.2":
+            rule = "must be YAML 1.2, as all studies are: leave this line out, and mind that yes, no, on, off are text"
+            yield Problem(f"is not valid YAML: {rule}{_quoted(text, n)}", file=file, line=n)
 
 
 def _line_of(mark: Any) -> int | None:

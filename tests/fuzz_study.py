@@ -378,7 +378,7 @@ def of_a_plan(study: Study, path: Path) -> Iterator[str]:
     from raystudy.study.plan import Plan
 
     try:
-        plan = Plan(expanded(study, None, path), Places(plm="tiny"))
+        plan = Plan(expanded(study, None), Places(plm="tiny"))
         plan.sizes  # noqa: B018
         if plan.preview["total_cells"] < len(study.arms()):
             yield "fewer cells than arms"

@@ -39,6 +39,7 @@ STRATA: list[list[tuple[str, ...]]] = [
         (
             "spec",
             "studyfile",
+            "origin",
             "catalogue",
             "yamlfile",
             "find",

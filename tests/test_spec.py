@@ -134,7 +134,7 @@ def test_halving_needs_cells_to_compare(tmp_path: Path) -> None:
     assert "at least two cells" in found[0]
     own = write(tmp_path, GOOD.replace("{trials: 1}", "{trials: 4, halving: 2}"))  # `stars` could be several domains
     with pytest.raises(ConfigError) as e:
-        expanded(read_study(own), None, own)
+        expanded(read_study(own), None)
     assert str(e.value).startswith(f"{own}:7: search.halving: halving compares")
 
 
@@ -255,7 +255,7 @@ def data(tmp_path: Path) -> Path:
 
 def stands(data: Path, keys: str) -> Study:
     path = write(data, f"name: mine\nmethods: [single_task]\n{keys}\n")
-    return expanded(read_study(path), data, path)
+    return expanded(read_study(path), data)
 
 
 BOTH = ("reviews/books", "reviews/dvd")

@@ -122,7 +122,8 @@ def _cure(facts: Mapping[str, Any], splits: Mapping[str, Numbers]) -> str:
 def cut_further(titles: Iterable[str], cut: Mapping[str, int]) -> str:
     """That methods themselves cut texts, to make room for the words of a label."""
     said = listed(f"{counted(n, 'text')} of {task}" for task, n in cut.items())
-    return f"{listed(titles)}: to make room for the words of the label behind a text, {said} lose more in train"
+    lose = "loses" if sum(cut.values()) == 1 else "lose"
+    return f"{listed(titles)}: to make room for the words of the label behind a text, {said} {lose} more in train"
 
 
 def majority(title: str, found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -129,7 +129,9 @@ def _verdict(n: Numbers) -> Iterable[Sentence]:
         yield from map(Sentence, _floors(n))
         return
     design, base = n.design, n.design.baseline_title
-    if not any(c.verdict.word == "better" for c in tested):
+    if not any(c.pair.n for c in tested):
+        yield Sentence("", f"Nothing could be compared with {base} yet.")
+    elif not any(c.verdict.word == "better" for c in tested):
         yield Sentence("", f"No method is shown to beat {base}.")
     verbs: tuple[tuple[Word, str], ...] = (("better", "beats"), ("worse", "does worse than"))
     for word, verb in verbs:

@@ -43,5 +43,5 @@ def plan(
         for name, t in made.tasks.items()
     }
     machine = running.on_this_machine(made)
-    said = {"tasks": tasks, "machine": machine, "cautions": made.cautions}
+    said = {"tasks": tasks, "machine": machine, "no effect": made.idle, "cautions": made.cautions}
     print_json({"study": opened.model_dump(mode="json"), **said, **made.preview})

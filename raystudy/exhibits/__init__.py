@@ -174,7 +174,9 @@ class Exhibit:
         if not self.methods:
             return None
         name = f"{self.name}-{scale}"
-        return checked(parse_yaml(to_yaml(self._asked(name, scale, root, search)), name), name, overrides)
+        return checked(
+            parse_yaml(to_yaml(self._asked(name, scale, root, search)), name), name, overrides, written=False
+        )
 
     def _asked(self, name: str, scale: Scale, root: Path | None, search: bool) -> dict[str, Any]:
         """The study as a study file would say it."""

@@ -26,8 +26,9 @@ from raystudy.study.search import ArmSearch
 from raystudy.study.space import papers
 from raystudy.studyfile import Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
+from raystudy.yamlfile import dotted
 
-__all__ = ["Plan", "class_line", "label_counts", "merged_labels"]
+__all__ = ["Plan", "class_line", "kinds_together", "label_counts", "merged_labels"]
 
 _CLASSES = 20  # up to so many classes are listed whole; of more, the most and the least frequent
 _ENDS = 6
@@ -43,6 +44,23 @@ def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
         for label in task.labels:
             where[task.text_of(label)].append(f"{task.name}: {label}")
     return {words: found for words, found in where.items() if len(found) > 1}
+
+
+def kinds_together(plan: Plan) -> list[str]:
+    """Where tasks of several kinds take part in one training: which are of which kind."""
+    out = []
+    for suite in dict.fromkeys(map(plan.study.together, plan.study.target_names)):
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for name in suite:
+            kinds[plan.tasks[name].kind].append(name)
+        if len(kinds) > 1:
+            said = (f"{kind} {', '.join(names[:_ENDS])}{_more(len(names) - _ENDS)}" for kind, names in kinds.items())
+            out.append(f"tasks of {len(kinds)} kinds take part together: {'; '.join(said)}")
+    return out
+
+
+def _more(n: int) -> str:
+    return f" and {n} more" if n > 0 else ""
 
 
 def label_counts(task: Task) -> dict[str, dict[str, float]]:
@@ -125,7 +143,7 @@ class Plan:
             try:
                 tasks[name] = cap(load(name, root=root, options=options), **self.limits[name])
             except UserError as e:
-                errors.append(e)
+                errors.append(self.study.origin.placed(e))
         if errors:
             raise _together(errors)
         return tasks
@@ -136,14 +154,27 @@ class Plan:
         Raises:
             UserError: everything that is missing or unfit, of the model and of every task, at once.
         """
+        self._have("plm", "tasks")
+
+    def _have(self, *parts: str) -> None:
         errors: list[UserError] = []
-        for part in ("plm", "tasks"):
+        for part in parts:
             try:
                 getattr(self, part)
             except UserError as e:
                 errors.append(e)
         if errors:
             raise _together(errors)
+
+    @cached_property
+    def idle(self) -> list[str]:
+        """What the study asks for that has no effect, a line each."""
+        search = self.study.search
+        found = [*self.study.idle]
+        if self.study.searched_settings and not self._searched_arms():
+            asked = counted(search.trials, "configuration")
+            found.append(f"search: {asked} asked for, but the study sets all that a search of its methods would move")
+        return found
 
     @property
     def task_facts(self) -> list[TaskFacts]:
@@ -170,7 +201,7 @@ class Plan:
     def sizes(self) -> dict[tuple[str, Setting], dict[str, int]]:
         """(target, setting) -> task -> labelled training examples. Every impossible setting is named at once."""
         self.preflight()
-        self.lengths, self.admitted  # noqa: B018  refused here, before anything is trained
+        self._have("lengths", "admitted")  # refused here, before anything is trained
         sizes: dict[tuple[str, Setting], dict[str, int]] = {}
         problems: list[Problem] = []
         for setting in self.study.settings_grid:
@@ -181,11 +212,17 @@ class Plan:
                     try:
                         n[name] = len(cut(self.tasks[name], setting, 0, self.study.dev).splits["train"])
                     except DataError as e:
-                        problems += [Problem(p.message, f"task {p.path}") for p in e.problems]
+                        at = self._setting_at(setting)
+                        problems += [Problem(f"task {p.path}: {p.message}", at) for p in e.problems]
                 sizes[target, setting] = n
         if problems:
-            raise DataError(dict.fromkeys(problems))
+            raise self.study.origin.placed(DataError(dict.fromkeys(problems)))
         return sizes
+
+    def _setting_at(self, setting: Setting) -> str:
+        """The key of the study that asks for a setting."""
+        key, value = ("shots", setting.shots) if setting.shots is not None else ("fraction", setting.fraction)
+        return dotted(self.study.origin.of_item(key, value)) if value is not None else ""
 
     @cached_property
     def lengths(self) -> dict[str, int | None]:
@@ -199,8 +236,10 @@ class Plan:
             own = suites().get(self.study.suite_of(target), {}).get("length")
             found[target] = self.study.length or own
         if over := [n for n in found.values() if n is not None and n > self.plm.positions]:
-            raise ConfigError(
-                Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {over[0]}", "length")
+            raise self.study.origin.placed(
+                ConfigError(
+                    Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {over[0]}", "length")
+                )
             )
         return found
 
@@ -226,7 +265,7 @@ class Plan:
                 except UserError as e:
                     wrong.append(e)
         if wrong:
-            raise _together(wrong)
+            raise self.study.origin.placed(_together(wrong))
         return said
 
     def _admit(self, variant: str, settings: Mapping[str, Any], where: str) -> list[str]:
@@ -242,12 +281,12 @@ class Plan:
         try:
             said |= dict.fromkeys(self._frozen(hp))
         except UserError as e:
-            wrong.append(type(e)(Problem(p.message, f"{where}: {p.path}") for p in e.problems))
+            wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
         for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
             try:
                 found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
             except UserError as e:
-                wrong.append(type(e)(Problem(p.message, f"{where}: {p.path}" if p.path else where) for p in e.problems))
+                wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
             else:
                 said |= dict.fromkeys(found)
         if self.study.numerics.precision == "bf16" and module.Method.exact(hp):
@@ -255,6 +294,16 @@ class Plan:
         if wrong:
             raise _together(wrong)
         return [*said]
+
+    def _at_method(self, variant: str, where: str, problem: Problem) -> Problem:
+        """What a method refuses, at the key that gives the setting in question, or else at the method's entry."""
+        origin, name = self.study.origin, problem.path
+        if name in catalogue().of(variant) and where == variant:
+            loc = origin.of_setting(variant, name, self.study.settings)
+        else:
+            loc = origin.of_variant(variant)
+        said = (where, "" if loc[-1] == name else name, problem.message)
+        return Problem(": ".join(part for part in said if part), dotted(loc))
 
     def _frozen(self, hp: Any) -> list[str]:
         """Which layers a setting of `freeze` leaves as they are, where it speaks of layers.

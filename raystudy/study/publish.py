@@ -90,7 +90,10 @@ def write_manifest(conductor: Conductor, facts: Mapping[str, str], exhibit: Mapp
             "importances": [asdict(found) for found in importances(conductor.searches)],
             "tasks": [asdict(t) for t in plan.task_facts],
             "facts": dict(facts),
-            "notes": [f"Encoder {plan.plm.name}: {plan.plm.about}."],
+            "notes": [
+                f"Encoder {plan.plm.name}: {plan.plm.about}.",
+                *(f"No effect: {line}." for line in plan.idle),
+            ],
             "expected": plan.preview,
             "places": asdict(plan.places),
         }

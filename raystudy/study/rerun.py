@@ -20,6 +20,7 @@ from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.source import code_digest
 from raystudy.spec import Places, Record
 from raystudy.train import NoStore, Outcome, Store, numerics_here, run
+from raystudy.wording import listed
 
 __all__ = ["Difference", "differences", "elsewhere", "train_again"]
 
@@ -66,11 +67,11 @@ def elsewhere(record: Record) -> Iterator[str]:
     if record.made_by.get("code") != code_digest(record.spec.method, record.spec.datasets):
         yield "the record was made by other code than what stands here"
     here = numerics_here(record.spec) if record.status == "done" else {}
+    if unsaid := [name for name in here if record.made_by.get(name) is None]:
+        yield f"the record does not say its {listed(unsaid)}"
     for name, value in here.items():
         was = record.made_by.get(name)
-        if was is None:
-            yield f"the record does not say its {name}"
-        elif was != value and name != "threads":  # these are set as they were
+        if was is not None and was != value and name != "threads":  # these are set as they were
             yield f"{name} was {was}, here it is {value}"
     if record.spec.numerics.workers > 1:
         yield f"its {record.spec.numerics.workers} workers are simulated by threads"

@@ -257,7 +257,11 @@ def load(name: str, *, root: Path | None = None, options: Mapping[str, Any] | No
     task = _loaded(name, root, options or {})
     if not (others := (options or {}).get("without")):
         return task
-    return _apart(task, [load(other, root=root) for other in others])
+    try:
+        return _apart(task, [load(other, root=root) for other in others])
+    except ConfigError as e:  # what is asked of the others is asked by this option
+        path = f"task_options.{name.partition('/')[0]}.without"
+        raise ConfigError(Problem(p.message, path) for p in e.problems) from None
 
 
 def _apart(task: Task, others: Sequence[Task]) -> Task:
@@ -284,7 +288,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     module, _, part = name.partition("/")
     if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
-        raise ConfigError(f"{rule}, but is {shown(name)}")
+        raise ConfigError(Problem(f"{rule}, but is {shown(name)}", f"task {name}"))
     if built_in(module):
         found = find("tasks", module)
         if (card := getattr(found, "CARD", None)) is not None:
@@ -293,7 +297,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
                 said = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
                 task = _noted(task, f"{said}the metric and the licence; data of your own want another name")
         elif taken := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
-            raise ConfigError(Problem(f"unknown option {shown(k)}", path=f"task_options.{module}") for k in taken)
+            raise ConfigError(Problem(f"unknown option {shown(k)}", path=f"task_options.{module}.{k}") for k in taken)
         else:
             if "without" in own:
                 options_of(module, {"without": own["without"]})
@@ -307,7 +311,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and not no_folder(root) else []
         known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" No folder of that name is in {root} either." if root is not None else ""
-        raise ConfigError(unknown("task", name, known) + where)
+        raise ConfigError(Problem(unknown("task", name, known) + where, f"task {name}"))
     assert isinstance(task, Task)
     return task
 
@@ -369,10 +373,12 @@ def expand(
             except UserError:
                 readable = False
         if readable and part == "*" and not found:
-            problems.append(Problem(f"{name} asks for one task per domain, but {module} has no domains", "tasks"))
+            problems.append(
+                Problem(f"{name} asks for one task per domain, but {module} has no domains", f"task {name}")
+            )
         elif part != "*" and len(found) > 50:
             cure = f"list those you want, ask for all with {module}/*, or keep it whole with `domains: together`"
-            problems.append(Problem(f"{module} has {len(found)} domains, a task each: {cure}", "tasks"))
+            problems.append(Problem(f"{module} has {len(found)} domains, a task each: {cure}", f"task {name}"))
         out[name] = tuple(f"{module}/{d}" for d in found) or (name,)
     if problems:
         raise ConfigError(problems)

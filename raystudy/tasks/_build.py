@@ -258,7 +258,9 @@ class Table:
         train.notes += _column_notes(sources, columns, chosen, own=own)
         card = _with_options(card or Card(form="single"), chosen)
         if form == "tagging" and chosen.kind is not None:
-            raise ConfigError(Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}"))
+            raise ConfigError(
+                Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}.kind")
+            )
         valued = [(n, row[c]) for n, row in train.good if (c := columns["train"].of.get("label", "")) in row]
         values = [v for _, v in valued]
         labels = labels_of(values, kind=chosen.kind, declared=card.labels, described=bool(chosen.label_text))
@@ -507,7 +509,7 @@ def _merge_of(name: str, kind: Kind, labels: Sequence[str], card: Card, options:
     if options.merge and kind == "regression":
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
     if strange := [k for k in options.merge if k not in labels]:
-        raise ConfigError(Problem(unknown("label", k, labels), path) for k in strange)
+        raise ConfigError(Problem(unknown("label", k, labels), f"{path}.{k}") for k in strange)
     return options.merge
 
 
@@ -565,12 +567,12 @@ def _check_words(name: str, kind: Kind, labels: Sequence[str], words: Mapping[st
     if kind == "regression" and words:
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
     if strange := [k for k in words if k not in labels]:
-        raise ConfigError(Problem(unknown("label", k, labels), path) for k in strange)
+        raise ConfigError(Problem(unknown("label", k, labels), f"{path}.{k}") for k in strange)
 
 
 def _check_positive(name: str, labels: Sequence[str], metrics: Sequence[str], card: Card, options: Options) -> None:
     """Raise ConfigError for a positive class that is none or that no metric reads, and for f1 where none is meant."""
-    path, f1 = f"task_options.{name}", "f1" in metrics
+    path, f1 = f"task_options.{name}.positive", "f1" in metrics
     if options.positive and not f1:
         text = f"positive is read by the metric f1, but the metrics are {', '.join(metrics)}: add `metric: f1`"
         raise ConfigError(Problem(text, path))
@@ -606,13 +608,14 @@ def _metrics(name: str, kind: Kind, scheme: Scheme | NoScheme | None, card: Card
                 unknown("metric", m, list(METRICS))
                 if m not in METRICS
                 else f"metric must suit a {kind} task ({', '.join(fitting)}), but is {m!r}",
-                path=f"task_options.{name}",
+                path=f"task_options.{name}.{'metric' if m == card.metric else 'metrics'}",
             )
             for m in wrong
         )
     if isinstance(scheme, NoScheme) and "span_f1" in wanted:
         rule = "metric must be token_accuracy or token_f1, as span_f1 needs tags that mark spans"
-        raise ConfigError(Problem(f"{rule}: {scheme.why}", path=f"task_options.{name}"))
+        key = "metric" if card.metric == "span_f1" else "metrics"
+        raise ConfigError(Problem(f"{rule}: {scheme.why}", path=f"task_options.{name}.{key}"))
     default = "token_accuracy" if isinstance(scheme, NoScheme) else fitting[0]
     second = {"classification": "macro_f1", "regression": "spearman", "tagging": "token_accuracy"}[kind]
     metric = card.metric or default

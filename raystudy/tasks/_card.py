@@ -106,7 +106,7 @@ def missing(name: str, where: object, card: Card | None, hub: PreflightError | N
 def refuse_options(task: str, options: Iterable[str], known: Sequence[str]) -> None:
     """Raise ConfigError for every option that `task` does not have; the message names the nearest one."""
     if extra := [o for o in options if o not in known]:
-        raise ConfigError(Problem(unknown("option", o, known), path=f"task_options.{task}") for o in extra)
+        raise ConfigError(Problem(unknown("option", o, known), f"task_options.{task}.{o}") for o in extra)
 
 
 def refuse_part(module: str, part: str, known: Sequence[str]) -> None:

@@ -147,16 +147,18 @@ def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
     known = [f.name for f in fields(Options)]
     for key, value in options.items():
         if key not in RULES:
-            yield Problem(unknown("option", key, known), path)
+            yield Problem(unknown("option", key, known), f"{path}.{key}")
             continue
         rule, holds = RULES[key]
         if not holds(value):
-            yield Problem(f"{key} must be {rule}, but is {short(value)}", path)
+            yield Problem(f"{key} must be {rule}, but is {short(value)}", f"{path}.{key}")
         elif key in ("columns", "splits"):
             among = ROLE_NAMES if key == "columns" else SPLITS
             what = "role of a column" if key == "columns" else "split"
-            yield from (Problem(unknown(what, k, among), f"{path}.{key}") for k in value if k not in among)
+            yield from (Problem(unknown(what, k, among), f"{path}.{key}.{k}") for k in value if k not in among)
     if options.get("kind") == "regression":
         for key in ("labels", "label_text", "merge"):
             if key in options:
-                yield Problem(f"{key} must be left out where kind is regression: numbers have no classes", path)
+                yield Problem(
+                    f"{key} must be left out where kind is regression: numbers have no classes", f"{path}.{key}"
+                )

@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from raystudy.errors import ConfigError, Problem
+from raystudy.errors import ConfigError, Problem, shown
 from raystudy.tasks import SPLITS, Example, Task
 from raystudy.tasks._card import refuse_options, refuse_part
 
@@ -94,16 +94,16 @@ class Options:
         """Raise ConfigError for every option of the wrong type or out of range."""
         least = {"classes": 2, "source_classes": 2, "n_train": 1, "n_dev": 1, "n_test": 1, "length": 6, "seed": 0}
         most = {"classes": MOST_CLASSES, "source_classes": MOST_CLASSES, "length": 64}
-        problems = []
+        problems: list[tuple[str, str]] = []
         for name, low in least.items():
             value, high = getattr(self, name), most.get(name, 10**6)
             if type(value) is not int or not low <= value <= high:
-                problems.append(f"{name} must be a whole number from {low} to {high}, but is {value!r}")
+                problems.append((name, f"{name} must be a whole number from {low} to {high}, but is {shown(value)}"))
         r = self.relatedness
         if isinstance(r, bool) or not isinstance(r, int | float) or not 0 <= r <= 1:
-            problems.append(f"relatedness must be a number from 0 to 1, but is {r!r}")
+            problems.append(("relatedness", f"relatedness must be a number from 0 to 1, but is {shown(r)}"))
         if problems:
-            raise ConfigError(Problem(p, path="task_options.planted") for p in problems)
+            raise ConfigError(Problem(p, f"task_options.planted.{name}") for name, p in problems)
 
 
 def _rng(options: Options, *purpose: str) -> np.random.Generator:
@@ -237,7 +237,7 @@ def _fresh(
                 break
         else:
             rule = "length must leave room for that many different examples"
-            raise ConfigError(Problem(f"{rule}, but {len(seen)} were found", path="task_options.planted"))
+            raise ConfigError(Problem(f"{rule}, but {len(seen)} were found", path="task_options.planted.length"))
         seen.add(key)
         yield example
 
@@ -253,7 +253,18 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
         ConfigError: no such part, an unknown option, or one of the wrong type or out of range.
     """
     refuse_part("planted", part, PARTS)
-    refuse_options("planted", options, [f.name for f in fields(Options)])
+    known = [f.name for f in fields(Options)]
+    wrong: list[Problem] = []
+    for check in (
+        lambda: refuse_options("planted", options, known),
+        lambda: Options(**{k: v for k, v in options.items() if k in known}),
+    ):
+        try:
+            check()
+        except ConfigError as e:
+            wrong += e.problems
+    if wrong:
+        raise ConfigError(wrong)
     chosen = Options(**options)
     domain = DOMAINS.index(part) + 1 if part in DOMAINS else 1
     form, _, role = ("", "", "target") if part in DOMAINS else part.rpartition("_")

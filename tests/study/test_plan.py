@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from raystudy.errors import ConfigError, DataError, PreflightError, UserError
+from raystudy.errors import ConfigError, DataError, PreflightError, Problem, UserError
 from raystudy.nn.workers import Alone
+from raystudy.origin import Origin
 from raystudy.spec import Places, Spec
 from raystudy.study.conduct import Conductor
 from raystudy.study.plan import Plan, merged_labels
 from raystudy.study.records import Results
+from raystudy.studyfile import Study, expanded, read_study
 from raystudy.train import load_tasks, method_of, stage_key
-from study.fakes import Fake, plan
+from study.fakes import Fake, plan, study
 
 BOTH = {"tasks": "[planted/target, planted/source]", "targets": "[planted/target, planted/source]", "suite": "null"}
 
@@ -211,8 +213,9 @@ def test_what_a_method_cannot_do_is_said_before_anything_trains(tmp_path: Path) 
     with pytest.raises(UserError) as e:
         made.sizes  # noqa: B018
     said = [str(p) for p in e.value.problems]
-    assert any(p.startswith("mft: tasks: needs the same classes in every domain") for p in said)
-    assert any(p.startswith("meta_ft: layers: layers must be at most 2") for p in said)
+    at = f"{tmp_path / 'study.yaml'}:7: methods"
+    assert any(p.startswith(f"{at}[1]: mft: tasks: needs the same classes in every domain") for p in said)
+    assert any(p.startswith(f"{at}[2].meta_ft.layers: meta_ft: layers must be at most 2") for p in said)
     good = plan(tmp_path, methods="[single_task, {meta_ft: {layers: [1.0]}}]", search="{trials: 0}")
     assert good.admitted["meta_ft"] == ["domain heads at layers 2 of 2"]
 
@@ -221,7 +224,7 @@ def test_the_plan_says_which_layers_are_frozen(tmp_path: Path) -> None:
     made = plan(tmp_path, settings="{freeze: 1/2}", methods="[single_task, majority]", search="{trials: 0}")
     assert made.admitted["single_task"] == ["freeze 1/2: the embeddings and 1 lower layer of 2 are not trained"]
     deeper = plan(tmp_path, settings="{freeze: 3}", methods="[single_task]", search="{trials: 0}")
-    with pytest.raises(ConfigError, match=r"single_task: freeze: must be at most 2, the depth of the model"):
+    with pytest.raises(ConfigError, match=r"yaml:8: settings.freeze: single_task: must be at most 2, the depth"):
         deeper.admitted  # noqa: B018
     made.plm = replace(made.plm, shared_layers=True)
     del made.admitted
@@ -240,6 +243,110 @@ def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) ->
     with pytest.raises(ConfigError) as e:
         of_three_layers("meta_ft", 3).admitted  # noqa: B018
     (problem,) = e.value.problems
-    assert str(problem).startswith("meta_ft, searched layers 1/4 1/2 3/4 1: layers: ")
+    assert problem.message.startswith("meta_ft, searched layers 1/4 1/2 3/4 1: layers: ")
+    assert (problem.path, problem.line) == ("methods[1]", 7)
     for methods, trials in (("meta_ft", 0), ("{meta_ft: {layers: [1/3, 1.0]}}", 3)):
         assert len(of_three_layers(methods, trials).admitted["meta_ft"]) == 1
+
+
+ASKED_TOO_MUCH = """\
+name: mine
+plm: tiny
+tasks: [planted/target, planted/source{more}]
+targets: planted/target
+shots:
+  - 12
+  - 5000
+length: {length}
+methods:
+  - single_task
+  - meta_ft: {{layers: [1, 9]}}
+  - single_task[freeze=4]
+task_options:
+  planted: {{n_train: 60, {option}}}
+settings: {{max_updates: 4, freeze: 5}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "length", "option", "overrides", "says"),
+    [
+        (
+            ", plantd, nowhere/*, planted/targte",
+            64,
+            "n_trian: 60, n_dev: x",
+            [],
+            [
+                "14: task_options.planted.n_trian: unknown option 'n_trian' — did you mean 'n_train'?",
+                "14: task_options.planted.n_dev: n_dev must be a whole number from 1 to 1000000, but is 'x'",
+                "3: tasks[2]: unknown task 'plantd' — did you mean 'planted'?",
+                "3: tasks[3]: unknown task 'nowhere/*'",
+                "3: tasks[4]: unknown part of planted 'targte' — did you mean 'target'?",
+            ],
+        ),
+        (
+            "",
+            500,
+            "n_dev: 30",
+            [],
+            [
+                "8: length: must be at most 128 for tiny, but is 500",
+                "15: settings.freeze: single_task: must be at most 2, the depth of the model",
+                "15: settings.freeze: meta_ft: must be at most 2, the depth of the model",
+                "11: methods[1].meta_ft.layers: meta_ft: layers must be at most 2",
+                "12: methods[2]: single_task[freeze=4]: freeze: must be at most 2, the depth of the model",
+            ],
+        ),
+        (
+            "",
+            64,
+            "n_dev: 30",
+            ["settings.freeze=none", "methods=[single_task]"],
+            ["7: shots[1]: task planted/target: k = 5000 labelled examples were asked for, but train holds 60"],
+        ),
+        ("", 64, "n_dev: 30", ["task_options.planted.n_tst=3"], ["command line: task_options.planted.n_tst: unknown"]),
+        ("", 64, "n_dev: 30", ["methods=[single_task, mft]", "settings={}"], ["command line: methods[1]: mft: tasks:"]),
+    ],
+)
+def test_what_a_plan_refuses_stands_at_its_line(
+    tmp_path: Path, more: str, length: int, option: str, overrides: list[str], says: list[str]
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(ASKED_TOO_MUCH.format(more=more, length=length, option=option))
+    with pytest.raises(UserError) as e:
+        Plan(expanded(read_study(path, overrides), None), Places(plm="tiny")).sizes  # noqa: B018
+    said = [str(p).removeprefix(f"{path}:") for p in e.value.problems]
+    assert len(said) == len(says)
+    assert all(line.startswith(start) for line, start in zip(said, says, strict=True))
+
+
+def test_what_a_suite_says_wrongly_stands_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study's own options of the same task do not draw the blame, nor those of another one."""
+    folder = tmp_path / "suites"
+    folder.mkdir()
+    (folder / "own.yaml").write_text("about: x\ntasks: [planted/target]\ntask_options:\n  planted: {seeed: 1}\n")
+    origin = Origin(
+        str(tmp_path / "study.yaml"),
+        {("suite",): 1, ("task_options",): 2, ("task_options", "planted"): 3},
+        {"suite": "own", "task_options": {"planted": {"n_train": 60}}},
+    )
+    monkeypatch.setattr("raystudy.origin.space_folder", lambda: tmp_path)
+    paths = ("task_options.planted.seeed", "task_options.planted.other", "task_options.plain.x", "tasks[1]", "plm tiny")
+    placed = origin.placed(ConfigError(Problem("wrong", path) for path in paths)).problems
+    assert [(Path(p.file).name, p.line) for p in placed] == [
+        ("own.yaml", 4),
+        ("study.yaml", 3),
+        ("", None),
+        ("study.yaml", 1),
+        ("", None),
+    ]
+
+
+def test_where_a_study_was_said_is_no_part_of_it(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    assert (
+        made == Study.model_validate(made.model_dump())
+        and made.origin.file
+        and not Study(name="x", methods=()).origin.file
+    )
+    assert made.model_copy(update={"length": 64}).origin is made.origin

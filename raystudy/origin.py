@@ -1,0 +1,160 @@
+"""Where a study was said: the file, the line of every key, and the keys that the command line gave instead.
+
+A study is read long before it is known whether its data and its model can serve it. What is found then is told at the
+line that asks for it, like a mistyped key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from raystudy.catalogue import catalogue, space_folder
+from raystudy.errors import ConfigError, Problem, UserError
+from raystudy.yamlfile import dotted, lines_of, load_yaml, nearest_line
+
+__all__ = ["Location", "Origin"]
+
+Location = tuple[str | int, ...]
+E = TypeVar("E", bound=UserError)
+
+# a key that a study leaves out -> the keys that speak in its place
+_INSTEAD = {
+    "tasks": ("suite", "suites"),
+    "targets": ("tasks", "suite", "suites"),
+    "suite": ("suites", "tasks"),
+    "shots": ("fraction",),
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the keys of a study stand. It is no part of what the study asks, so any two of them are equal.
+
+    Attributes:
+        file: the study file; empty for a study that was made in code.
+        lines: the line of every key and item of the file; None for a study that nobody wrote (an exhibit's).
+        asked: the keys and values, the command line's in place of the file's.
+        given: the keys of the command line.
+    """
+
+    file: str = field(default="", compare=False)
+    lines: Mapping[Location, int] | None = field(default=None, compare=False, repr=False)
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    given: tuple[Location, ...] = field(default=(), compare=False)
+
+    def problem(self, loc: Sequence[str | int], message: str) -> Problem:
+        """What is wrong with the key `loc`, with the place that gave it, or that should have given it."""
+        at, lines = tuple(loc), self.lines or {}
+        if any(at[: len(g)] == g or (g[: len(at)] == at and at not in lines) for g in self.given):
+            return Problem(message, dotted(at), "command line")
+        return Problem(message, dotted(at), self.file, None if self.lines is None else nearest_line(lines, at))
+
+    def placed(self, error: E) -> E:
+        """The same error, every problem that names a key of the study, ``settings.lr``, with its place.
+
+        A mistake in what the study asks of a task (``task NAME``) is told at the name of the task.
+        """
+        return type(error)(self._placed(p, isinstance(error, ConfigError)) for p in error.problems)
+
+    def of_task(self, name: str) -> Location:
+        """The key that names a task, itself or as one of a family: ``tasks[2]``, or the suite that has it."""
+        family = name.partition("/")[0]
+        for wanted in ((name,), (family, f"{family}/*")):
+            for key in ("tasks", "targets"):
+                for i, said in enumerate(_items(self.asked.get(key))):
+                    if said in wanted:
+                        return (key, i) if isinstance(self.asked[key], list) else (key,)
+        return next(((key,) for key in ("suite", "suites") if self.asked.get(key)), ("tasks",))
+
+    def of_variant(self, variant: str) -> Location:
+        """The entry of `methods` that names a variant."""
+        for i, entry in enumerate(_items(self.asked.get("methods"))):
+            for name in entry if isinstance(entry, Mapping) else (entry,):
+                if _canonical(name) == variant:
+                    return ("methods", i, name) if isinstance(entry, Mapping) else ("methods", i)
+        return ("methods",)
+
+    def of_setting(self, variant: str, name: str, settings: Mapping[str, Any]) -> Location:
+        """The key that gives a variant's setting: its own entry, the shared `settings`, or else the variant's name."""
+        entry = self.of_variant(variant)
+        if len(entry) == 3 and name in (self.asked["methods"][entry[1]][entry[2]] or {}):
+            return (*entry, name)
+        shared = name in settings and name not in catalogue().variant(variant).fixes
+        return ("settings", name) if shared else entry
+
+    def of_item(self, key: str, value: Any) -> Location:
+        """The item `value` of a list: ``shots[1]``."""
+        said = self.asked.get(key)
+        return (key, said.index(value)) if isinstance(said, list) and value in said else (key,)
+
+    def _placed(self, problem: Problem, asked: bool) -> Problem:
+        if not self.file or problem.line is not None or problem.file not in ("", self.file):
+            return problem
+        if asked and problem.path.startswith("task "):
+            return self._of_task(problem)
+        exact, loc = self._found(problem.path)
+        if not exact and (found := self._in_suites(problem)) is not None:
+            return found
+        if loc is None:
+            head = problem.path.partition(".")[0].partition("[")[0]
+            instead = next((k for k in _INSTEAD.get(head, ()) if self.asked.get(k)), None)
+            return problem if instead is None else self.problem((instead,), problem.message)
+        return replace(self.problem(loc, problem.message), path=problem.path)
+
+    def _of_task(self, problem: Problem) -> Problem:
+        name = problem.path.removeprefix("task ")
+        placed = self.problem(self.of_task(name), problem.message)
+        return placed if name.partition("/")[0] in problem.message else replace(placed, path=problem.path)
+
+    def _found(self, path: str) -> tuple[bool, Location | None]:
+        """(whether the study says the key `path` itself, the nearest one above it that it says)."""
+        known = [*(self.lines or _below(self.asked)), *self.given]
+        exact, loc = _nearest(path, known)
+        if loc is not None and loc not in self.given and loc[0] == "task_options" and len(loc) < 2 and not exact:
+            return False, None  # the options of another task
+        return exact, loc
+
+    def _in_suites(self, problem: Problem) -> Problem | None:
+        """A problem with what a suite says of its tasks, with the suite's file."""
+        for name in (*_items(self.asked.get("suite")), *_items(self.asked.get("suites"))):
+            path = space_folder() / "suites" / f"{name}.yaml"
+            if isinstance(name, str) and path.is_file():
+                lines = dict(lines_of(load_yaml(path)))
+                exact, loc = _nearest(problem.path, [*lines])
+                if exact and loc is not None:
+                    return replace(problem, file=str(path), line=lines[loc])
+        return None
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _canonical(name: Any) -> Any:
+    try:
+        return catalogue().variant(name).id if isinstance(name, str) else name
+    except ConfigError:
+        return name
+
+
+def _nearest(path: str, known: Sequence[Location]) -> tuple[bool, Location | None]:
+    """(whether it is `path` itself, the longest of the `known` keys that is `path` or stands above it).
+
+    A path is text: the names of tasks have dots, so it is compared with whole keys and never taken apart.
+    """
+    best: tuple[int, Location] | None = None
+    for loc in known:
+        for text in dict.fromkeys((dotted(loc), ".".join(map(str, loc)))):
+            if (path == text or path.startswith((f"{text}.", f"{text}["))) and (best is None or len(text) > best[0]):
+                best = len(text), loc
+    return (False, None) if best is None else (best[0] == len(path), best[1])
+
+
+def _below(tree: Any, loc: Location = ()) -> Iterator[Location]:
+    """Every key and item of plain values, as `lines_of` names them."""
+    pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in pairs:
+        yield (*loc, key)
+        yield from _below(value, (*loc, key))
