@@ -49,7 +49,7 @@ def _plain_name(value: Any) -> Any:
 
 def _not_blank(value: Any) -> Any:
     if isinstance(value, str) and not value.strip():
-        raise ValueError("must not be blank: leave the key out, or say '.' for the folder of the study file")
+        raise ValueError("must be a path, but is empty: leave the key out, or say '.' for the folder of the study file")
     return value
 
 

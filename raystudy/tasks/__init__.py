@@ -281,6 +281,11 @@ def _apart(task: Task, others: Sequence[Task]) -> Task:
     return replace(task, splits=kept, notes=(*task.notes, note))
 
 
+def _place(name: str) -> str:
+    """Where a wrong name of a task stands. Whole as far as it can be read, for the study's line is found by it."""
+    return f"task {name if len(name) <= 300 else shown(name)}"
+
+
 def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     """The task as it is, whatever other tasks hold; see `load`."""
     from raystudy.tasks._options import options_of
@@ -288,7 +293,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     module, _, part = name.partition("/")
     if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
-        raise ConfigError(Problem(f"{rule}, but is {shown(name)}", f"task {name}"))
+        raise ConfigError(Problem(f"{rule}, but is {shown(name)}", _place(name)))
     if built_in(module):
         found = find("tasks", module)
         if (card := getattr(found, "CARD", None)) is not None:
@@ -311,7 +316,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and not no_folder(root) else []
         known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" No folder of that name is in {root} either." if root is not None else ""
-        raise ConfigError(Problem(unknown("task", name, known) + where, f"task {name}"))
+        raise ConfigError(Problem(unknown("task", name, known) + where, _place(name)))
     assert isinstance(task, Task)
     return task
 
