@@ -19,6 +19,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raystudy.errors import readable
+
 if TYPE_CHECKING:
     from raystudy.analysis.numbers import Sentence
     from raystudy.analysis.report import Opening
@@ -85,8 +87,14 @@ def folded(text: str, width: int, hang: int = 4) -> list[str]:
     return out
 
 
+def _harmless(text: str) -> str:
+    """A text whose labels, names and files may hold anything: what a terminal would obey is written out."""
+    return text if text.isprintable() else "\n".join(map(readable, text.split("\n")))
+
+
 def say(to: Console, text: str, *, hang: int = 4, bold: int = 0) -> None:
     """Print `text`, folded at word ends on a terminal; the first `bold` characters, without spaces, are set off."""
+    text = _harmless(text)
     shown = Text("\n".join(folded(text, to.width, hang) if to.is_terminal else [text]))
     if bold:
         letters = [i for i, c in enumerate(shown.plain) if not c.isspace()]
@@ -180,6 +188,7 @@ def drawn(
     Args:
         breaks: rows above which a line is left empty.
     """
+    rows = [[_harmless(cell) for cell in row] for row in rows]
     bare = [[cell.replace(BOLD, "") if bold else cell for cell in row] for row in rows]
     widths = fitted(columns, bare, width)
     if widths is None:

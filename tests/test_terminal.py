@@ -413,3 +413,16 @@ def test_a_used_up_budget_says_so_and_offers_no_ctrl_c(tmp_path: Path, monkeypat
     assert "the budget of 0 worker-seconds is used up: the cells that run now are trained to their end" in text
     assert "Ctrl-C" not in text
     assert "the budget is used up; the same command goes on from here" in text
+
+
+@pytest.mark.parametrize("bad", ["\x1b[31m", "\x07", "\r", "\x9b2J", "\u202e"])
+def test_what_a_terminal_would_obey_is_written_out(bad: str) -> None:
+    """A label, a column or the name of a folder may hold anything."""
+    for width in (None, 40):
+        out = io.StringIO()
+        to = Console(file=out, width=width or 80, force_terminal=width is not None, color_system=None)
+        say(to, f"label {bad}x\nnext")
+        grid(to, [Column("name", whole=True), Column("text")], [[f"a{bad}", f"b {bad}"]])
+        assert bad not in out.getvalue().replace("\r\n", "\n")
+        assert repr(bad)[1:-1] in out.getvalue()
+        assert out.getvalue().count("\n") >= 4

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cells import (
-    OPTIONS,
+    CELL,
     PLACES,
     ROLES,
     admits,
@@ -201,7 +201,7 @@ def test_no_training_is_told_how_frequent_the_classes_are(variant: str) -> None:
     prior = train.method_of(spec, train.load_tasks(spec, None), PLACES, Alone()).setup.prior
     assert (prior is not None) == (variant == "majority")
     if prior is not None:
-        assert prior.n == OPTIONS["n_train"]  # the whole split, not the six that are drawn
+        assert prior.n == CELL["n_train"]  # the whole split, not the six that are drawn
 
 
 def test_limits_do_not_change_what_the_majority_is() -> None:

@@ -284,7 +284,7 @@ def test_built_in_data_stay_whole_unless_asked(tmp_path: Path) -> None:
 def test_what_cannot_be_expanded(tmp_path: Path) -> None:
     root = good(reviews(tmp_path, *(f"d{i}" for i in range(60))))
     said = refusal(lambda: expand(["mine/*", "reviews", "reviews/*"], root=root), ConfigError)
-    assert said[0] == "tasks: mine/* asks for one task per domain, but mine has no domains"
+    assert said[0] == "task mine/*: mine/* asks for one task per domain, but mine has no domains"
     assert said[1].startswith(
         "tasks: reviews has 60 domains, a task each: list those you want, ask for all with reviews/*"
     )
