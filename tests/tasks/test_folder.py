@@ -286,7 +286,7 @@ def test_what_cannot_be_expanded(tmp_path: Path) -> None:
     said = refusal(lambda: expand(["mine/*", "reviews", "reviews/*"], root=root), ConfigError)
     assert said[0] == "task mine/*: mine/* asks for one task per domain, but mine has no domains"
     assert said[1].startswith(
-        "tasks: reviews has 60 domains, a task each: list those you want, ask for all with reviews/*"
+        "task reviews: reviews has 60 domains, a task each: list those you want, ask for all with reviews/*"
     )
     assert len(said) == 2
 
