@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Make
 
 from raystudy.analysis import cautions
 from raystudy.analysis.compute import compute
 from raystudy.analysis.tables import main_table
 from raystudy.spec import Record
 from raystudy.studyfile import Study
+
+Make = Callable[..., Record]
 
 CUT = {"examples": 60, "pieces": 6000, "longest": 412, "cut": 30, "cut_pieces": 1500}
 UNREAD = "answered with the most frequent tag of train, O"
