@@ -47,32 +47,30 @@ def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
     """
     splits = {s: facts["splits"][s] for s in _SPLITS if s in facts["splits"]}
     what = "sentences" if facts["form"] == "tagging" else "texts" if facts["form"] == "single" else "pairs"
-    if any(n.get("cut") for n in splits.values()):
-        lost = sum(n.get("cut_pieces", 0) for n in splits.values()) / sum(n.get("pieces", 0) for n in splits.values())
+    if _total(splits, "cut"):
+        lost = _total(splits, "cut_pieces") / _total(splits, "pieces")
         yield (
             f"{task}: {what} longer than {facts['length']} word pieces lose their {facts['side']}: "
             f"{_per_split(splits, 'cut', 'examples')}, {_percent(lost)} of all pieces{_which_text(splits)}"
             f"{_words(splits, 'cut_words', unread)}; {_cure(facts, splits)}"
         )
-    if any(n.get("words_without_pieces") for n in splits.values()):
+    if _total(splits, "words_without_pieces"):
         yield (
             f"{task}: of some words the tokenizer makes no word piece (invisible characters, for instance): "
             f"{_per_split(splits, 'words_without_pieces', 'words')}; they teach nothing and are {unread}"
         )
-    if any(n.get("empty") for n in splits.values()):
+    if _total(splits, "empty"):
         yield (
             f"{task}: of some {what} the tokenizer makes no word piece, so that all of them look alike to a model: "
             f"{_per_split(splits, 'empty', 'examples')}"
         )
-    if any(n.get("half_empty") for n in splits.values()):
+    if _total(splits, "half_empty"):
         yield (
             f"{task}: of some pairs the tokenizer makes no word piece of one of the two texts: "
             f"{_per_split(splits, 'half_empty', 'examples')}"
         )
-    if any(n.get("unknown") for n in splits.values()):
-        share = sum(n.get("unknown_pieces", 0) for n in splits.values()) / sum(
-            n.get("pieces", 0) for n in splits.values()
-        )
+    if _total(splits, "unknown"):
+        share = _total(splits, "unknown_pieces") / _total(splits, "pieces")
         only = _per_split(splits, "only_unknown", "examples")
         yield (
             f"{task}: some {what} hold words or characters that the tokenizer does not know, which are all read as one "
@@ -80,11 +78,16 @@ def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
             + f"; nothing else is read of {only}"
             * bool(only)
         )
-    if any(n.get("special") for n in splits.values()):
+    if _total(splits, "special"):
         yield (
             f"{task}: some {what} hold a special token of the tokenizer as text ([SEP], say), which is read as that "
             f"token: {_per_split(splits, 'special', 'examples')}"
         )
+
+
+def _total(splits: Mapping[str, Numbers], key: str) -> int:
+    """A number of `data.text.Coverage` over all splits; what is not there is 0."""
+    return sum(n.get(key, 0) for n in splits.values())
 
 
 def _per_split(splits: Mapping[str, Numbers], key: str, of: str) -> str:
@@ -98,13 +101,13 @@ def _percent(share: float) -> str:
 
 def _which_text(splits: Mapping[str, Numbers]) -> str:
     """Of pairs: which text gave way."""
-    cut = {which: sum(n.get(f"cut_{which}", 0) for n in splits.values()) for which in ("first", "second")}
+    cut = {which: _total(splits, f"cut_{which}") for which in ("first", "second")}
     said = [f"of the {which} text in {n:,}" for which, n in cut.items() if n]
     return f" ({listed(said)})" if said else ""
 
 
 def _words(splits: Mapping[str, Numbers], key: str, unread: str) -> str:
-    if not any(n.get(key) for n in splits.values()):
+    if not _total(splits, key):
         return ""
     return f", with them {_per_split(splits, key, 'words')}, which are {unread}"
 
