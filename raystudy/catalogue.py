@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from raystudy.errors import ConfigError, Problem, did_you_mean, shown, unknown
+from raystudy.errors import ConfigError, Problem, did_you_mean, quoted, unknown_name
 from raystudy.yamlfile import Strict, load_yaml, parse_yaml, plain, validate
 
 __all__ = [
@@ -50,18 +50,18 @@ def _layers(value: Any) -> str:
     parts = value.split() if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
     words = [str(p) for p in parts]
     if not words or not all(re.fullmatch(r"\d{1,4}(\.\d{1,9}|/\d{1,4})?", w) for w in words):
-        raise ValueError(f"{rule}, but got {shown(value)}")
+        raise ValueError(f"{rule}, but got {quoted(value)}")
     if not any("." in w or "/" in w for w in words):
         numbers = sorted({int(w) for w in words})
         if numbers[0] < 1 or len(numbers) < len(words):
-            raise ValueError(f"{rule}, each once, but got {shown(value)}")
+            raise ValueError(f"{rule}, each once, but got {quoted(value)}")
         return " ".join(map(str, numbers))
     try:
         parts_of = sorted({Fraction(w) for w in words})
     except ZeroDivisionError:
-        raise ValueError(f"{rule}, but got {shown(value)}") from None
+        raise ValueError(f"{rule}, but got {quoted(value)}") from None
     if not 0 < parts_of[0] <= parts_of[-1] <= 1 or len(parts_of) < len(words):
-        raise ValueError(f"{rule}, each once, but got {shown(value)}")
+        raise ValueError(f"{rule}, each once, but got {quoted(value)}")
     return "1.0" if parts_of == [Fraction(1)] else " ".join(map(str, parts_of))
 
 
@@ -94,15 +94,15 @@ def class_map(value: Any) -> dict[str, tuple[str, ...]]:
         halves = [part.partition(">") for part in value.split(";") if part.strip()]
         pairs = [(k, v.split("|")) for k, _, v in halves]
     else:
-        raise ValueError(f"{rule}, but got {shown(value)}")
+        raise ValueError(f"{rule}, but got {quoted(value)}")
     found: dict[str, tuple[str, ...]] = {}
     for key, classes in pairs:
         names = tuple(str(c).strip() for c in classes) if isinstance(classes, list | tuple) else ()
         key = key.strip()
         if not (key and names and all(names)) or any(c in text for text in (key, *names) for c in ">;|"):
-            raise ValueError(f"{rule}, but got {shown(value)}")
+            raise ValueError(f"{rule}, but got {quoted(value)}")
         if key in found or len(set(names)) < len(names):
-            raise ValueError(f"{rule}, each once, but got {shown(value)}")
+            raise ValueError(f"{rule}, each once, but got {quoted(value)}")
         found[key] = names
     return found
 
@@ -157,12 +157,12 @@ class Parameter(Strict):
         """
         if self.type == "bool":
             if not isinstance(value, bool):
-                raise ValueError(f"must be true or false, but got {shown(value)}")
+                raise ValueError(f"must be true or false, but got {quoted(value)}")
             return value
         if self.type == "choice":
             if value not in self.choices or isinstance(value, bool):
                 raise ValueError(
-                    f"must be one of {', '.join(map(str, self.choices))}, but got {shown(value)}"
+                    f"must be one of {', '.join(map(str, self.choices))}, but got {quoted(value)}"
                     + did_you_mean(value, [str(c) for c in self.choices])
                 )
             return value  # type: ignore[no-any-return]
@@ -174,9 +174,9 @@ class Parameter(Strict):
             return "; ".join(f"{k} > {' | '.join(v)}" for k, v in class_map(value).items())
         if isinstance(value, bool) or not isinstance(value, int | float):
             hint = " (in YAML 1.2 a number has no quotes)" if isinstance(value, str) else ""
-            raise ValueError(f"must be a number, but got {shown(value)}{hint}")
+            raise ValueError(f"must be a number, but got {quoted(value)}{hint}")
         if not abs(value) < 2**63:  # nan, infinities, and integers that no machine number holds
-            raise ValueError(f"must be a finite number below 2^63, but got {shown(value, 30)}")
+            raise ValueError(f"must be a finite number below 2^63, but got {quoted(value, 30)}")
         if self.type == "int" and value != int(value):
             raise ValueError(f"must be a whole number, but got {value!r}")
         low_ok = self.low is None or (value > self.low if "low" in self.exclusive else value >= self.low)
@@ -200,7 +200,7 @@ class Parameter(Strict):
         except ValueError:
             number = ""
         if not number or " " in number or isinstance(value, bool):
-            raise ValueError(f"{rule}, but got {shown(value)}{did_you_mean(value, words)}")
+            raise ValueError(f"{rule}, but got {quoted(value)}{did_you_mean(value, words)}")
         return number
 
     @property
@@ -276,7 +276,7 @@ class Catalogue:
         """
         base, bracket, inside = name.partition("[")
         if base not in self.variants:
-            raise ConfigError(unknown("method", base, list(self.variants)))
+            raise ConfigError(unknown_name("method", base, list(self.variants)))
         if not bracket:
             return self.variants[base]
         if (known := self._read.get(name)) is not None:

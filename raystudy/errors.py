@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import bisect
 import difflib
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
     "ConfigError",
@@ -18,9 +20,9 @@ __all__ = [
     "Problem",
     "UserError",
     "did_you_mean",
-    "readable",
-    "shown",
-    "unknown",
+    "printable",
+    "quoted",
+    "unknown_name",
 ]
 
 _LONG = 200  # characters of a name that another could have been meant by
@@ -29,12 +31,30 @@ _MOST = 2000  # characters of one problem
 _MOST_IN_ALL = 16_000  # characters of all of them: some screens full, which nobody reads further
 
 
-def readable(text: str) -> str:
-    """A text as a terminal may have it: a terminal obeys control characters, and a file name may hold no text at all.
+def printable(text: str, medium: Literal["terminal", "file"] = "terminal") -> str:
+    """A text in which every character that its medium must not hold is written as an escape.
 
-    Line breaks are escaped too, so that what looks like a line of ours is one.
+    A terminal obeys control characters, and a file name may hold halves of characters. For a terminal line breaks are
+    escaped too, so that what looks like a line of ours is one. A file of text keeps line breaks, tabs and characters
+    that only direct the layout (a joiner of letters, for instance).
     """
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if text.isprintable():
+        return text
+    if medium == "terminal":
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\r\n" else c for c in text)
+
+
+def quoted(value: object, most: int = 80, spell: Callable[[object], str] = repr) -> str:
+    """A value as a message shows it: what `spell` makes of it, cut at `most` characters, so that it stays one line."""
+    try:
+        text = spell(value[: most + 1] if isinstance(value, str) else value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a huge number"
+    if len(text) <= most:
+        return text
+    end = text[-1] if text[-1] in "'\"" else ""  # a text that is cut still ends where its quotation mark does
+    return f"{text[: most - 4 - len(end)]} ...{end}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +68,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file + (f":{self.line}" if self.file and self.line is not None else "")
-        text = readable(": ".join(part for part in (place, self.path, self.message) if part))
+        text = printable(": ".join(part for part in (place, self.path, self.message) if part))
         left = len(text) - _MOST
         return text if left <= 40 else f"{text[:_MOST]} ... ({left} characters more)"
 
@@ -98,7 +118,7 @@ class PreflightError(UserError):
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """`` — did you mean 'x'?`` when a known name is close to `name`, else an empty string."""
-    text = name if isinstance(name, str) else shown(name)
+    text = name if isinstance(name, str) else quoted(name)
     if len(text) > _LONG:
         return ""
     close = difflib.get_close_matches(text, _near(text, [k for k in known if len(k) <= _LONG]), n=1, cutoff=0.6)
@@ -120,20 +140,7 @@ def _near(text: str, known: list[str]) -> list[str]:
     return list(found)
 
 
-def unknown(what: str, name: object, known: Sequence[str]) -> str:
+def unknown_name(what: str, name: object, known: Sequence[str]) -> str:
     """The message for a name that is not known: the value, the nearest name, and all that exist."""
-    return (
-        f"unknown {what} {shown(name)}{did_you_mean(name, known) or '.'} Known: {', '.join(sorted(known)) or 'none'}."
-    )
-
-
-def shown(value: object, most: int = 80) -> str:
-    """A value as a message shows it: its repr, cut so that the message stays one line."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        return "a huge number"
-    if len(text) <= most:
-        return text
-    quote = text[-1] if text[-1] in "'\"" else ""  # a text that is cut still ends where its quote does
-    return f"{text[: most - 4 - len(quote)]} ...{quote}"
+    names = ", ".join(sorted(known)) or "none"
+    return f"unknown {what} {quoted(name)}{did_you_mean(name, known) or '.'} Known: {names}."

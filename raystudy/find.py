@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-from raystudy.errors import ConfigError, unknown
+from raystudy.errors import ConfigError, unknown_name
 
 __all__ = ["find", "names"]
 
@@ -27,5 +27,5 @@ def find(package: str, name: str) -> ModuleType:
         ConfigError: no such module; the message names the nearest one.
     """
     if name not in names(package):
-        raise ConfigError(unknown(package.rstrip("s").replace("_", " "), name, names(package)))
+        raise ConfigError(unknown_name(package.rstrip("s").replace("_", " "), name, names(package)))
     return importlib.import_module(f"raystudy.{package}.{name}")

@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from raystudy.errors import PreflightError, Problem, shown
+from raystudy.errors import PreflightError, Problem, quoted
 
 __all__ = ["Snapshot", "absent_shards", "cached", "command", "fetch"]
 
@@ -82,7 +82,7 @@ def fetch(repo_id: str, kind: Kind, revision: str | None, files: tuple[str, ...]
                     _SILENT[constants.ENDPOINT] = time.monotonic(), e
         found = cached(repo_id, kind, revision, files)
     except HFValidationError:
-        raise PreflightError(Problem(f"must be a hub id (owner/name), but is {shown(repo_id, 200)}", where)) from None
+        raise PreflightError(Problem(f"must be a hub id (owner/name), but is {quoted(repo_id, 200)}", where)) from None
     if found is None:
         raise PreflightError(Problem(_reason(repo_id, kind, revision, why), where))
     if why is not None:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from raystudy.errors import ConfigError, unknown
+from raystudy.errors import ConfigError, unknown_name
 
 __all__ = [
     "METRICS",
@@ -173,5 +173,5 @@ def metric(name: str, positive: str = "") -> Callable[..., float]:
         positive: the class of which `f1` is; the others read none.
     """
     if name not in METRICS:
-        raise ConfigError(unknown("metric", name, list(METRICS)))
+        raise ConfigError(unknown_name("metric", name, list(METRICS)))
     return partial(f1, positive=positive) if name == "f1" else METRICS[name]

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Literal
 
-from raystudy.errors import ConfigError, PreflightError, Problem, UserError, shown
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, quoted
 
 __all__ = [
     "absolute",
@@ -54,12 +54,14 @@ def named(path: str | Path, where: str = "", file: str = "", error: type[UserErr
     if not text:  # an unset variable of a shell, mostly; Python would take the current folder
         raise error(Problem("must be a path, but is empty", where, file))
     if "\0" in text:
-        raise error(Problem(f"must be a path, but {shown(text)} holds a NUL character, which no path can", where, file))
+        raise error(
+            Problem(f"must be a path, but {quoted(text)} holds a NUL character, which no path can", where, file)
+        )
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no such user, or a user without a home
         who = Path(text).parts[0]
-        raise error(Problem(f"no home folder is known for the {who} of {shown(text)}", where, file)) from None
+        raise error(Problem(f"no home folder is known for the {who} of {quoted(text)}", where, file)) from None
 
 
 def absolute(
@@ -74,7 +76,7 @@ def absolute(
     try:
         return found.absolute()
     except OSError:
-        said = f"cannot be made of {shown(str(found))}: the current folder is no more"
+        said = f"cannot be made of {quoted(str(found))}: the current folder is no more"
         raise error(Problem(f"an absolute path {said}", where, file)) from None
 
 

@@ -37,7 +37,7 @@ import typer
 
 from raystudy.catalogue import catalogue, space_folder
 from raystudy.cluster import Cluster, run_on_ray
-from raystudy.errors import ConfigError, PreflightError, Problem, UserError, readable, shown, unknown
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, printable, quoted, unknown_name
 from raystudy.files import atomic_write
 from raystudy.outlets import survived
 from raystudy.paths import is_folder, kind_of, named, readable_folder, results_to_be
@@ -127,14 +127,14 @@ def study_file(name: str) -> Path:
         path = named(name)
         if (what := kind_of(path)) != "file":
             said = {"folder": "is a folder, not a study file", "nothing": "no such file"}
-            raise ConfigError(Problem(said.get(what, "cannot be read"), file=shown(name, 300)[1:-1]))
+            raise ConfigError(Problem(said.get(what, "cannot be read"), file=quoted(name, 300)[1:-1]))
         return path
     shipped = {p.stem: p for p in (space_folder() / "studies").glob("*.yaml")}
     if name not in shipped:
         from raystudy.exhibits import names
 
         known = [*shipped, *names()]
-        raise ConfigError(unknown("study or exhibit", name, known) + " A study file of your own ends in .yaml.")
+        raise ConfigError(unknown_name("study or exhibit", name, known) + " A study file of your own ends in .yaml.")
     return shipped[name]
 
 
@@ -168,7 +168,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     study = expanded(study, root)
     plm = placed(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
     if study.revision is not None and (plm in ("tiny", "minilm") or Path(plm).is_absolute()):
-        what = "a folder" if Path(plm).is_absolute() else shown(plm)
+        what = "a folder" if Path(plm).is_absolute() else quoted(plm)
         said = f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"
         raise study.origin.placed(ConfigError(Problem(said, "revision")))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
@@ -201,7 +201,7 @@ def exhibit_scale(options: Options) -> Scale:
     from raystudy.exhibits import SCALES
 
     if options.scale not in SCALES:
-        raise ConfigError(Problem(unknown("scale", options.scale, SCALES), "--scale"))
+        raise ConfigError(Problem(unknown_name("scale", options.scale, SCALES), "--scale"))
     return options.scale
 
 
@@ -223,7 +223,7 @@ def _restricted(study: Study, only: Sequence[str]) -> Study:
             names.append(catalogue().variant(name).id if "[" in name else name)
         except ConfigError as e:
             problems += [p.message for p in e.problems]
-    problems += [unknown("method of this study", n, list(study.chosen)) for n in names if n not in study.chosen]
+    problems += [unknown_name("method of this study", n, list(study.chosen)) for n in names if n not in study.chosen]
     if problems:
         raise ConfigError(Problem(p, "--only") for p in problems)
     kept = {study.report.baseline, *names, *(catalogue().variant(n).copies for n in names)}
@@ -274,7 +274,7 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         lines.append(f"    {', '.join(names)}: {note}")
     for suite in dict.fromkeys(map(study.together, study.target_names)):
         for words, found in merged_labels(plan.tasks[name] for name in suite).items():
-            lines.append(f"one class in a union head: {words!r} = {readable(', '.join(found))}")
+            lines.append(f"one class in a union head: {words!r} = {printable(', '.join(found))}")
     lines += kinds_together(plan)
     said: dict[str, list[str]] = {}
     for variant, found in plan.admitted.items():
@@ -618,7 +618,7 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
             place = f"{e.filename}: " if e.filename else ""
             complain(f"{place}cannot be written: {e.strerror}. {GOES_ON}")
             return PreflightError.exit_code
-        complain(f"a bug in raystudy, {type(e).__name__}: {shown(str(e), 300)[1:-1]}")
+        complain(f"a bug in raystudy, {type(e).__name__}: {quoted(str(e), 300)[1:-1]}")
         complain(f"The traceback is in {_keep_traceback(logs)}. {GOES_ON}")
         return EXIT_BUG
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from ruamel.yaml.comments import CommentedMap
 
 from raystudy.catalogue import Parameter, Value, catalogue, suites
-from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, shown, unknown
+from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, quoted, unknown_name
 from raystudy.origin import Origin
 from raystudy.paths import is_folder
 from raystudy.spec import Arm, Numerics, Setting
@@ -57,7 +57,7 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     seen: set[Any] = set()
     for v in values:
         if v in seen:
-            raise ValueError(f"must name everything once, but {shown(v)} is listed twice")
+            raise ValueError(f"must name everything once, but {quoted(v)} is listed twice")
         seen.add(v)
     return values
 
@@ -404,7 +404,7 @@ def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *, wri
                 here[part] = {}
             here = here[part]
             if not isinstance(here, dict):
-                what = "a list" if isinstance(here, list) else shown(here)
+                what = "a list" if isinstance(here, list) else quoted(here)
                 rule = f"must lead through mappings, but {dotted(loc[:n])} is {what}: give it as a whole"
                 problems.append(Problem(f"{rule}, {dotted(loc[:n])}=...", dotted(loc), "--set"))
                 break
@@ -445,7 +445,7 @@ def _override(text: str) -> tuple[tuple[str, ...], Any]:
     loc = tuple(part.strip() for part in key.split("."))
     if not sep or not all(loc):
         why = ", with a name on either side of each dot" if sep and any(loc) else ""
-        raise ConfigError(Problem(f"must look like a.b=value{why}, but got {shown(text)}", "--set"))
+        raise ConfigError(Problem(f"must look like a.b=value{why}, but got {quoted(text)}", "--set"))
     try:
         tree = parse_yaml(value, "--set")
     except ConfigError as e:
@@ -484,7 +484,10 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
     known = sorted({k for rules in {id(r): r for r in rules_of.values()}.values() for k in rules})
     for key, value in (shared if isinstance(shared, dict) else {}).items():
         if key not in known and chosen:
-            yield ("settings", key), f"no method of this study has a setting {shown(key)}{did_you_mean(key, known)}"
+            yield (
+                ("settings", key),
+                f"no method of this study has a setting {quoted(key)}{did_you_mean(key, known)}",
+            )
             continue
         # a variant that is defined by another value does not hear of this one
         rules = {id(r): r[key] for v, r in rules_of.items() if key in r and key not in cat.variant(v).fixes}.values()
@@ -511,7 +514,7 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         given = isinstance(report, dict) and "baseline" in report
         yield (
             ("report", "baseline") if given else ("methods",),
-            f"the baseline {shown(study.report.baseline)} is not among the methods"
+            f"the baseline {quoted(study.report.baseline)} is not among the methods"
             + (did_you_mean(study.report.baseline, list(chosen)) or f": {', '.join(chosen)}")
             + ("" if given else ": list it, or name another as report.baseline"),
         )
@@ -529,7 +532,7 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
     ]
     strange = [(loc, name) for loc, name in strange if name not in suites()]
     for at, name in strange:
-        yield at, unknown("suite", name, list(suites()))
+        yield at, unknown_name("suite", name, list(suites()))
     several = [
         key for key, given in (("suite", study.suite), ("suites", study.suites), ("tasks", study.tasks)) if given
     ]
@@ -653,7 +656,7 @@ def expanded(study: Study, root: Path | None) -> Study:
                 (("task_options", name), f"options are given to a data set, {whole}, and hold for all its parts")
             )
         elif name not in modules and not built_in(name) and not (root is not None and is_folder(root / name)):
-            found.append((("task_options", name), unknown("task", name, list(modules))))
+            found.append((("task_options", name), unknown_name("task", name, list(modules))))
     new = study
     if tasks != asked or tuple(targets) != named:
         new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets)})

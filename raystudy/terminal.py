@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raystudy.errors import readable
+from raystudy.errors import printable
 
 if TYPE_CHECKING:
     from raystudy.analysis.numbers import Sentence
@@ -89,7 +89,7 @@ def folded(text: str, width: int, hang: int = 4) -> list[str]:
 
 def _harmless(text: str) -> str:
     """A text whose labels, names and files may hold anything: what a terminal would obey is written out."""
-    return text if text.isprintable() else "\n".join(map(readable, text.split("\n")))
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def say(to: Console, text: str, *, hang: int = 4, bold: int = 0) -> None:

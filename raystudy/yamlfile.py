@@ -19,7 +19,7 @@ from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.scalarbool import ScalarBoolean
 
-from raystudy.errors import ConfigError, Problem, did_you_mean, shown
+from raystudy.errors import ConfigError, Problem, did_you_mean, quoted
 
 __all__ = [
     "Strict",
@@ -109,10 +109,12 @@ _SCALARS = {
 def _unread(kind: str, text: str) -> str:
     """What is said of a text that cannot be what its tag, or its spelling, makes of it."""
     if kind == "timestamp":
-        return f"must be {_SCALARS[kind]}, but is {shown(text)[1:-1]}: put it in quotes"
+        return f"must be {_SCALARS[kind]}, but is {quoted(text)[1:-1]}: put it in quotes"
     if kind == "int" and len(text) > 100:  # Python reads no number of more than 4300 digits
-        return f"must be a number of at most 64 bits, but is {shown(text, 30)[1:]}"
-    return f"must be {_SCALARS.get(kind, 'a plain value')}, as its tag !!{shown(kind)[1:-1]} says, but is {shown(text)}"
+        return f"must be a number of at most 64 bits, but is {quoted(text, 30)[1:]}"
+    return (
+        f"must be {_SCALARS.get(kind, 'a plain value')}, as its tag !!{quoted(kind)[1:-1]} says, but is {quoted(text)}"
+    )
 
 
 class _Constructor(RoundTripConstructor):
@@ -153,7 +155,7 @@ class _Constructor(RoundTripConstructor):
             fits = kind in _SCALARS
         else:
             fits = kind == ("map" if isinstance(node, MappingNode) else "seq")
-        return "" if fits else f"must be a plain value, but has the tag !!{shown(kind)[1:-1]}"
+        return "" if fits else f"must be a plain value, but has the tag !!{quoted(kind)[1:-1]}"
 
     def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
         if key not in mapping:
@@ -163,7 +165,7 @@ class _Constructor(RoundTripConstructor):
         except (KeyError, AttributeError, TypeError):
             first = ""
         name = str(plain(key))
-        said = f'"{name}"' if len(name) <= 80 else shown(name)
+        said = f'"{name}"' if len(name) <= 80 else quoted(name)
         self.twice.append((key_node.start_mark.line + 1, f"found duplicate key {said}{first}"))
         return False
 
@@ -219,7 +221,7 @@ def parse_yaml(text: str, file: str) -> Any:
         raise ConfigError(Problem(f"is not valid YAML: {_reason(e, text, line)}", file=file, line=line or 1)) from None
     except Exception as e:  # a node of a kind that ruamel does not expect
         line = _line_of(getattr(yaml.constructor.at, "start_mark", None)) or 1
-        what = f"is not valid YAML: cannot be read ({shown(str(e))[1:-1]}){_quoted(text, line)}"
+        what = f"is not valid YAML: cannot be read ({quoted(str(e))[1:-1]}){_quoted(text, line)}"
         raise ConfigError(Problem(what, file=file, line=line)) from None
     again = [*yaml.constructor.twice, *_anchors_twice(warned)]
     if again:
@@ -253,7 +255,7 @@ def _quoted(text: str, line: int | None) -> str:
     """``, in 'a: b'``: the line in question."""
     lines = re.split(r"\r\n|\r|\n", text)
     said = lines[line - 1].strip() if line is not None and line <= len(lines) else ""
-    return f", in {shown(said)}" if said else ""
+    return f", in {quoted(said)}" if said else ""
 
 
 def _reason(e: YAMLError, text: str, line: int | None) -> str:
@@ -313,7 +315,7 @@ def odd_values(
     if isinstance(tree, Unreadable):
         yield loc, tree.why
     elif (tag := getattr(tree, "tag", None)) is not None and tag.value is not None:
-        yield loc, f"must be a plain value, but has the tag {shown(str(tag.value).replace(_CORE, '!!'))[1:-1]}"
+        yield loc, f"must be a plain value, but has the tag {quoted(str(tag.value).replace(_CORE, '!!'))[1:-1]}"
     elif isinstance(tree, Mapping):
         for key, value in tree.items():
             whole = isinstance(key, int) and not isinstance(key, bool | ScalarBoolean) and numbered(loc)
@@ -322,7 +324,7 @@ def odd_values(
             elif whole:
                 yield from odd_values(value, (*loc, _name(key)), numbered=numbered)
             elif not isinstance(key, str):
-                yield (*loc, _name(key)), f"a key must be text, but is {shown(plain(key))}: put it in quotes"
+                yield (*loc, _name(key)), f"a key must be text, but is {quoted(plain(key))}: put it in quotes"
             elif why := _odd_text(key):
                 yield (*loc, _name(key)), f"a key {why}"
             else:
@@ -338,9 +340,12 @@ def odd_values(
             yield loc, f"must be a finite number, but is {float(tree)!r}"
     elif isinstance(tree, int):
         if not -(2**63) <= tree < 2**63:
-            yield loc, f"must be a number of at most 64 bits, but is {shown(int(tree), 30)}"
+            yield loc, f"must be a number of at most 64 bits, but is {quoted(int(tree), 30)}"
     elif tree is not None:
-        yield loc, f"must be text, a number, a list or a mapping, but is {shown(str(tree))[1:-1]}: put it in quotes"
+        yield (
+            loc,
+            f"must be text, a number, a list or a mapping, but is {quoted(str(tree))[1:-1]}: put it in quotes",
+        )
 
 
 def _odd_text(text: str) -> str:
@@ -377,7 +382,7 @@ def _name(key: Any) -> str:
 
 def dotted(loc: Sequence[str | int]) -> str:
     """A path as people write it: ``methods[2].meta_dtl``."""
-    words = (p if isinstance(p, int) or len(p) <= 80 else shown(p)[1:-1] for p in loc)
+    words = (p if isinstance(p, int) or len(p) <= 80 else quoted(p)[1:-1] for p in loc)
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in words).lstrip(".")
 
 
@@ -443,7 +448,7 @@ def problems_of(model: type[BaseModel], error: ValidationError) -> Iterator[tupl
         loc = tuple(e["loc"])
         value = e.get("input")
         if e["type"] == "extra_forbidden":
-            yield loc, f"unknown key {shown(loc[-1])}{did_you_mean(loc[-1], _known_at(model, loc))}"
+            yield loc, f"unknown key {quoted(loc[-1])}{did_you_mean(loc[-1], _known_at(model, loc))}"
         elif e["type"] == "missing":
             yield loc, f"the key {loc[-1]!r} is missing"
         elif e["type"] == "value_error":  # raised by a rule of ours
@@ -465,7 +470,7 @@ def _got(value: Any) -> str:
     """What stands in a place, in the words of YAML."""
     if value is None:
         return "is empty"
-    return f"got {'a mapping' if isinstance(value, Mapping) else shown(value)}"
+    return f"got {'a mapping' if isinstance(value, Mapping) else quoted(value)}"
 
 
 def _number(text: str) -> bool:

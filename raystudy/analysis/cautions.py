@@ -20,7 +20,7 @@ from typing import Any
 
 from raystudy.analysis.numbers import Design, Score
 from raystudy.analysis.table import counted, listed, place
-from raystudy.errors import shown
+from raystudy.errors import quoted
 from raystudy.spec import Record
 
 __all__ = ["FEW_UPDATES", "answered", "constant_labels", "coverage", "cut_further", "majority", "of_records", "short"]
@@ -150,7 +150,7 @@ def _constant(f: Mapping[str, Any]) -> str:
 
 def _name(label: str) -> str:
     """A class or tag in a sentence: as it is where that is short and plain, else quoted."""
-    return label if label.isprintable() and len(label) <= 60 else shown(label)
+    return label if label.isprintable() and len(label) <= 60 else quoted(label)
 
 
 def constant_labels(draws: Mapping[str, Sequence[str]]) -> Iterator[str]:

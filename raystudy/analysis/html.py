@@ -19,8 +19,9 @@ from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.shown import Shown
-from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv, visible
+from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv
 from raystudy.analysis.tables import configurations
+from raystudy.errors import printable
 
 __all__ = ["alone", "inline", "whole"]
 
@@ -58,7 +59,7 @@ def _page(name: str) -> Template:
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=lambda value: printable(value, "file") if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, printed, visible
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, printed
+from raystudy.errors import printable
 
 __all__ = ["escape", "to_latex"]
 
@@ -86,7 +87,7 @@ def _character(c: str) -> str:
 
 def escape(text: str) -> str:
     """`text` so that LaTeX prints it; letters beyond ASCII are left to the document's input encoding, UTF-8."""
-    text = visible(text)
+    text = printable(text, "file")
     # two hyphens would be a dash, two apostrophes or commas a quotation mark
     return "".join(_character(a) + "{}" * (a == b and a in "-',") for a, b in zip(text, f"{text} "[1:], strict=True))
 

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
 from raystudy.analysis.shown import Shown
-from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed, visible
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed
+from raystudy.errors import printable
 
 __all__ = ["alone", "escape", "paragraph", "to_markdown", "whole"]
 
@@ -33,7 +34,7 @@ _BEGINS = re.compile(r"[#>]|[+-](?!\w|\.)|\[(?=[ xX]\])")
 
 def escape(text: str) -> str:
     """Words in a line, as text: nothing in them is markup of CommonMark or of GitHub's tables."""
-    line = re.sub(r"[\r\n]+", " ", visible(text))
+    line = re.sub(r"[\r\n]+", " ", printable(text, "file"))
     return _MARKUP.sub(lambda m: "".join(f"\\{c}" for c in m[0]), line)
 
 
@@ -50,7 +51,7 @@ def _heading(text: str) -> str:
 
 def _code(text: str, *, in_table: bool = False) -> str:
     """A piece of code. Nothing in it is markup but the sign that would end it, and in a table the sign of a column."""
-    text = re.sub(r"[\r\n]+", " ", visible(text))
+    text = re.sub(r"[\r\n]+", " ", printable(text, "file"))
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     blank = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
     text = text.replace("|", "\\|") if in_table else text

@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from raystudy.analysis.stats import Interval
+from raystudy.errors import printable
 from raystudy.wording import counted, listed
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "place",
     "printed",
     "to_csv",
-    "visible",
 ]
 
 MISSING = "–"
@@ -140,7 +139,7 @@ def number(value: float, column: Column) -> str:
 def printed(cell: Cell, column: Column) -> str:
     """The text of a cell without bold and marks."""
     if column.wordy:
-        return visible(cell.text or (MISSING if cell.value is None else str(cell.value)))
+        return printable(cell.text or (MISSING if cell.value is None else str(cell.value)), "file")
     if cell.value is None or isinstance(cell.value, str) or math.isnan(cell.value):
         return MISSING
     if column.kind == "count":
@@ -153,11 +152,6 @@ def printed(cell: Cell, column: Column) -> str:
         text += f" ± {cell.half:.{column.digits}f}" if cell.half is not None else ""
         text += f" ({cell.n})" if cell.n is not None else ""
     return text
-
-
-def visible(text: str) -> str:
-    """`text` with what no file of words can hold written out as Python does: control characters, halves of a pair."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\r\n" else c for c in text)
 
 
 def beside(cell: Cell, column: Column) -> str:

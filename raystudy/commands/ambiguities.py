@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raystudy import run as running
-from raystudy.errors import ConfigError, unknown
+from raystudy.errors import ConfigError, unknown_name
 
 __all__ = ["ambiguities"]
 
@@ -32,7 +32,7 @@ def ambiguities(
 
     known = [n.removesuffix(_ENDING) for n in names() if n.endswith(_ENDING)]
     if method not in known:
-        raise ConfigError(unknown("method with documented readings", method, known))
+        raise ConfigError(unknown_name("method with documented readings", method, known))
     running.command(
         study=method + _ENDING,
         data_root=data_root,

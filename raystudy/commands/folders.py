@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from raystudy.errors import ConfigError, Problem, did_you_mean, shown
+from raystudy.errors import ConfigError, Problem, did_you_mean, quoted
 from raystudy.paths import absolute, is_file, is_folder, kind_of, named, no_folder
 
 __all__ = ["RESULTS", "find_cell", "ran_folder", "results_folder", "studies"]
@@ -48,7 +48,7 @@ def ran_folder(study: str, out: Path | None = None) -> Path:
         if kind_of(folder / "manifest.json") == "closed":
             raise ConfigError(no_folder(folder))
         near = did_you_mean(study, studies()) if out is None else ""
-        raise ConfigError(Problem(f"no study was run here yet{near}", file=shown(str(folder), 300)[1:-1]))
+        raise ConfigError(Problem(f"no study was run here yet{near}", file=quoted(str(folder), 300)[1:-1]))
     return folder
 
 
@@ -64,7 +64,7 @@ def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> P
     if os.sep in cell:
         path = named(cell, "CELL")
         if not is_file(path / "record.json"):
-            raise ConfigError(Problem("is not the folder of a recorded cell", file=shown(cell, 300)[1:-1]))
+            raise ConfigError(Problem("is not the folder of a recorded cell", file=quoted(cell, 300)[1:-1]))
         return path if len(path.parts) > 2 else absolute(path)  # its study lies two folders above
     folders = [ran_folder(study or "", out)] if study or out else list(studies().values())
     found = {p.parent for f in folders for p in f.glob("cells/*/record.json")}
@@ -73,10 +73,10 @@ def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> P
     if not fits:
         where = ", ".join(map(str, folders)) or f"{RESULTS}/ (no study was run from this folder)"
         near = did_you_mean(cell, [p.name for p in found])
-        raise ConfigError(Problem(f"no cell {shown(cell)} is recorded in {where}{near}", "CELL"))
+        raise ConfigError(Problem(f"no cell {quoted(cell)} is recorded in {where}{near}", "CELL"))
     if len(ids) > 1:
         some = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
-        raise ConfigError(Problem(f"{shown(cell)} begins {len(ids)} cells, give more of one: {some}", "CELL"))
+        raise ConfigError(Problem(f"{quoted(cell)} begins {len(ids)} cells, give more of one: {some}", "CELL"))
     if len(fits) > 1:
         places = ", ".join(str(p.parents[1]) for p in fits)
         raise ConfigError(Problem(f"the cell {ids[0]} is recorded in {places}: choose one with --study", "CELL"))

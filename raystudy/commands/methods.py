@@ -8,7 +8,7 @@ import typer
 
 from raystudy.catalogue import Catalogue, Parameter, Variant, catalogue
 from raystudy.commands import Json, console, print_json, tell
-from raystudy.errors import ConfigError, Problem, unknown
+from raystudy.errors import ConfigError, Problem, unknown_name
 from raystudy.wording import spelt
 
 __all__ = ["methods"]
@@ -49,7 +49,7 @@ def _named(name: str, cat: Catalogue) -> list[Variant]:
     if base not in cat.variants:
         if name in cat.parameters:
             return [v for v in cat.variants.values() if v.method == name]
-        raise ConfigError(Problem(unknown("method", name, [*{**cat.variants, **cat.parameters}]), "NAME"))
+        raise ConfigError(Problem(unknown_name("method", name, [*{**cat.variants, **cat.parameters}]), "NAME"))
     return [cat.variant(name)]
 
 

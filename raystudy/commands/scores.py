@@ -17,7 +17,7 @@ import typer
 from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.commands.folders import RESULTS
-from raystudy.errors import ConfigError, DataError, Problem, UserError, unknown
+from raystudy.errors import ConfigError, DataError, Problem, UserError, unknown_name
 from raystudy.paths import named, readable_folder
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _tasks(suite: str, root: Path | None, limit: int) -> dict[str, Task]:
     from raystudy.tasks import expand, load
 
     if suite not in suites():
-        raise ConfigError(Problem(unknown("suite", suite, list(suites())), "SUITE"))
+        raise ConfigError(Problem(unknown_name("suite", suite, list(suites())), "SUITE"))
     named = expand(suites()[suite]["tasks"], root=root)
     tasks: dict[str, Task] = {}
     errors: list[UserError] = []

@@ -13,7 +13,7 @@ import typer
 
 from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
-from raystudy.errors import ConfigError, Problem, readable, unknown
+from raystudy.errors import ConfigError, Problem, printable, unknown_name
 from raystudy.find import find, names
 from raystudy.paths import is_folder, readable_folder
 from raystudy.wording import listed
@@ -130,11 +130,11 @@ def _tell(name: str, root: Path | None, as_json: bool) -> None:
     module, _, part = name.partition("/")
     known = {*_built_in(), *_folders(root)}
     if module not in known:
-        raise ConfigError(Problem(unknown("task", module, sorted(known | {*suites()})), "NAME"))
+        raise ConfigError(Problem(unknown_name("task", module, sorted(known | {*suites()})), "NAME"))
     card = _card(module, root)
     parts = card["parts"]
     if part and parts and part not in parts:
-        raise ConfigError(Problem(unknown(f"part of {module}", part, parts), "NAME"))
+        raise ConfigError(Problem(unknown_name(f"part of {module}", part, parts), "NAME"))
     # a family without a whole (the lexicon, generated tasks) is shown part by part
     whole = part or not parts or module not in ("lexicon", "planted")
     shown = [name] if whole else [f"{module}/{p}" for p in parts]
@@ -195,7 +195,7 @@ def _print_task(name: str, task: Mapping[str, Any]) -> None:
     sizes = " / ".join(str(task["sizes"][s]) for s in ("train", "dev", "test"))
     tell(f"\n{name}: {task['form']}, {task['kind']}, train / dev / test {sizes}; {', '.join(task['metrics'])}")
     for split, counts in task["counts"].items():
-        tell(f"    {split:<6}" + ", ".join(f"{readable(label)} {n:g}" for label, n in counts.items()), hang=6)
+        tell(f"    {split:<6}" + ", ".join(f"{printable(label)} {n:g}" for label, n in counts.items()), hang=6)
     for key in ("source", "licence"):
         if task[key]:
             tell(f"    {key}: {task[key]}")
@@ -211,5 +211,5 @@ def _print_task(name: str, task: Mapping[str, Any]) -> None:
 
 
 def _cut(text: str) -> str:
-    text = readable(text)
+    text = printable(text)
     return text if len(text) <= _LONG else text[: _LONG - 3] + "..."

@@ -22,7 +22,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from raystudy.errors import PreflightError, Problem, did_you_mean, shown
+from raystudy.errors import PreflightError, Problem, did_you_mean, quoted
 from raystudy.huggingface import absent_shards, command, fetch
 from raystudy.paths import absolute, is_folder, kind_of, no_folder, readable_folder
 
@@ -100,7 +100,7 @@ def resolve(name: str, revision: str | None = None) -> PLM:
             "pairs among others, so scores on MNLI, QQP or QNLI are not those of an untouched model"
         )
         return _read(name, Path(spec.origin).parent / "model", about)
-    said = f"plm {shown(name, 200)[1:-1]}"
+    said = f"plm {quoted(name, 200)[1:-1]}"
     folder = absolute(name, where=said, error=PreflightError)
     if (what := kind_of(folder)) == "folder":
         folder = readable_folder(folder, where=said, error=PreflightError)
@@ -190,7 +190,7 @@ def _json(path: Path, into: dict[str, Any]) -> Iterator[str]:
     if isinstance(value, dict):
         into.update(value)
     else:
-        yield f"{path.name} must be a JSON object, but is {shown(value)}"
+        yield f"{path.name} must be a JSON object, but is {quoted(value)}"
 
 
 def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
@@ -203,7 +203,7 @@ def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
         return
     if config.get("model_type") not in SUPPORTED:
         yield (
-            f"model_type in config.json must be {' or '.join(SUPPORTED)}, but is {shown(config.get('model_type'))}; "
+            f"model_type in config.json must be {' or '.join(SUPPORTED)}, but is {quoted(config.get('model_type'))}; "
             "other architectures are not supported"
         )
         return
@@ -218,14 +218,14 @@ def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
         if key not in config and key not in needs:
             continue  # the library's default
         if type(config.get(key)) is not int or config[key] < least:
-            has = f"is {shown(config[key])}" if key in config else "is not there"
+            has = f"is {quoted(config[key])}" if key in config else "is not there"
             yield f"{key} in config.json must be a whole number of at least {least}, but {has}"
 
 
 def _own_code(file: str, said: Mapping[str, Any]) -> Iterator[str]:
     if said.get("auto_map"):
         yield (
-            f"{file} asks for code of its own to be run ({shown(said['auto_map'])}), which is never done; where the "
+            f"{file} asks for code of its own to be run ({quoted(said['auto_map'])}), which is never done; where the "
             "model is a plain BERT or ALBERT all the same, take `auto_map` out of a copy and name its folder"
         )
 

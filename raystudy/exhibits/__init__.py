@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from raystudy.catalogue import catalogue, suites
-from raystudy.errors import ConfigError, unknown
+from raystudy.errors import ConfigError, unknown_name
 from raystudy.exhibits._papers import Paper, Published
 from raystudy.find import find as find_module
 from raystudy.find import names as module_names
@@ -261,7 +261,7 @@ def shown_again(kept: Mapping[str, Any] | None) -> Callable[[Study, Numbers], Sh
         return None
     exhibit, scale = find(kept["exhibit"]), kept["scale"]
     if scale not in SCALES:
-        raise ConfigError(unknown("scale", scale, SCALES))
+        raise ConfigError(unknown_name("scale", scale, SCALES))
     return partial(exhibit.shown, scale)
 
 

@@ -52,7 +52,7 @@ from torch import Tensor, nn
 from raystudy.catalogue import class_map, layers
 from raystudy.data.draws import epoch_updates, joint_batches, rng, seed_of
 from raystudy.data.text import IGNORED, Batch, Encoded
-from raystudy.errors import ConfigError, DataError, Problem, UserError, did_you_mean, shown
+from raystudy.errors import ConfigError, DataError, Problem, UserError, did_you_mean, quoted
 from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
 from raystudy.methods import HParams as Shared
 from raystudy.nn.encoder import token_budget
@@ -115,7 +115,7 @@ def fixed_map(value: str, sources: Mapping[str, Sequence[str]], target: str, cla
         for label in labels:
             row = torch.tensor([float(c in known.get(label, ())) for c in classes])
             if not row.any():
-                missing.append(f"{shown(label)} of {name}")
+                missing.append(f"{quoted(label)} of {name}")
             table.append(row / row.sum())
     if missing:
         text = f"must say which classes of {target} ({', '.join(classes)}) these stand for: {', '.join(missing)}"
@@ -466,7 +466,7 @@ def _refuse_map(value: str, tasks: Mapping[str, Task]) -> None:
     said = class_map(value)
     wrong = dict.fromkeys(c for k, v in said.items() for c in (k, *v) if c not in every)
     if wrong:
-        texts = (f"no task has a class {shown(c)}{did_you_mean(c, every)}" for c in wrong)
+        texts = (f"no task has a class {quoted(c)}{did_you_mean(c, every)}" for c in wrong)
         raise ConfigError(Problem(text, "label_map") for text in texts)
     problems: list[Problem] = []
     for target, t in tasks.items():

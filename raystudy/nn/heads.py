@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from raystudy.data.text import IGNORED, Batch, Encoded
-from raystudy.errors import DataError, Problem, shown
+from raystudy.errors import DataError, Problem, quoted
 
 __all__ = ["Union", "merge", "union"]
 
@@ -45,7 +45,7 @@ def merge(tasks: Iterable[tuple[str, str, Sequence[str]]]) -> Union:
     places: dict[str, int] = {}
     columns = []
     for name, kind, texts in tasks:
-        twice = [shown(t) for t in dict.fromkeys(texts) if list(texts).count(t) > 1]
+        twice = [quoted(t) for t in dict.fromkeys(texts) if list(texts).count(t) > 1]
         if kind != "classification":
             problems.append(Problem(f"{rule} classification tasks, but this is {kind}", f"task {name}"))
         elif twice:

@@ -17,7 +17,7 @@ from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import Unit
 from raystudy.data.text import coverage_facts, encode
-from raystudy.errors import ConfigError, DataError, Problem, UserError, readable
+from raystudy.errors import ConfigError, DataError, Problem, UserError, printable
 from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.encoder import frozen_layers, verify
@@ -86,7 +86,7 @@ def class_line(task: Task) -> str:
 
     def told(label: str) -> str:
         doubt = " (?)" if looks_like_no_class(label) else ""
-        return f"{readable(label)[:60]}{doubt} {'/'.join(str(counts[s].get(label, 0)) for s in SPLITS)}"
+        return f"{printable(label)[:60]}{doubt} {'/'.join(str(counts[s].get(label, 0)) for s in SPLITS)}"
 
     of = "words of each tag" if task.kind == "tagging" else "examples of each class"
     head = f"{of} in {'/'.join(SPLITS)}: "

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from raystudy.errors import ConfigError, DataError, Problem, UserError, shown, unknown
+from raystudy.errors import ConfigError, DataError, Problem, UserError, quoted, unknown_name
 from raystudy.find import find, names
 from raystudy.paths import is_folder, kind_of, no_folder
 
@@ -151,7 +151,7 @@ class Task:
         for split in SPLITS if self.kind == "classification" else ():
             counts = Counter(str(e.label) for e in self.splits.get(split, ()))
             if unseen := sorted(set(counts) - set(self.labels)):
-                known, strange = shown(list(self.labels), 300), shown(unseen, 300)
+                known, strange = quoted(list(self.labels), 300), quoted(unseen, 300)
                 problems.append(f"{split} holds labels that are not in the label set {known}: {strange}")
         if problems:
             raise DataError(Problem(p, path=f"task {self.name}") for p in problems)
@@ -283,7 +283,7 @@ def _apart(task: Task, others: Sequence[Task]) -> Task:
 
 def _place(name: str) -> str:
     """Where a wrong name of a task stands. Whole as far as it can be read, for the study's line is found by it."""
-    return f"task {name if len(name) <= 300 else shown(name)}"
+    return f"task {name if len(name) <= 300 else quoted(name)}"
 
 
 def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
@@ -293,7 +293,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     module, _, part = name.partition("/")
     if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
-        raise ConfigError(Problem(f"{rule}, but is {shown(name)}", _place(name)))
+        raise ConfigError(Problem(f"{rule}, but is {quoted(name)}", _place(name)))
     if built_in(module):
         found = find("tasks", module)
         if (card := getattr(found, "CARD", None)) is not None:
@@ -302,7 +302,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
                 said = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
                 task = _noted(task, f"{said}the metric and the licence; data of your own want another name")
         elif taken := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
-            raise ConfigError(Problem(f"unknown option {shown(k)}", path=f"task_options.{module}.{k}") for k in taken)
+            raise ConfigError(Problem(f"unknown option {quoted(k)}", path=f"task_options.{module}.{k}") for k in taken)
         else:
             if "without" in own:
                 options_of(module, {"without": own["without"]})
@@ -316,7 +316,7 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and not no_folder(root) else []
         known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" No folder of that name is in {root} either." if root is not None else ""
-        raise ConfigError(Problem(unknown("task", name, known) + where, _place(name)))
+        raise ConfigError(Problem(unknown_name("task", name, known) + where, _place(name)))
     assert isinstance(task, Task)
     return task
 

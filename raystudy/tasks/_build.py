@@ -21,7 +21,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from raystudy.errors import ConfigError, DataError, Problem, did_you_mean, readable, unknown
+from raystudy.errors import ConfigError, DataError, Problem, did_you_mean, printable, unknown_name
 from raystudy.metrics import METRICS
 from raystudy.tasks import SPLITS, Example, Form, Kind, Task
 from raystudy.tasks._card import Card
@@ -334,7 +334,9 @@ class Table:
         """
         full = f"{self.name}/{domain}" if domain else self.name
         if domain and domain not in self.domains:
-            raise ConfigError(Problem(unknown(f"domain of {self.name}", domain, self.domains), path=f"task {full}"))
+            raise ConfigError(
+                Problem(unknown_name(f"domain of {self.name}", domain, self.domains), path=f"task {full}")
+            )
         splits = {s: tuple(e for d, e in rows if not domain or d == domain) for s, rows in self.rows.items()}
         if domain:
             _refuse_thin(self.name, domain, self, splits)
@@ -352,7 +354,7 @@ class Table:
             licence=self.card.licence,
             domains=() if domain else self.domains,
         )
-        return replace(task, notes=tuple(map(readable, (*self.notes, *_split_notes(task, self)))))
+        return replace(task, notes=tuple(map(printable, (*self.notes, *_split_notes(task, self)))))
 
 
 def _refuse_thin(name: str, domain: str, table: Table, splits: Mapping[str, Sequence[Example]]) -> None:
@@ -509,7 +511,7 @@ def _merge_of(name: str, kind: Kind, labels: Sequence[str], card: Card, options:
     if options.merge and kind == "regression":
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
     if strange := [k for k in options.merge if k not in labels]:
-        raise ConfigError(Problem(unknown("label", k, labels), f"{path}.{k}") for k in strange)
+        raise ConfigError(Problem(unknown_name("label", k, labels), f"{path}.{k}") for k in strange)
     return options.merge
 
 
@@ -567,7 +569,7 @@ def _check_words(name: str, kind: Kind, labels: Sequence[str], words: Mapping[st
     if kind == "regression" and words:
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
     if strange := [k for k in words if k not in labels]:
-        raise ConfigError(Problem(unknown("label", k, labels), f"{path}.{k}") for k in strange)
+        raise ConfigError(Problem(unknown_name("label", k, labels), f"{path}.{k}") for k in strange)
 
 
 def _check_positive(name: str, labels: Sequence[str], metrics: Sequence[str], card: Card, options: Options) -> None:
@@ -577,7 +579,7 @@ def _check_positive(name: str, labels: Sequence[str], metrics: Sequence[str], ca
         text = f"positive is read by the metric f1, but the metrics are {', '.join(metrics)}: add `metric: f1`"
         raise ConfigError(Problem(text, path))
     if f1 and card.positive and card.positive not in labels:
-        raise ConfigError(Problem(unknown("positive class", card.positive, labels), path))
+        raise ConfigError(Problem(unknown_name("positive class", card.positive, labels), path))
     if f1 and not card.positive and len(labels) > 2:
         rule = f"f1 is that of one class, and with {len(labels)} classes none is positive by itself"
         cure = "name it (`positive: CLASS`), or take macro_f1, the mean over all classes"
@@ -605,7 +607,7 @@ def _metrics(name: str, kind: Kind, scheme: Scheme | NoScheme | None, card: Card
     if wrong := [m for m in wanted if m not in fitting]:
         raise ConfigError(
             Problem(
-                unknown("metric", m, list(METRICS))
+                unknown_name("metric", m, list(METRICS))
                 if m not in METRICS
                 else f"metric must suit a {kind} task ({', '.join(fitting)}), but is {m!r}",
                 path=f"task_options.{name}.{'metric' if m == card.metric else 'metrics'}",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from raystudy.errors import ConfigError, PreflightError, Problem, unknown
+from raystudy.errors import ConfigError, PreflightError, Problem, unknown_name
 from raystudy.tasks import Form
 
 __all__ = ["Card", "Hub", "missing", "refuse_options", "refuse_part"]
@@ -106,7 +106,7 @@ def missing(name: str, where: object, card: Card | None, hub: PreflightError | N
 def refuse_options(task: str, options: Iterable[str], known: Sequence[str]) -> None:
     """Raise ConfigError for every option that `task` does not have; the message names the nearest one."""
     if extra := [o for o in options if o not in known]:
-        raise ConfigError(Problem(unknown("option", o, known), f"task_options.{task}.{o}") for o in extra)
+        raise ConfigError(Problem(unknown_name("option", o, known), f"task_options.{task}.{o}") for o in extra)
 
 
 def refuse_part(module: str, part: str, known: Sequence[str]) -> None:
@@ -115,5 +115,5 @@ def refuse_part(module: str, part: str, known: Sequence[str]) -> None:
         return
     said = f"{module} has no parts" if not known else f"name a part of {module}: {', '.join(known)}"
     if part and known:
-        said = unknown(f"part of {module}", part, known)
+        said = unknown_name(f"part of {module}", part, known)
     raise ConfigError(Problem(said, path=f"task {module}" + (f"/{part}" if part else "")))

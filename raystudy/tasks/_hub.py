@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from raystudy.errors import ConfigError, DataError, PreflightError, Problem, unknown
+from raystudy.errors import ConfigError, DataError, PreflightError, Problem, unknown_name
 from raystudy.huggingface import Snapshot, absent_shards, command, fetch
 from raystudy.paths import is_folder
 from raystudy.tasks import SPLITS, Task
@@ -168,7 +168,7 @@ def _chosen(name: str, hub: Hub, listed: Mapping[str, Mapping[str, Any]]) -> str
     at = f"task_options.{name}.config"
     if hub.config:
         if hub.config not in listed:
-            raise ConfigError(Problem(unknown(f"configuration of {hub.id}", hub.config, [*listed]), at))
+            raise ConfigError(Problem(unknown_name(f"configuration of {hub.id}", hub.config, [*listed]), at))
         return hub.config
     default = [c for c, entry in listed.items() if entry.get("default") is True or c == "default"] or [*listed]
     if len(default) > 1:
@@ -219,7 +219,7 @@ def _sources(name: str, hub: Hub, published: Mapping[str, Any]) -> tuple[dict[st
     at = f"task_options.{name}"
     columns = sorted({c for dataset in published.values() for c in dataset.column_names})
     wrong = [
-        Problem(unknown(f"{what} of {hub.id}", theirs, known), f"{at}.{what}s.{ours}")
+        Problem(unknown_name(f"{what} of {hub.id}", theirs, known), f"{at}.{what}s.{ours}")
         for what, named, known in (("split", hub.splits, [*published]), ("column", hub.columns, columns))
         for ours, theirs in named.items()
         if theirs not in known

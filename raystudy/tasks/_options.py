@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from raystudy.errors import ConfigError, Problem, unknown
+from raystudy.errors import ConfigError, Problem, unknown_name
 from raystudy.tasks import SPLITS
 from raystudy.tasks._rows import short
 
@@ -147,7 +147,7 @@ def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
     known = [f.name for f in fields(Options)]
     for key, value in options.items():
         if key not in RULES:
-            yield Problem(unknown("option", key, known), f"{path}.{key}")
+            yield Problem(unknown_name("option", key, known), f"{path}.{key}")
             continue
         rule, holds = RULES[key]
         if not holds(value):
@@ -155,7 +155,7 @@ def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
         elif key in ("columns", "splits"):
             among = ROLE_NAMES if key == "columns" else SPLITS
             what = "role of a column" if key == "columns" else "split"
-            yield from (Problem(unknown(what, k, among), f"{path}.{key}.{k}") for k in value if k not in among)
+            yield from (Problem(unknown_name(what, k, among), f"{path}.{key}.{k}") for k in value if k not in among)
     if options.get("kind") == "regression":
         for key in ("labels", "label_text", "merge"):
             if key in options:

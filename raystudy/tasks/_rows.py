@@ -34,6 +34,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from raystudy.errors import quoted
+
 __all__ = ["READERS", "Format", "How", "Row", "Rows", "UnreadableError", "short", "suffix_of"]
 
 Row = dict[str, Any]
@@ -83,11 +85,7 @@ def short(value: object, most: int = 60) -> str:
         return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
     if value is None:
         return "null"
-    try:
-        text = ascii(value[: most + 1] if isinstance(value, str) else value)
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        return "a huge number"
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return quoted(value, most, ascii)
 
 
 def suffix_of(name: str) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from raystudy.errors import readable
+from raystudy.errors import printable
 from raystudy.tasks._labels import several
 from raystudy.tasks._rows import short
 
@@ -89,7 +89,7 @@ def scheme_of(tags: Iterable[str]) -> Scheme | NoScheme:
         said = f"tags such as {short(fewest[0])} do not say where a span begins and goes on"
         return NoScheme(f"{said} ({_known()})", alike=False)
     is_ = "is" if len(fewest) == 1 else "are"
-    like = several(list(map(readable, sorted(others))), 3)
+    like = several(list(map(printable, sorted(others))), 3)
     said = f"{several(list(map(short, fewest)), 6)} {is_} no tag of the scheme that {like} is of"
     return NoScheme(f"{said} ({_known()})", alike=True)
 

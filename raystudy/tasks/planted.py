@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from raystudy.errors import ConfigError, Problem, shown
+from raystudy.errors import ConfigError, Problem, quoted
 from raystudy.tasks import SPLITS, Example, Task
 from raystudy.tasks._card import refuse_options, refuse_part
 
@@ -98,10 +98,10 @@ class Options:
         for name, low in least.items():
             value, high = getattr(self, name), most.get(name, 10**6)
             if type(value) is not int or not low <= value <= high:
-                problems.append((name, f"{name} must be a whole number from {low} to {high}, but is {shown(value)}"))
+                problems.append((name, f"{name} must be a whole number from {low} to {high}, but is {quoted(value)}"))
         r = self.relatedness
         if isinstance(r, bool) or not isinstance(r, int | float) or not 0 <= r <= 1:
-            problems.append(("relatedness", f"relatedness must be a number from 0 to 1, but is {shown(r)}"))
+            problems.append(("relatedness", f"relatedness must be a number from 0 to 1, but is {quoted(r)}"))
         if problems:
             raise ConfigError(Problem(p, f"task_options.planted.{name}") for name, p in problems)
 

@@ -12,7 +12,8 @@ from markdown_it.token import Token
 
 from raystudy.analysis.latex import escape as latex
 from raystudy.analysis.markdown import paragraph, to_markdown
-from raystudy.analysis.table import Cell, Column, Table, visible
+from raystudy.analysis.table import Cell, Column, Table
+from raystudy.errors import printable
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 MARKUP = st.text("ab _*`~[]()|<>&;!#+-\\1.:x\n\"'/=é", max_size=12)
@@ -89,7 +90,7 @@ def test_what_needs_no_escape_has_none(text: str) -> None:
 
 
 def test_what_no_file_can_hold_is_written_out() -> None:
-    assert visible("a\x1b[31m\x00\ud800é\n") == "a\\x1b[31m\\x00\\ud800é\n"
+    assert printable("a\x1b[31m\x00\ud800é\n", "file") == "a\\x1b[31m\\x00\\ud800é\n"
     table = Table("x", "", (Column("a", "a"),), ((Cell("\x1b\udcff"),),))
     assert cells(to_markdown(table))[1] == ["\\x1b\\udcff"]
     to_markdown(table).encode()
