@@ -43,10 +43,9 @@ def main() -> None:
     import ray
 
     from raystudy.spec import Places
-    from raystudy.study.conduct import dev_score
+    from raystudy.study.folder.records import Results, dev_score
     from raystudy.study.plan import Plan
-    from raystudy.study.pool import Pool, Shape
-    from raystudy.study.records import Results
+    from raystudy.study.pool.pool import Pool, Shape
     from raystudy.studyfile import read_study
 
     scratch = Path(tempfile.mkdtemp())
@@ -69,7 +68,7 @@ def main() -> None:
             return inside
 
         pool.submit(specs[: 2 * args.groups])
-        while len(ray.get(pool.hub.status.remote())["groups"]) < args.groups:
+        while len(ray.get(pool.queue.status.remote())["groups"]) < args.groups:
             time.sleep(0.05)
         finish(2 * args.groups)
         started = time.perf_counter()

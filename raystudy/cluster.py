@@ -29,8 +29,8 @@ from raystudy.supervise import GOES_ON, ends_with_all, leave
 from raystudy.wording import counted, spelt
 
 if TYPE_CHECKING:
-    from raystudy.study.conduct import Conductor
-    from raystudy.study.search import ArmSearch
+    from raystudy.study.search.arm_search import ArmSearch
+    from raystudy.study.study_run import StudyRun
     from raystudy.view import View
 
 __all__ = ["Cluster", "described", "fitting", "run_on_ray"]
@@ -66,25 +66,25 @@ _PASSED_ON = (
 )
 
 
-def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Places) -> None:
+def run_on_ray(study_run: StudyRun, view: View, cluster: Cluster, places: Places) -> None:
     """Start ray, keep a pool for as long as cells are missing, stop ray."""
     view.begin("starting Ray")
-    numerics = conductor.plan.study.numerics
+    numerics = study_run.plan.study.numerics
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     absolute_environment(os.environ)
     import ray
 
-    from raystudy.study.now import keep_now, trials_now
-    from raystudy.study.pool import Pool, Shape
-    from raystudy.study.tuning import tune_searches
+    from raystudy.study.folder.live_status import keep_live_status, search_counts
+    from raystudy.study.pool.pool import Pool, Shape
+    from raystudy.study.search.tune_experiment import tune_searches
 
     began = time.monotonic()
-    places = replace(places, revision=conductor.plan.plm.revision or places.revision)  # a branch may move meanwhile
+    places = replace(places, revision=study_run.plan.plm.revision or places.revision)  # a branch may move meanwhile
     pools: list[Pool] = []
     with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
         have = ray.cluster_resources()
-        groups = fitting(have, cluster.groups, numerics, len(conductor.missing()))
+        groups = fitting(have, cluster.groups, numerics, len(study_run.missing()))
         shape = Shape(
             groups,
             numerics.workers,
@@ -100,7 +100,7 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
             view.say(f"{unused}; numerics.device=cuda uses them")
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
-        searching: dict[Arm, ArmSearch] = dict(conductor.searches)
+        searching: dict[Arm, ArmSearch] = dict(study_run.searches)
         view.described = lambda spec: described(spec, searching.get(spec.arm))
         view.begin("workers are loading", groups)
 
@@ -109,19 +109,19 @@ def run_on_ray(conductor: Conductor, view: View, cluster: Cluster, places: Place
             tune_searches(searches, pool, scratch)
 
         def now() -> dict[str, Any]:
-            status = ray.get(pool.hub.status.remote(), timeout=5)
+            status = ray.get(pool.queue.status.remote(), timeout=5)
             shown = {k: status[k] for k in ("queued", "groups", "draining")}
-            trials = {str(arm): trials_now(search) for arm, search in searching.items()}
+            trials = {str(arm): search_counts(search) for arm, search in searching.items()}
             waits = view.awaited(status)
             return {**shown, "waits": waits, "searches": trials, "dashboard": context.dashboard_url or None}
 
-        guard = _interruptible(conductor)
+        guard = _interruptible(study_run)
         try:
             pools.append(Pool(shape, places, scratch))
-            with pools[0] as pool, guard, keep_now(conductor.results, now):
-                view.status = lambda: ray.get(pool.hub.status.remote(), timeout=5)
+            with pools[0] as pool, guard, keep_live_status(study_run.results, now):
+                view.status = lambda: ray.get(pool.queue.status.remote(), timeout=5)
                 try:
-                    conductor.run_pooled(pool, tune)
+                    study_run.run_pooled(pool, tune)
                 finally:
                     view.status = None
                     view.begin("stopping Ray")
@@ -138,10 +138,10 @@ def described(spec: Spec, search: ArmSearch | None) -> str:
     """
     if spec.phase != "search" or search is None:
         return str(spec)
-    trial = next((t for t in search.trials if t.settings == spec.settings), None)
+    trial = next((t for t in search.configurations if t.settings == spec.settings), None)
     if trial is None:
         return str(spec)
-    first = search.trials[0].settings
+    first = search.configurations[0].settings
     own = ", ".join(f"{k}={spelt(v, 6)}" for k, v in trial.settings.items() if first.get(k) != v)
     if trial.number == 0:
         own = "the paper's values of what is searched"
@@ -161,7 +161,7 @@ def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator
     """
     import ray
 
-    from raystudy.study.machine import OBJECT_STORE
+    from raystudy.machine.ray_start import OBJECT_STORE
 
     where = f"--address {cluster.address}" if cluster.address else "ray"
     _answers(cluster.address)
@@ -267,8 +267,8 @@ def fitting(have: Mapping[str, float], asked: int | None, numerics: Numerics, ce
 class _interruptible:  # noqa: N801  reads as a clause of a with statement
     """Ctrl-C once: finish the cells that run, start no others. Twice, or SIGTERM: stop at once. So when ray is lost."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        self.conductor = conductor
+    def __init__(self, study_run: StudyRun) -> None:
+        self.study_run = study_run
         self.was = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         self.lost = False
         self.timers = [
@@ -281,14 +281,14 @@ class _interruptible:  # noqa: N801  reads as a clause of a with statement
             signal.signal(signal.SIGINT, signal.default_int_handler)
             if self.lost:
                 raise KeyboardInterrupt
-            self.conductor.drain()
+            self.study_run.drain()
 
         def stop(number: int, frame: Any) -> None:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGINT, first)
         signal.signal(signal.SIGTERM, stop)  # ray has put its own there
-        self.conductor.on_lost = self.break_off
+        self.study_run.on_lost = self.break_off
 
     def break_off(self) -> None:
         """Whatever the main thread waits for from a ray that is gone: interrupt it, and if that does not help, end."""
@@ -302,4 +302,4 @@ class _interruptible:  # noqa: N801  reads as a clause of a with statement
             timer.cancel()
         for number, handler in self.was.items():
             signal.signal(number, handler)
-        self.conductor.on_lost = lambda: None
+        self.study_run.on_lost = lambda: None

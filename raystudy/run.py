@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
     from raystudy.analysis.report import Opening
     from raystudy.exhibits import Exhibit, Scale
-    from raystudy.study.conduct import Conductor
     from raystudy.study.plan import Plan
+    from raystudy.study.study_run import StudyRun
 
 __all__ = ["Version", "app", "main", "open_study", "report_places", "study_file"]
 
@@ -148,7 +148,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
         ConfigError: every problem of the file and the options.
     """
     from raystudy.data.plm import placed
-    from raystudy.study.cache import cache_folder
+    from raystudy.study.store.cache import cache_folder
 
     exhibit = exhibit_named(name, options)
     path = None if exhibit else study_file(name)
@@ -237,23 +237,23 @@ def on_this_machine(plan: Plan) -> list[str]:
     Raises:
         PreflightError: bf16 is asked for, and this machine has no arithmetic for it.
     """
-    from raystudy.study.machine import unused_gpus
-    from raystudy.study.precision import check
+    from raystudy.machine.bfloat16 import check_precision
+    from raystudy.machine.resources import unused_gpus
 
     numerics = plan.study.numerics
     if numerics.device == "cuda" and not _has_gpu():
         return []  # it will be another machine; one that runs the study is refused
     cache = Path(plan.places.shared) if plan.places.shared else None
-    return [*check(numerics, numerics.force, plan.plm, cache), *unused_gpus(numerics.device)]
+    return [*check_precision(numerics, numerics.force, plan.plm, cache), *unused_gpus(numerics.device)]
 
 
-def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[str] = ()) -> list[str]:
+def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[str] = ()) -> list[str]:
     """The plan in words: what will be read, trained and shared, before anything starts.
 
     Args:
         machine: what there is to say of the machine that trains (`on_this_machine`).
     """
-    from raystudy.study.conduct import made_otherwise
+    from raystudy.study.folder.records import made_otherwise
     from raystudy.study.plan import class_line, kinds_together, merged_labels
 
     study, preview = plan.study, plan.preview
@@ -304,12 +304,12 @@ def describe(plan: Plan, conductor: Conductor | None = None, machine: Sequence[s
         + (", if all configurations of a search are as long as its first" if searched else "")
         + (f"; {shared:,} of these are saved, because cells that share a transfer stage run it once" if shared else "")
     )
-    if conductor is not None:
-        old = [why for r in conductor.seen.values() if (why := made_otherwise(r))]
+    if study_run is not None:
+        old = [why for r in study_run.seen.values() if (why := made_otherwise(r))]
         how = "; ".join(f"{n} by {what}" for what, n in Counter(w for why in old for w in why).items())
-        other = len(conductor.seen) - len(conductor.known())
+        other = len(study_run.seen) - len(study_run.known())
         lines.append(
-            f"{counted(len(conductor.seen), 'record is', 'records are')} here already"
+            f"{counted(len(study_run.seen), 'record is', 'records are')} here already"
             + (f", {other} of them no part of the study as it is now (kept, not in its report)" if other else "")
             + (f", {len(old)} by other code or versions ({how}): --redo-stale runs these again" if old else "")
         )
@@ -353,12 +353,14 @@ def run_study(
     started = time.monotonic()
     study, places, folder = opened
     from raystudy.exhibits import shown_again
-    from raystudy.study.aside import Aside
-    from raystudy.study.conduct import Conductor
+    from raystudy.study.folder.background_writer import BackgroundWriter
+    from raystudy.study.folder.best_settings import write_best_settings
+    from raystudy.study.folder.manifest import provenance, write_manifest
+    from raystudy.study.folder.records import Results
+    from raystudy.study.folder.report_files import write_report
+    from raystudy.study.folder.tensorboard import TensorBoard
     from raystudy.study.plan import Plan
-    from raystudy.study.publish import provenance, write_manifest, write_report
-    from raystudy.study.records import Results
-    from raystudy.study.views import TensorBoard, write_best
+    from raystudy.study.study_run import StudyRun
     from raystudy.terminal import say, show_opening
     from raystudy.view import View
     from raystudy.yamlfile import to_yaml
@@ -367,28 +369,28 @@ def run_study(
     plan = Plan(study, places)
     plan.sizes  # noqa: B018  every impossible setting is refused here, before anything is written
     results = Results(folder)
-    conductor = Conductor(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
-    conductor.open()
+    study_run = StudyRun(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
+    study_run.open()
     machine = on_this_machine(plan) if options.address is None else []
-    for line in describe(plan, conductor, machine):
+    for line in describe(plan, study_run, machine):
         say(console, line)
     if dry_run:
         return EXIT_DONE
     if study.numerics.device == "cuda" and options.address is None and not _has_gpu():
         raise PreflightError(Problem("is cuda, but there is no GPU here that torch can use", "numerics.device"))
     _writable(Path(places.shared or "."))
-    if options.address is None and not conductor.complete:
+    if options.address is None and not study_run.complete:
         _ray_can_start()
     with results.locked():
-        conductor.open()  # another driver may have been at work until now
+        study_run.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
         if study.numerics.precision == "bf16" and machine:
             facts["precision"] = machine[0]
-        write_manifest(conductor, facts, kept)
+        write_manifest(study_run, facts, kept)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
-        old = list(conductor.known().values())
-        pictures = Aside(lambda: TensorBoard(folder / "tensorboard", old))
-        view = View(console, plan.preview["total_cells"], done=len(conductor.known()))
+        old = list(study_run.known().values())
+        pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old))
+        view = View(console, plan.preview["total_cells"], done=len(study_run.known()))
         made: list[Record] = []
         spent = 0.0
 
@@ -398,8 +400,8 @@ def run_study(
             view.record(record)
             pictures.add(record)
             spent += worker_seconds(record)
-            if over_budget() and not conductor.stopping.is_set():
-                conductor.drain()
+            if over_budget() and not study_run.stopping.is_set():
+                study_run.drain()
 
         def over_budget() -> bool:
             return options.budget is not None and spent >= options.budget
@@ -411,31 +413,31 @@ def run_study(
                 why, how = "interrupted", " Ctrl-C once more stops at once."
             view.say(f"{why}: the cells that run now are trained to their end, and no others are started.{how}")
 
-        conductor.on_record = told
-        conductor.on_drain = draining
+        study_run.on_record = told
+        study_run.on_drain = draining
         with view.live():
             try:
-                if not conductor.complete:
-                    run_on_ray(conductor, view, options.cluster, places)
+                if not study_run.complete:
+                    run_on_ray(study_run, view, options.cluster, places)
             finally:
-                if not all(s.finished for s in conductor.searches.values()):
-                    conductor.searches = conductor.replay()  # what an interrupted search has seen counts too
-                write_manifest(conductor, facts, kept)
+                if not all(s.finished for s in study_run.searches.values()):
+                    study_run.searches = study_run.replay()  # what an interrupted search has seen counts too
+                write_manifest(study_run, facts, kept)
                 pictures.close()
             view.begin("writing the report")
-            write_best(folder / "best", plan, conductor.searches)
+            write_best_settings(folder / "best", plan, study_run.searches)
             openings: list[Opening] = []
             report = write_report(folder, shown_again(kept), openings.append)
     for opening in openings:
         show_opening(console, opening)
-    for line in _summary(made, conductor.complete, time.monotonic() - started, report):
+    for line in _summary(made, study_run.complete, time.monotonic() - started, report):
         say(console, line)
-    if conductor.stopping.is_set() and not conductor.complete:
+    if study_run.stopping.is_set() and not study_run.complete:
         over = over_budget()
         why = "the budget is used up" if over else "interrupted"
         say(console, f"{why}; the same command goes on from here")
         return EXIT_BUDGET if over else EXIT_INTERRUPTED
-    return EXIT_FAILED_CELLS if any(r.status == "failed" for r in conductor.known().values()) else EXIT_DONE
+    return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.known().values()) else EXIT_DONE
 
 
 def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
@@ -467,14 +469,14 @@ def report_places(report: Path) -> list[str]:
 
 
 def _has_gpu() -> bool:
-    from raystudy.study.machine import look
+    from raystudy.machine.resources import look
 
     return bool(look(cuda=True)["gpus"])
 
 
 def _ray_can_start() -> None:
     """Raises PreflightError where a Ray of this machine's own could not start, with all that hinders it."""
-    from raystudy.study.machine import hinders_ray
+    from raystudy.machine.ray_start import hinders_ray
 
     if found := hinders_ray():
         raise PreflightError(Problem(f"{what}; {mend}", "ray") for what, mend in found)

@@ -57,7 +57,7 @@ State = dict[str, Tensor]
 
 
 class Store(Protocol):
-    """Where constants and transfer results are kept, by key (study/stages.py has the one on disk)."""
+    """Where constants and transfer results are kept, by key (study/store/stage_store.py has the one on disk)."""
 
     def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
         """The state under `key`: (state, True) if it was there, else the result of `make`, kept, and False.
@@ -362,7 +362,7 @@ def run(
     """Train and judge one spec; every rank of `workers` calls this and returns the same outcome.
 
     Raises:
-        Whatever the training raises: a caller that wants a failed Record makes one (`study/pool.py` does).
+        Whatever the training raises: a caller that wants a failed Record makes one (`study/pool/pool.py` does).
     """
     workers, store, report = workers or Alone(), store or NoStore(), report or (lambda event: None)
     clock = _Clock()

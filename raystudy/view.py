@@ -37,7 +37,7 @@ def reason(record: Record) -> str:
 
 
 def group_rows(groups: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
-    """(group, cell, stage and step, loss) of every worker group, from the hub's status."""
+    """(group, cell, stage and step, loss) of every worker group, from the status of the cell queue."""
     for g, s in groups.items():
         if s.get("cell"):
             step = f"{s['stage']} {s['step']}/{s['steps']}" if "stage" in s else "loading"

@@ -28,8 +28,8 @@ from raystudy.catalogue import catalogue
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.spec import SCHEMA, Numerics, Places
 from raystudy.study import plan as planning
-from raystudy.study import publish
-from raystudy.study.records import Results
+from raystudy.study.folder import report_files
+from raystudy.study.folder.records import Results
 from raystudy.studyfile import read_study
 
 GOOD = """\
@@ -632,7 +632,7 @@ def test_ctrl_c_before_and_after_the_cells(
 
     with without_ray(monkeypatch):
         with monkeypatch.context() as m:
-            m.setattr(*((running, "run_on_ray") if when == "start-up" else (publish, "write_report")), interrupted)
+            m.setattr(*((running, "run_on_ray") if when == "start-up" else (report_files, "write_report")), interrupted)
             code, shown = said(lambda: drive(opened), capsys)
         assert code == 130
         assert "the same command goes on from here" in shown

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy import run as running
-from raystudy.study.conduct import Conductor
-from raystudy.study.publish import write_manifest
-from raystudy.study.records import Results
+from raystudy.study.folder.manifest import write_manifest
+from raystudy.study.folder.records import Results
+from raystudy.study.study_run import StudyRun
 
 
 def call(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -30,10 +30,10 @@ def call(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
 def finished(tmp_path: Path) -> Path:
     """The results folder of a finished study."""
     results = Results(tmp_path / "results" / "fake")
-    conductor = Conductor(plan(tmp_path), results)
-    conductor.open()
-    conductor.run_local(Fake())
-    write_manifest(conductor, {"commit": "none"})
+    study_run = StudyRun(plan(tmp_path), results)
+    study_run.open()
+    study_run.run_local(Fake())
+    write_manifest(study_run, {"commit": "none"})
     return results.folder
 
 

@@ -51,7 +51,7 @@ from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.workers import Workers, simulate
 from raystudy.spec import Record, Setting, Spec
-from raystudy.study.stages import StageStore
+from raystudy.study.store.stage_store import StageStore
 from raystudy.tasks import Task, load
 
 

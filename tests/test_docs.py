@@ -243,21 +243,23 @@ def test_every_file_of_a_results_folder_is_named(tmp_path: Path) -> None:
     """Over a whole study whose cells cost nothing."""
     from study.fakes import Fake, plan
 
-    from raystudy.study.conduct import Conductor
-    from raystudy.study.publish import write_manifest, write_report
-    from raystudy.study.records import Results
-    from raystudy.study.views import TensorBoard, write_best
+    from raystudy.study.folder.best_settings import write_best_settings
+    from raystudy.study.folder.manifest import write_manifest
+    from raystudy.study.folder.records import Results
+    from raystudy.study.folder.report_files import write_report
+    from raystudy.study.folder.tensorboard import TensorBoard
+    from raystudy.study.study_run import StudyRun
 
     results = Results(tmp_path / "fake")
     with results.locked():
         small = {"methods": "[single_task, meta_dtl, majority]", "report": "{seeds: 2}"}
         search = "{trials: 2, generation: 2, seeds: 1, shots: 12}"
-        conductor = Conductor(plan(tmp_path, **small, search=search), results)
-        conductor.open()
-        conductor.run_local(Fake())
-        write_manifest(conductor, {"commit": "none"})
-        write_best(results.folder / "best", conductor.plan, conductor.searches)
-        TensorBoard(results.folder / "tensorboard", conductor.known().values()).close()
+        study_run = StudyRun(plan(tmp_path, **small, search=search), results)
+        study_run.open()
+        study_run.run_local(Fake())
+        write_manifest(study_run, {"commit": "none"})
+        write_best_settings(results.folder / "best", study_run.plan, study_run.searches)
+        TensorBoard(results.folder / "tensorboard", study_run.known().values()).close()
         held = {p.name for p in results.folder.glob(".*")}
         write_report(results.folder)
     named = [n for cell in first_column(RESULTS, "Every file") for n in re.findall(r"`([^`]+)`", cell)]

@@ -31,7 +31,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be empty.
 STRATA: list[list[tuple[str, ...]]] = [
     [("", "run", "cluster", "supervise", "__main__", "terminal", "view", "commands")],  # "" is raystudy/__init__.py
-    [("study",), ("exhibits",)],
+    [("study",), ("machine",), ("exhibits",)],
     [("train", "evaluate"), ("scores",), ("analysis",)],
     [("methods",)],
     [("data", "nn")],
@@ -59,9 +59,9 @@ STRATA: list[list[tuple[str, ...]]] = [
 SEES_ONLY = {"analysis": STRATA[-1][0]}
 # library -> the only modules that may import it; a name stands for everything in it
 HOMES = {
-    "ray": ("cluster", "study"),
+    "ray": ("cluster", "machine", "study"),
     "optuna": ("study",),
-    "torch": ("data", "nn", "methods", "train", "evaluate", "scores", "study"),
+    "torch": ("data", "nn", "methods", "train", "evaluate", "scores", "machine", "study"),
     "transformers": ("data.text", "nn.encoder"),
     "datasets": ("tasks._hub",),
     "huggingface_hub": ("huggingface", "tasks._hub", "commands"),

@@ -26,10 +26,10 @@ from raystudy.paths import (
 )
 from raystudy.run import Options, open_study
 from raystudy.spec import Arm, Setting
-from raystudy.study.cache import cache_folder
-from raystudy.study.local import Local
 from raystudy.study.plan import Plan
-from raystudy.study.stages import StageStore
+from raystudy.study.pool.local import Local
+from raystudy.study.store.cache import cache_folder
+from raystudy.study.store.stage_store import StageStore
 from raystudy.tasks import load
 
 STUDY = """\

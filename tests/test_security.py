@@ -31,7 +31,7 @@ METHODS = ("read_pickle", "to_pickle", "load_state_dict_from_url", "query_eval")
 KEYWORDS: dict[str, object] = {"trust_remote_code": None, "allow_pickle": None, "shell": None, "weights_only": None}
 # module -> what it may do, and SECURITY.md says so
 DOCUMENTED = {
-    "study/pool.py": {"pickle", "pickle.dumps", "pickle.loads"},
+    "study/pool/pool.py": {"pickle", "pickle.dumps", "pickle.loads"},
     "supervise.py": {"ctypes", "ctypes.CDLL"},
 }
 
@@ -104,8 +104,8 @@ def test_what_is_allowed_is_used_and_documented() -> None:
 
 
 def test_the_documented_pickle_reads_what_ray_gave_and_no_file() -> None:
-    """In study/pool.py: dumps goes straight into a remote call, loads takes what the hub handed over."""
-    tree = ast.parse(SOURCES["study/pool.py"])
+    """In study/pool/pool.py: dumps goes straight into a remote call, loads takes what the cell queue handed over."""
+    tree = ast.parse(SOURCES["study/pool/pool.py"])
     uses = {
         ast.unparse(parent.func) + f"({ast.unparse(node)})"
         for parent in ast.walk(tree)
@@ -113,7 +113,7 @@ def test_the_documented_pickle_reads_what_ray_gave_and_no_file() -> None:
         for node in parent.args
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pickle.dumps"
     }
-    assert uses == {"hub.done.remote(pickle.dumps(outcome))"}
+    assert uses == {"queue.done.remote(pickle.dumps(outcome))"}
     (loads,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "pickle.loads"]
     assert ast.unparse(loads.args[0]) == "x"
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) in ("open", "Path.open")]

@@ -16,8 +16,8 @@ from raystudy import source, train
 from raystudy.find import names
 from raystudy.source import NUMERIC, Sources, code_digest, differing, library_versions, made_digest, reached, sources
 from raystudy.spec import Spec
-from raystudy.study.conduct import made_otherwise, stale
-from raystudy.study.local import failure
+from raystudy.study.folder.records import made_otherwise, stale
+from raystudy.study.pool.failures import failure
 
 HERE = sources()
 METHODS = names("methods")
@@ -99,7 +99,7 @@ EVERY = set(METHODS)
         ("tasks/imdb.py", set()),
         ("analysis/stats.py", set()),
         ("exhibits/__init__.py", set()),
-        ("study/pool.py", set()),
+        ("study/pool/pool.py", set()),
         ("run.py", set()),
         ("commands/plan.py", set()),
     ],

@@ -25,7 +25,7 @@ from raystudy import terminal
 from raystudy.catalogue import catalogue
 from raystudy.cluster import described
 from raystudy.commands.tasks import _built_in
-from raystudy.study.records import Results
+from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study, read_study
 from raystudy.terminal import BOLD, Column, fitted, folded, grid, say, say_command, show_table
 from raystudy.view import View
@@ -316,11 +316,11 @@ def test_what_others_print_does_not_enter_the_live_view(
 def test_no_two_configurations_have_the_same_line(tmp_path: Path) -> None:
     made = plan(tmp_path, methods="[single_task, meta_dtl]", search="{trials: 6, generation: 6, seeds: 2, shots: 12}")
     for search in made.searches().values():
-        lines = [described(cell, search) for trial in search.trials for cell in trial.cells]
-        different = {cell.id for trial in search.trials for cell in trial.cells}
+        lines = [described(cell, search) for trial in search.configurations for cell in trial.cells]
+        different = {cell.id for trial in search.configurations for cell in trial.cells}
         assert len(set(lines)) == len(different) > 6
-        for trial in search.trials[1:]:
-            first = search.trials[0].settings
+        for trial in search.configurations[1:]:
+            first = search.configurations[0].settings
             changed = [k for k, v in trial.settings.items() if first[k] != v]
             assert all(f"{k}=" in described(trial.cells[0], search) for k in changed)
     assert described(made.confirm({})[0], None) == str(made.confirm({})[0])
@@ -368,15 +368,15 @@ def test_a_report_opens_with_its_verdict_and_says_where_it_lies(
 ) -> None:
     from study.fakes import Fake
 
-    from raystudy.study.conduct import Conductor
-    from raystudy.study.publish import write_manifest
+    from raystudy.study.folder.manifest import write_manifest
+    from raystudy.study.study_run import StudyRun
 
     results = Results(tmp_path / "results" / "fake")
     few = {"methods": "[single_task, single_task_matched, multi_task, majority]", "search": "{trials: 0}", "shots": "6"}
-    conductor = Conductor(plan(tmp_path, **few), results)
-    conductor.open()
-    conductor.run_local(Fake())
-    write_manifest(conductor, {"commit": "none"})
+    study_run = StudyRun(plan(tmp_path, **few), results)
+    study_run.open()
+    study_run.run_local(Fake())
+    write_manifest(study_run, {"commit": "none"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         "raystudy.analysis.report.draw", lambda figure, kind: b'<svg width="1pt" height="1pt" viewBox="0 0 1 1"></svg>'

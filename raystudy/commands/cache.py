@@ -16,7 +16,7 @@ from raystudy.paths import is_absent, named, no_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
-    from raystudy.study.cache import Entry
+    from raystudy.study.store.cache import Entry
 
 __all__ = ["app", "gc", "ls", "rm"]
 
@@ -35,7 +35,7 @@ def _where(folder: Path | None) -> Path:
     Raises:
         ConfigError, PreflightError: it is a file, or may not be read.
     """
-    from raystudy.study.cache import cache_folder
+    from raystudy.study.store.cache import cache_folder
 
     where = cache_folder() if folder is None else named(folder, "--folder")
     return _readable(where, "RAYSTUDY_CACHE" if folder is None else "--folder")
@@ -54,7 +54,7 @@ def _readable(folder: Path, option: str) -> Path:
 
 def ls(folder: Folder = None, as_json: Json = False) -> None:
     """Every stage result and checkpoint: what it is of, its size, when it was last used."""
-    from raystudy.study.cache import entries, held, leftovers
+    from raystudy.study.store.cache import entries, held, leftovers
 
     where = _where(folder)
     found, left = entries(where), leftovers(where)
@@ -127,7 +127,7 @@ def rm(
     as_json: Json = False,
 ) -> None:
     """Delete entries. Refuses all of it when one is being computed now."""
-    from raystudy.study.cache import entries, held, remove
+    from raystudy.study.store.cache import entries, held, remove
 
     if bool(keys) == everything:
         raise ConfigError("name the keys to delete, or --all")
@@ -150,7 +150,7 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Delete what no run will ask for: of other code or libraries, of cells that are recorded, left by the dead."""
-    from raystudy.study.cache import entries, junk, leftovers, oldest_beyond, remove
+    from raystudy.study.store.cache import entries, junk, leftovers, oldest_beyond, remove
 
     where = _where(folder)
     found = entries(where)

@@ -55,13 +55,13 @@ def dashboard(
     as_json: Json = False,
 ) -> None:
     """Open TensorBoard and optuna-dashboard on a study, while it runs or afterwards; Ctrl-C closes them."""
-    from raystudy.study.now import read_now
-    from raystudy.study.records import Results
+    from raystudy.study.folder.live_status import read_live_status
+    from raystudy.study.folder.records import Results
     from raystudy.terminal import say_command
 
     folder = ran_folder(study, out)
     found = views(folder)
-    address = (read_now(Results(folder)) or {}).get("dashboard")
+    address = (read_live_status(Results(folder)) or {}).get("dashboard")
     ray = {"url": f"http://{address}", "token": "ray get-auth-token"} if address else None
     if as_json:
         rows = [

@@ -76,7 +76,7 @@ def doctor(
 
 def checks(study: Study, places: Places, folder: Path, address: str | None = None) -> Iterator[Check]:
     """Every check, the quick ones first."""
-    from raystudy.study.machine import look
+    from raystudy.machine.resources import look
 
     assert places.shared is not None
     shared = Path(places.shared)
@@ -150,7 +150,8 @@ def _imports() -> Generator[Check, None, bool]:
 
 def _folders(results: Path, shared: Path) -> Iterator[Check]:
     """Results and cache can be written and locked, keep the time, and have room; so has Ray's folder."""
-    from raystudy.study.machine import locks_hold, nearest, ray_folder, writes
+    from raystudy.machine.filesystem import locks_hold, nearest, writes
+    from raystudy.machine.ray_start import ray_folder
 
     closed: set[str] = set()
     for what, folder in (("results folder", results), ("cache folder", shared)):
@@ -182,7 +183,7 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
 
 def _ray_starts() -> Iterator[Check]:
     """Whether Ray can start here, by what a run itself asks before it starts it."""
-    from raystudy.study.machine import hinders_ray, ray_folder
+    from raystudy.machine.ray_start import hinders_ray, ray_folder
 
     found = hinders_ray()
     yield from (Check("missing", what, mend) for what, mend in found)
@@ -193,7 +194,7 @@ def _ray_starts() -> Iterator[Check]:
 def _ray(address: str | None) -> Iterator[Check]:
     """Who may talk to Ray's ports: whoever can may run any code."""
     mode = os.environ.get("RAY_AUTH_MODE", "").lower()
-    from raystudy.study.machine import token_file
+    from raystudy.machine.ray_start import token_file
 
     path = token_file()
     has = bool(os.environ.get("RAY_AUTH_TOKEN")) or (path is not None and is_file(path))
@@ -272,7 +273,7 @@ def _data(study: Study, places: Places) -> Iterator[Check]:
 
 def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator[Check]:
     """Cores, memory and GPUs of one machine for at least one group of workers."""
-    from raystudy.study.machine import unused_gpus
+    from raystudy.machine.resources import unused_gpus
 
     cuda, cores, workers = numerics.device == "cuda", here["cpus"], numerics.workers
     if cores < workers:
@@ -311,7 +312,7 @@ def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator
 def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterator[Check]:
     """Whether this machine computes in bf16, where a study asks for it."""
     from raystudy.data.plm import resolve
-    from raystudy.study.precision import check
+    from raystudy.machine.bfloat16 import check_precision
 
     if study.numerics.device == "cuda" and not here["gpus"]:
         return
@@ -319,8 +320,9 @@ def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterato
         plm = resolve(places.plm, places.revision)
     except UserError:
         return  # told with the model
+    cache = Path(places.shared) if places.shared else None
     try:
-        for line in check(study.numerics, study.numerics.force, plm, Path(places.shared) if places.shared else None):
+        for line in check_precision(study.numerics, study.numerics.force, plm, cache):
             yield Check("warn" if study.numerics.force else "ok", line)
     except PreflightError as e:
         for problem in e.problems:
@@ -330,7 +332,7 @@ def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterato
 def _cluster(
     here: Mapping[str, Any], address: str, shared: Path, paths: Sequence[str], numerics: Numerics
 ) -> Iterator[Check]:
-    from raystudy.study.machine import on_every_node
+    from raystudy.machine.cluster_nodes import on_every_node
 
     try:
         nodes = on_every_node(address, shared, paths)

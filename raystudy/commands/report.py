@@ -18,8 +18,8 @@ def report(study: StudyOf = "quickstart", out: Out = None, as_json: Json = False
     """Build a study's report again from its files, and print its verdict and main numbers."""
     folder = ran_folder(study, out)
     from raystudy.exhibits import shown_again
-    from raystudy.study.publish import write_report
-    from raystudy.study.records import Results
+    from raystudy.study.folder.records import Results
+    from raystudy.study.folder.report_files import write_report
 
     openings: list[Opening] = []
     path = write_report(folder, shown_again(Results(folder).manifest().get("exhibit")), openings.append)

@@ -46,9 +46,9 @@ def rerun(
     folder = find_cell(cell, study, out)
     record = _record(folder)
     places = _places(folder, data_root, plm)
-    from raystudy.study.records import Results
+    from raystudy.study.folder.records import Results
     from raystudy.study.rerun import differences, elsewhere, train_again
-    from raystudy.study.stages import StageStore
+    from raystudy.study.store.stage_store import StageStore
 
     notes = list(elsewhere(record))
     if not as_json:
@@ -125,7 +125,7 @@ def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
     """
     from raystudy.data.plm import placed
     from raystudy.spec import Places
-    from raystudy.study.records import Results
+    from raystudy.study.folder.records import Results
 
     manifest = folder.parents[1] / "manifest.json"
     then = Results(manifest.parent).manifest().get("places")

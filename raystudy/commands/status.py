@@ -19,7 +19,7 @@ from raystudy.wording import counted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from raystudy.study.progress import Progress
+    from raystudy.study.folder.progress import Progress
 
 __all__ = ["status"]
 
@@ -33,8 +33,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far a study is: cells, searches, dev scores, what runs now, failures. Works while it runs."""
-    from raystudy.study.progress import progress
-    from raystudy.study.records import Results
+    from raystudy.study.folder.progress import progress
+    from raystudy.study.folder.records import Results
     from raystudy.terminal import line_width, show
 
     results = Results(ran_folder(study, out))

@@ -1,8 +1,14 @@
-"""From a study file to records: the only home of ray and optuna.
+"""From a study file to records. Together with `machine` and `cluster`, this is the only home of Ray and Optuna.
 
-plan      which specs, at what cost            search    generations of configurations, and who won
-conduct   the whole run, in order              tuning    the same search as one Ray Tune experiment
-hub       the queue of cells                   trial     what one Tune trial runs
-pool      Ray Train worker groups              local     one spec after another in this process
-records   what is done: the one truth          stages    constants and transfer results, computed once
+A cell is one training: one variant with its settings, on one target, in one setting (how many examples), with one seed.
+An arm is one variant in one setting, on all targets of the study.
+
+plan        what a study will do, before it does it: the data, every cell, the cost
+study_run   the whole run, in order: replay the records, search, confirm
+rerun       one recorded cell trained once more, and what is not as it was recorded
+
+search      which settings are tried, on which cells, and which win
+pool        the queue of cells, and the groups of workers that train them
+folder      what lies in ``results/<study>``: records, report, live status, TensorBoard's events
+store       the cache folder: constants and transfer results, computed once
 """

@@ -22,8 +22,8 @@ from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.spec import Arm, Places, Setting, Spec, digest
-from raystudy.study.search import ArmSearch
-from raystudy.study.space import papers
+from raystudy.study.search.arm_search import ArmSearch
+from raystudy.study.search.space import papers
 from raystudy.studyfile import Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 from raystudy.yamlfile import dotted
@@ -393,7 +393,7 @@ class Plan:
         if source not in searches:
             return catalogue().resolve(arm.variant, study.fixed(arm.variant))
         search = searches[source]
-        return search.trials[search.winners().get(target, 0)].settings if search.finished else None
+        return search.configurations[search.winners().get(target, 0)].settings if search.finished else None
 
     def _control(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The copied variant's settings, at the updates of the longest method in the same setting."""

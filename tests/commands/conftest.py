@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from study.fakes import Fake, plan
 
-from raystudy.study.conduct import Conductor
-from raystudy.study.publish import write_manifest
-from raystudy.study.records import Results
+from raystudy.study.folder.manifest import write_manifest
+from raystudy.study.folder.records import Results
+from raystudy.study.study_run import StudyRun
 
-Ran = Callable[..., Conductor]
+Ran = Callable[..., StudyRun]
 
 
 @pytest.fixture
@@ -20,19 +20,19 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Run the fake study in the current folder as a driver would; `cells` = stop after so many."""
     monkeypatch.chdir(tmp_path)
 
-    def run(cells: int | None = None, fake: Fake | None = None, **replaced: str) -> Conductor:
-        conductor = Conductor(plan(tmp_path, **replaced), Results(Path("results") / "fake"))
-        conductor.open()
-        write_manifest(conductor, {"commit": "none"})
+    def run(cells: int | None = None, fake: Fake | None = None, **replaced: str) -> StudyRun:
+        study_run = StudyRun(plan(tmp_path, **replaced), Results(Path("results") / "fake"))
+        study_run.open()
+        write_manifest(study_run, {"commit": "none"})
 
         def count(record: object) -> None:
-            if cells is not None and len(conductor.seen) >= cells:
-                conductor.stopping.set()
+            if cells is not None and len(study_run.seen) >= cells:
+                study_run.stopping.set()
 
-        conductor.on_record = count
-        conductor.run_local(fake or Fake())
+        study_run.on_record = count
+        study_run.run_local(fake or Fake())
         if cells is None:
-            write_manifest(conductor, {"commit": "none"})
-        return conductor
+            write_manifest(study_run, {"commit": "none"})
+        return study_run
 
     return run

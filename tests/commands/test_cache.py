@@ -22,8 +22,8 @@ from raystudy.errors import ConfigError, PreflightError
 from raystudy.nn.workers import Alone
 from raystudy.source import code_digest, library_versions, made_digest
 from raystudy.spec import digest
-from raystudy.study.cache import GRACE, entries, oldest_beyond
-from raystudy.study.stages import StageStore
+from raystudy.study.store.cache import GRACE, entries, oldest_beyond
+from raystudy.study.store.stage_store import StageStore
 
 
 def call(*args: str, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from raystudy import run as running
 from raystudy.commands import doctor
 from raystudy.commands.doctor import Check, agree, checks, packages
 from raystudy.errors import PreflightError
-from raystudy.study import machine
+from raystudy.machine import cluster_nodes, filesystem, ray_start, resources
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +84,8 @@ def test_memory_that_is_too_small_is_a_warning_with_the_groups_that_fit(monkeypa
     def small(*args: Any, **kwargs: Any) -> dict[str, Any]:
         return {**look(*args, **kwargs), "memory": int(doctor.RAY + 2.5 * doctor.PROCESS), "cpus": 8, "gpus": []}
 
-    look = machine.look
-    monkeypatch.setattr(machine, "look", small)
+    look = resources.look
+    monkeypatch.setattr(resources, "look", small)
     study, places, folder = running.open_study("smoke", running.Options())
     (found,) = [c for c in checks(study, places, folder) if c.state == "warn" and "memory" in c.what]
     assert found.mend == "--groups 2"
@@ -119,9 +119,9 @@ def test_what_the_doctor_misses_ends_a_run_before_ray_starts_and_in_the_same_wor
     for name in ("RAY_TMPDIR", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", "/tmp")
-    assert machine.hinders_ray() == []
+    assert ray_start.hinders_ray() == []
     monkeypatch.setenv(variable, value)  # relative paths, so that a shell's own mistake is covered too
-    found = machine.hinders_ray()
+    found = ray_start.hinders_ray()
     assert found
     assert any(says in f"{what}; {mend}" for what, mend in found)
     assert [(c.what, c.mend) for c in doctor._ray_starts()] == found
@@ -136,7 +136,7 @@ def test_the_longest_folder_that_is_let_through_is_one_that_ray_takes(
     """Ray's own rule on the path of a socket, for a process with the longest number that Linux gives."""
     from ray._private.utils import validate_socket_filepath
 
-    monkeypatch.setattr(machine, "writes", lambda folder: ("", 0.0))
+    monkeypatch.setattr(ray_start, "writes", lambda folder: ("", 0.0))
     for size in range(30, 60):
         folder = "/" + "t" * (size - 1)
         monkeypatch.setenv("RAY_TMPDIR", folder)
@@ -146,7 +146,7 @@ def test_the_longest_folder_that_is_let_through_is_one_that_ray_takes(
             taken = True
         except OSError:
             taken = False
-        assert taken == (not list(machine._no_room_for_sessions()))
+        assert taken == (not list(ray_start._no_room_for_sessions()))
 
 
 def test_open_ports_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,25 +191,25 @@ def test_what_is_installed_here_fits() -> None:
 
 
 def test_a_lock_that_holds_nobody_out_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert machine.locks_hold(tmp_path / "not" / "yet") == ""
-    monkeypatch.setattr(machine, "_taken", lambda path: True)
-    assert "a second process gets a lock" in machine.locks_hold(tmp_path)
+    assert filesystem.locks_hold(tmp_path / "not" / "yet") == ""
+    monkeypatch.setattr(filesystem, "_taken", lambda path: True)
+    assert "a second process gets a lock" in filesystem.locks_hold(tmp_path)
 
 
 def test_a_lock_that_outlives_its_holder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where flock is missing, filelock falls back to a file that only its maker removes: a killed driver's stays."""
-    monkeypatch.setattr(machine, "_HOLD", machine._HOLD.replace("FileLock", "SoftFileLock"))
-    monkeypatch.setattr(machine, "_taken", lambda path: not path.exists())
-    monkeypatch.setattr(machine, "_LETS_GO", 0.1)
-    assert "outlives" in machine.locks_hold(tmp_path)
+    monkeypatch.setattr(filesystem, "_HOLD", filesystem._HOLD.replace("FileLock", "SoftFileLock"))
+    monkeypatch.setattr(filesystem, "_taken", lambda path: not path.exists())
+    monkeypatch.setattr(filesystem, "_LETS_GO", 0.1)
+    assert "outlives" in filesystem.locks_hold(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_clock_of_a_filesystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    why, skew = machine.writes(tmp_path / "new")
+    why, skew = filesystem.writes(tmp_path / "new")
     assert why == ""
     assert abs(skew) < 2
-    monkeypatch.setattr(machine, "writes", lambda folder: ("", 60.0))
+    monkeypatch.setattr(filesystem, "writes", lambda folder: ("", 60.0))
     (line, _) = [line for line in call("smoke").stdout.splitlines() if "the clock of" in line]
     assert line.startswith("warn")
     assert "+60 s" in line
@@ -267,12 +267,13 @@ def test_a_node_that_does_not_answer_is_said_once() -> None:
 def test_what_a_node_answers_is_what_this_machine_answers(tmp_path: Path) -> None:
     """The visit, without ray: it reads the driver's file, writes its own, and looks around."""
     (tmp_path / "probe").write_text("token")
-    said = machine._visit(str(tmp_path / "probe"), str(tmp_path / "mine"), [str(tmp_path), str(tmp_path / "no")])
+    said = cluster_nodes._visit(str(tmp_path / "probe"), str(tmp_path / "mine"), [str(tmp_path), str(tmp_path / "no")])
     assert (said["reads"], said["cannot_write"]) == ("token", "")
     assert (tmp_path / "mine").is_file()
     assert said["there"] == {str(tmp_path): True, str(tmp_path / "no"): False}
     assert json.loads(json.dumps(said)) == said, "it travels as plain data"
-    assert [c.state for c in agree(machine.look([]), [{**said, "shares": True, "there": {}}], tmp_path)] == ["ok", "ok"]
+    nodes = [{**said, "shares": True, "there": {}}]
+    assert [c.state for c in agree(resources.look([]), nodes, tmp_path)] == ["ok", "ok"]
 
 
 def test_a_cluster_that_cannot_be_joined_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

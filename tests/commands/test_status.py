@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy.commands import megabytes
-from raystudy.study.now import keep_now, read_now, trials_now
-from raystudy.study.progress import Trials, progress
-from raystudy.study.records import Results
+from raystudy.study.folder.live_status import keep_live_status, read_live_status, search_counts
+from raystudy.study.folder.progress import ConfigurationCounts, progress
+from raystudy.study.folder.records import Results
 
 RESULTS = Path("results") / "fake"
 SMALL = {"methods": "[single_task, meta_dtl, majority]", "search": "{trials: 4, generation: 2, seeds: 2, shots: 12}"}
@@ -31,24 +31,24 @@ def said(*args: str) -> Any:
 
 
 def test_a_finished_study_is_counted_cell_by_cell(ran: Any) -> None:
-    conductor = ran(**SMALL)
+    study_run = ran(**SMALL)
     found = progress(Results(RESULTS))
     assert found.finished
     assert not found.running
-    assert found.cells.done == found.cells.planned == len(conductor.seen)
-    counts = Counter((r.spec.arm, r.spec.phase) for r in conductor.seen.values())
+    assert found.cells.done == found.cells.planned == len(study_run.seen)
+    counts = Counter((r.spec.arm, r.spec.phase) for r in study_run.seen.values())
     for a in found.arms:
         assert (a.search.done, a.confirm.done) == (counts[a.arm, "search"], counts[a.arm, "confirm"])
-        mine = [r for r in conductor.seen.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
+        mine = [r for r in study_run.seen.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
         for split, score in (("dev", a.dev), ("test", a.test)):
             assert score == pytest.approx(sum(r.metrics[split]["accuracy"] for r in mine) / len(mine))
 
 
 def test_the_driver_and_the_folder_tell_the_same_of_a_search(ran: Any) -> None:
     """Two ways to the same numbers: the live search, and the manifest that the driver leaves."""
-    conductor = ran(search="{trials: 5, generation: 3, seeds: 4, halving: 2, shots: 12}", methods=SMALL["methods"])
+    study_run = ran(search="{trials: 5, generation: 3, seeds: 4, halving: 2, shots: 12}", methods=SMALL["methods"])
     folder = {str(a.arm): a.trials for a in progress(Results(RESULTS)).arms if a.trials}
-    driver = {str(arm): Trials(**trials_now(search)) for arm, search in conductor.searches.items()}
+    driver = {str(arm): ConfigurationCounts(**search_counts(search)) for arm, search in study_run.searches.items()}
     assert folder.keys() == driver.keys()
     for arm, mine in driver.items():
         assert mine.pruned > 0
@@ -58,14 +58,14 @@ def test_the_driver_and_the_folder_tell_the_same_of_a_search(ran: Any) -> None:
 
 @pytest.mark.parametrize("cells", [1, 9, 17])
 def test_no_test_score_while_the_study_is_unfinished(ran: Any, cells: int) -> None:
-    conductor = ran(cells, **SMALL)
+    study_run = ran(cells, **SMALL)
     told = said("fake")
-    assert told["done"] == len(conductor.seen) == cells
+    assert told["done"] == len(study_run.seen) == cells
     assert not told["finished"]
     assert all(a["test"] is None for a in told["arms"])
     assert "test" not in CliRunner().invoke(commands.app, ["status", "fake"]).stdout.splitlines()[3].split()
     # what is left is what a driver would say
-    assert told["expected_cells"] - told["done"] == conductor.plan.preview["total_cells"] - cells
+    assert told["expected_cells"] - told["done"] == study_run.plan.preview["total_cells"] - cells
 
 
 def test_a_killed_driver_is_said_to_have_been(ran: Any) -> None:
@@ -82,8 +82,8 @@ def test_a_killed_driver_is_said_to_have_been(ran: Any) -> None:
 @pytest.mark.parametrize("cells", range(1, 18, 4))
 def test_a_killed_search_is_counted_from_its_records(ran: Any, cells: int) -> None:
     """What a kill leaves is counted as the next driver will count it: no cells beside configurations that never ran."""
-    conductor = ran(cells, **SMALL)
-    replayed = {str(arm): trials_now(search) for arm, search in conductor.replay().items()}
+    study_run = ran(cells, **SMALL)
+    replayed = {str(arm): search_counts(search) for arm, search in study_run.replay().items()}
     found = progress(Results(RESULTS))
     assert found.killed
     for a in found.arms:
@@ -137,8 +137,9 @@ def test_the_time_left_is_that_of_the_cells_left(ran: Any) -> None:
     left = found.cells.planned - found.cells.done
     assert found.seconds_left == pytest.approx(0.5 * left)  # every fake cell says it took half a second
     results = Results(RESULTS)
-    with results.locked(), keep_now(results, lambda: {"groups": {0: {}, 1: {}}, "searches": {}, "draining": False}):
-        _wait(lambda: read_now(results) is not None)
+    status = {"groups": {0: {}, 1: {}}, "searches": {}, "draining": False}
+    with results.locked(), keep_live_status(results, lambda: status):
+        _wait(lambda: read_live_status(results) is not None)
         assert progress(results).seconds_left == pytest.approx(0.25 * left)
 
 
@@ -163,13 +164,13 @@ def test_what_a_living_driver_does_is_read_and_gone_at_its_end(tmp_path: Path) -
         return {"groups": {"0": {"step": step[0]}}}
 
     with results.locked():
-        with keep_now(results, say, every=0.01):
-            _wait(lambda: read_now(results) is not None)
-            first = read_now(results)
+        with keep_live_status(results, say, every=0.01):
+            _wait(lambda: read_live_status(results) is not None)
+            first = read_live_status(results)
             assert first is not None
             assert first["pid"] == os.getpid()
-            _wait(lambda: read_now(results)["groups"] != first["groups"])  # type: ignore[index]
-        assert read_now(results) is None
+            _wait(lambda: read_live_status(results)["groups"] != first["groups"])  # type: ignore[index]
+        assert read_live_status(results) is None
     assert not (tmp_path / "logs" / "now.json").exists()
 
 
@@ -182,11 +183,11 @@ def test_a_dead_drivers_words_are_not_repeated(tmp_path: Path) -> None:
         (results.logs / "now.json").write_text(left)
         (tmp_path / ".driver").replace(tmp_path / "kept")
     (tmp_path / "kept").replace(tmp_path / ".driver")
-    assert read_now(results) is None
+    assert read_live_status(results) is None
     past = time.time() - 60
     os.utime(results.logs / "now.json", (past, past))
     with results.locked():
-        assert read_now(results) is None
+        assert read_live_status(results) is None
 
 
 def test_asking_whether_a_study_runs_never_keeps_its_driver_out(tmp_path: Path) -> None:

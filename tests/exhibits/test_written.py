@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from raystudy import __main__ as commands
 from raystudy import exhibits
 from raystudy.spec import Places
-from raystudy.study.conduct import Conductor
+from raystudy.study.folder.manifest import write_manifest
+from raystudy.study.folder.records import Results
+from raystudy.study.folder.report_files import write_report
 from raystudy.study.plan import Plan
-from raystudy.study.publish import write_manifest, write_report
-from raystudy.study.records import Results
+from raystudy.study.study_run import StudyRun
 
 KEPT = {"exhibit": "mft_fig4", "scale": "smoke"}
 
@@ -28,10 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = exhibits.find(KEPT["exhibit"]).study("smoke")
     assert study is not None
     results = Results(tmp_path_factory.mktemp("results") / study.name)
-    conductor = Conductor(Plan(study, Places(plm="tiny")), results)
-    conductor.open()
-    conductor.run_local(Fake())
-    write_manifest(conductor, {"model": "tiny 00: two layers"}, KEPT)
+    study_run = StudyRun(Plan(study, Places(plm="tiny")), results)
+    study_run.open()
+    study_run.run_local(Fake())
+    write_manifest(study_run, {"model": "tiny 00: two layers"}, KEPT)
     return results.folder
 
 

@@ -12,9 +12,9 @@ from raystudy.data.draws import rng
 from raystudy.errors import PreflightError
 from raystudy.evaluate import Predictions
 from raystudy.spec import Arm, Places, Record, Spec
-from raystudy.study.local import Local, drive
 from raystudy.study.plan import Plan
-from raystudy.study.search import ArmSearch
+from raystudy.study.pool.local import Local
+from raystudy.study.search.arm_search import ArmSearch, drive
 from raystudy.studyfile import Study, read_study
 from raystudy.train import Outcome
 
@@ -82,7 +82,7 @@ class Fake(Local):
 
 
 class FakePool:
-    """A pool (conduct.Pooled) in this process, whose cells are trained when somebody takes their outcomes.
+    """A pool (study_run.TrainingPool) in this process, whose cells are trained when somebody takes their outcomes.
 
     Attributes:
         hold: cells are handed out, but none is finished.
@@ -132,7 +132,7 @@ class FakePool:
         self.draining = True
 
     def tune(self, searches: Mapping[Arm, ArmSearch]) -> None:
-        """What `tuning.tune_searches` does, one cell after another: wait for the score of each."""
+        """What `tune_experiment.tune_searches` does, one cell after another: wait for the score of each."""
 
         def score(spec: Spec) -> float | None:
             if spec.id not in self.known:

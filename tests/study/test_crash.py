@@ -27,14 +27,15 @@ from raystudy.errors import PreflightError
 from raystudy.nn.workers import Alone
 from raystudy.spec import Places, Record, Spec
 from raystudy.study import plan as planning
-from raystudy.study import publish, views
-from raystudy.study.aside import Aside
-from raystudy.study.conduct import Conductor
-from raystudy.study.hub import Hub
+from raystudy.study.folder import manifest, report_files, tensorboard
+from raystudy.study.folder.background_writer import BackgroundWriter
+from raystudy.study.folder.manifest import write_manifest
+from raystudy.study.folder.records import Results
+from raystudy.study.folder.report_files import write_report
 from raystudy.study.plan import Plan
-from raystudy.study.publish import write_manifest, write_report
-from raystudy.study.records import Results
-from raystudy.study.stages import StageStore
+from raystudy.study.pool.cell_queue import CellQueue
+from raystudy.study.store.stage_store import StageStore
+from raystudy.study.study_run import StudyRun
 from raystudy.studyfile import Study
 from study.fakes import Fake, FakePool, plan, study
 from study.writes import Died, Points, death_at, watched
@@ -52,11 +53,11 @@ def carry_out(made: Any, folder: Path, *, report: bool = False) -> Fake:
     """One run of a driver, from lock to (if asked for) report, cell after cell in this process."""
     fake, results = Fake(), Results(folder)
     with results.locked():
-        conductor = Conductor(made, results)
-        conductor.open()
-        write_manifest(conductor, {"commit": "none"})
-        conductor.run_local(fake)
-        write_manifest(conductor, {"commit": "none"})
+        study_run = StudyRun(made, results)
+        study_run.open()
+        write_manifest(study_run, {"commit": "none"})
+        study_run.run_local(fake)
+        write_manifest(study_run, {"commit": "none"})
         if report:
             write_report(folder)
     return fake
@@ -84,17 +85,17 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
     def once(study: Study, places: Places) -> Plan:
         return plans.setdefault((repr(study), repr(places)), Plan(study, places))
 
-    def on_fakes(conductor: Conductor, view: object, options: object, places: object) -> None:
+    def on_fakes(study_run: StudyRun, view: object, options: object, places: object) -> None:
         pools.append(FakePool())
-        conductor.run_pooled(pools[-1], pools[-1].tune)
+        study_run.run_pooled(pools[-1], pools[-1].tune)
 
     with monkeypatch.context() as m:
         m.setattr(running, "run_on_ray", on_fakes)
         m.setattr(planning, "Plan", once)
-        m.setattr(views, "TensorBoard", NoPictures)
-        m.setattr(publish, "provenance", lambda plan, command: {"commit": "none"})
+        m.setattr(tensorboard, "TensorBoard", NoPictures)
+        m.setattr(manifest, "provenance", lambda plan, command: {"commit": "none"})
         if not report:
-            m.setattr(publish, "write_report", lambda folder, exhibit, opens: folder / "report" / "report.md")
+            m.setattr(report_files, "write_report", lambda folder, exhibit, opens: folder / "report" / "report.md")
         yield pools
 
 
@@ -208,9 +209,9 @@ def test_tensorboard_never_stops_a_study(tmp_path: Path, monkeypatch: pytest.Mon
     """Not when its folder cannot be made, and not when its writer's thread has died and its queue is full."""
     made = study(tmp_path, **SMALL)
     opened = (made, Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
-    real = views.TensorBoard
+    real = tensorboard.TensorBoard
     with without_ray(monkeypatch), monkeypatch.context() as m:  # undone before what it covers
-        m.setattr(views, "TensorBoard", real)
+        m.setattr(tensorboard, "TensorBoard", real)
         opened[2].mkdir()
         (opened[2] / "tensorboard").write_text("a file")
         assert drive(opened) == 0
@@ -228,7 +229,7 @@ def test_a_view_that_hangs_or_breaks_is_left_behind() -> None:
             raise OSError(28, "No space left on device")
 
     for sink in (Hangs, Breaks):
-        view: Aside[int] = Aside(lambda sink=sink: sink(Path(), ()), patience=0.2)  # type: ignore[misc]
+        view: BackgroundWriter[int] = BackgroundWriter(lambda sink=sink: sink(Path(), ()), patience=0.2)  # type: ignore[misc]
         for thing in range(100):
             view.add(thing)
         view.close()
@@ -314,7 +315,7 @@ class Dying(train.Checkpoint):
 
 
 def test_a_cell_that_goes_out_again_gives_the_record_of_an_undisturbed_run(tmp_path: Path) -> None:
-    """Through the hub: a worker dies after every update in turn, its group enters again and goes on from there."""
+    """Through the queue: a worker dies after every update in turn, its group enters again and goes on from there."""
     made = plan(tmp_path, **{**SMALL, "search": "{trials: 0}", "settings": "{max_updates: 4, min_updates: 4}"})
     spec, places = next(s for s in made.confirm({}) if s.variant == "meta_dtl"), Places(plm="tiny")
     undisturbed = train.run(spec, places)
@@ -322,18 +323,18 @@ def test_a_cell_that_goes_out_again_gives_the_record_of_an_undisturbed_run(tmp_p
     assert updates == 8
 
     async def law(shared: Path, death: int) -> tuple[train.Outcome, int]:
-        hub, store = Hub(workers=1), StageStore(shared / "stages")
-        await hub.submit({spec.id: spec.to_json()}, later=False)
-        assert await hub.enter(0, 0, 1) == 1
+        queue, store = CellQueue(workers=1), StageStore(shared / "stages")
+        await queue.submit({spec.id: spec.to_json()}, later=False)
+        assert await queue.enter(0, 0, 1) == 1
         dying = Dying(shared / "running" / spec.id, 0.0)
         dying.deaths_after = death
         with pytest.raises(Died):
-            train.run(Spec.from_json(await hub.next(0, 1, 0)), places, store=store, checkpoint=dying)
-        assert await hub.enter(0, 0, 2) == 2  # Train has restarted the group: its worker was lost
+            train.run(Spec.from_json(await queue.next(0, 1, 0)), places, store=store, checkpoint=dying)
+        assert await queue.enter(0, 0, 2) == 2  # Train has restarted the group: its worker was lost
         rest = Dying(shared / "running" / spec.id, 0.0)
-        outcome = train.run(Spec.from_json(await hub.next(0, 2, 0)), places, store=store, checkpoint=rest)
-        await hub.done(0, spec.id, b"told")
-        assert await hub.take(0) == [b"told"]
+        outcome = train.run(Spec.from_json(await queue.next(0, 2, 0)), places, store=store, checkpoint=rest)
+        await queue.done(0, spec.id, b"told")
+        assert await queue.take(0) == [b"told"]
         return outcome, -rest.deaths_after
 
     for death in range(1, updates + 1):
@@ -384,16 +385,16 @@ def test_results_csv_has_no_search_rows(tmp_path: Path) -> None:
 def test_failed_cells_are_told_and_kept_until_asked_for(tmp_path: Path) -> None:
     made = plan(tmp_path, **SMALL)
     results = Results(tmp_path / "r")
-    first = Conductor(made, results)
+    first = StudyRun(made, results)
     first.open()
     doomed = next(s.id for s in made.confirm({}) if s.variant == "majority")
     first.run_local(Fake(frozenset({doomed})))
     assert first.seen[doomed].status == "failed"
     assert "out of luck" in first.seen[doomed].error
-    again = Conductor(made, results)
+    again = StudyRun(made, results)
     again.open()
     assert again.complete
-    retry = Conductor(made, results, retry_failed=True)
+    retry = StudyRun(made, results, retry_failed=True)
     retry.open()
     fake = Fake()
     retry.run_local(fake)
@@ -407,23 +408,21 @@ def test_a_drain_finishes_the_running_cells_and_keeps_their_records(tmp_path: Pa
     whole = set(carry_out(made, tmp_path / "whole").trained)
     for after in (0, 1, 5, len(whole) - 3):
         results, pool = Results(tmp_path / f"r{after}"), FakePool(groups=3)
-        conductor = Conductor(made, results)
-        conductor.open()
+        study_run = StudyRun(made, results)
+        study_run.open()
 
         running: dict[str, Spec] = {}
 
-        def told(
-            record: Record, c: Conductor = conductor, p: FakePool = pool, n: int = after, r: Any = running
-        ) -> None:
+        def told(record: Record, c: StudyRun = study_run, p: FakePool = pool, n: int = after, r: Any = running) -> None:
             if len(p.trained) == n + 1:
                 r.update(p.running)
                 c.drain()
 
-        conductor.on_record = told
-        conductor.run_pooled(pool, pool.tune)
+        study_run.on_record = told
+        study_run.run_pooled(pool, pool.tune)
         assert set(results.scan()) == set(pool.trained) >= running.keys()
         assert len(pool.trained) <= after + 1 + 3
-        assert conductor.complete == (set(pool.trained) == whole)
+        assert study_run.complete == (set(pool.trained) == whole)
         again = carry_out(made, results.folder)
         assert set(again.trained) == whole - set(pool.trained)
         assert products(results.folder) == products(tmp_path / "whole")
@@ -433,16 +432,16 @@ def test_a_drain_finishes_the_running_cells_and_keeps_their_records(tmp_path: Pa
 def test_what_stops_the_collector_stops_the_study(tmp_path: Path, when: str) -> None:
     """A record that cannot be written ends the run with its own words, though trials wait for its score."""
     made = plan(tmp_path, **SMALL)
-    conductor, pool = Conductor(made, Results(tmp_path / "r")), FakePool()
-    conductor.open()
+    study_run, pool = StudyRun(made, Results(tmp_path / "r")), FakePool()
+    study_run.open()
 
     def full(record: Record) -> None:
         if record.spec.phase == when:
             raise PreflightError("no room")
 
-    conductor.on_record = full
+    study_run.on_record = full
     with pytest.raises(PreflightError, match=r"^no room$"):
-        conductor.run_pooled(pool, pool.tune)
+        study_run.run_pooled(pool, pool.tune)
     assert "no room" in pool.broken
 
 
@@ -460,7 +459,7 @@ def test_a_pool_that_is_gone_is_told_to_who_waits(tmp_path: Path) -> None:
         assert lost.wait(30)
         raise KeyboardInterrupt
 
-    conductor, pool = Conductor(made, Results(tmp_path / "r"), on_lost=lost.set), Gone()
-    conductor.open()
+    study_run, pool = StudyRun(made, Results(tmp_path / "r"), on_lost=lost.set), Gone()
+    study_run.open()
     with pytest.raises(PreflightError, match="ray died"):
-        conductor.run_pooled(pool, search)
+        study_run.run_pooled(pool, search)

@@ -12,9 +12,9 @@ from raystudy.errors import ConfigError, DataError, PreflightError, Problem, Use
 from raystudy.nn.workers import Alone
 from raystudy.origin import Origin
 from raystudy.spec import Places, Spec
-from raystudy.study.conduct import Conductor
+from raystudy.study.folder.records import Results
 from raystudy.study.plan import Plan, merged_labels
-from raystudy.study.records import Results
+from raystudy.study.study_run import StudyRun
 from raystudy.studyfile import Study, expanded, read_study
 from raystudy.train import load_tasks, method_of, stage_key
 from study.fakes import Fake, plan, study
@@ -25,11 +25,11 @@ BOTH = {"tasks": "[planted/target, planted/source]", "targets": "[planted/target
 def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
     """Without halving every configuration runs all its cells, so the preview is exact."""
     made = plan(tmp_path, search="{trials: 3, generation: 3, seeds: 2, shots: 12}")
-    conductor, fake = Conductor(made, Results(tmp_path / "r")), Fake()
-    conductor.open()
-    conductor.run_local(fake)
+    study_run, fake = StudyRun(made, Results(tmp_path / "r")), Fake()
+    study_run.open()
+    study_run.run_local(fake)
     assert len(fake.trained) == made.preview["total_cells"]
-    assert conductor.complete
+    assert study_run.complete
 
 
 def sharing(made: Plan, spec: Spec) -> tuple[str, int]:

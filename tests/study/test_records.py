@@ -14,7 +14,7 @@ import pytest
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.files import atomic_write
 from raystudy.spec import SCHEMA, Record
-from raystudy.study.records import Results
+from raystudy.study.folder.records import Results
 from raystudy.train import Outcome
 from study.fakes import outcome, plan
 
@@ -64,7 +64,7 @@ def test_a_second_driver_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> Non
             pass
     assert not results.running()
     holder = (
-        "import os, signal; from pathlib import Path; from raystudy.study.records import Results\n"
+        "import os, signal; from pathlib import Path; from raystudy.study.folder.records import Results\n"
         f"with Results(Path({str(tmp_path / 'r')!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", holder], check=False).returncode == -9

@@ -19,7 +19,7 @@ import pytest
 from safetensors.torch import save as safetensors_bytes
 
 from raystudy import train
-from raystudy.study import stages
+from raystudy.study.store import stage_store
 
 CREATING = {"open", "os.mkdir", "os.link", "os.symlink", "fsync", "save_file"}  # what needs room on the disk
 _FOLDER_OF = {"os.mkdir": 2, "os.remove": 1, "os.rmdir": 1, "os.rename": 2}  # which argument is a folder's descriptor
@@ -97,7 +97,7 @@ def watched(points: Points, monkeypatch: pytest.MonkeyPatch) -> Iterator[Points]
     with monkeypatch.context() as m:
         m.setattr(os, "fsync", audited_fsync)
         m.setattr(train, "save_file", audited_save(train.save_file))
-        m.setattr(stages, "save_file", audited_save(stages.save_file))
+        m.setattr(stage_store, "save_file", audited_save(stage_store.save_file))
         _now = points
         try:
             yield points

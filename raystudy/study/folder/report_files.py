@@ -1,20 +1,14 @@
-"""From records to a report: what stands beside the records (``manifest.json``), and the report built from both.
+"""From records to a report: ``report/`` of a results folder, built from the records and the manifest beside them.
 
-`write_manifest` runs while a study does, with everything in hand. `write_report` needs the folder alone: no model, no
-data, no ray, so it works on a laptop to which the results were copied.
+The folder alone is needed: no model, no data, no ray. So it works on a laptop to which the results were copied.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,81 +17,14 @@ from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.report import Opening, build
 from raystudy.analysis.shown import Shown
 from raystudy.analysis.tables import SearchRow
-from raystudy.spec import Arm, Record, Setting, digest
-from raystudy.study.records import Results
+from raystudy.spec import Arm, Record, Setting
+from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
-from raystudy.wording import counted
 from raystudy.yamlfile import to_yaml
 
-if TYPE_CHECKING:
-    from raystudy.study.conduct import Conductor
-    from raystudy.study.plan import Plan
+__all__ = ["example_differences", "write_report"]
 
-__all__ = ["example_differences", "provenance", "write_manifest", "write_report"]
-
-_PACKAGES = (
-    "raystudy",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "ray",
-    "optuna",
-    "datasets",
-    "numpy",
-    "scikit-learn",
-    "scipy",
-)
 Key = tuple[str, str, str]  # variant, target, setting
-
-
-def provenance(plan: Plan, command: str) -> dict[str, str]:
-    """What a reader needs to trust or repeat a run: versions, digests, the command."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        commit = "not a git checkout"
-    numerics = plan.study.numerics
-    return {
-        **{name: version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "commit": commit,
-        "study": digest(plan.study.model_dump(mode="json")),
-        "model": f"{plan.plm.name} {plan.plm.digest}: {plan.plm.about}",
-        "numerics": f"{numerics.precision} on {numerics.device}, {counted(numerics.workers, 'worker')} per training",
-        "command": command,
-    }
-
-
-def write_manifest(conductor: Conductor, facts: Mapping[str, str], exhibit: Mapping[str, str] | None = None) -> None:
-    """Say beside the records which of them belong to the study as it is now, and what they do not know themselves.
-
-    Args:
-        exhibit: the table or figure of a paper that the study is for: ``{"exhibit": name, "scale": scale}``.
-    """
-    from raystudy.study.conduct import importances, search_rows
-
-    plan = conductor.plan
-    searched = [c.id for s in conductor.searches.values() for t in s.trials for c in t.cells if c.id in conductor.seen]
-    conductor.results.write_manifest(
-        {
-            "study": plan.study.model_dump(mode="json"),
-            "exhibit": dict(exhibit) if exhibit is not None else None,
-            "confirm": [s.id for s in plan.confirm(conductor.searches)],
-            "search": searched,
-            "search_rows": [asdict(row) for row in search_rows(conductor.searches, conductor.seen)],
-            "importances": [asdict(found) for found in importances(conductor.searches)],
-            "tasks": [asdict(t) for t in plan.task_facts],
-            "facts": dict(facts),
-            "notes": [
-                f"Encoder {plan.plm.name}: {plan.plm.about}.",
-                *(f"No effect: {line}." for line in plan.idle),
-            ],
-            "expected": plan.preview,
-            "places": asdict(plan.places),
-        }
-    )
 
 
 def write_report(

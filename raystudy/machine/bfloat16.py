@@ -27,7 +27,7 @@ from raystudy.errors import PreflightError, Problem, UserError
 from raystudy.files import atomic_write
 from raystudy.spec import Numerics, digest
 
-__all__ = ["SLOWEST", "Times", "check", "processor", "seconds", "times"]
+__all__ = ["SLOWEST", "LayerTimes", "check_precision", "layer_seconds", "layer_times", "processor"]
 
 SLOWEST = 2.5  # times as long as fp32: between what is measured with arithmetic for bf16 and without
 _TOKENS = 128  # of a small batch
@@ -36,7 +36,7 @@ _REPEATS, _BUDGET = 40, 0.6  # the best of so many, of two at least, within abou
 
 
 @dataclass(frozen=True)
-class Times:
+class LayerTimes:
     """Seconds of one linear layer in each precision."""
 
     fp32: float
@@ -50,7 +50,7 @@ class Times:
         return f"{self.ratio:.1f} times as long as in fp32 ({1e3 * self.bf16:.2f} ms, and {1e3 * self.fp32:.2f} ms)"
 
 
-def check(numerics: Numerics, force: bool, plm: PLM, cache: Path | None) -> list[str]:
+def check_precision(numerics: Numerics, force: bool, plm: PLM, cache: Path | None) -> list[str]:
     """What a plan should say of the precision on this machine.
 
     Args:
@@ -61,7 +61,7 @@ def check(numerics: Numerics, force: bool, plm: PLM, cache: Path | None) -> list
     """
     if numerics.precision != "bf16":
         return []
-    found = times(plm, numerics.device, cache)
+    found = layer_times(plm, numerics.device, cache)
     where = processor(numerics.device)["name"]
     said = "bf16 on {}: a linear layer of {} x {} takes {}".format(where, *_sizes(plm), found)
     if found.ratio <= SLOWEST:
@@ -77,7 +77,7 @@ def check(numerics: Numerics, force: bool, plm: PLM, cache: Path | None) -> list
     )
 
 
-def times(plm: PLM, device: str, cache: Path | None) -> Times:
+def layer_times(plm: PLM, device: str, cache: Path | None) -> LayerTimes:
     """The times of the model's layer on this machine, from the cache or measured now."""
     hidden, inner = _sizes(plm)
     key = {"processor": processor(device), "torch": torch.__version__, "layer": [hidden, inner], "tokens": _TOKENS}
@@ -85,11 +85,11 @@ def times(plm: PLM, device: str, cache: Path | None) -> Times:
     if path is not None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(path.read_text(encoding="utf-8"))
-            found = Times(float(kept["fp32"]), float(kept["bf16"]))
+            found = LayerTimes(float(kept["fp32"]), float(kept["bf16"]))
             if found.fp32 > 0 and found.bf16 > 0:
                 return found
-    best = seconds(device, hidden, inner)
-    found = Times(best["fp32"], best["bf16"])
+    best = layer_seconds(device, hidden, inner)
+    found = LayerTimes(best["fp32"], best["bf16"])
     if path is not None:
         with suppress(OSError, UserError):  # a cache that cannot be written costs the next plan a second
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def times(plm: PLM, device: str, cache: Path | None) -> Times:
     return found
 
 
-def seconds(device: str, hidden: int, inner: int) -> dict[str, float]:
+def layer_seconds(device: str, hidden: int, inner: int) -> dict[str, float]:
     """The best of several times of a linear layer, per precision.
 
     On a processor one thread is asked for its own time, so that whoever else works there does not count.

@@ -1,6 +1,6 @@
 """What lies in the cache folder: stage results, checkpoints of running cells, and what the dead left behind.
 
-    stages/<digest>.safetensors   a constants or transfer result (study/stages.py); its header holds the key in words
+    stages/<digest>.safetensors   constants or a transfer result (stage_store.py); its header holds the key in words
     stages/<digest>.lock          held while it is computed
     running/<cell id>/            the middle of a running cell (train.Checkpoint)
     */*.new  *.old                being written; a leftover when its writer died

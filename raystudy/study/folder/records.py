@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.files import atomic_write
+from raystudy.source import differing
 from raystudy.spec import SCHEMA, Record, canonical
 
 if TYPE_CHECKING:  # `status` and `report` read records without loading torch
     from raystudy.evaluate import Predictions
     from raystudy.train import Outcome
 
-__all__ = ["Results"]
+__all__ = ["Results", "dev_score", "made_otherwise", "stale"]
 
 
 class Results:
@@ -178,6 +179,24 @@ class Results:
             self.logs.mkdir(parents=True, exist_ok=True)
             with (self.logs / "events.jsonl").open("a", encoding="utf-8") as f:
                 f.write(line + "\n")
+
+
+def stale(record: Record) -> bool:
+    """Whether a record was made by other code, or with other versions of libraries, than what stands here now."""
+    return bool(made_otherwise(record))
+
+
+def made_otherwise(record: Record) -> list[str]:
+    """Of code and libraries, what made a record and is not what stands here now, in words."""
+    try:
+        return differing(record.made_by, record.spec.method, record.spec.datasets)
+    except FileNotFoundError:
+        return [f"a method {record.spec.method} that is not here"]
+
+
+def dev_score(record: Record) -> float | None:
+    """The primary metric on dev; None when the cell failed."""
+    return record.metrics["dev"][record.facts["metric"]] if record.status == "done" else None
 
 
 def _check(record: Record) -> None:

@@ -1,8 +1,8 @@
-"""Long-lived Ray Train worker groups that take specs from a hub, one after another.
+"""Long-lived Ray Train worker groups that take specs from a queue, one after another.
 
 Starting a worker group costs 15 to 40 seconds, so a group is started once and trains many cells. A group is one
-TorchTrainer whose loop (`group_loop`) asks the hub for work until there is none; K threads of the driver each keep one
-group alive. The protocol:
+TorchTrainer whose loop (`group_loop`) asks the queue for work until there is none; K threads of the driver each keep
+one group alive. The protocol:
 
     every rank asks `next` with (group, generation, sequence number) and gets the same answer, without a collective;
     with one worker, an exception becomes a failed record and the loop goes on;
@@ -32,15 +32,15 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
 from raystudy.nn.workers import Alone, ProcessGroup, Workers
 from raystudy.spec import Places, Spec
-from raystudy.study.hub import Hub, Lost
-from raystudy.study.local import failure, short_traceback
-from raystudy.study.stages import StageStore
+from raystudy.study.pool.cell_queue import CellQueue, Lost
+from raystudy.study.pool.failures import failure, short_traceback
+from raystudy.study.store.stage_store import StageStore
 from raystudy.train import Checkpoint, Outcome, run
 
 __all__ = ["Pool", "Shape", "group_loop"]
 
 _POLL = 0.05  # seconds between two asks of an idle rank
-_PATIENCE = 120.0  # seconds for an answer of the hub, which never takes more than one on a machine that still works
+_PATIENCE = 120.0  # seconds for an answer of the queue, which never takes more than one on a machine that still works
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,22 @@ def _peer_lost(error: BaseException) -> bool:
 
 
 def group_loop(config: Mapping[str, Any]) -> None:
-    """What every rank of a group runs under Ray Train: cells from the hub until there are none, or until it retires."""
+    """What every rank of a group runs under Ray Train: cells from the queue, until there are none or it retires."""
     import torch
 
     context = ray.train.get_context()
     rank, shape, places, group = context.get_world_rank(), config["shape"], config["places"], config["group"]
-    hub = ray.get_actor(config["hub"], namespace=config["namespace"])
+    queue = ray.get_actor(config["queue"], namespace=config["namespace"])
     torch.set_num_threads(shape.threads)
     if shape.gpus:
         torch.cuda.set_device(ray.train.torch.get_device())
     workers: Workers = ProcessGroup() if shape.workers > 1 else Alone()
     shared = Path(places.shared)
     store = StageStore(shared / "stages")
-    generation = ray.get(hub.enter.remote(group, rank, os.getpid()))
+    generation = ray.get(queue.enter.remote(group, rank, os.getpid()))
     born = _resident()
     for sequence in range(shape.retire_after):
-        while (job := ray.get(hub.next.remote(group, generation, sequence))) == "wait":
+        while (job := ray.get(queue.next.remote(group, generation, sequence))) == "wait":
             time.sleep(_POLL)
         if job is None:
             return
@@ -97,7 +97,7 @@ def group_loop(config: Mapping[str, Any]) -> None:
 
         def tell(event: Mapping[str, Any]) -> None:
             if rank == 0:
-                hub.tell.remote(group, dict(event))
+                queue.tell.remote(group, dict(event))
 
         def train(spec: Spec) -> Outcome:
             checkpoint = Checkpoint(shared / "running" / spec.id, shape.checkpoint_seconds)
@@ -112,25 +112,26 @@ def group_loop(config: Mapping[str, Any]) -> None:
                 # data forbid, every rank finds at the same place.) A rank that only noticed the death of another
                 # says nothing, so that the cell is handed out once more.
                 if not _peer_lost(e):
-                    ray.get(hub.done.remote(group, spec.id, pickle.dumps(outcome)))
+                    ray.get(queue.done.remote(group, spec.id, pickle.dumps(outcome)))
                 raise
         if rank == 0:
-            ray.get(hub.done.remote(group, spec.id, pickle.dumps(outcome)))
+            ray.get(queue.done.remote(group, spec.id, pickle.dumps(outcome)))
         grown = _resident() - born > shape.retire_growth
-        if any(workers.gather(grown)):  # also the point that no rank passes before rank 0 has told the hub
+        if any(workers.gather(grown)):  # also the point that no rank passes before rank 0 has told the queue
             return
 
 
 class Pool:
-    """The driver's side: a hub, and a thread per group that keeps its TorchTrainer running.
+    """The driver's side: a queue, and a thread per group that keeps its TorchTrainer running.
 
     Use as a context manager; `ray.init` must have been called.
     """
 
     def __init__(self, shape: Shape, places: Places, scratch: Path) -> None:
         self.shape, self.places, self.scratch = shape, places, scratch
-        self.name = f"raystudy-hub-{os.getpid()}"
-        self.hub: Any = ray.remote(num_cpus=0, max_concurrency=1000)(Hub).options(name=self.name).remote(shape.workers)
+        self.name = f"raystudy-cells-{os.getpid()}"
+        actor = ray.remote(num_cpus=0, max_concurrency=1000)(CellQueue).options(name=self.name)
+        self.queue: Any = actor.remote(shape.workers)
         self._closing = threading.Event()
         self._draining = False
         self._threads = [threading.Thread(target=self._keep, args=(g,), daemon=True) for g in range(shape.groups)]
@@ -156,13 +157,13 @@ class Pool:
         return any(t.is_alive() for t in self._threads)
 
     def _ask(self, what: str, *args: Any, timeout: float = _PATIENCE) -> Any:
-        """The hub's answer.
+        """The queue's answer.
 
         Raises:
-            PreflightError: there is no hub any more, because ray or its node died.
+            PreflightError: there is no queue any more, because ray or its node died.
         """
         try:
-            return ray.get(getattr(self.hub, what).remote(*args), timeout=timeout)
+            return ray.get(getattr(self.queue, what).remote(*args), timeout=timeout)
         except (ray.exceptions.RayError, RuntimeError, OSError) as e:
             said = (str(e).strip().splitlines() or [""])[0]
             raise PreflightError(Problem(f"died, or its head node did: {type(e).__name__} {said}", "ray")) from None
@@ -192,7 +193,7 @@ class Pool:
         resources = {"CPU": s.cpus} | ({"GPU": s.gpus} if s.gpus else {})
         config = {
             "group": group,
-            "hub": self.name,
+            "queue": self.name,
             "namespace": ray.get_runtime_context().namespace,
             "shape": s,
             "places": self.places,

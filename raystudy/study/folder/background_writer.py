@@ -10,7 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Aside"]
+__all__ = ["BackgroundWriter"]
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -23,7 +23,7 @@ class Sink(Protocol[T_contra]):
     def close(self) -> None: ...
 
 
-class Aside(Generic[T]):
+class BackgroundWriter(Generic[T]):
     """Makes a sink and feeds it in a daemon thread. An error ends the view, and nothing else; `error` has it."""
 
     def __init__(self, make: Callable[[], Sink[T]], patience: float = 10.0) -> None:

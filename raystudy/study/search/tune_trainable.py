@@ -9,21 +9,21 @@ from typing import Any
 import ray
 from ray import tune
 
-__all__ = ["Configuration"]
+__all__ = ["ConfigurationTrainable"]
 
 
-class Configuration(tune.Trainable):
-    """One configuration of one arm: each step asks the hub for the dev score of its next cell."""
+class ConfigurationTrainable(tune.Trainable):
+    """One configuration of one arm: each step asks the queue for the dev score of its next cell."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.scores: list[float | None] = []
-        self.hub = ray.get_actor(config["hub"], namespace=config["namespace"])
+        self.queue = ray.get_actor(config["queue"], namespace=config["namespace"])
 
     def step(self) -> dict[str, Any]:
         cells = self.config["cells"]
         key, spec = cells[len(self.scores)]
         # a failed cell is reported, never raised: a raising trial would halve Tune's concurrency for good
-        answer = ray.get(self.hub.score.remote(key, spec, self.config.get("number")))
+        answer = ray.get(self.queue.score.remote(key, spec, self.config.get("number")))
         if "score" in answer:
             self.scores.append(answer["score"])
         seen = [s for s in self.scores if s is not None]

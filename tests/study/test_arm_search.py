@@ -10,10 +10,10 @@ from optuna.trial import TrialState
 
 from raystudy.catalogue import Catalogue, catalogue
 from raystudy.spec import Arm, Setting, Spec
-from raystudy.study.conduct import dev_score, search_rows
-from raystudy.study.local import drive
-from raystudy.study.search import ArmSearch, rungs
-from raystudy.study.space import enqueued, papers
+from raystudy.study.folder.records import dev_score
+from raystudy.study.search.arm_search import ArmSearch, drive, rungs
+from raystudy.study.search.report_rows import search_rows
+from raystudy.study.search.space import enqueued, papers
 from study.fakes import outcome, plan
 
 K12 = Setting(shots=12)
@@ -39,12 +39,12 @@ def test_rungs(cells: int, eta: int, expected: list[int]) -> None:
 def test_first_trial_is_the_papers(tmp_path: Path) -> None:
     made = plan(tmp_path)
     for arm, search in made.searches().items():
-        assert search.trials[0].settings == catalogue().resolve(arm.variant, made.study.fixed(arm.variant))
+        assert search.configurations[0].settings == catalogue().resolve(arm.variant, made.study.fixed(arm.variant))
 
 
 def test_settings_stay_legal_and_fixed_ones_fixed(tmp_path: Path) -> None:
     for arm, search in finish(plan(tmp_path).searches()).items():
-        for t in search.trials:
+        for t in search.configurations:
             assert catalogue().resolve(arm.variant, t.settings) == t.settings
             assert t.settings["max_updates"] == 10
 
@@ -68,7 +68,7 @@ def test_halving_by_hand(tmp_path: Path) -> None:
     assert [t.state for t in search.study.trials[:3]] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED]
     assert search.study.trials[0].value == pytest.approx(0.4)
     assert search.study.trials[1].intermediate_values == {1: 0.4}
-    assert len(search.trials) == 5
+    assert len(search.configurations) == 5
     assert search.ask() is not None
 
 
@@ -85,12 +85,12 @@ def test_a_failed_cell_is_told_as_failed(tmp_path: Path) -> None:
     assert search.verdict(0) == "done"
     for n in (1, 2):
         search.report(n, 0.5)
-    while search.verdict(1) == "go" and len(search.trials) == 3:
+    while search.verdict(1) == "go" and len(search.configurations) == 3:
         search.report(1, 0.5)
-        if search.verdict(2) == "go" and not search.trials[2].over:
+        if search.verdict(2) == "go" and not search.configurations[2].over:
             search.report(2, 0.4)
     assert search.study.trials[0].state == TrialState.FAIL
-    assert all(not t.failed for t in search.trials if t.number in search.winners().values())
+    assert all(not t.failed for t in search.configurations if t.number in search.winners().values())
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -105,8 +105,8 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
         search.report(trial.number, score(trial.cells[len(trial.scores)]))
     for arm, search in orderly.items():
         other = shuffled[arm]
-        assert [(t.settings, t.scores, t.pruned_at) for t in search.trials] == [
-            (t.settings, t.scores, t.pruned_at) for t in other.trials
+        assert [(t.settings, t.scores, t.pruned_at) for t in search.configurations] == [
+            (t.settings, t.scores, t.pruned_at) for t in other.configurations
         ]
         assert search.winners() == other.winners()
     assert search_rows(orderly, {}) == search_rows(shuffled, {})
@@ -115,7 +115,7 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
 def test_search_cells_are_dev_only_with_seeds_of_their_own(tmp_path: Path) -> None:
     made = plan(tmp_path)
     searches = finish(made.searches())
-    searched = [c for s in searches.values() for t in s.trials for c in t.cells]
+    searched = [c for s in searches.values() for t in s.configurations for c in t.cells]
     confirmed = made.confirm(searches)
     assert {c.phase for c in searched} == {"search"}
     assert {c.phase for c in confirmed} == {"confirm"}
@@ -124,7 +124,7 @@ def test_search_cells_are_dev_only_with_seeds_of_their_own(tmp_path: Path) -> No
 
 def test_every_method_gets_the_same_number_of_trials(tmp_path: Path) -> None:
     searches = finish(plan(tmp_path).searches())
-    assert {len(s.trials) for s in searches.values()} == {5}
+    assert {len(s.configurations) for s in searches.values()} == {5}
     assert {a.variant for a in searches} == {"single_task", "multi_task", "meta_dtl"}  # controls copy, floors have none
 
 
@@ -149,9 +149,8 @@ def test_settings_without_a_search_keep_the_papers_or_take_the_winner(tmp_path: 
     taken = plan(tmp_path, search="{trials: 5, generation: 3, seeds: 4, shots: 12, elsewhere: winner}")
     searches = finish(taken.searches())
     won = searches[Arm("meta_dtl", K12)].winners()["planted/target"]
-    assert (
-        taken.settings_of(elsewhere, "planted/target", searches) == searches[Arm("meta_dtl", K12)].trials[won].settings
-    )
+    winner = searches[Arm("meta_dtl", K12)].configurations[won]
+    assert taken.settings_of(elsewhere, "planted/target", searches) == winner.settings
 
 
 def test_a_range_may_name_values_to_try_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Hub", "Lost"]
+__all__ = ["CellQueue", "Lost"]
 
 _POLL = 0.05  # seconds between two looks of a rank that waits for its group
 
@@ -45,13 +45,13 @@ class _Group:
 
 
 def _data(shots: int | None, fraction: float | None) -> str:
-    """A setting as `spec.Setting` is printed; that module would bring pydantic into the hub's process."""
+    """A setting as `spec.Setting` is printed; that module would bring pydantic into the queue's process."""
     if shots is not None:
         return f"k={shots}"
     return "all" if fraction is None else f"{100 * fraction:g}%"
 
 
-class Hub:
+class CellQueue:
     """Cells wait here, go out to groups, and come back as outcomes; see `pool.py` for the protocol."""
 
     def __init__(self, workers: int) -> None:

@@ -20,9 +20,9 @@ from ray.tune.search import Searcher
 
 from raystudy.errors import PreflightError, Problem
 from raystudy.spec import Arm
-from raystudy.study.pool import Pool
-from raystudy.study.search import ArmSearch, Trial
-from raystudy.study.trial import Configuration
+from raystudy.study.pool.pool import Pool
+from raystudy.study.search.arm_search import ArmSearch, Configuration
+from raystudy.study.search.tune_trainable import ConfigurationTrainable
 
 __all__ = ["tune_searches"]
 
@@ -33,13 +33,13 @@ class _Arms(Searcher):
     def __init__(self, searches: Mapping[Arm, ArmSearch], where: Mapping[str, str]) -> None:
         super().__init__(metric="score", mode="max")
         self.searches, self.where = searches, where
-        self.live: dict[str, tuple[ArmSearch, Trial]] = {}
+        self.live: dict[str, tuple[ArmSearch, Configuration]] = {}
         self.broken = ""
 
     def suggest(self, trial_id: str) -> Any:
         if self.broken or all(s.finished for s in self.searches.values()):
             return Searcher.FINISHED
-        for search in sorted(self.searches.values(), key=lambda s: len([t for t in s.trials if t.scores])):
+        for search in sorted(self.searches.values(), key=lambda s: len([t for t in s.configurations if t.scores])):
             if (trial := search.ask()) is not None:
                 self.live[trial_id] = (search, trial)
                 cells = [(c.id, c.to_json()) for c in trial.cells]
@@ -103,13 +103,13 @@ def tune_searches(searches: Mapping[Arm, ArmSearch], pool: Pool, scratch: Path) 
     Raises:
         PreflightError: the pool broke (its groups do not stay up), so that cells stay without an answer.
     """
-    where = {"hub": pool.name, "namespace": ray.get_runtime_context().namespace}
+    where = {"queue": pool.name, "namespace": ray.get_runtime_context().namespace}
     arms = _Arms(searches, where)
     # A trial only waits for the pool: it takes no CPU. This resource exists once, on the head node of any cluster; a
     # share of it keeps trials there and lets one per group run at a time.
     share = {"CPU": 0, "node:__internal_head__": round(0.9 / max(1, pool.shape.groups), 4)}
     tune.Tuner(
-        tune.with_resources(Configuration, share),
+        tune.with_resources(ConfigurationTrainable, share),
         tune_config=tune.TuneConfig(
             search_alg=arms,
             scheduler=_Rungs(arms),

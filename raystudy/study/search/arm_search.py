@@ -5,14 +5,14 @@ generation). A generation is told to Optuna as a whole, in trial order. Inside a
 compares configurations on the same finished cells: the resource is the number of finished (target, seed) cells. So
 nothing depends on which cell finished first, and a search replayed from its records comes out the same.
 
-This file knows neither Ray nor files: `tuning.py` drives it through Ray Tune, `local.py` in this process, and
-`conduct.py` replays it from records.
+This file knows neither Ray nor files: `tune_experiment.py` carries a search on through Ray Tune, and `drive` with any
+function that knows scores; `study_run.py` replays searches so, from the records.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,10 +24,10 @@ from raystudy.analysis.select import winners
 from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
-from raystudy.study.space import enqueued, suggest
+from raystudy.study.search.space import enqueued, suggest
 from raystudy.studyfile import SearchPlan
 
-__all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Trial", "rungs"]
+__all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
 
 IMPORTANCE = "PED-ANOVA of Optuna, best tenth of the completed trials against all"
 IMPORTANCE_TRIALS = 30  # with fewer, the best tenth is two or three trials and the shares are noise
@@ -37,7 +37,7 @@ MakeSpec = Callable[[dict[str, Value], str, int], Spec]
 
 
 @dataclass
-class Trial:
+class Configuration:
     """One configuration of an arm, and what its cells have shown so far (None = the cell failed)."""
 
     arm: Arm
@@ -95,7 +95,7 @@ class ArmSearch:
         storage: BaseStorage | None = None,
     ) -> None:
         self.arm, self.plan, self.fixed, self.targets, self.make = arm, plan, fixed, tuple(targets), make
-        self.trials: list[Trial] = []
+        self.configurations: list[Configuration] = []
         self._handed = 0
         self._told = 0
         self._optuna_trials: list[optuna.Trial] = []
@@ -119,34 +119,34 @@ class ArmSearch:
 
     def _open_generation(self) -> None:
         """Ask a whole generation at once, so that no answer can depend on what finishes first."""
-        first = len(self.trials)
+        first = len(self.configurations)
         self.study.sampler = self._sampler(first // self.plan.generation)
         for number in range(first, min(first + self.plan.generation, self.total)):
             t = self.study.ask()
             settings = suggest(t, self.arm.variant, self.fixed)
             cells = [self.make(settings, target, s) for s in range(self.plan.seeds) for target in self.targets]
             self._optuna_trials.append(t)
-            self.trials.append(Trial(self.arm, number, settings, tuple(cells)))
+            self.configurations.append(Configuration(self.arm, number, settings, tuple(cells)))
 
     @property
-    def generation(self) -> list[Trial]:
+    def generation(self) -> list[Configuration]:
         """The trials of the open generation."""
-        return self.trials[self._told :]
+        return self.configurations[self._told :]
 
     @property
     def finished(self) -> bool:
         return self._told == self.total
 
-    def ask(self) -> Trial | None:
+    def ask(self) -> Configuration | None:
         """The next trial of the open generation that nobody has; None at the barrier and at the end."""
-        if self._handed == len(self.trials):
+        if self._handed == len(self.configurations):
             return None
         self._handed += 1
-        return self.trials[self._handed - 1]
+        return self.configurations[self._handed - 1]
 
     def report(self, number: int, score: float | None) -> None:
         """One more cell of a trial finished with this dev score (None = it failed)."""
-        trial = self.trials[number]
+        trial = self.configurations[number]
         if trial.over or len(trial.scores) == len(trial.cells):
             raise ValueError(f"trial {number} of {self.arm} takes no more scores")
         trial.scores.append(score)
@@ -156,7 +156,7 @@ class ArmSearch:
 
     def verdict(self, number: int) -> Verdict:
         """Whether a trial runs its next cell, waits at a rung for the others, is stopped, or has run them all."""
-        trial = self.trials[number]
+        trial = self.configurations[number]
         if trial.pruned_at is not None:
             return "stop"
         if trial.over:
@@ -171,7 +171,7 @@ class ArmSearch:
     def _halve(self) -> None:
         """Prune at every rung that all trials still in have reached: keep ceil(n / eta), ties to the lower number."""
         keep = len(self.generation)
-        for rung in rungs(len(self.trials[-1].cells), self.plan.halving):
+        for rung in rungs(len(self.configurations[-1].cells), self.plan.halving):
             keep = -(-keep // self.plan.halving)
             if not self._decided(rung):
                 return
@@ -193,14 +193,14 @@ class ArmSearch:
                 self.study.tell(t, state=TrialState.PRUNED)
             else:
                 self.study.tell(t, trial.mean(len(trial.cells)))
-        self._told = self._handed = len(self.trials)
+        self._told = self._handed = len(self.configurations)
         if not self.finished:
             self._open_generation()
 
     @property
     def completed(self) -> int:
         """Trials that ran all their cells; what Optuna learns importances from."""
-        return sum(t.complete for t in self.trials[: self._told])
+        return sum(t.complete for t in self.configurations[: self._told])
 
     def importances(self) -> dict[str, float]:
         """Parameter -> its share in telling good configurations from the rest; shares add up to 1.
@@ -222,10 +222,35 @@ class ArmSearch:
     def winners(self) -> dict[str, int]:
         """target -> number of the winning trial: by mean dev score, ties to the lower number; none if all failed."""
         by_target: dict[int, dict[str, list[float]]] = {}
-        for t in self.trials:
+        for t in self.configurations:
             per: dict[str, list[float]] = {target: [] for target in self.targets}
             for cell, score in zip(t.cells, t.scores, strict=False):
                 if score is not None:
                     per[cell.target].append(score)
             by_target[t.number] = per
         return winners(by_target, self.targets, self.plan.seeds, self.plan.select)
+
+
+def drive(searches: Iterable[ArmSearch], score: Callable[[Spec], float | None]) -> Iterator[Spec]:
+    """Carry searches on as far as `score` can answer, cell by cell; yields the cells that it could not answer.
+
+    `score` returns a dev score, None for a failed cell, and raises KeyError for a cell that is not known yet. With a
+    function that trains, this is a whole search; with one that looks records up, it is a replay.
+    """
+    for search in searches:
+        stuck: set[int] = set()
+        while not search.finished:
+            moved = False
+            for trial in list(search.generation):
+                while trial.number not in stuck and search.verdict(trial.number) == "go" and not trial.over:
+                    cell = trial.cells[len(trial.scores)]
+                    try:
+                        answer = score(cell)
+                    except KeyError:
+                        stuck.add(trial.number)
+                        yield cell
+                        break
+                    search.report(trial.number, answer)
+                    moved = True
+            if not moved:
+                break

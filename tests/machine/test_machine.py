@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from study.fakes import plan, study
 from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy import run
 from raystudy.data.plm import resolve
 from raystudy.errors import PreflightError
+from raystudy.machine import bfloat16, resources
+from raystudy.machine.bfloat16 import SLOWEST, LayerTimes, check_precision, layer_times
+from raystudy.machine.resources import unused_gpus
 from raystudy.spec import Numerics
-from raystudy.study import machine, precision
-from raystudy.study.machine import unused_gpus
-from raystudy.study.precision import SLOWEST, Times, check, times
-from study.fakes import plan, study
 
 BF16, TINY = Numerics(precision="bf16"), resolve("tiny")
 Clock = Callable[[float, float], list[tuple[str, int, int]]]
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
             asked.append((device, hidden, inner))
             return {"fp32": fp32, "bf16": bf16}
 
-        monkeypatch.setattr(precision, "seconds", seconds)
+        monkeypatch.setattr(bfloat16, "layer_seconds", seconds)
         return asked
 
     return put
@@ -49,7 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.mark.parametrize("bf16", [0.4e-3, 1e-3, SLOWEST * 1e-3])
 def test_a_machine_with_arithmetic_for_bf16_trains_in_it(clock: Clock, bf16: float) -> None:
     clock(1e-3, bf16)
-    (line,) = check(BF16, False, TINY, None)
+    (line,) = check_precision(BF16, False, TINY, None)
     assert f"takes {bf16 / 1e-3:.1f} times as long as in fp32" in line
 
 
@@ -57,12 +57,12 @@ def test_a_machine_with_arithmetic_for_bf16_trains_in_it(clock: Clock, bf16: flo
 def test_bf16_without_arithmetic_is_refused_with_the_ratio(clock: Clock, bf16: float) -> None:
     clock(1e-3, bf16)
     with pytest.raises(PreflightError, match="no arithmetic for bf16") as e:
-        check(BF16, False, TINY, None)
+        check_precision(BF16, False, TINY, None)
     assert e.value.exit_code == 3
     assert f"{bf16 / 1e-3:.1f} times as long as in fp32 ({1e3 * bf16:.2f} ms, and 1.00 ms)" in str(e.value)
     assert "numerics.force: true" in str(e.value)
     # who insists is told, and trains
-    (line,) = check(BF16, True, TINY, None)
+    (line,) = check_precision(BF16, True, TINY, None)
     assert f"{bf16 / 1e-3:.1f} times as long" in line
     assert "numerics.force" in line
 
@@ -70,7 +70,7 @@ def test_bf16_without_arithmetic_is_refused_with_the_ratio(clock: Clock, bf16: f
 @pytest.mark.parametrize("kind", ["fp32", "fp64"])
 def test_other_precisions_are_not_measured(clock: Clock, kind: str) -> None:
     asked = clock(1.0, 99.0)
-    assert check(Numerics.model_validate({"precision": kind}), False, TINY, None) == []
+    assert check_precision(Numerics.model_validate({"precision": kind}), False, TINY, None) == []
     assert asked == []
 
 
@@ -83,32 +83,32 @@ def test_times_are_measured_once_per_machine_and_model(
     (wide / "config.json").write_text(json.dumps({"hidden_size": 768, "intermediate_size": 3072}))
     large = replace(TINY, folder=wide)
     cache = tmp_path / "cache"
-    found = [times(plm, "cpu", cache) for plm in (TINY, TINY, large, large)]
-    assert set(found) == {Times(1e-3, 9e-3)}
+    found = [layer_times(plm, "cpu", cache) for plm in (TINY, TINY, large, large)]
+    assert set(found) == {LayerTimes(1e-3, 9e-3)}
     assert asked == [("cpu", 384, 1536), ("cpu", 768, 3072)], "small models are measured where arithmetic counts"
     # another processor, another torch: measured anew
     monkeypatch.setattr(torch, "__version__", "99.0")
-    times(TINY, "cpu", cache)
-    before = precision.processor
-    monkeypatch.setattr(precision, "processor", lambda device: {**before(device), "name": "abacus"})
-    times(TINY, "cpu", cache)
+    layer_times(TINY, "cpu", cache)
+    before = bfloat16.processor
+    monkeypatch.setattr(bfloat16, "processor", lambda device: {**before(device), "name": "abacus"})
+    layer_times(TINY, "cpu", cache)
     assert len(asked) == 4
     # what cannot be read, or cannot be, counts as absent; without a cache nothing is kept
     for text in ("{", "{}", '{"fp32": 0.0, "bf16": 1.0}', "[1]"):
         for path in (cache / "precision").iterdir():
             path.write_text(text)
-        assert times(TINY, "cpu", cache).ratio == pytest.approx(9.0)
+        assert layer_times(TINY, "cpu", cache).ratio == pytest.approx(9.0)
     assert len(asked) == 8
-    times(TINY, "cpu", None)
+    layer_times(TINY, "cpu", None)
     assert len(asked) == 9
     file = tmp_path / "file"
     file.write_text("in the way of a folder")
-    assert times(TINY, "cpu", file) == Times(1e-3, 9e-3)
+    assert layer_times(TINY, "cpu", file) == LayerTimes(1e-3, 9e-3)
 
 
 def test_the_clock_measures_both_and_leaves_torch_as_it_was() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    found = precision.seconds("cpu", 32, 64)
+    found = bfloat16.layer_seconds("cpu", 32, 64)
     assert found.keys() == {"fp32", "bf16"}
     assert all(s > 0 for s in found.values())
     assert torch.get_num_threads() == threads
@@ -181,7 +181,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
         for i, name in enumerate(driver):
             (tmp_path / f"gpu{i}").mkdir()
             (tmp_path / f"gpu{i}" / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 11\n")
-        monkeypatch.setattr(machine, "_DRIVER", tmp_path)
+        monkeypatch.setattr(resources, "_DRIVER", tmp_path)
 
     return put
 

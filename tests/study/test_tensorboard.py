@@ -12,9 +12,9 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from raystudy.catalogue import catalogue
-from raystudy.study.conduct import Conductor
-from raystudy.study.records import Results
-from raystudy.study.views import TensorBoard
+from raystudy.study.folder.records import Results
+from raystudy.study.folder.tensorboard import TensorBoard
+from raystudy.study.study_run import StudyRun
 from study.fakes import Fake, plan
 
 
@@ -46,26 +46,26 @@ def scalars(run: Path, tag: str) -> list[float]:
 @pytest.mark.parametrize("rebuilt", [False, True])
 def test_every_configuration_is_a_row_with_its_settings_and_its_mean(tmp_path: Path, rebuilt: bool) -> None:
     """Written along a study, or anew from its records when it is started again: the same rows."""
-    conductor = Conductor(plan(tmp_path, methods="[single_task, meta_dtl]"), Results(tmp_path / "r"))
-    conductor.open()
+    study_run = StudyRun(plan(tmp_path, methods="[single_task, meta_dtl]"), Results(tmp_path / "r"))
+    study_run.open()
     pictures = TensorBoard(tmp_path / "tb", [])
-    conductor.on_record = pictures.add
-    conductor.run_local(Fake())
+    study_run.on_record = pictures.add
+    study_run.run_local(Fake())
     pictures.close()
     if rebuilt:
-        TensorBoard(tmp_path / "tb", conductor.seen.values()).close()
+        TensorBoard(tmp_path / "tb", study_run.seen.values()).close()
     rows = {p: settings_of(p) for p in (tmp_path / "tb").rglob("*") if p.is_dir()}
     rows = {p: s for p, s in rows.items() if s}
-    assert len(rows) == len({(a, str(t.settings)) for a, s in conductor.searches.items() for t in s.trials})
-    for arm, search in conductor.searches.items():
+    assert len(rows) == len({(a, str(t.settings)) for a, s in study_run.searches.items() for t in s.configurations})
+    for arm, search in study_run.searches.items():
         searched = catalogue().searched(arm.variant, {})
-        for trial in search.trials:
+        for trial in search.configurations:
             want = {"method": arm.variant, "setting": str(arm.setting), **{k: trial.settings[k] for k in searched}}
             (row,) = [p for p, s in rows.items() if s == want]
             assert row.parent.name == str(arm)
             assert scalars(row, "search/dev")[-1] == pytest.approx(trial.mean(len(trial.scores)), abs=1e-6)
             assert len(scalars(row, "search/dev")) == len(trial.scores)
-    for arm in conductor.plan.study.arms():
-        mine = [r for r in conductor.seen.values() if r.spec.arm == arm and r.spec.phase == "confirm"]
+    for arm in study_run.plan.study.arms():
+        mine = [r for r in study_run.seen.values() if r.spec.arm == arm and r.spec.phase == "confirm"]
         shown = scalars(tmp_path / "tb" / str(arm), "confirm/planted/target/dev")
         assert sorted(shown) == pytest.approx(sorted(r.metrics["dev"]["accuracy"] for r in mine), abs=1e-6)

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 from raystudy.spec import Arm, Setting
-from raystudy.study.conduct import Conductor, importances, search_rows
-from raystudy.study.publish import example_differences
-from raystudy.study.records import Results
-from raystudy.study.search import IMPORTANCE_TRIALS
+from raystudy.study.folder.records import Results
+from raystudy.study.folder.report_files import example_differences
+from raystudy.study.search.arm_search import IMPORTANCE_TRIALS
+from raystudy.study.search.report_rows import importances, search_rows
+from raystudy.study.study_run import StudyRun
 from study.fakes import Fake, plan
 
 
-def finished(folder: Path, **replaced: str) -> Conductor:
-    conductor = Conductor(plan(folder, **replaced), Results(folder / "out"))
-    conductor.open()
-    conductor.run_local(Fake())
-    return conductor
+def finished(folder: Path, **replaced: str) -> StudyRun:
+    study_run = StudyRun(plan(folder, **replaced), Results(folder / "out"))
+    study_run.open()
+    study_run.run_local(Fake())
+    return study_run
 
 
 def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path) -> None:

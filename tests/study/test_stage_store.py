@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from raystudy.nn.workers import Alone, Workers, simulate
-from raystudy.study.stages import StageStore
+from raystudy.study.store.stage_store import StageStore
 
 KEY = {"part": "transfer", "method": "meta_dtl", "settings": {"λ": 0.1}, "seed": 3}
 

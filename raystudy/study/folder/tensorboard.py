@@ -1,22 +1,18 @@
-"""What people look at beside the report: TensorBoard events, winners' settings. Never read back."""
+"""TensorBoard events of a study, for people to look at beside the report. They are never read back."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from raystudy.catalogue import Value, catalogue
-from raystudy.files import atomic_write
-from raystudy.spec import Arm, Record, Spec, digest
-from raystudy.study.plan import Plan
-from raystudy.study.search import ArmSearch
-from raystudy.yamlfile import to_yaml
+from raystudy.spec import Record, Spec, digest
 
-__all__ = ["TensorBoard", "write_best"]
+__all__ = ["TensorBoard"]
 
 
 class TensorBoard:
@@ -72,16 +68,3 @@ class TensorBoard:
         """Flush what is not written yet."""
         for writer in self._writers.values():
             writer.close()
-
-
-def write_best(folder: Path, plan: Plan, searches: Mapping[Arm, ArmSearch]) -> None:
-    """``best/<arm>.yaml``: per target what the winner changed, ready for a study's `methods`."""
-    for arm in plan.study.arms():
-        chosen = {}
-        for target in plan.study.target_names:
-            settings = plan.settings_of(arm, target, searches)
-            if settings is not None:
-                paper = catalogue().defaults(arm.variant)
-                chosen[target] = {arm.variant: {k: v for k, v in settings.items() if v != paper[k]}}
-        if chosen:
-            atomic_write(folder / f"{arm.stem}.yaml", to_yaml(chosen))

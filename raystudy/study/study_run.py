@@ -8,33 +8,28 @@ the other confirm cells                   -> records
 
 from __future__ import annotations
 
-import json
-import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
-from raystudy.analysis.tables import Importance, SearchRow
 from raystudy.errors import UserError
-from raystudy.source import differing
 from raystudy.spec import Arm, Record, Spec
-from raystudy.study.local import Local, drive
+from raystudy.study.folder.optuna_journal import OptunaJournal
+from raystudy.study.folder.records import Results, dev_score, stale
 from raystudy.study.plan import Plan
-from raystudy.study.records import Results
-from raystudy.study.search import IMPORTANCE, ArmSearch
+from raystudy.study.pool.local import Local
+from raystudy.study.search.arm_search import ArmSearch, drive
 from raystudy.train import Outcome
 
-__all__ = ["Conductor", "Pooled", "dev_score", "importances", "made_otherwise", "search_rows", "stale"]
+__all__ = ["StudyRun", "TrainingPool"]
 
 
-class Pooled(Protocol):
-    """What the conductor needs of a pool (study/pool.py)."""
+class TrainingPool(Protocol):
+    """What a study run needs of a pool (study/pool/pool.py has the one on Ray)."""
 
     def submit(self, specs: Iterable[Spec], later: bool = False) -> None: ...
     def take(self, timeout: float = 0.5) -> list[Outcome]: ...
@@ -45,7 +40,7 @@ class Pooled(Protocol):
 
 
 @dataclass
-class Conductor:
+class StudyRun:
     """One driver's run of one study. `seen` holds every record of the study, old and new.
 
     Attributes:
@@ -91,7 +86,7 @@ class Conductor:
 
     def known(self) -> dict[str, Record]:
         """The records that belong to the study as it is now, by id."""
-        wanted = {c.id for s in self.searches.values() for t in s.trials for c in t.cells}
+        wanted = {c.id for s in self.searches.values() for t in s.configurations for c in t.cells}
         wanted |= {s.id for s in self.plan.confirm(self.searches)}
         return {k: r for k, r in self.seen.items() if k in wanted}
 
@@ -129,7 +124,7 @@ class Conductor:
                 if self.stopping.is_set():
                     return
 
-    def run_pooled(self, pool: Pooled, tune: Callable[[Mapping[Arm, ArmSearch]], None]) -> None:
+    def run_pooled(self, pool: TrainingPool, tune: Callable[[Mapping[Arm, ArmSearch]], None]) -> None:
         """Everything that is missing, on a pool: searches through `tune`, the rest straight from the queue.
 
         A thread takes outcomes from the pool, writes their records and only then announces them, so that no search ever
@@ -163,38 +158,15 @@ class Conductor:
 
     def journal(self) -> JournalStorage:
         """A new, empty Optuna journal: a view for optuna-dashboard, written along and never read back."""
-        return JournalStorage(_Journal(self.results.folder / "optuna.journal"))
-
-
-class _Journal(BaseJournalBackend):
-    """Kept in memory, and written along to a file for as long as that succeeds."""
-
-    def __init__(self, path: Path) -> None:
-        self._logs: list[dict[str, Any]] = []
-        self._file: JournalFileBackend | None = None
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            self._file = JournalFileBackend(str(path))
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._logs += json.loads(json.dumps(logs))  # what a reader of the file would get
-        try:
-            if self._file is not None:
-                self._file.append_logs(logs)
-        except OSError:  # a full disk: from here on the file would have a hole
-            self._file = None
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        return self._logs[log_number_from:]
+        return JournalStorage(OptunaJournal(self.results.folder / "optuna.journal"))
 
 
 class _Collector(threading.Thread):
     """Moves outcomes from the pool to the records until it is stopped; keeps the error that stopped it."""
 
-    def __init__(self, conductor: Conductor, pool: Pooled) -> None:
+    def __init__(self, study_run: StudyRun, pool: TrainingPool) -> None:
         super().__init__(daemon=True)
-        self.conductor, self.pool = conductor, pool
+        self.study_run, self.pool = study_run, pool
         self.error: BaseException | None = None
         self._halt = threading.Event()
         self._moved = threading.Condition()
@@ -209,17 +181,17 @@ class _Collector(threading.Thread):
             try:
                 self.pool.fail(f"the driver could not go on: {e}")  # or trials would wait for records for ever
             except Exception:
-                self.conductor.on_lost()
+                self.study_run.on_lost()
         with self._moved:
             self._moved.notify_all()
 
     def _move(self, timeout: float) -> None:
-        if self.conductor.stopping.is_set() and not self.draining:
+        if self.study_run.stopping.is_set() and not self.draining:
             self.pool.drain()
             self.draining = True
-            self.conductor.on_drain()
+            self.study_run.on_drain()
         for outcome in self.pool.take(timeout):
-            self.conductor.keep(outcome)
+            self.study_run.keep(outcome)
             self.pool.announce({outcome.record.id: dev_score(outcome.record)})
             with self._moved:
                 self._moved.notify_all()
@@ -240,56 +212,3 @@ class _Collector(threading.Thread):
         if self.error is None and not self.is_alive():
             with suppress(Exception):
                 self._move(0.0)
-
-
-def stale(record: Record) -> bool:
-    """Whether a record was made by other code, or with other versions of libraries, than what stands here now."""
-    return bool(made_otherwise(record))
-
-
-def made_otherwise(record: Record) -> list[str]:
-    """Of code and libraries, what made a record and is not what stands here now, in words."""
-    try:
-        return differing(record.made_by, record.spec.method, record.spec.datasets)
-    except FileNotFoundError:
-        return [f"a method {record.spec.method} that is not here"]
-
-
-def dev_score(record: Record) -> float | None:
-    """The primary metric on dev; None when the cell failed."""
-    return record.metrics["dev"][record.facts["metric"]] if record.status == "done" else None
-
-
-def search_rows(searches: Mapping[Arm, ArmSearch], seen: Mapping[str, Record]) -> list[SearchRow]:
-    """What the report says about the searches: every configuration on every target, and what it cost."""
-    rows = []
-    for arm, search in searches.items():
-        won = search.winners() if search.finished else {}
-        for t in search.trials:
-            if not t.over:
-                continue
-            state: Literal["failed", "pruned", "complete"]
-            state = "failed" if t.failed else "pruned" if t.pruned_at is not None else "complete"
-            for target in search.targets:
-                scores = [s for c, s in zip(t.cells, t.scores, strict=False) if c.target == target and s is not None]
-                made = [seen[c.id] for c in t.cells[: len(t.scores)] if c.target == target and c.id in seen]
-                rows.append(
-                    SearchRow(
-                        arm,
-                        target,
-                        t.number,
-                        t.settings,
-                        sum(scores) / len(scores) if scores else None,
-                        state,
-                        won.get(target) == t.number,
-                        updates=sum(n for r in made for n in r.updates.values()),
-                        seconds=math.fsum(r.wall for r in made),
-                        seeds=len(scores),
-                    )
-                )
-    return rows
-
-
-def importances(searches: Mapping[Arm, ArmSearch]) -> list[Importance]:
-    """How much each searched parameter mattered, for every arm with a search; no shares where trials are too few."""
-    return [Importance(arm, IMPORTANCE, s.completed, s.importances()) for arm, s in searches.items()]

@@ -14,17 +14,17 @@ from statistics import fmean
 from typing import Any
 
 from raystudy.spec import Arm, Record, Setting, canonical
-from raystudy.study.now import read_now
-from raystudy.study.records import Results
+from raystudy.study.folder.live_status import read_live_status
+from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
 
-__all__ = ["ArmProgress", "Count", "Progress", "Trials", "progress"]
+__all__ = ["ArmProgress", "CellCounts", "ConfigurationCounts", "Progress", "progress"]
 
 RECENT = 900.0  # seconds over which the rate is taken
 
 
 @dataclass(frozen=True)
-class Count:
+class CellCounts:
     """Cells of one phase. `planned` is what the phase needs in all, at most (a pruned configuration needs fewer)."""
 
     done: int = 0
@@ -37,7 +37,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Trials:
+class ConfigurationCounts:
     """The configurations of one arm's search by how they ended; `cells` = cells that these ran."""
 
     complete: int = 0
@@ -57,9 +57,9 @@ class ArmProgress:
     """One arm. `dev`, `test`: mean over the targets and seeds of its confirm cells; `seconds`: of its mean cell."""
 
     arm: Arm
-    trials: Trials | None
-    search: Count
-    confirm: Count
+    trials: ConfigurationCounts | None
+    search: CellCounts
+    confirm: CellCounts
     dev: float | None = None
     test: float | None = None
     seconds: float | None = None
@@ -91,9 +91,9 @@ class Progress:
     disk: int
 
     @property
-    def cells(self) -> Count:
+    def cells(self) -> CellCounts:
         phases = [c for a in self.arms for c in (a.search, a.confirm)]
-        return Count(sum(c.done for c in phases), sum(c.failed for c in phases), sum(c.planned for c in phases))
+        return CellCounts(sum(c.done for c in phases), sum(c.failed for c in phases), sum(c.planned for c in phases))
 
 
 def progress(results: Results) -> Progress:
@@ -104,7 +104,7 @@ def progress(results: Results) -> Progress:
     """
     manifest = results.manifest()
     study = Study.model_validate(manifest["study"])
-    running, now = results.running(), read_now(results)
+    running, now = results.running(), read_live_status(results)
     written = {p.parent.name: p.stat().st_mtime for p in results.cells.glob("*/record.json")}
     # The manifest is written when a driver starts and when it ends: what is newer is this driver's, so it belongs to
     # the study too. What is older and not listed was left by a study file that asked for something else.
@@ -137,7 +137,7 @@ def _trials(
     manifest: Mapping[str, Any],
     now: Mapping[str, Any] | None,
     records: Mapping[Arm, Sequence[Record]],
-) -> dict[Arm, Trials]:
+) -> dict[Arm, ConfigurationCounts]:
     """The search of every arm that has one: as the driver says, or as the last one left it.
 
     A driver that was killed left what it knew at its start. The records that it made since say which further
@@ -152,7 +152,7 @@ def _trials(
         if arm.setting not in study.searched_settings or f"{arm.variant} search" not in manifest["expected"]["cells"]:
             continue
         if now and str(arm) in now["searches"]:
-            out[arm] = Trials(**now["searches"][str(arm)])
+            out[arm] = ConfigurationCounts(**now["searches"][str(arm)])
             continue
         ended = list(rows[str(arm)].values())  # each the rows of one configuration, one per target
         states = Counter(trial[0]["state"] for trial in ended)
@@ -165,7 +165,7 @@ def _trials(
             states["failed" if failed else "complete"] += 1
             cells += len(mine)
             best += [] if failed else [fmean(r.metrics["dev"][r.facts["metric"]] for r in mine)]
-        out[arm] = Trials(
+        out[arm] = ConfigurationCounts(
             states["complete"],
             states["pruned"],
             states["failed"],
@@ -191,15 +191,15 @@ def _mean_dev(trial: Sequence[Mapping[str, Any]]) -> float:
     return fmean(row["dev_mean"] for row in trial)
 
 
-def _arm(arm: Arm, study: Study, records: Sequence[Record], trials: Trials | None) -> ArmProgress:
+def _arm(arm: Arm, study: Study, records: Sequence[Record], trials: ConfigurationCounts | None) -> ArmProgress:
     targets = len(study.target_names)
     asked = 0  # of a search that is over: what it ran
     if trials is not None and trials.over < trials.total:  # one that was pruned or failed asks for no more than it ran
         asked = trials.cells + (trials.total - trials.over) * targets * study.search.seeds
 
-    def count(phase: str, planned: int) -> Count:
+    def count(phase: str, planned: int) -> CellCounts:
         status = Counter(r.status for r in records if r.spec.phase == phase)
-        return Count(status["done"], status["failed"], max(planned, status.total()))
+        return CellCounts(status["done"], status["failed"], max(planned, status.total()))
 
     confirmed = [r for r in records if r.spec.phase == "confirm" and r.status == "done"]
 

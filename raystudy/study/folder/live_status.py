@@ -15,16 +15,16 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from raystudy.files import atomic_write
-from raystudy.study.records import Results
+from raystudy.study.folder.records import Results
 
 if TYPE_CHECKING:  # `status` loads no optuna
-    from raystudy.study.search import ArmSearch
+    from raystudy.study.search.arm_search import ArmSearch
 
-__all__ = ["keep_now", "read_now", "trials_now"]
+__all__ = ["keep_live_status", "read_live_status", "search_counts"]
 
 
 @contextmanager
-def keep_now(results: Results, say: Callable[[], Mapping[str, Any]], every: float = 1.0) -> Iterator[None]:
+def keep_live_status(results: Results, say: Callable[[], Mapping[str, Any]], every: float = 1.0) -> Iterator[None]:
     """While open, `results` has a now.json with what `say` answers, at most `every` seconds old; removed at the end."""
     path = results.logs / "now.json"
     stop = threading.Event()
@@ -50,7 +50,7 @@ def keep_now(results: Results, say: Callable[[], Mapping[str, Any]], every: floa
             path.unlink(missing_ok=True)
 
 
-def read_now(results: Results) -> dict[str, Any] | None:
+def read_live_status(results: Results) -> dict[str, Any] | None:
     """What the driver that holds the study does now; None without one, and while it has not said anything yet."""
     path = results.logs / "now.json"
     try:
@@ -61,12 +61,12 @@ def read_now(results: Results) -> dict[str, Any] | None:
         return None
 
 
-def trials_now(search: ArmSearch) -> dict[str, Any]:
+def search_counts(search: ArmSearch) -> dict[str, Any]:
     """Where one search stands: configurations by how they ended, the cells that these ran, the best dev mean so far.
 
     Best is taken over the configurations that ran all their cells.
     """
-    over = [t for t in list(search.trials) if t.over]
+    over = [t for t in list(search.configurations) if t.over]
     complete = [t for t in over if t.complete]
     return {
         "complete": len(complete),

@@ -1,0 +1,100 @@
+"""What one machine offers a study: versions, cores, memory and GPUs, and which GPUs nobody uses.
+
+`look` runs here, or as a Ray task on another node, so it answers in plain JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from raystudy.paths import kind_of
+from raystudy.source import NUMERIC, installed, program_digest
+
+__all__ = ["PACKAGES", "look", "unused_gpus"]
+
+# what must be the same on every node
+PACKAGES = ("raystudy", "ray", *dict.fromkeys(d for distributions in NUMERIC.values() for d in distributions))
+
+
+def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
+    """Versions, cores, memory in bytes, GPUs, and which of `paths` are there.
+
+    Args:
+        cuda: ask torch for GPUs, which loads it.
+    """
+    return {
+        "host": socket.gethostname(),
+        "python": platform.python_version(),
+        "versions": {name: installed(name) for name in PACKAGES},
+        "program": program_digest(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "memory": _memory(),
+        "gpus": _gpus() if cuda else [],
+        "there": {p: kind_of(Path(p)) not in ("nothing", "closed") for p in paths},
+    }
+
+
+def _memory() -> int:
+    """Bytes that may still be used: what the system says, or less where a container is given less."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # "max" where nothing was limited
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Name and free and total bytes of every GPU that torch sees."""
+    import torch
+
+    found = []
+    for i in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(i)
+        found.append({"name": torch.cuda.get_device_name(i), "free": free, "total": total})
+    return found
+
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")  # one folder per GPU that the kernel's driver knows
+
+
+def unused_gpus(device: str) -> list[str]:
+    """What to say of the GPUs of this machine while `device` trains; nothing where they train, or there are none."""
+    if device == "cuda":
+        return []
+    import torch
+
+    names = []
+    for i in range(torch.cuda.device_count()):
+        try:
+            names.append(torch.cuda.get_device_name(i))
+        except (RuntimeError, AssertionError):  # it is there, but cannot be asked
+            names.append("no name")
+    if names:
+        use = "uses it" if len(names) == 1 else "uses them"
+        return [f"{_counted(names)} there and not used: numerics.device=cuda {use}"]
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return []  # hidden from torch on purpose
+    for path in sorted(_DRIVER.glob("*/information")):
+        with contextlib.suppress(OSError):
+            about = dict(line.split(":", 1) for line in path.read_text(errors="replace").splitlines() if ":" in line)
+            names.append(about.get("Model", "no name").strip())
+    if not names:
+        return []
+    said = f"{_counted(names)} there and not used, because torch {torch.__version__} sees none"
+    return [f"{said}: with a torch that is built for CUDA and fits the driver numerics.device=cuda trains there"]
+
+
+def _counted(names: Sequence[str]) -> str:
+    """``1 GPU (NVIDIA H200) is``."""
+    many = len(names) > 1
+    return f"{len(names)} GPU{'s' if many else ''} ({', '.join(dict.fromkeys(names))}) {'are' if many else 'is'}"

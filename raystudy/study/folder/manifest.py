@@ -1,0 +1,89 @@
+"""What stands beside the records of a study (``manifest.json``), so that a report can be built from the folder alone.
+
+The manifest says which records belong to the study as it is now, how its searches went, and which versions of the
+libraries, the model and the code made them. It is written while a study runs, with everything in hand.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raystudy.spec import digest
+from raystudy.study.search.report_rows import importances, search_rows
+from raystudy.wording import counted
+
+if TYPE_CHECKING:
+    from raystudy.study.plan import Plan
+    from raystudy.study.study_run import StudyRun
+
+__all__ = ["provenance", "write_manifest"]
+
+_PACKAGES = (
+    "raystudy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "ray",
+    "optuna",
+    "datasets",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+)
+
+
+def provenance(plan: Plan, command: str) -> dict[str, str]:
+    """What a reader needs to trust or repeat a run: versions, digests, the command."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = "not a git checkout"
+    numerics = plan.study.numerics
+    return {
+        **{name: version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "commit": commit,
+        "study": digest(plan.study.model_dump(mode="json")),
+        "model": f"{plan.plm.name} {plan.plm.digest}: {plan.plm.about}",
+        "numerics": f"{numerics.precision} on {numerics.device}, {counted(numerics.workers, 'worker')} per training",
+        "command": command,
+    }
+
+
+def write_manifest(study_run: StudyRun, facts: Mapping[str, str], exhibit: Mapping[str, str] | None = None) -> None:
+    """Say beside the records which of them belong to the study as it is now, and what they do not know themselves.
+
+    Args:
+        exhibit: the table or figure of a paper that the study is for: ``{"exhibit": name, "scale": scale}``.
+    """
+    plan = study_run.plan
+    searched = [
+        c.id for s in study_run.searches.values() for t in s.configurations for c in t.cells if c.id in study_run.seen
+    ]
+    study_run.results.write_manifest(
+        {
+            "study": plan.study.model_dump(mode="json"),
+            "exhibit": dict(exhibit) if exhibit is not None else None,
+            "confirm": [s.id for s in plan.confirm(study_run.searches)],
+            "search": searched,
+            "search_rows": [asdict(row) for row in search_rows(study_run.searches, study_run.seen)],
+            "importances": [asdict(found) for found in importances(study_run.searches)],
+            "tasks": [asdict(t) for t in plan.task_facts],
+            "facts": dict(facts),
+            "notes": [
+                f"Encoder {plan.plm.name}: {plan.plm.about}.",
+                *(f"No effect: {line}." for line in plan.idle),
+            ],
+            "expected": plan.preview,
+            "places": asdict(plan.places),
+        }
+    )
