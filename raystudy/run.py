@@ -352,7 +352,7 @@ def run_study(
     """
     started = time.monotonic()
     study, places, folder = opened
-    from raystudy.exhibits import shown_again
+    from raystudy.exhibits import page_renderer
     from raystudy.study.folder.background_writer import BackgroundWriter
     from raystudy.study.folder.best_settings import write_best_settings
     from raystudy.study.folder.manifest import provenance, write_manifest
@@ -427,7 +427,7 @@ def run_study(
             view.begin("writing the report")
             write_best_settings(folder / "best", plan, study_run.searches)
             openings: list[Opening] = []
-            report = write_report(folder, shown_again(kept), openings.append)
+            report = write_report(folder, page_renderer(kept), openings.append)
     for opening in openings:
         show_opening(console, opening)
     for line in _summary(made, study_run.complete, time.monotonic() - started, report):

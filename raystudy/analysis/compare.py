@@ -13,13 +13,13 @@ from raystudy.analysis.numbers import Comparison, Design, Score
 from raystudy.analysis.stats import ALPHA, holm, interval, paired, two_way, verdict
 from raystudy.analysis.table import Column, number
 
-__all__ = ["comparisons", "scores"]
+__all__ = ["comparisons", "main_table_scores"]
 
 _PRINTED = Column("", "", "estimate")
 
 
 def comparisons(
-    found: Mapping[Key, Mapping[int, float]], design: Design, examples: Mapping[Key, ArrayLike] | None = None
+    test_scores: Mapping[Key, Mapping[int, float]], design: Design, examples: Mapping[Key, ArrayLike] | None = None
 ) -> list[Comparison]:
     """Every variant against the baseline, over the seeds that both have finished.
 
@@ -37,35 +37,41 @@ def comparisons(
     cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in others]
     pairs = []
     for v, target, setting in cells:
-        ours, theirs = found.get((v, target, setting), {}), found.get((base, target, setting), {})
+        ours, theirs = test_scores.get((v, target, setting), {}), test_scores.get((base, target, setting), {})
         both = sorted(ours.keys() & theirs.keys())
         pairs.append(paired([ours[s] for s in both], [theirs[s] for s in both]))
-    tested = [i for i, cell in enumerate(cells) if design.role(cell[0]) != "floor"]
-    adjusted = dict(zip(tested, holm([pairs[i].p for i in tested]).tolist(), strict=True))
-    ways = {i: two_way(examples[cells[i]]) for i in tested if cells[i] in examples} if examples else {}
-    raw = [ways[i].p if i in ways else math.nan for i in tested]
-    two_p = {i: p for i, p in zip(tested, holm(raw).tolist(), strict=True) if not math.isnan(p)} if ways else {}
+    tested_cells = [i for i, cell in enumerate(cells) if design.role(cell[0]) != "floor"]
+    holm_p = dict(zip(tested_cells, holm([pairs[i].p for i in tested_cells]).tolist(), strict=True))
+    two_way_tests = {i: two_way(examples[cells[i]]) for i in tested_cells if cells[i] in examples} if examples else {}
+    raw = [two_way_tests[i].p if i in two_way_tests else math.nan for i in tested_cells]
+    two_p = (
+        {i: p for i, p in zip(tested_cells, holm(raw).tolist(), strict=True) if not math.isnan(p)}
+        if two_way_tests
+        else {}
+    )
     return [
         Comparison(
             *cell,
             pair,
-            i in adjusted,
-            adjusted.get(i, math.nan),
+            i in holm_p,
+            holm_p.get(i, math.nan),
             verdict(
                 pair,
-                adjusted.get(i, math.nan),
+                holm_p.get(i, math.nan),
                 design.rope,
-                family=len(tested),
+                family=len(tested_cells),
                 examples_holm_p=two_p.get(i),
             ),
-            ways.get(i),
+            two_way_tests.get(i),
             two_p.get(i),
         )
         for i, (cell, pair) in enumerate(zip(cells, pairs, strict=True))
     ]
 
 
-def scores(found: Mapping[Key, Mapping[int, float]], design: Design, failed: Mapping[Key, int]) -> list[Score]:
+def main_table_scores(
+    test_scores: Mapping[Key, Mapping[int, float]], design: Design, failed_runs: Mapping[Key, int]
+) -> list[Score]:
     """The cells of the main table, column by column.
 
     Bold is the best mean above the floors, among the cells with the most seeds of the column (a mean over the lucky
@@ -77,9 +83,9 @@ def scores(found: Mapping[Key, Mapping[int, float]], design: Design, failed: Map
             column = []
             for m in design.methods:
                 cell = (m.variant, target, setting)
-                by_seed = dict(sorted(found.get(cell, {}).items()))
+                by_seed = dict(sorted(test_scores.get(cell, {}).items()))
                 values = tuple(by_seed.values())
-                column.append(Score(*cell, tuple(by_seed), values, interval(values), failed.get(cell, 0)))
+                column.append(Score(*cell, tuple(by_seed), values, interval(values), failed_runs.get(cell, 0)))
             out += _tied(_below(_best(column, design), design), design)
     return out
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from raystudy.analysis import answers, cautions, compare, curves, label_maps, words
+from raystudy.analysis import answer_shares, cautions, compare, curves, label_maps, sentences
 from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy
 from raystudy.analysis.numbers import (
     Completeness,
@@ -21,15 +21,15 @@ from raystudy.analysis.numbers import (
     Importance,
     Method,
     Numbers,
+    PhaseCost,
     Place,
+    RankedImportance,
     Run,
     Search,
     SearchRow,
-    Spent,
     Step,
     TaskFacts,
-    Trial,
-    Weights,
+    TrialResult,
 )
 from raystudy.analysis.table import listed
 from raystudy.catalogue import Variant, catalogue
@@ -59,19 +59,19 @@ def compute(
         ValueError: the records answer one question twice, or do not say which metric counts.
     """
     records, design = list(records), design_of(study)
-    frame, metrics, failed = tidy(records, study.name), primary_metrics(records), failed_cells(records)
-    found = scores_by_seed(frame, metrics)
-    scores = tuple(compare.scores(found, design, failed))
-    drawn = (curves.compute(found, design, t, metrics[t]) for t in design.targets if t in metrics)
+    frame, metrics, failed_runs = tidy(records, study.name), primary_metrics(records), failed_cells(records)
+    test_scores = scores_by_seed(frame, metrics)
+    scores = tuple(compare.main_table_scores(test_scores, design, failed_runs))
+    few_shot_curves = (curves.compute(test_scores, design, t, metrics[t]) for t in design.targets if t in metrics)
     numbers = Numbers(
         design=design,
-        completeness=completeness(found, design, failed),
+        completeness=completeness(test_scores, design, failed_runs),
         places=tuple(_places(frame, design, metrics)),
         scores=scores,
-        comparisons=tuple(compare.comparisons(found, design, examples)),
-        curves=tuple(c for c in drawn if c is not None),
+        comparisons=tuple(compare.comparisons(test_scores, design, examples)),
+        curves=tuple(c for c in few_shot_curves if c is not None),
         searches=tuple(searches(search_rows, design)),
-        weights=tuple(_weights(importances, design)),
+        weights=tuple(_ranked_importances(importances, design)),
         costs=tuple(costs(records, design)),
         failures=tuple(_failures(records)),
         tasks=tuple(tasks),
@@ -80,10 +80,10 @@ def compute(
         notes=(*notes, *_cut_words(records)),
         study_text=study_text,
         label_maps=tuple(label_maps.compute(records, design)),
-        answers=tuple(answers.compute(records, design)),
+        answers=tuple(answer_shares.compute(records, design)),
         cautions=cautions.of_records(records, design, scores),
     )
-    return replace(numbers, words=words.sentences(numbers))
+    return replace(numbers, words=sentences.sentences(numbers))
 
 
 def design_of(study: Study) -> Design:
@@ -122,13 +122,15 @@ def _conditions(study: Study) -> str:
     return "; ".join(parts) + "."
 
 
-def completeness(found: Mapping[Key, Mapping[int, float]], design: Design, failed: Mapping[Key, int]) -> Completeness:
+def completeness(
+    test_scores: Mapping[Key, Mapping[int, float]], design: Design, failed_runs: Mapping[Key, int]
+) -> Completeness:
     """Count the study's cells: variants × targets × settings × report seeds."""
     cells = [(m.variant, t, s) for m in design.methods for t in design.targets for s in design.settings]
-    done = [min(len(found.get(cell, {})), design.seeds) for cell in cells]
-    bad = [failed.get(cell, 0) for cell in cells]
-    missing = sum(max(design.seeds - d - b, 0) for d, b in zip(done, bad, strict=True))
-    return Completeness(design.seeds * len(cells), sum(done), sum(bad), missing)
+    finished_seeds = [min(len(test_scores.get(cell, {})), design.seeds) for cell in cells]
+    failed_seeds = [failed_runs.get(cell, 0) for cell in cells]
+    missing = sum(max(design.seeds - d - b, 0) for d, b in zip(finished_seeds, failed_seeds, strict=True))
+    return Completeness(design.seeds * len(cells), sum(finished_seeds), sum(failed_seeds), missing)
 
 
 def _places(frame: pd.DataFrame, design: Design, metrics: Mapping[str, str]) -> Iterable[Place]:
@@ -157,7 +159,7 @@ def searches(rows: Iterable[SearchRow], design: Design) -> list[Search]:
 
 def _search(cell: Key, rows: Sequence[SearchRow]) -> Search:
     trials = tuple(
-        Trial(
+        TrialResult(
             r.number,
             r.state,
             r.winner,
@@ -182,21 +184,21 @@ def _search(cell: Key, rows: Sequence[SearchRow]) -> Search:
     return Search(*cell, trials, tuple(steps), tuple(searched), tuple(_changes(cell[0], trials)))
 
 
-def _changes(variant: str, trials: Sequence[Trial]) -> Iterable[tuple[str, Any, Any]]:
-    won = next((t for t in trials if t.winner), None)
-    if won is None:
+def _changes(variant: str, trials: Sequence[TrialResult]) -> Iterable[tuple[str, Any, Any]]:
+    winner = next((t for t in trials if t.winner), None)
+    if winner is None:
         return
     paper: Mapping[str, Any] = next((t.settings for t in trials if t.number == 0), catalogue().defaults(variant))
-    for name, value in sorted(won.settings.items()):
+    for name, value in sorted(winner.settings.items()):
         if name not in paper or paper[name] != value:
             yield name, paper.get(name), value
 
 
-def _weights(importances: Iterable[Importance], design: Design) -> list[Weights]:
+def _ranked_importances(importances: Iterable[Importance], design: Design) -> list[RankedImportance]:
     by_arm = {(i.arm.variant, str(i.arm.setting)): i for i in importances}
     cells = [(m.variant, s) for s in design.settings for m in design.methods]
     return [
-        Weights(*cell, i.evaluator, i.trials, tuple(sorted(i.shares.items(), key=lambda x: (-x[1], x[0]))))
+        RankedImportance(*cell, i.evaluator, i.trials, tuple(sorted(i.shares.items(), key=lambda x: (-x[1], x[0]))))
         for cell in cells
         if (i := by_arm.get(cell)) is not None
     ]
@@ -227,8 +229,8 @@ def costs(records: Iterable[Record], design: Design) -> list[Cost]:
                 Cost(
                     m.variant,
                     target,
-                    _spent(search),
-                    _spent(confirm),
+                    _phase_cost(search),
+                    _phase_cost(confirm),
                     sum(map(_stored_updates, stored)),
                     math.nan if unknown else math.fsum(saved),
                 )
@@ -236,8 +238,8 @@ def costs(records: Iterable[Record], design: Design) -> list[Cost]:
     return out
 
 
-def _spent(records: Sequence[Record]) -> Spent:
-    return Spent(
+def _phase_cost(records: Sequence[Record]) -> PhaseCost:
+    return PhaseCost(
         len({(str(r.spec.setting), canonical(dict(r.spec.settings))) for r in records}),
         len(records),
         sum(n for r in records for n in r.updates.values()),
@@ -258,39 +260,39 @@ def _transfer_key(r: Record) -> str:
 
 def _transfer_seconds(records: Iterable[Record]) -> dict[str, float]:
     """Kind of transfer -> mean seconds of those that ran."""
-    ran: dict[str, list[float]] = {}
+    seconds_of_kind: dict[str, list[float]] = {}
     for r in records:
         if r.status == "done" and "transfer" in r.seconds and not _stored_updates(r):
-            ran.setdefault(_transfer_key(r), []).append(r.seconds["transfer"])
-    return {k: math.fsum(s) / len(s) for k, s in ran.items()}
+            seconds_of_kind.setdefault(_transfer_key(r), []).append(r.seconds["transfer"])
+    return {k: math.fsum(s) / len(s) for k, s in seconds_of_kind.items()}
 
 
 def _failures(records: Iterable[Record]) -> list[Failure]:
     """The most frequent cause first, then by cell."""
-    failed = sorted((r for r in records if r.status == "failed"), key=lambda r: (str(r.spec), r.id))
+    failed_records = sorted((r for r in records if r.status == "failed"), key=lambda r: (str(r.spec), r.id))
 
     def last(r: Record) -> str:
         lines = r.error.strip().splitlines()
         return lines[-1].strip() if lines else "no error was recorded"
 
-    causes = Counter(map(last, failed))
-    ranked = sorted(failed, key=lambda r: (-causes[last(r)], last(r)))
+    causes = Counter(map(last, failed_records))
+    ranked = sorted(failed_records, key=lambda r: (-causes[last(r)], last(r)))
     return [Failure(r.id, str(r.spec), last(r), r.error) for r in ranked]
 
 
 def _cut_words(records: Iterable[Record]) -> Iterable[str]:
     """How many words of a target lie behind the cut, from old records that say no more (others: `cautions`)."""
-    most: dict[str, dict[str, int]] = {}
+    largest_counts: dict[str, dict[str, int]] = {}
     for r in records:
         for split in ("train", "dev", "test"):
             if (n := r.counts.get(f"cut_words_{split}", 0)) and "coverage" not in r.facts:
-                found = most.setdefault(r.spec.target, {})
-                found[split] = max(n, found.get(split, 0))
-    for target, counts in sorted(most.items()):
-        said = listed(f"{counts[s]} of {s}" for s in ("train", "dev", "test") if s in counts)
+                counts_of_target = largest_counts.setdefault(r.spec.target, {})
+                counts_of_target[split] = max(n, counts_of_target.get(split, 0))
+    for target, counts in sorted(largest_counts.items()):
+        amounts = listed(f"{counts[s]} of {s}" for s in ("train", "dev", "test") if s in counts)
         yield (
-            f"{target}: beyond the longest sequence lie at most {said} words in one cell; they are answered with the "
-            "most frequent tag of train."
+            f"{target}: beyond the longest sequence lie at most {amounts} words in one cell; they are answered with "
+            "the most frequent tag of train."
         )
 
 

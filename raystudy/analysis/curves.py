@@ -13,25 +13,25 @@ __all__ = ["compute"]
 _SIGNED = ("mcc", "pearson", "spearman")  # may be negative
 
 
-def compute(found: Mapping[Key, Mapping[int, float]], design: Design, target: str, metric: str) -> Curve | None:
+def compute(test_scores: Mapping[Key, Mapping[int, float]], design: Design, target: str, metric: str) -> Curve | None:
     """The few-shot curve of `target`; None with fewer than two k's that have results: a point is no curve.
 
     Args:
         found: what `frame.scores_by_seed` gives.
     """
-    shots = [k for k in design.shots if any((m.variant, target, f"k={k}") in found for m in design.methods)]
+    shots = [k for k in design.shots if any((m.variant, target, f"k={k}") in test_scores for m in design.methods)]
     if len(shots) < 2:
         return None
     lines, differences = [], []
     for m in design.methods:
-        seeds = [found.get((m.variant, target, f"k={k}"), {}) for k in shots]
+        seeds = [test_scores.get((m.variant, target, f"k={k}"), {}) for k in shots]
         if not any(seeds):
             continue
         own = tuple(interval(list(by_seed.values())) for by_seed in seeds)
         lines.append(Line(m.variant, m.title, m.role, own))
         if m.variant == design.baseline or m.role == "floor":
             continue
-        theirs = [found.get((design.baseline, target, f"k={k}"), {}) for k in shots]
+        theirs = [test_scores.get((design.baseline, target, f"k={k}"), {}) for k in shots]
         gaps = tuple(
             interval([a[i] - b[i] for i in sorted(a.keys() & b.keys())]) for a, b in zip(seeds, theirs, strict=True)
         )

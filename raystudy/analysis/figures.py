@@ -20,8 +20,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, Search, Weights
-from raystudy.analysis.words import IMPORTANCE_TRIALS
+from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, RankedImportance, Search
+from raystudy.analysis.sentences import IMPORTANCE_TRIALS
 
 __all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "Panel", "draw", "few_shot", "figures", "looks", "sweep"]
 
@@ -418,7 +418,7 @@ def _stairs(axes: Axes, run: Search, look: Look) -> None:
         axes.plot(x[:1], y[:1], color=look.colour, marker="o", markersize=9, markerfacecolor="none", zorder=4)
 
 
-def _importance(weights: Sequence[Weights], design: Design) -> Canvas:
+def _importance(weights: Sequence[RankedImportance], design: Design) -> Canvas:
     """One panel per method, one bar per searched setting."""
     most = max(len(w.shares) for w in weights)
     canvas, panels = _panels(len(weights), 3.1, 0.75 + 0.22 * most, share=False)

@@ -14,11 +14,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.figures import COLOURS, GRID, INK, MUTED, Figure
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
-from raystudy.analysis.shown import Shown
 from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv
 from raystudy.analysis.tables import configurations
 from raystudy.errors import printable
@@ -32,7 +32,7 @@ _NAMED |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(
 
 
 def whole(
-    n: Numbers, tables: Mapping[str, Table], drawn: Sequence[tuple[Figure, bytes]], exhibit: Shown | None = None
+    n: Numbers, tables: Mapping[str, Table], drawn: Sequence[tuple[Figure, bytes]], exhibit: ExhibitPage | None = None
 ) -> str:
     """report.html.
 
@@ -50,7 +50,7 @@ def whole(
     )
 
 
-def alone(exhibit: Shown, drawn: Sequence[tuple[Figure, bytes]]) -> str:
+def alone(exhibit: ExhibitPage, drawn: Sequence[tuple[Figure, bytes]]) -> str:
     """report.html of an exhibit without a study behind it; `drawn` as for `whole`."""
     return _page("exhibit.html.jinja").render(exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(drawn))
 
@@ -75,7 +75,7 @@ def _pictures(drawn: Iterable[tuple[Figure, bytes]]) -> dict[str, list[dict[str,
     return out
 
 
-def _exhibit(exhibit: Shown) -> dict[str, Any]:
+def _exhibit(exhibit: ExhibitPage) -> dict[str, Any]:
     return {
         "title": exhibit.title,
         "about": exhibit.about,
@@ -83,7 +83,7 @@ def _exhibit(exhibit: Shown) -> dict[str, Any]:
         "shaded": any(cell.best for t in exhibit.tables for row in t.rows for cell in row),
         "tables": [
             {**_view(t, copies=True), "notes": once.notes}
-            for t, once in zip(exhibit.tables, exhibit.said_once, strict=True)
+            for t, once in zip(exhibit.tables, exhibit.without_repeated_notes, strict=True)
         ],
     }
 

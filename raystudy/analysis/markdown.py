@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
+from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
-from raystudy.analysis.shown import Shown
 from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed
 from raystudy.errors import printable
 
@@ -87,14 +87,14 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def alone(exhibit: Shown, figures: Links) -> str:
+def alone(exhibit: ExhibitPage, figures: Links) -> str:
     """report.md of an exhibit without a study behind it; the arguments are those of `whole`."""
     facts = "\n".join(f"- {paragraph(f'{name}: {value}')}" for name, value in exhibit.facts.items())
     sections = [f"# {_heading(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
     return _joined(sections)
 
 
-def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Shown | None = None) -> str:
+def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: ExhibitPage | None = None) -> str:
     """report.md.
 
     Args:
@@ -156,12 +156,12 @@ def _joined(sections: Iterable[str]) -> str:
     return "\n\n".join(s.strip("\n") for s in sections if s.strip()) + "\n"
 
 
-def _exhibit(exhibit: Shown, figures: Links) -> list[str]:
+def _exhibit(exhibit: ExhibitPage, figures: Links) -> list[str]:
     """An exhibit below its title: figures, tables, and what differs from the paper's set-up."""
     return [
         paragraph(exhibit.about),
         _pictures(figures, "exhibit"),
-        *map(to_markdown, exhibit.said_once),
+        *map(to_markdown, exhibit.without_repeated_notes),
         "**What differs from the paper's set-up**" if exhibit.setup else "",
         _bullets(map(paragraph, exhibit.setup)),
     ]

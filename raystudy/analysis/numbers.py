@@ -16,7 +16,7 @@ from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word
 from raystudy.spec import Arm
 
 __all__ = [
-    "Answers",
+    "AnswerShares",
     "Comparison",
     "Completeness",
     "Cost",
@@ -28,17 +28,17 @@ __all__ = [
     "Line",
     "Method",
     "Numbers",
+    "PhaseCost",
     "Place",
+    "RankedImportance",
     "Run",
     "Score",
     "Search",
     "SearchRow",
     "Sentence",
-    "Spent",
     "Step",
     "TaskFacts",
-    "Trial",
-    "Weights",
+    "TrialResult",
     "to_json",
 ]
 
@@ -273,7 +273,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerShares:
     """What a method answered on the test set, in shares of the answers.
 
     Attributes:
@@ -318,7 +318,7 @@ class LabelMap:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialResult:
     """One configuration on one target; `dev` is the mean over `seeds` finished cells, nan without any."""
 
     number: int
@@ -355,22 +355,22 @@ class Search:
     variant: str
     target: str
     setting: str
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialResult, ...]
     steps: tuple[Step, ...]
     searched: tuple[str, ...]
     changes: tuple[tuple[str, Any, Any], ...]
 
     @property
-    def paper(self) -> Trial | None:
+    def paper(self) -> TrialResult | None:
         return next((t for t in self.trials if t.number == 0), None)
 
     @property
-    def winner(self) -> Trial | None:
+    def winner(self) -> TrialResult | None:
         return next((t for t in self.trials if t.winner), None)
 
 
 @dataclass(frozen=True)
-class Weights:
+class RankedImportance:
     """`Importance` of one arm, shares falling; none where there were too few trials to say."""
 
     variant: str
@@ -381,7 +381,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Spent:
+class PhaseCost:
     """Cells of one phase and what they took; `trials` are different configurations, all settings together."""
 
     trials: int
@@ -401,8 +401,8 @@ class Cost:
 
     variant: str
     target: str
-    search: Spent
-    confirm: Spent
+    search: PhaseCost
+    confirm: PhaseCost
     stored_updates: int
     saved_seconds: float
 
@@ -454,7 +454,7 @@ class Numbers:
     comparisons: tuple[Comparison, ...]
     curves: tuple[Curve, ...]
     searches: tuple[Search, ...]
-    weights: tuple[Weights, ...]
+    weights: tuple[RankedImportance, ...]
     costs: tuple[Cost, ...]
     failures: tuple[Failure, ...]
     tasks: tuple[TaskFacts, ...]
@@ -463,7 +463,7 @@ class Numbers:
     notes: tuple[str, ...] = ()
     study_text: str = ""
     label_maps: tuple[LabelMap, ...] = ()
-    answers: tuple[Answers, ...] = ()
+    answers: tuple[AnswerShares, ...] = ()
     cautions: tuple[str, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1

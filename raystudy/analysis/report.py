@@ -9,14 +9,14 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from raystudy.analysis import html, markdown, tables
-from raystudy.analysis.answers import answers_table
+from raystudy.analysis.answer_shares import answers_table
 from raystudy.analysis.compute import compute
+from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
 from raystudy.analysis.heatmap import label_map_figures
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.numbers import Importance, Numbers, SearchRow, Sentence, TaskFacts, to_json
-from raystudy.analysis.shown import Shown
 from raystudy.analysis.table import Table, to_csv
 from raystudy.files import atomic_write
 from raystudy.spec import Record
@@ -52,7 +52,7 @@ def build(
     importances: Sequence[Importance] = (),
     tasks: Sequence[TaskFacts] = (),
     study_text: str = "",
-    exhibit: Callable[[Study, Numbers], Shown] | None = None,
+    exhibit: Callable[[Study, Numbers], ExhibitPage] | None = None,
     opens: Callable[[Opening], None] = lambda opening: None,
 ) -> Path:
     """Write ``report/`` below `out_dir`.
@@ -114,12 +114,16 @@ def build(
     atomic_write(folder / "report.html", html.whole(numbers, shown, drawn, opening))
     path = folder / "report.md"
     atomic_write(path, markdown.whole(numbers, shown, _links(drawn), opening))
-    first = (opening.title, opening.said_once) if opening is not None and opening.tables else ("", (shown["main"],))
+    first = (
+        (opening.title, opening.without_repeated_notes)
+        if opening is not None and opening.tables
+        else ("", (shown["main"],))
+    )
     opens(Opening(first[0], tuple(numbers.words["verdict"]), first[1]))
     return path
 
 
-def build_alone(exhibit: Shown, out_dir: Path, opens: Callable[[Opening], None] = lambda opening: None) -> Path:
+def build_alone(exhibit: ExhibitPage, out_dir: Path, opens: Callable[[Opening], None] = lambda opening: None) -> Path:
     """Write ``report/`` below `out_dir` for an exhibit without a study behind it; returns the path of report.md.
 
     report.html and report.md, tables/*.{csv,md,tex} and figures/*.{svg,pdf}; bytes depend on the arguments only.
@@ -133,7 +137,7 @@ def build_alone(exhibit: Shown, out_dir: Path, opens: Callable[[Opening], None] 
     atomic_write(folder / "report.html", html.alone(exhibit, drawn))
     path = folder / "report.md"
     atomic_write(path, markdown.alone(exhibit, _links(drawn)))
-    opens(Opening(exhibit.title, (), exhibit.said_once))
+    opens(Opening(exhibit.title, (), exhibit.without_repeated_notes))
     return path
 
 

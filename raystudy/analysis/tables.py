@@ -97,9 +97,9 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
     sizes: dict[str, set[int]] = {}
     for p in n.places:
         sizes.setdefault(p.target, set()).update(p.tests)
-    known = [f"{t}: {'/'.join(map(str, sorted(sizes[t])))}" for t in design.targets if sizes[t]]
-    if known:
-        yield Note(f"Test examples: {', '.join(known)}.")
+    size_texts = [f"{t}: {'/'.join(map(str, sorted(sizes[t])))}" for t in design.targets if sizes[t]]
+    if size_texts:
+        yield Note(f"Test examples: {', '.join(size_texts)}.")
     if any(cell.best for cell in numbers):
         yield Note("Bold: the best mean of the column, floors apart. It says nothing about significance.")
     if BELOW in marks:
@@ -128,8 +128,8 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
 
 def comparison_table(n: Numbers) -> Table:
     """Every comparison with the baseline, in points; floors are shown but not tested."""
-    design, found = n.design, n.comparisons
-    with_examples = any(c.examples_p is not None for c in found)
+    design, comparisons = n.design, n.comparisons
+    with_examples = any(c.examples_p is not None for c in comparisons)
     columns = (
         Column("variant", "method"),
         Column("target", "target"),
@@ -148,7 +148,7 @@ def comparison_table(n: Numbers) -> Table:
         Column("seeds_needed", "seeds needed"),
     )
     rows = []
-    for c in found:
+    for c in comparisons:
         pair, seeds = c.pair, c.verdict.seeds
         needed = Cell("inf", ">1000") if math.isinf(seeds) else Cell(f"{seeds:.0f}", f"≈{seeds:.0f}")
         rows.append(
@@ -169,7 +169,7 @@ def comparison_table(n: Numbers) -> Table:
     marks = {m for row in rows for cell in row for m in cell.marks}
     what = f"Difference to {design.baseline_title} in points, paired by seed, with the 95 % t-interval."
     notes = tuple(_comparison_notes(n, with_examples, marks))
-    breaks = changes([(c.target, c.setting) for c in found])
+    breaks = changes([(c.target, c.setting) for c in comparisons])
     return Table("comparison", f"{what} {design.conditions}", columns, tuple(rows), notes, breaks)
 
 
@@ -255,7 +255,12 @@ def show(value: Any) -> str:
 
 
 def _changes(search: Search) -> str:
-    return "; ".join(f"{name} {show(paper)} → {show(won)}" for name, paper, won in search.changes) or "none"
+    return (
+        "; ".join(
+            f"{name} {show(paper_value)} → {show(winner_value)}" for name, paper_value, winner_value in search.changes
+        )
+        or "none"
+    )
 
 
 def configurations(n: Numbers) -> list[Table]:
@@ -281,10 +286,10 @@ def _configurations(design: Design, variant: str, setting: str, group: Sequence[
     rows = []
     for number, trial in sorted(trials.items()):
         here = [t for s in group if (t := on.get((s.target, number))) is not None]
-        won = any(t.winner for t in here)
+        is_winner = any(t.winner for t in here)
         rows.append(
             (
-                Cell(str(number), f"{number}{' (paper)' if number == 0 else ''}{' ★' if won else ''}"),
+                Cell(str(number), f"{number}{' (paper)' if number == 0 else ''}{' ★' if is_winner else ''}"),
                 Cell(trial.state, unsure=trial.state != "complete"),
                 *(Cell(show(trial.settings.get(name))) for name in names),
                 *(

@@ -17,12 +17,12 @@ __all__ = ["report"]
 def report(study: StudyOf = "quickstart", out: Out = None, as_json: Json = False) -> None:
     """Build a study's report again from its files, and print its verdict and main numbers."""
     folder = ran_folder(study, out)
-    from raystudy.exhibits import shown_again
+    from raystudy.exhibits import page_renderer
     from raystudy.study.folder.records import Results
     from raystudy.study.folder.report_files import write_report
 
     openings: list[Opening] = []
-    path = write_report(folder, shown_again(Results(folder).manifest().get("exhibit")), openings.append)
+    path = write_report(folder, page_renderer(Results(folder).manifest().get("exhibit")), openings.append)
     (opening,) = openings
     if as_json:
         verdict = [str(sentence) for sentence in opening.verdict]

@@ -26,10 +26,10 @@ from raystudy.studyfile import Study, checked
 from raystudy.yamlfile import parse_yaml, to_yaml
 
 if TYPE_CHECKING:  # what only draws and writes is loaded when there is something to draw
+    from raystudy.analysis.exhibit_page import ExhibitPage
     from raystudy.analysis.figures import Figure
     from raystudy.analysis.numbers import Numbers
     from raystudy.analysis.report import Opening
-    from raystudy.analysis.shown import Shown
     from raystudy.analysis.table import Table
 
 __all__ = [
@@ -39,12 +39,12 @@ __all__ = [
     "SCALES",
     "SETTINGS",
     "Exhibit",
-    "Given",
+    "ExhibitResults",
     "Scale",
     "find",
     "names",
+    "page_renderer",
     "run_untrained",
-    "shown_again",
 ]
 
 Scale = Literal["smoke", "small", "paper"]
@@ -73,16 +73,16 @@ SETTINGS: Mapping[Scale, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Given:
+class ExhibitResults:
     """What an exhibit is rendered from: a study that was run at some scale, and its numbers."""
 
     exhibit: Exhibit
     scale: Scale
     study: Study
-    n: Numbers
+    numbers: Numbers
 
     @property
-    def printed(self) -> Published:
+    def published(self) -> Published:
         """The published numbers; none beside generated tasks, where they would mean nothing."""
         return Published() if self.scale == "smoke" else self.exhibit.paper.published(self.exhibit.label)
 
@@ -100,8 +100,8 @@ class Given:
         return self.exhibit.paper.suites[suite][0] if suite in self.exhibit.paper.suites else suite
 
 
-Tables = Callable[[Given], "Sequence[Table]"]
-Figures = Callable[[Given], "Sequence[Figure]"]
+Tables = Callable[[ExhibitResults], "Sequence[Table]"]
+Figures = Callable[[ExhibitResults], "Sequence[Figure]"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Exhibit:
         own: scale -> variant -> settings of its own.
         planted: the generated suite in place of the paper's.
         notes: what a reader must know of this exhibit.
-        computed: (exhibit, scale, places) -> the exhibit, where nothing is trained.
+        untrained_page: (exhibit, scale, places) -> the page of an exhibit for which nothing is trained.
     """
 
     paper: Paper
@@ -141,7 +141,7 @@ class Exhibit:
     own: Callable[[Scale], Mapping[str, Mapping[str, Any]]] | None = None
     planted: str = ""
     notes: tuple[str, ...] = ()
-    computed: Callable[[Exhibit, Scale, Places], Shown] | None = None
+    untrained_page: Callable[[Exhibit, Scale, Places], ExhibitPage] | None = None
 
     @property
     def stem(self) -> str:
@@ -175,63 +175,65 @@ class Exhibit:
             return None
         name = f"{self.name}-{scale}"
         return checked(
-            parse_yaml(to_yaml(self._asked(name, scale, root, search)), name), name, overrides, written=False
+            parse_yaml(to_yaml(self._study_keys(name, scale, root, search)), name), name, overrides, written=False
         )
 
-    def _asked(self, name: str, scale: Scale, root: Path | None, search: bool) -> dict[str, Any]:
+    def _study_keys(self, name: str, scale: Scale, root: Path | None, search: bool) -> dict[str, Any]:
         """The study as a study file would say it."""
         smoke = scale == "smoke"
         methods = [*(self.smoke_methods if smoke and self.smoke_methods else self.methods), *self.floors]
-        named = [self._planted] if smoke else [*self.suites]
-        sized = dict(self.sizes(scale, root)) if self.sizes is not None else {}
+        suite_names = [self._planted_suite] if smoke else [*self.suites]
+        size_keys = dict(self.sizes(scale, root)) if self.sizes is not None else {}
         settings = {**(self.paper.settings if scale == "paper" else {}), **SETTINGS[scale], **self.settings}
-        settings |= sized.pop("settings", {})
-        own = {v: dict(s) for v, s in (self.own(scale) if self.own is not None else {}).items()}
+        settings |= size_keys.pop("settings", {})
+        own_settings = {v: dict(s) for v, s in (self.own(scale) if self.own is not None else {}).items()}
         if search and not smoke:  # what is set is not searched
             settings.pop("lr", None)
-            own = {v: {k: x for k, x in s.items() if catalogue().of(v)[k].search is None} for v, s in own.items()}
-        asked: dict[str, Any] = {
+            own_settings = {
+                v: {k: x for k, x in s.items() if catalogue().of(v)[k].search is None} for v, s in own_settings.items()
+            }
+        keys: dict[str, Any] = {
             "name": name,
             "about": f"{self.title} at scale {scale}: {self.about}",
             "plm": PLM[scale],
-            "suite" if len(named) == 1 else "suites": named[0] if len(named) == 1 else named,
-            "methods": [{m: own[m]} if own.get(m) else m for m in methods],
+            "suite" if len(suite_names) == 1 else "suites": suite_names[0] if len(suite_names) == 1 else suite_names,
+            "methods": [{m: own_settings[m]} if own_settings.get(m) else m for m in methods],
             "settings": {k: v for k, v in settings.items() if any(k in catalogue().of(m) for m in methods)},
             "report": {"seeds": 2 if smoke else 3},
         }
         if root is not None:
-            asked["data_root"] = str(root)
+            keys["data_root"] = str(root)
         if smoke:
-            asked |= {"task_options": PLANTED, "targets": [*suites()[self._planted]["targets"][:2]]}
+            keys |= {"task_options": PLANTED, "targets": [*suites()[self._planted_suite]["targets"][:2]]}
         elif self.targets:
-            asked["targets"] = [*self.targets]
+            keys["targets"] = [*self.targets]
         if scale == "small":
-            asked |= {"length": LENGTH, "limits": dict(LIMITS)}
+            keys |= {"length": LENGTH, "limits": dict(LIMITS)}
         if search:
-            asked["search"] = {"trials": 2, "generation": 2} if smoke else {"trials": TRIALS}
-        return asked | sized
+            keys["search"] = {"trials": 2, "generation": 2} if smoke else {"trials": TRIALS}
+        return keys | size_keys
 
     @property
-    def _planted(self) -> str:
+    def _planted_suite(self) -> str:
         return self.planted or self.paper.planted
 
     def tasks(self, scale: Scale) -> tuple[str, ...]:
         """The tasks of its suites, in their order."""
-        named = [self._planted] if scale == "smoke" else self.suites
-        return tuple(t for s in named for t in suites()[s]["tasks"])
+        suite_names = [self._planted_suite] if scale == "smoke" else self.suites
+        return tuple(t for s in suite_names for t in suites()[s]["tasks"])
 
-    def shown(self, scale: Scale, study: Study, n: Numbers) -> Shown:
+    def page(self, scale: Scale, study: Study, numbers: Numbers) -> ExhibitPage:
         """The exhibit from a study's numbers and the published ones: what its report opens with."""
-        from raystudy.analysis.shown import Shown
-        from raystudy.exhibits._setup import setup
+        from raystudy.analysis.exhibit_page import ExhibitPage
+        from raystudy.exhibits._setup import setup_sentences
 
-        given = Given(self, scale, study, n)
-        return Shown(
+        results = ExhibitResults(self, scale, study, numbers)
+        return ExhibitPage(
             title=f"{self.title}, scale {scale}",
             about=f"{self.about[:1].upper()}{self.about[1:]}. {self.paper.citation}.",
-            setup=tuple(setup(given)),
-            tables=tuple(self.tables(given)) if self.tables is not None else (),
-            figures=tuple(self.figures(given)) if self.figures is not None else (),
+            setup=tuple(setup_sentences(results)),
+            tables=tuple(self.tables(results)) if self.tables is not None else (),
+            figures=tuple(self.figures(results)) if self.figures is not None else (),
         )
 
 
@@ -251,18 +253,18 @@ def find(name: str) -> Exhibit:
     return exhibit
 
 
-def shown_again(kept: Mapping[str, Any] | None) -> Callable[[Study, Numbers], Shown] | None:
+def page_renderer(manifest_entry: Mapping[str, Any] | None) -> Callable[[Study, Numbers], ExhibitPage] | None:
     """What renders the exhibit that a manifest names (``{"exhibit": name, "scale": scale}``); None where it names none.
 
     Raises:
         ConfigError: this version does not know the exhibit or the scale.
     """
-    if kept is None:
+    if manifest_entry is None:
         return None
-    exhibit, scale = find(kept["exhibit"]), kept["scale"]
+    exhibit, scale = find(manifest_entry["exhibit"]), manifest_entry["scale"]
     if scale not in SCALES:
         raise ConfigError(unknown_name("scale", scale, SCALES))
-    return partial(exhibit.shown, scale)
+    return partial(exhibit.page, scale)
 
 
 def run_untrained(
@@ -285,6 +287,6 @@ def run_untrained(
     from raystudy.analysis.report import build_alone
 
     exhibit = find(name)
-    if exhibit.computed is None:
+    if exhibit.untrained_page is None:
         raise ConfigError(f"{name} is shown from a study's results; run the study")
-    return build_alone(exhibit.computed(exhibit, scale, places), folder, opens)
+    return build_alone(exhibit.untrained_page(exhibit, scale, places), folder, opens)

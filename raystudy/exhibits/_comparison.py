@@ -7,16 +7,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from raystudy.analysis.compare import scores
+from raystudy.analysis.compare import main_table_scores
 from raystudy.analysis.numbers import Numbers, Role, Score
 from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed, percent
 from raystudy.analysis.tables import BELOW, CONTROL, FLOOR, MARK, PART
 from raystudy.catalogue import catalogue
-from raystudy.exhibits import Given
-from raystudy.exhibits._papers import Printed, Published
+from raystudy.exhibits import ExhibitResults
+from raystudy.exhibits._papers import Published, PublishedNumber
 
-__all__ = ["Head", "Row", "ablations", "across", "by_seed", "caption", "columns", "compared", "gain", "mean", "scored"]
+__all__ = [
+    "Head",
+    "Row",
+    "ablations",
+    "by_seed",
+    "caption",
+    "column_scores",
+    "columns",
+    "columns_of_all_suites",
+    "comparison_table",
+    "gain",
+    "mean",
+]
 
 BASE = "single_task"  # what updates are counted in
 
@@ -61,7 +73,7 @@ class Row:
 
 
 def columns(
-    given: Given,
+    results: ExhibitResults,
     suite: str,
     *,
     setting: str = "all",
@@ -74,39 +86,39 @@ def columns(
     Args:
         published: what names these columns in the paper's numbers, beside the data set: the setting, the metric.
     """
-    paper, targets, more = given.exhibit.paper, given.targets()[suite], published or {}
+    paper, targets, shared_keys = results.exhibit.paper, results.targets()[suite], published or {}
     heads = [
         Head(
             paper.short(t),
             (t,),
             setting,
             split,
-            group=given.heading(suite),
-            published={"dataset": paper.dataset(t), **more} if paper.dataset(t) else {},
+            group=results.heading(suite),
+            published={"dataset": paper.dataset(t), **shared_keys} if paper.dataset(t) else {},
         )
         for t in targets
     ]
     if average and len(targets) > 1:
-        known = {"dataset": paper.suites[suite][1], **more} if suite in paper.suites else {}
-        heads.append(Head("Avg.", targets, setting, split, group=given.heading(suite), published=known))
+        published_keys = {"dataset": paper.suites[suite][1], **shared_keys} if suite in paper.suites else {}
+        heads.append(Head("Avg.", targets, setting, split, group=results.heading(suite), published=published_keys))
     if split == "test" and "hypenet_lex" in targets:
         # its majority class is four fifths of the data, which accuracy rewards
         macro = Head(f"{paper.short('hypenet_lex')}, macro-F1", ("hypenet_lex",), setting, metric="macro_f1")
-        heads.append(replace(macro, group=given.heading(suite)))
+        heads.append(replace(macro, group=results.heading(suite)))
     return heads
 
 
-def across(given: Given, published: Mapping[str, str]) -> list[Head]:
+def columns_of_all_suites(results: ExhibitResults, published: Mapping[str, str]) -> list[Head]:
     """A column for each target of all suites, one for the average of them all, then those with another metric."""
-    groups = given.targets()
-    found = [h for suite in groups for h in columns(given, suite, average=False, published=published)]
-    heads = [h for h in found if not h.metric]
-    every = tuple(t for targets in groups.values() for t in targets)
-    if len(every) > 1:
-        heads.append(Head("Avg.", every, published={"dataset": "Avg.", **published}))
-    heads += [h for h in found if h.metric]
+    groups = results.targets()
+    all_heads = [h for suite in groups for h in columns(results, suite, average=False, published=published)]
+    heads = [h for h in all_heads if not h.metric]
+    all_targets = tuple(t for targets in groups.values() for t in targets)
+    if len(all_targets) > 1:
+        heads.append(Head("Avg.", all_targets, published={"dataset": "Avg.", **published}))
+    heads += [h for h in all_heads if h.metric]
     # a page holds two blocks: the suites before the last one, and that with the average
-    *first, last = map(given.heading, groups)
+    *first, last = map(results.heading, groups)
     return [replace(h, group=listed(first) if h.group in first else f"{last} and average") for h in heads]
 
 
@@ -116,16 +128,16 @@ def across(given: Given, published: Mapping[str, str]) -> list[Head]:
 
 def by_seed(n: Numbers, head: Head, variant: str) -> dict[int, float]:
     """seed -> score; of several targets their mean, for the seeds that all of them have finished."""
-    found: list[dict[int, float]] = []
+    scores_of_targets: list[dict[int, float]] = []
     for target in head.targets:
         values = {}
         for r in n.runs:
             if r.phase == "confirm" and (r.variant, r.target, r.setting) == (variant, target, head.setting):
-                own = r.dev if head.split == "dev" else r.test
-                values[r.seed] = r.tests.get(head.metric, math.nan) if head.metric else own
-        found.append({seed: x for seed, x in values.items() if not math.isnan(x)})
-    both = sorted(set.intersection(*map(set, found))) if found else []
-    return {seed: math.fsum(f[seed] for f in found) / len(found) for seed in both}
+                primary_score = r.dev if head.split == "dev" else r.test
+                values[r.seed] = r.tests.get(head.metric, math.nan) if head.metric else primary_score
+        scores_of_targets.append({seed: x for seed, x in values.items() if not math.isnan(x)})
+    common_seeds = sorted(set.intersection(*map(set, scores_of_targets))) if scores_of_targets else []
+    return {seed: math.fsum(f[seed] for f in scores_of_targets) / len(scores_of_targets) for seed in common_seeds}
 
 
 def mean(n: Numbers, head: Head, variant: str) -> Interval:
@@ -139,49 +151,49 @@ def gain(n: Numbers, head: Head, variant: str, minus: str) -> Interval:
     return interval([ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())])
 
 
-def scored(n: Numbers, heads: Sequence[Head]) -> dict[tuple[str, int], Score]:
+def column_scores(n: Numbers, heads: Sequence[Head]) -> dict[tuple[str, int], Score]:
     """(variant, column) -> score, with the best of the column, what is tied with it and what is below a floor."""
     places = tuple(map(str, range(len(heads))))
     design = replace(n.design, targets=places, settings=("",))
-    found = {
+    test_scores = {
         (m.variant, str(i), ""): seeds
         for m in design.methods
         for i, head in enumerate(heads)
         if (seeds := by_seed(n, head, m.variant))
     }
-    return {(s.variant, int(s.target)): s for s in scores(found, design, {})}
+    return {(s.variant, int(s.target)): s for s in main_table_scores(test_scores, design, {})}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # the table
 
 
-def caption(given: Given, what: str, split: str = "test", measure: str = "accuracy") -> str:
+def caption(results: ExhibitResults, what: str, split: str = "test", measure: str = "accuracy") -> str:
     """What a table shows, and what limits every number in it."""
     return (
         f"{what}: {split} {measure} × 100, mean ± half-width of the 95 % t-interval (number of seeds). "
-        f"{given.n.design.conditions}"
+        f"{results.numbers.design.conditions}"
     )
 
 
-def ablations(rows: Sequence[Row]) -> Callable[[Given], list[Table]]:
+def ablations(rows: Sequence[Row]) -> Callable[[ExhibitResults], list[Table]]:
     """The one table of an exhibit whose rows are variants of one method, over the tasks of all its suites."""
 
-    def tables(given: Given) -> list[Table]:
-        heads = across(given, {"plm": given.exhibit.paper.encoder})
-        what = caption(given, given.exhibit.title)
-        return [compared(given.exhibit.stem, what, rows, heads, given.n, given.printed)]
+    def tables(results: ExhibitResults) -> list[Table]:
+        heads = columns_of_all_suites(results, {"plm": results.exhibit.paper.encoder})
+        what = caption(results, results.exhibit.title)
+        return [comparison_table(results.exhibit.stem, what, rows, heads, results.numbers, results.published)]
 
     return tables
 
 
-def compared(
+def comparison_table(
     name: str,
     what: str,
     rows: Sequence[Row],
     heads: Sequence[Head],
     n: Numbers,
-    printed: Published,
+    published: Published,
     notes: Sequence[str] = (),
 ) -> Table:
     """Ours and, below each value, the published number with the difference to it; scores are printed x 100.
@@ -192,36 +204,36 @@ def compared(
         printed: the paper's numbers; ``Published()`` where none should stand beside ours.
         notes: what this table's reader must know.
     """
-    found = scored(n, heads)
-    shown = {r.variant for r in rows}
-    rest = [Row(m.variant, m.title) for m in n.design.methods if m.variant not in shown]
-    numbers: dict[tuple[int, int], Printed] = {}
+    scores = column_scores(n, heads)
+    variants_of_rows = {r.variant for r in rows}
+    other_rows = [Row(m.variant, m.title) for m in n.design.methods if m.variant not in variants_of_rows]
+    numbers: dict[tuple[int, int], PublishedNumber] = {}
     lines = []
-    for y, row in enumerate((*rows, *rest)):
+    for y, row in enumerate((*rows, *other_rows)):
         cells = [Cell(row.title, marks=MARK.get(_role(n, row.variant), ""))]
         for x, head in enumerate(heads):
             if row.published and head.published:
-                number = printed.find(**{**head.published, **row.published})
+                number = published.find(**{**head.published, **row.published})
                 if number is not None:
                     numbers[y, x] = number
-            paper = numbers[y, x].value if (y, x) in numbers else None
-            cells.append(replace(_ours(row, head, found.get((row.variant, x)), n), published=paper))
+            published_value = numbers[y, x].value if (y, x) in numbers else None
+            cells.append(replace(_ours(row, head, scores.get((row.variant, x)), n), published=published_value))
         lines.append((*cells, Cell(None if row.minus else _cost(n, row.variant, heads))))
-    roles = [0] * len(rows) + [1 + (_role(n, r.variant) == "floor") for r in rest]
+    roles = [0] * len(rows) + [1 + (_role(n, r.variant) == "floor") for r in other_rows]
     cols = (
         Column("method", "method"),
         *(Column(h.title, h.title, "estimate", group=h.group, short=h.title) for h in heads),
         Column("updates", "updates", "number", 1),
     )
-    marked = _marks(numbers, [*rows, *rest], heads)
-    said = (*(Note(text) for text in notes), *_notes(n, heads, lines, printed), *marked)
+    marks_of_paper = _marks(numbers, [*rows, *other_rows], heads)
+    table_notes = (*(Note(text) for text in notes), *_notes(n, heads, lines, published), *marks_of_paper)
     breaks = tuple(i for i in range(1, len(roles)) if roles[i] != roles[i - 1])
-    return Table(name, what, cols, tuple(lines), said, breaks)
+    return Table(name, what, cols, tuple(lines), table_notes, breaks)
 
 
 def _role(n: Numbers, variant: str) -> Role:
-    known = {m.variant: m.role for m in n.design.methods}
-    return known[variant] if variant in known else catalogue().variant(variant).role
+    roles = {m.variant: m.role for m in n.design.methods}
+    return roles[variant] if variant in roles else catalogue().variant(variant).role
 
 
 def _ours(row: Row, head: Head, s: Score | None, n: Numbers) -> Cell:
@@ -246,27 +258,29 @@ def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:
     return own / base if own and base else None
 
 
-def _marks(numbers: Mapping[tuple[int, int], Printed], rows: Sequence[Row], heads: Sequence[Head]) -> Iterable[Note]:
+def _marks(
+    numbers: Mapping[tuple[int, int], PublishedNumber], rows: Sequence[Row], heads: Sequence[Head]
+) -> Iterable[Note]:
     """What the paper prints beside its numbers."""
-    found: dict[tuple[str, str], list[str]] = {}
+    columns_of_mark: dict[tuple[str, str], list[str]] = {}
     for (y, x), number in numbers.items():
         if number.mark:
-            found.setdefault((number.mark, rows[y].title), []).append(heads[x].title)
-    for (mark, row), places in found.items():
+            columns_of_mark.setdefault((number.mark, rows[y].title), []).append(heads[x].title)
+    for (mark, row), places in columns_of_mark.items():
         yield Note(f"The paper marks its {row} with {mark} on {listed(places)}.")
 
 
-def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], printed: Published) -> Iterable[Note]:
+def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], published: Published) -> Iterable[Note]:
     numbers = [cell for line in lines for cell in line[1:-1]]
     marks = {m for line in lines for cell in line for m in cell.marks}
     if any(cell.published is not None for cell in numbers):
         yield Note("Below each value: the published number and, in brackets, ours minus the published one.")
     if any(len(h.targets) > 1 for h in heads):
-        own = "; the published averages are the paper's own" if printed.file else ""
+        own = "; the published averages are the paper's own" if published.file else ""
         yield Note(f"Our averages are means over the data sets seed by seed, then over the seeds{own}.")
-    extra = [h.title for h in heads if not h.published]
-    if printed.file and extra and len(extra) < len(heads):
-        yield Note(f"The paper has no column {listed(extra)}.")
+    unpublished_columns = [h.title for h in heads if not h.published]
+    if published.file and unpublished_columns and len(unpublished_columns) < len(heads):
+        yield Note(f"The paper has no column {listed(unpublished_columns)}.")
     if any(cell.best for cell in numbers):
         yield Note("Bold: our best mean of the column, floors apart. It says nothing about significance.")
     if any(line[-1].value is not None for line in lines):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from raystudy.analysis.table import Table
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import Row, caption, columns, compared
+from raystudy.exhibits import Exhibit, ExhibitResults
+from raystudy.exhibits._comparison import Row, caption, columns, comparison_table
 from raystudy.exhibits._papers import MFT
 
 __all__ = ["ROWS", "domains"]
@@ -23,12 +23,22 @@ ROWS = {
 def domains(label: str, about: str, suite: str, notes: tuple[str, ...] = ()) -> Exhibit:
     """The table `label` over the domains of one suite."""
 
-    def tables(given: Given) -> list[Table]:
-        (shown,) = given.targets()
+    def tables(results: ExhibitResults) -> list[Table]:
+        (suite_of_results,) = results.targets()
         rows = [Row(v, title, {"method": title}) for v, title in ROWS.items()]
-        what = caption(given, f"{given.exhibit.title}, {given.heading(shown)}")
-        said = notes if given.printed.file else ()  # of the paper's data and numbers
-        return [compared(given.exhibit.stem, what, rows, columns(given, shown), given.n, given.printed, said)]
+        what = caption(results, f"{results.exhibit.title}, {results.heading(suite_of_results)}")
+        table_notes = notes if results.published.file else ()  # of the paper's data and numbers
+        return [
+            comparison_table(
+                results.exhibit.stem,
+                what,
+                rows,
+                columns(results, suite_of_results),
+                results.numbers,
+                results.published,
+                table_notes,
+            )
+        ]
 
     return Exhibit(
         paper=MFT,

@@ -10,13 +10,13 @@ from raystudy.analysis.figures import Figure
 from raystudy.analysis.figures import few_shot as figure
 from raystudy.analysis.table import Table, listed
 from raystudy.catalogue import catalogue
-from raystudy.exhibits import Exhibit, Given, Scale
-from raystudy.exhibits._comparison import Head, Row, caption, compared
+from raystudy.exhibits import Exhibit, ExhibitResults, Scale
+from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
 from raystudy.exhibits._papers import METAXT, Published
 from raystudy.spec import Setting
 from raystudy.tasks.planted import LABEL_MAP
 
-__all__ = ["SHOTS", "STAND_IN", "asked", "curves", "own", "versus_xt"]
+__all__ = ["SHOTS", "STAND_IN", "curves", "own", "study_keys", "versus_xt"]
 
 OURS = "metaxt_centred"  # no published number stands beside it
 SHOTS: Mapping[Scale, tuple[int, ...]] = {
@@ -42,7 +42,7 @@ UPDATES = {
 RATE = 2.0e-4
 
 
-def asked(shots: Mapping[Scale, tuple[int, ...]], plm: str = "") -> Callable[[Scale, Path | None], dict[str, Any]]:
+def study_keys(shots: Mapping[Scale, tuple[int, ...]], plm: str = "") -> Callable[[Scale, Path | None], dict[str, Any]]:
     """Keys of the study file: how many labelled examples, and what keeps scale ``small`` small.
 
     Args:
@@ -50,13 +50,13 @@ def asked(shots: Mapping[Scale, tuple[int, ...]], plm: str = "") -> Callable[[Sc
     """
 
     def keys(scale: Scale, root: Path | None) -> dict[str, Any]:
-        few = {"shots": [*shots[scale]]}
+        shots_keys = {"shots": [*shots[scale]]}
         if scale == "smoke":
-            return few
+            return shots_keys
         if scale == "paper":
-            return {**few, "report": {"seeds": 5}, **({"plm": plm} if plm else {})}
+            return {**shots_keys, "report": {"seeds": 5}, **({"plm": plm} if plm else {})}
         return {
-            **few,
+            **shots_keys,
             "length": 48,
             "limits": {"test": 500},  # k and a dev set of about k are taken from all that is there
             "source_limits": {"train": 2000},
@@ -79,28 +79,28 @@ def own(label_map: Mapping[str, Sequence[str]] | None = None) -> Callable[[Scale
     }
 
     def settings(scale: Scale) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {"adapter_fusion": rates[scale]}
+        settings_of_variants: dict[str, dict[str, Any]] = {"adapter_fusion": rates[scale]}
         if scale == "small":
-            found[OURS] = {"ltn_lr": 3.0e-3}
+            settings_of_variants[OURS] = {"ltn_lr": 3.0e-3}
         if label_map is not None:
-            known = {k: [v] for k, v in [*LABEL_MAP.items()][:3]} if scale == "smoke" else label_map
-            found["metaxt_fixed"] = {"label_map": {k: [*v] for k, v in known.items()}}
-        return found
+            meanings = {k: [v] for k, v in [*LABEL_MAP.items()][:3]} if scale == "smoke" else label_map
+            settings_of_variants["metaxt_fixed"] = {"label_map": {k: [*v] for k, v in meanings.items()}}
+        return settings_of_variants
 
     return settings
 
 
-def _notes(given: Given, printed: bool) -> list[str]:
+def _notes(results: ExhibitResults, published: bool) -> list[str]:
     """What the reader of a table must know of its columns."""
-    missing = [k for k in SHOTS["paper"] if k not in given.study.shots]
-    if given.scale == "smoke" or not missing or not printed:
+    missing = [k for k in SHOTS["paper"] if k not in results.study.shots]
+    if results.scale == "smoke" or not missing or not published:
         return []
-    return [f"Not run at scale {given.scale}: {listed(f'k = {k}' for k in missing)}."]
+    return [f"Not run at scale {results.scale}: {listed(f'k = {k}' for k in missing)}."]
 
 
-def _heads(given: Given, target: str, published: bool) -> list[Head]:
+def _heads(results: ExhibitResults, target: str, published: bool) -> list[Head]:
     """A column per k: those that were run and, where the paper prints numbers, those of the paper."""
-    beside = published and given.scale != "smoke" and bool(METAXT.dataset(target))
+    beside = published and results.scale != "smoke" and bool(METAXT.dataset(target))
     return [
         Head(
             f"k = {k}",
@@ -110,7 +110,7 @@ def _heads(given: Given, target: str, published: bool) -> list[Head]:
             if beside and k in SHOTS["paper"]
             else {},
         )
-        for k in sorted({*given.study.shots, *(SHOTS["paper"] if beside else ())})
+        for k in sorted({*results.study.shots, *(SHOTS["paper"] if beside else ())})
     ]
 
 
@@ -122,12 +122,12 @@ def versus_xt(label: str, about: str, suite: str) -> Exhibit:
     ]
     rows.append(Row(OURS, catalogue().variant(OURS).title))
 
-    def tables(given: Given) -> list[Table]:
-        (target,) = given.study.target_names
-        heads = _heads(given, target, published=True)
-        what = caption(given, f"{given.exhibit.title}, {given.heading(given.study.suite_of(target))}")
-        notes = _notes(given, bool(given.printed.file))
-        return [compared(given.exhibit.stem, what, rows, heads, given.n, given.printed, notes)]
+    def tables(results: ExhibitResults) -> list[Table]:
+        (target,) = results.study.target_names
+        heads = _heads(results, target, published=True)
+        what = caption(results, f"{results.exhibit.title}, {results.heading(results.study.suite_of(target))}")
+        notes = _notes(results, bool(results.published.file))
+        return [comparison_table(results.exhibit.stem, what, rows, heads, results.numbers, results.published, notes)]
 
     return Exhibit(
         paper=METAXT,
@@ -135,7 +135,7 @@ def versus_xt(label: str, about: str, suite: str) -> Exhibit:
         about=about,
         suites=(suite,),
         methods=("single_task", *(r.variant for r in rows)),
-        sizes=asked(SHOTS),
+        sizes=study_keys(SHOTS),
         own=own(),
         tables=tables,
         notes=(STAND_IN[suite], *UPDATES.values()),
@@ -161,26 +161,29 @@ def curves(
     fixed = () if tagged else ("metaxt_fixed",)
     methods = ("single_task", "multi_task", "adapter_fusion", "xt", "metaxt", "metaxt_rtn", OURS, *fixed)
 
-    def tables(given: Given) -> list[Table]:
+    def tables(results: ExhibitResults) -> list[Table]:
         rows = [Row(v, catalogue().variant(v).title) for v in methods]
         rows[0] = Row("single_task", "Target Only")
         return [
-            compared(
-                given.exhibit.stem,
+            comparison_table(
+                results.exhibit.stem,
                 caption(
-                    given, f"{given.exhibit.title}, {given.heading(given.study.suite_of(target))}", "test", measure
+                    results,
+                    f"{results.exhibit.title}, {results.heading(results.study.suite_of(target))}",
+                    "test",
+                    measure,
                 ),
                 rows,
-                _heads(given, target, published=False),
-                given.n,
+                _heads(results, target, published=False),
+                results.numbers,
                 Published(),
             )
-            for target in given.study.target_names
+            for target in results.study.target_names
         ]
 
-    def figures(given: Given) -> list[Figure]:
-        title = f"{given.exhibit.title}: test {measure} against k, the number of labelled examples"
-        return [figure(given.exhibit.stem, title, c, given.n.design) for c in given.n.curves]
+    def figures(results: ExhibitResults) -> list[Figure]:
+        title = f"{results.exhibit.title}: test {measure} against k, the number of labelled examples"
+        return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in results.numbers.curves]
 
     return Exhibit(
         paper=METAXT,
@@ -188,7 +191,7 @@ def curves(
         about=about,
         suites=(suite,),
         methods=methods,
-        sizes=asked(SHOTS, plm),
+        sizes=study_keys(SHOTS, plm),
         own=own(label_map),
         planted="planted_tags" if tagged else "",
         tables=tables,

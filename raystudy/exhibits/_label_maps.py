@@ -10,8 +10,8 @@ from raystudy.analysis.label_maps import label_map_table
 from raystudy.analysis.numbers import LabelMap
 from raystudy.analysis.table import Table
 from raystudy.catalogue import catalogue
-from raystudy.exhibits import Exhibit, Given, Scale
-from raystudy.exhibits._few_shot import UPDATES, asked, own
+from raystudy.exhibits import Exhibit, ExhibitResults, Scale
+from raystudy.exhibits._few_shot import UPDATES, own, study_keys
 from raystudy.exhibits._papers import METAXT
 
 __all__ = ["learned"]
@@ -33,32 +33,32 @@ def learned(
     """The learned label maps of `variants` at k = 100, a panel for each of them and each suite."""
     titles = {v: catalogue().variant(v).title for v in variants}
 
-    def found(given: Given, target: str) -> list[LabelMap]:
-        own = [m for m in given.n.label_maps if m.target == target]
+    def maps_of(results: ExhibitResults, target: str) -> list[LabelMap]:
+        own = [m for m in results.numbers.label_maps if m.target == target]
         return [m for v in variants for m in own if m.variant == v]
 
-    def tables(given: Given) -> list[Table]:
+    def tables(results: ExhibitResults) -> list[Table]:
         tables = []
-        for suite, targets in given.targets().items():
+        for suite, targets in results.targets().items():
             for target in targets:
                 what = (
-                    f"{given.exhibit.title}, {given.heading(suite)}: share of each class of {target} in the labels "
+                    f"{results.exhibit.title}, {results.heading(suite)}: share of each class of {target} in the labels "
                     "made of a class of the source × 100, mean ± half-width of the 95 % t-interval (number of seeds). "
-                    f"{given.n.design.conditions}"
+                    f"{results.numbers.design.conditions}"
                 )
-                name = f"{given.exhibit.stem}_{suite}"
-                tables.append(label_map_table(name, what, found(given, target), titles))
+                name = f"{results.exhibit.stem}_{suite}"
+                tables.append(label_map_table(name, what, maps_of(results, target), titles))
         return tables
 
-    def figures(given: Given) -> list[Figure]:
+    def figures(results: ExhibitResults) -> list[Figure]:
         maps = [
-            shares_of(m, f"{titles[m.variant]}: {given.exhibit.paper.short(m.source)}")
-            for targets in given.targets().values()
+            shares_of(m, f"{titles[m.variant]}: {results.exhibit.paper.short(m.source)}")
+            for targets in results.targets().values()
             for target in targets
-            for m in found(given, target)
+            for m in maps_of(results, target)
         ]
-        title = f"{given.exhibit.title}: what the classes of the source were taken to mean for the target"
-        return [share_maps(given.exhibit.stem, title, maps)] if maps else []
+        title = f"{results.exhibit.title}: what the classes of the source were taken to mean for the target"
+        return [share_maps(results.exhibit.stem, title, maps)] if maps else []
 
     return Exhibit(
         paper=METAXT,
@@ -67,7 +67,7 @@ def learned(
         suites=suites,
         methods=("single_task", *variants),
         floors=(),
-        sizes=asked(SHOTS, plm),
+        sizes=study_keys(SHOTS, plm),
         own=own(),
         planted=planted,
         tables=tables,

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METAXT", "META_DTL", "MFT", "Paper", "Printed", "Published", "published_folder"]
+__all__ = ["METAXT", "META_DTL", "MFT", "Paper", "Published", "PublishedNumber", "published_folder"]
 
 
 @dataclass(frozen=True)
-class Printed:
+class PublishedNumber:
     """One published number: scores in percent, gains in points, sizes as counts; `mark` is what stands beside it."""
 
     key: tuple[str, ...]
@@ -39,7 +39,7 @@ class Published:
 
     file: str = ""
 
-    def find(self, **fields: str) -> Printed | None:
+    def find(self, **fields: str) -> PublishedNumber | None:
         """The one number whose columns are `fields`; None where there is none, or the paper prints a dash.
 
         Raises:
@@ -54,7 +54,7 @@ class Published:
             return None
         row = fits[0]
         key = tuple(row[k] for k in ("paper", "exhibit", "plm", "method", "dataset", "setting", "metric"))
-        return Printed(key, float(row["value"]), row["mark"])
+        return PublishedNumber(key, float(row["value"]), row["mark"])
 
 
 @dataclass(frozen=True)

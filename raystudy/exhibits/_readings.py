@@ -9,8 +9,8 @@ from typing import Any
 
 from raystudy.analysis.table import Table
 from raystudy.catalogue import Reading, catalogue
-from raystudy.exhibits import SETTINGS, Exhibit, Given, Scale
-from raystudy.exhibits._comparison import BASE, Head, Row, caption, columns, compared
+from raystudy.exhibits import SETTINGS, Exhibit, ExhibitResults, Scale
+from raystudy.exhibits._comparison import BASE, Head, Row, caption, columns, comparison_table
 from raystudy.exhibits._papers import Paper, Published
 
 __all__ = ["readings", "rows_of"]
@@ -22,10 +22,10 @@ def rows_of(method: str) -> dict[str, Reading]:
     A reading of something that only another variant of the method has names that variant in `of`.
     """
     cat = catalogue()
-    found = {}
+    reading_of_variant = {}
     for reading in cat.readings[method]:
-        found[cat.with_settings(reading.of or method, reading.settings).id] = reading
-    return found
+        reading_of_variant[cat.with_settings(reading.of or method, reading.settings).id] = reading
+    return reading_of_variant
 
 
 def readings(
@@ -52,34 +52,34 @@ def readings(
 
         return {v: r for v, r in rows.items() if resolved(v) != resolved(r.of or method)}
 
-    def planned(scale: Scale, root: Path | None) -> dict[str, Any]:
-        asked = dict(sizes(scale, root)) if sizes is not None else {}
-        seeds = 2 if scale == "smoke" else asked.get("report", {}).get("seeds", 3)
+    def size_keys(scale: Scale, root: Path | None) -> dict[str, Any]:
+        keys = dict(sizes(scale, root)) if sizes is not None else {}
+        seeds = 2 if scale == "smoke" else keys.get("report", {}).get("seeds", 3)
         report = {"seeds": seeds, "baseline": method}
-        return {**asked, "methods": [BASE, *bases, *differing(scale)], "report": report}
+        return {**keys, "methods": [BASE, *bases, *differing(scale)], "report": report}
 
-    def tables(given: Given) -> list[Table]:
-        shown = differing(given.scale)
+    def tables(results: ExhibitResults) -> list[Table]:
+        differing_readings = differing(results.scale)
         lines = [Row(v, catalogue().variant(v).title) for v in bases]
-        for variant, reading in shown.items():
+        for variant, reading in differing_readings.items():
             lines.append(Row(variant, f"{reading.id}: {reading.about}", minus=reading.of or method))
-        what = f"{given.exhibit.title}: each reading's difference to our default (first rows), seed by seed"
-        settings = given.n.design.settings
+        what = f"{results.exhibit.title}: each reading's difference to our default (first rows), seed by seed"
+        settings = results.numbers.design.settings
 
         def heads(suite: str) -> list[Head]:
-            found = [(s, h) for s in settings for h in columns(given, suite, setting=s)]
-            return [h if s == "all" else replace(h, title=f"{h.title} ({s})") for s, h in found]
+            columns_of_settings = [(s, h) for s in settings for h in columns(results, suite, setting=s)]
+            return [h if s == "all" else replace(h, title=f"{h.title} ({s})") for s, h in columns_of_settings]
 
         return [
-            compared(
+            comparison_table(
                 f"readings_{suite}",
-                caption(given, f"{what}, {given.heading(suite)}"),
+                caption(results, f"{what}, {results.heading(suite)}"),
                 lines,
                 heads(suite),
-                given.n,
+                results.numbers,
                 Published(),
             )
-            for suite in given.targets()
+            for suite in results.targets()
         ]
 
     return Exhibit(
@@ -89,7 +89,7 @@ def readings(
         suites=suites,
         methods=(BASE, *bases, *rows),
         floors=(),
-        sizes=planned,
+        sizes=size_keys,
         tables=tables,
         notes=("An interval that holds 0 says that these trainings cannot tell the two readings apart.",),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.analysis.table import listed
-from raystudy.exhibits import LIMITS, Given, Scale
+from raystudy.exhibits import LIMITS, ExhibitResults, Scale
 from raystudy.paths import is_folder
 from raystudy.spec import Setting
 from raystudy.tasks import load
@@ -40,36 +40,39 @@ class Sizes:
             return None
         return min(len(load(task, root=root).splits["train"]) for task in self.tasks)
 
-    def asked(self, scale: Scale, root: Path | None) -> Mapping[str, Any]:
+    def study_keys(self, scale: Scale, root: Path | None) -> Mapping[str, Any]:
         """Keys of the study file: the counts that the data at hand can serve; where it serves none, percentages of it.
 
         At scale ``small`` the training examples are not limited further.
         """
         if scale == "smoke":
             return {"shots": [*_SMOKE]}
-        have = self.at_hand(root)
-        fit = [k for k in map(self.count, self.percents) if have is None or k <= have]
+        at_hand = self.at_hand(root)
+        counts_that_fit = [k for k in map(self.count, self.percents) if at_hand is None or k <= at_hand]
         limits = {"limits": {k: v for k, v in LIMITS.items() if k != "train"}} if scale == "small" else {}
-        return {**limits, **({"shots": fit} if fit else {"fraction": [p / 100 for p in self.percents]})}
+        return {
+            **limits,
+            **({"shots": counts_that_fit} if counts_that_fit else {"fraction": [p / 100 for p in self.percents]}),
+        }
 
-    def settings(self, given: Given) -> dict[str, tuple[str, int]]:
+    def settings(self, results: ExhibitResults) -> dict[str, tuple[str, int]]:
         """What a column or table is called -> its data setting, and the paper's percentage (0 = it has no such)."""
-        if given.scale == "smoke":
-            return {f"k = {k}": (str(Setting(shots=k)), 0) for k in given.study.shots}
-        if given.study.fraction:
+        if results.scale == "smoke":
+            return {f"k = {k}": (str(Setting(shots=k)), 0) for k in results.study.shots}
+        if results.study.fraction:
             return {f"{p} % of what is at hand": (str(Setting(fraction=p / 100)), p) for p in self.percents}
         return {f"{p} % ({self.count(p):,})": (str(Setting(shots=self.count(p))), p) for p in self.percents}
 
-    def notes(self, given: Given) -> list[str]:
+    def notes(self, results: ExhibitResults) -> list[str]:
         """What was left out, or taken in its place."""
-        if given.scale == "smoke":
+        if results.scale == "smoke":
             return []
-        have = min((t.train for t in given.n.tasks if t.name in self.tasks), default=0)
-        if given.study.fraction:
+        at_hand = min((t.train for t in results.numbers.tasks if t.name in self.tasks), default=0)
+        if results.study.fraction:
             least, *_ = self.percents
-            why = f"The paper's {least} % are {self.count(least):,} examples, more than the {have:,} at hand"
+            why = f"The paper's {least} % are {self.count(least):,} examples, more than the {at_hand:,} at hand"
             return [f"{why}: here its percentages of these, so every column has less data than the published one."]
-        left = [p for p in self.percents if self.count(p) not in given.study.shots]
-        if not left:
+        absent = [p for p in self.percents if self.count(p) not in results.study.shots]
+        if not absent:
             return []
-        return [f"Not run: {listed(f'{p} %' for p in left)}, more than the {have:,} training examples at hand."]
+        return [f"Not run: {listed(f'{p} %' for p in absent)}, more than the {at_hand:,} training examples at hand."]

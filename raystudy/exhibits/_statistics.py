@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from raystudy.analysis.shown import Shown
+from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.table import Cell, Column, Note, Table, listed
 from raystudy.errors import Problem, UserError
 from raystudy.exhibits import LIMITS, PLANTED, Exhibit, Scale
 from raystudy.exhibits._papers import Published
-from raystudy.exhibits._setup import grouped
+from raystudy.exhibits._setup import data_notes
 from raystudy.spec import Places
 from raystudy.tasks import SPLITS, Task, load
 
-__all__ = ["read", "statistics"]
+__all__ = ["read_tasks", "statistics"]
 
 
-def read(names: tuple[str, ...], scale: Scale, places: Places) -> tuple[dict[str, Task], dict[str, UserError]]:
+def read_tasks(names: tuple[str, ...], scale: Scale, places: Places) -> tuple[dict[str, Task], dict[str, UserError]]:
     """The tasks that can be read, and what is wrong with the others.
 
     Raises:
@@ -27,31 +27,31 @@ def read(names: tuple[str, ...], scale: Scale, places: Places) -> tuple[dict[str
     root = Path(places.data_root) if places.data_root else None
     options: Mapping[str, Mapping[str, object]] = PLANTED if scale == "smoke" else {}
     tasks: dict[str, Task] = {}
-    wrong: dict[str, UserError] = {}
+    errors: dict[str, UserError] = {}
     for name in names:
         try:
             tasks[name] = load(name, root=root, options=options.get(name.partition("/")[0]))
         except UserError as e:
-            wrong[name] = e
+            errors[name] = e
     if not tasks:
-        worst = max(wrong.values(), key=lambda e: e.exit_code)
-        raise type(worst)(dict.fromkeys(p for e in wrong.values() for p in e.problems))
-    return tasks, wrong
+        worst = max(errors.values(), key=lambda e: e.exit_code)
+        raise type(worst)(dict.fromkeys(p for e in errors.values() for p in e.problems))
+    return tasks, errors
 
 
-def statistics(exhibit: Exhibit, scale: Scale, places: Places) -> Shown:
+def statistics(exhibit: Exhibit, scale: Scale, places: Places) -> ExhibitPage:
     """Classes and examples of every task of the exhibit, with the published counts below and the difference to them."""
-    names, printed = exhibit.tasks(scale), exhibit.paper.published(exhibit.label) if scale != "smoke" else Published()
-    tasks, wrong = read(names, scale, places)
-    short = [f"{exhibit.paper.tasks.get(name, name)}: {_first(e.problems)}" for name, e in wrong.items()]
+    names, published = exhibit.tasks(scale), exhibit.paper.published(exhibit.label) if scale != "smoke" else Published()
+    tasks, errors = read_tasks(names, scale, places)
+    unread = [f"{exhibit.paper.tasks.get(name, name)}: {_first(e.problems)}" for name, e in errors.items()]
     notes = [
-        *([Note("Below each count: the published one and, in brackets, ours minus it.")] if printed.file else []),
-        *([Note(f"Not read: {'; '.join(short)}")] if short else []),
+        *([Note("Below each count: the published one and, in brackets, ours minus it.")] if published.file else []),
+        *([Note(f"Not read: {'; '.join(unread)}")] if unread else []),
     ]
     if scale == "small":
         caps = f"at most {listed(f'{n} {split}' for split, n in LIMITS.items())} examples of each"
-        said = exhibit.paper.small or caps
-        notes.append(Note(f"These are all that is at hand; at scale small a study reads {said}."))
+        amounts = exhibit.paper.small or caps
+        notes.append(Note(f"These are all that is at hand; at scale small a study reads {amounts}."))
     counts = Table(
         exhibit.stem,
         f"{exhibit.title}: classes and examples of the data at hand.",
@@ -62,22 +62,28 @@ def statistics(exhibit: Exhibit, scale: Scale, places: Places) -> Shown:
             *(Column(split, split, "count") for split in SPLITS),
             Column("labels", "labels"),
         ),
-        tuple(_row(exhibit, name, tasks.get(name), printed) for name in names),
+        tuple(_row(exhibit, name, tasks.get(name), published) for name in names),
         tuple(notes),
     )
-    made: dict[tuple[str, str], list[str]] = {}
+    data_sets_of_source: dict[tuple[str, str], list[str]] = {}
     for name, t in tasks.items():
-        made.setdefault((t.licence, t.source), []).append(exhibit.paper.tasks.get(name, name))
+        data_sets_of_source.setdefault((t.licence, t.source), []).append(exhibit.paper.tasks.get(name, name))
     sources = Table(
         f"{exhibit.stem}_sources",
         "Where the data are from.",
         (Column("data set", "data set"), Column("licence", "licence"), Column("source", "source")),
-        tuple((Cell(listed(names)), Cell(licence), Cell(source)) for (licence, source), names in made.items()),
+        tuple(
+            (Cell(listed(names)), Cell(licence), Cell(source))
+            for (licence, source), names in data_sets_of_source.items()
+        ),
     )
-    return Shown(
+    return ExhibitPage(
         title=f"{exhibit.title}, scale {scale}",
         about=f"{exhibit.about[:1].upper()}{exhibit.about[1:]}. {exhibit.paper.citation}.",
-        setup=(*grouped({exhibit.paper.tasks.get(name, name): t.notes for name, t in tasks.items()}), *exhibit.notes),
+        setup=(
+            *data_notes({exhibit.paper.tasks.get(name, name): t.notes for name, t in tasks.items()}),
+            *exhibit.notes,
+        ),
         tables=(counts, sources),
         facts={
             "raystudy": version("raystudy"),
@@ -92,18 +98,18 @@ def _first(problems: tuple[Problem, ...]) -> str:
     return problems[0].message.partition(". ")[0].rstrip(".") + "."
 
 
-def _row(exhibit: Exhibit, name: str, task: Task | None, printed: Published) -> tuple[Cell, ...]:
-    known, theirs = exhibit.paper.tasks.get(name, ""), exhibit.paper.dataset(name)
+def _row(exhibit: Exhibit, name: str, task: Task | None, published: Published) -> tuple[Cell, ...]:
+    published_name, published_data_set = exhibit.paper.tasks.get(name, ""), exhibit.paper.dataset(name)
 
     def count(ours: int | None, what: str) -> Cell:
-        number = printed.find(dataset=theirs, setting=what) if theirs else None
-        if number is None and theirs:
-            number = printed.find(dataset=theirs, metric=what)
+        number = published.find(dataset=published_data_set, setting=what) if published_data_set else None
+        if number is None and published_data_set:
+            number = published.find(dataset=published_data_set, metric=what)
         return Cell(ours, published=number.value if number is not None else None)
 
     words = ", ".join(task.text_of(c) for c in task.labels) if task is not None else ""
     return (
-        Cell(known or name),
+        Cell(published_name or name),
         Cell(name),
         count(len(task.labels) if task is not None else None, "num_labels"),
         *(count(len(task.splits[s]) if task is not None else None, s) for s in SPLITS),

@@ -10,11 +10,11 @@ from raystudy.analysis.figures import sweep as figure
 from raystudy.analysis.numbers import Line, Role
 from raystudy.analysis.table import Table
 from raystudy.catalogue import catalogue
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import BASE, Row, caption, columns, compared, mean
+from raystudy.exhibits import Exhibit, ExhibitResults
+from raystudy.exhibits._comparison import BASE, Row, caption, columns, comparison_table, mean
 from raystudy.exhibits._papers import Paper, Published
 
-__all__ = ["swept", "values_of"]
+__all__ = ["sweep_exhibit", "values_of"]
 
 
 def values_of(base: str, parameter: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def values_of(base: str, parameter: str, values: Sequence[Any]) -> dict[str, Any
     return {catalogue().with_settings(base, {parameter: v}).id: v for v in values}
 
 
-def swept(
+def sweep_exhibit(
     paper: Paper,
     label: str,
     about: str,
@@ -42,33 +42,35 @@ def swept(
     """
     variants = values_of(base, parameter, values)
 
-    def tables(given: Given) -> list[Table]:
+    def tables(results: ExhibitResults) -> list[Table]:
         rows = [Row(v, f"{symbol} = {x:g}") for v, x in variants.items()]
         return [
-            compared(
-                f"{given.exhibit.stem}_{suite}",
-                caption(given, f"{given.exhibit.title}, {given.heading(suite)}", split),
+            comparison_table(
+                f"{results.exhibit.stem}_{suite}",
+                caption(results, f"{results.exhibit.title}, {results.heading(suite)}", split),
                 rows,
-                columns(given, suite, split=split),
-                given.n,
+                columns(results, suite, split=split),
+                results.numbers,
                 Published(),
             )
-            for suite in given.targets()
+            for suite in results.targets()
         ]
 
-    def figures(given: Given) -> list[Figure]:
+    def figures(results: ExhibitResults) -> list[Figure]:
         panels = []
-        for suite in given.targets():
-            *singles, last = columns(given, suite, split=split)
+        for suite in results.targets():
+            *singles, last = columns(results, suite, split=split)
             lines = []
             for head in (*singles, last):
                 role: Role = "baseline" if head is last else "method"
-                lines.append(Line(head.title, head.title, role, tuple(mean(given.n, head, v) for v in variants)))
-            level = mean(given.n, last, BASE)
-            levels = ((f"{given.n.design.title(BASE)}, {last.title}", level.mean),) if level.n else ()
-            panels.append(Panel(given.heading(suite), tuple(lines), levels))
-        title = f"{given.exhibit.title}: {split} accuracy against {symbol}, a panel per suite"
-        return [figure(given.exhibit.stem, title, symbol, f"{split} accuracy × 100", list(values), panels)]
+                lines.append(
+                    Line(head.title, head.title, role, tuple(mean(results.numbers, head, v) for v in variants))
+                )
+            level = mean(results.numbers, last, BASE)
+            levels = ((f"{results.numbers.design.title(BASE)}, {last.title}", level.mean),) if level.n else ()
+            panels.append(Panel(results.heading(suite), tuple(lines), levels))
+        title = f"{results.exhibit.title}: {split} accuracy against {symbol}, a panel per suite"
+        return [figure(results.exhibit.stem, title, symbol, f"{split} accuracy × 100", list(values), panels)]
 
     return Exhibit(
         paper=paper,

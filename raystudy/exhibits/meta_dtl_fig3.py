@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from raystudy.exhibits._papers import META_DTL
-from raystudy.exhibits._sweep import swept
+from raystudy.exhibits._sweep import sweep_exhibit
 
 __all__ = ["EXHIBIT"]
 
-EXHIBIT = swept(
+EXHIBIT = sweep_exhibit(
     META_DTL,
     "Figure 3",
     "Meta-DTL after one, two and three epochs of meta-learner training, on the dev sets of NLI and lexical semantics",

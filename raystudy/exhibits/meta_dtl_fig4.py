@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from raystudy.exhibits._papers import META_DTL
-from raystudy.exhibits._sweep import swept
+from raystudy.exhibits._sweep import sweep_exhibit
 
 __all__ = ["EXHIBIT"]
 
-EXHIBIT = swept(
+EXHIBIT = sweep_exhibit(
     META_DTL,
     "Figure 4",
     "Meta-DTL with λ from 0 to 0.5 and two epochs of meta-learner training, on the dev sets",

@@ -13,5 +13,5 @@ EXHIBIT = Exhibit(
     label="Table 1",
     about="classes and examples of the seven data sets",
     suites=("review", "nli", "lexical"),
-    computed=statistics,
+    untrained_page=statistics,
 )

@@ -7,8 +7,8 @@ for BERT and for ALBERT; ours stand beside those of the encoder that was run, th
 from __future__ import annotations
 
 from raystudy.analysis.table import Cell, Column, Note, Table
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import Head, Row, caption, columns, compared
+from raystudy.exhibits import Exhibit, ExhibitResults
+from raystudy.exhibits._comparison import Head, Row, caption, columns, comparison_table
 from raystudy.exhibits._papers import META_DTL, Published
 
 __all__ = ["EXHIBIT"]
@@ -24,31 +24,40 @@ ROWS = {
 TESTS = "its marks are paired t-tests for each data set; against which method, and over what pairs, it does not say"
 
 
-def tables(given: Given) -> list[Table]:
-    ran, other = ENCODERS if "albert" not in given.study.plm.lower() else ENCODERS[::-1]
+def tables(results: ExhibitResults) -> list[Table]:
+    encoder, other_encoder = ENCODERS if "albert" not in results.study.plm.lower() else ENCODERS[::-1]
     rows = [Row(v, title, {"method": title}) for v, title in ROWS.items()]
-    heads = {suite: columns(given, suite, published={"plm": ran}) for suite in given.targets()}
+    heads = {suite: columns(results, suite, published={"plm": encoder}) for suite in results.targets()}
     ours = [
-        compared(
+        comparison_table(
             f"table2_{suite}",
-            caption(given, f"{given.exhibit.title}, {given.heading(suite)} Tasks"),
+            caption(results, f"{results.exhibit.title}, {results.heading(suite)} Tasks"),
             rows,
             heads[suite],
-            given.n,
-            given.printed,
+            results.numbers,
+            results.published,
         )
         for suite in heads
     ]
-    alone = [h for suite in heads for h in columns(given, suite, published={"plm": other}) if h.published]
-    return [*ours, *([_alone(other, rows, alone, given.printed)] if given.printed.file else [])]
+    published_heads = [
+        h for suite in heads for h in columns(results, suite, published={"plm": other_encoder}) if h.published
+    ]
+    return [
+        *ours,
+        *(
+            [_published_table(other_encoder, rows, published_heads, results.published)]
+            if results.published.file
+            else []
+        ),
+    ]
 
 
-def _alone(plm: str, rows: list[Row], heads: list[Head], printed: Published) -> Table:
+def _published_table(plm: str, rows: list[Row], heads: list[Head], published: Published) -> Table:
     """The paper's numbers for an encoder that was not run here."""
     lines = []
     for row in rows:
-        found = [printed.find(**{**h.published, **row.published}) for h in heads]
-        lines.append((Cell(row.title), *(Cell(f.value if f is not None else None) for f in found)))
+        numbers = [published.find(**{**h.published, **row.published}) for h in heads]
+        lines.append((Cell(row.title), *(Cell(f.value if f is not None else None) for f in numbers)))
     cols = (Column("method", "method"), *(Column(h.title, h.published["dataset"], "number") for h in heads))
     note = Note(f"Run the exhibit with --plm and an {plm} model to have ours beside these numbers.")
     what = f"{EXHIBIT.title}, the paper's {plm}: published test accuracy × 100."

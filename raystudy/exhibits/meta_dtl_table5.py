@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raystudy.exhibits import Exhibit, Scale
-from raystudy.exhibits._cases import Scores, cases
+from raystudy.exhibits._extreme_examples import ScoreColumns, extreme_examples_page
 from raystudy.exhibits._papers import META_DTL
 from raystudy.spec import Places
 
 if TYPE_CHECKING:
-    from raystudy.analysis.shown import Shown
+    from raystudy.analysis.exhibit_page import ExhibitPage
     from raystudy.methods import BaseMethod
 
 __all__ = ["EXHIBIT"]
 
 
-def scores(method: BaseMethod) -> list[Scores]:
-    out: list[Scores] = []
+def score_columns(method: BaseMethod) -> list[ScoreColumns]:
+    out: list[ScoreColumns] = []
     for i in range(len(method.setup.tasks)):
-        s = method.given[f"scores.{i}"]
-        out.append({"m": s.mean(0).tolist(), "α": s[0].tolist(), "β": s[1].tolist()})
+        scores = method.given[f"scores.{i}"]
+        out.append({"m": scores.mean(0).tolist(), "α": scores[0].tolist(), "β": scores[1].tolist()})
     return out
 
 
-def computed(exhibit: Exhibit, scale: Scale, places: Places) -> Shown:
-    return cases(exhibit, scale, places, "meta_dtl", scores)
+def untrained_page(exhibit: Exhibit, scale: Scale, places: Places) -> ExhibitPage:
+    return extreme_examples_page(exhibit, scale, places, "meta_dtl", score_columns)
 
 
 EXHIBIT = Exhibit(
@@ -33,5 +33,5 @@ EXHIBIT = Exhibit(
     label="Table 5",
     about="reviews that Meta-DTL takes to carry over to the other tasks, and reviews that it does not",
     suites=("review",),
-    computed=computed,
+    untrained_page=untrained_page,
 )

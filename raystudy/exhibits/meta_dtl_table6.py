@@ -7,8 +7,8 @@ and columns change places: the paper has a row per percentage.
 from __future__ import annotations
 
 from raystudy.analysis.table import Table
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import Head, Row, caption, compared
+from raystudy.exhibits import Exhibit, ExhibitResults
+from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
 from raystudy.exhibits._papers import META_DTL
 from raystudy.exhibits._sizes import Sizes
 
@@ -24,14 +24,14 @@ ROWS = (
 )
 
 
-def tables(given: Given) -> list[Table]:
-    (target,) = given.study.target_names
+def tables(results: ExhibitResults) -> list[Table]:
+    (target,) = results.study.target_names
     heads = [
         Head(title, (target,), setting, published=_published(percent) if percent else {})
-        for title, (setting, percent) in SIZES.settings(given).items()
+        for title, (setting, percent) in SIZES.settings(results).items()
     ]
-    what = caption(given, f"{given.exhibit.title}, {given.exhibit.paper.short(target)} with less training data")
-    return [compared("table6", what, ROWS, heads, given.n, given.printed, SIZES.notes(given))]
+    what = caption(results, f"{results.exhibit.title}, {results.exhibit.paper.short(target)} with less training data")
+    return [comparison_table("table6", what, ROWS, heads, results.numbers, results.published, SIZES.notes(results))]
 
 
 def _published(percent: int) -> dict[str, str]:
@@ -45,7 +45,7 @@ EXHIBIT = Exhibit(
     suites=("nli",),
     targets=("mnli",),
     methods=("single_task", "meta_ft", "meta_dtl"),
-    sizes=SIZES.asked,
+    sizes=SIZES.study_keys,
     tables=tables,
     notes=("The paper prints the gains with a sign of percent; they are points, Meta-DTL minus Single.",),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raystudy.exhibits._few_shot import asked
+from raystudy.exhibits._few_shot import study_keys
 from raystudy.exhibits._papers import METAXT
 from raystudy.exhibits._readings import readings
 
@@ -12,5 +12,5 @@ EXHIBIT = readings(
     METAXT,
     "metaxt",
     ("polarity_to_stars",),
-    sizes=asked({"smoke": (48,), "small": (100,), "paper": (100,)}),
+    sizes=study_keys({"smoke": (48,), "small": (100,), "paper": (100,)}),
 )

@@ -14,7 +14,7 @@ EXHIBIT = Exhibit(
     label="Table 1",
     about="labels and examples of four pairs of a source and a target",
     suites=("polarity_to_five", "polarity_to_stars", "pos_to_mwe", "ner_de"),
-    computed=statistics,
+    untrained_page=statistics,
     notes=(
         *STAND_IN.values(),
         "The paper prints the number of labels alone. It counts eight for CoNLL-2003, which has nine with O.",

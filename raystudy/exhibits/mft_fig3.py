@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raystudy.exhibits._papers import MFT
-from raystudy.exhibits._sweep import swept
+from raystudy.exhibits._sweep import sweep_exhibit
 
 __all__ = ["EXHIBIT", "TASKS"]
 
@@ -11,7 +11,7 @@ TASKS = (
     "The paper's text does not say which two of its three tasks the figure shows, nor on which split; here those of "
     "its Table 7, on dev."
 )
-EXHIBIT = swept(
+EXHIBIT = sweep_exhibit(
     MFT,
     "Figure 3",
     "MFT after one, two and three epochs of meta fine-tuning, and two of fine-tuning",

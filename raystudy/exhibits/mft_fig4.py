@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from raystudy.exhibits._papers import MFT
-from raystudy.exhibits._sweep import swept
+from raystudy.exhibits._sweep import sweep_exhibit
 from raystudy.exhibits.mft_fig3 import TASKS
 
 __all__ = ["EXHIBIT"]
 
-EXHIBIT = swept(
+EXHIBIT = sweep_exhibit(
     MFT,
     "Figure 4",
     "MFT with λ from 0 to 0.5",

@@ -13,7 +13,7 @@ EXHIBIT = Exhibit(
     label="Table 1",
     about="examples of twelve domains: five genres, four kinds of products, three taxonomies",
     suites=("mnli_genres", "amazon_domains", "taxonomy"),
-    computed=statistics,
+    untrained_page=statistics,
     notes=(
         "The paper prints no test sizes for MNLI, whose official development set is its test.",
         "It says that a tenth of the training data is for tuning; its training sizes add up to all 392,702 pairs.",

@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raystudy.exhibits import Exhibit, Scale
-from raystudy.exhibits._cases import Scores, cases
+from raystudy.exhibits._extreme_examples import ScoreColumns, extreme_examples_page
 from raystudy.exhibits._papers import MFT
 from raystudy.spec import Places
 
 if TYPE_CHECKING:
-    from raystudy.analysis.shown import Shown
+    from raystudy.analysis.exhibit_page import ExhibitPage
     from raystudy.methods import BaseMethod
 
 __all__ = ["EXHIBIT"]
 
 
-def scores(method: BaseMethod) -> list[Scores]:
+def score_columns(method: BaseMethod) -> list[ScoreColumns]:
     return [{"t": method.given[f"t.{k}"].tolist()} for k in range(len(method.setup.tasks))]
 
 
-def computed(exhibit: Exhibit, scale: Scale, places: Places) -> Shown:
-    return cases(exhibit, scale, places, "mft", scores)
+def untrained_page(exhibit: Exhibit, scale: Scale, places: Places) -> ExhibitPage:
+    return extreme_examples_page(exhibit, scale, places, "mft", score_columns)
 
 
 EXHIBIT = Exhibit(
@@ -29,5 +29,5 @@ EXHIBIT = Exhibit(
     label="Table 5",
     about="reviews that MFT takes to be typical of all domains, and reviews that it does not",
     suites=("amazon_domains",),
-    computed=computed,
+    untrained_page=untrained_page,
 )

@@ -12,8 +12,8 @@ from typing import Any
 
 from raystudy.analysis.table import Table
 from raystudy.catalogue import suites
-from raystudy.exhibits import Exhibit, Given, Scale
-from raystudy.exhibits._comparison import Row, caption, columns, compared
+from raystudy.exhibits import Exhibit, ExhibitResults, Scale
+from raystudy.exhibits._comparison import Row, caption, columns, comparison_table
 from raystudy.exhibits._papers import MFT
 from raystudy.exhibits._sizes import Sizes
 
@@ -30,18 +30,18 @@ ROWS = (
 
 
 def sizes(scale: Scale, root: Path | None) -> Mapping[str, Any]:
-    return {"scope": "suite", **SIZES.asked(scale, root)}
+    return {"scope": "suite", **SIZES.study_keys(scale, root)}
 
 
-def tables(given: Given) -> list[Table]:
-    (suite,) = given.targets()
+def tables(results: ExhibitResults) -> list[Table]:
+    (suite,) = results.targets()
     out = []
-    for title, (setting, percent) in SIZES.settings(given).items():
+    for title, (setting, percent) in SIZES.settings(results).items():
         published = {"setting": f"{percent}% of train per genre; 1 MFT epoch; 2 FT epochs"}
-        heads = columns(given, suite, setting=setting, published=published)
-        what = caption(given, f"{given.exhibit.title}, {given.heading(suite)}, {title}")
+        heads = columns(results, suite, setting=setting, published=published)
+        what = caption(results, f"{results.exhibit.title}, {results.heading(suite)}, {title}")
         stem = f"table6_{percent or setting.removeprefix('k=')}"
-        out.append(compared(stem, what, ROWS, heads, given.n, given.printed, SIZES.notes(given)))
+        out.append(comparison_table(stem, what, ROWS, heads, results.numbers, results.published, SIZES.notes(results)))
     return out
 
 

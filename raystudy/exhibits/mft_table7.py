@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from raystudy.analysis.table import Table
 from raystudy.catalogue import catalogue, layers
-from raystudy.exhibits import Exhibit, Given
-from raystudy.exhibits._comparison import Head, Row, caption, compared
+from raystudy.exhibits import Exhibit, ExhibitResults
+from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
 from raystudy.exhibits._papers import MFT
 
 __all__ = ["EXHIBIT"]
@@ -25,19 +25,23 @@ def _set(choice: str) -> str:
     return "{" + ", ".join(map(str, layers(choice, 12))) + "}"
 
 
-def tables(given: Given) -> list[Table]:
+def tables(results: ExhibitResults) -> list[Table]:
     rows = [Row(_name(c), f"{_set(c)} of 12", {"setting": f"Ls={_set(c)}"}) for c in CHOICES]
-    rows = [r for r in rows if r.variant in given.study.chosen or given.printed.file]
+    rows = [r for r in rows if r.variant in results.study.chosen or results.published.file]
     heads = [
-        Head(f"{given.heading(suite)}, average", targets, split="dev", published=_published(given, suite))
-        for suite, targets in given.targets().items()
+        Head(f"{results.heading(suite)}, average", targets, split="dev", published=_published(results, suite))
+        for suite, targets in results.targets().items()
     ]
-    return [compared("table7", caption(given, given.exhibit.title, "dev"), rows, heads, given.n, given.printed)]
+    return [
+        comparison_table(
+            "table7", caption(results, results.exhibit.title, "dev"), rows, heads, results.numbers, results.published
+        )
+    ]
 
 
-def _published(given: Given, suite: str) -> dict[str, str]:
-    known = given.exhibit.paper.suites
-    return {"dataset": known[suite][1], "method": "MFT (Full)"} if suite in known else {}
+def _published(results: ExhibitResults, suite: str) -> dict[str, str]:
+    suites = results.exhibit.paper.suites
+    return {"dataset": suites[suite][1], "method": "MFT (Full)"} if suite in suites else {}
 
 
 EXHIBIT = Exhibit(

@@ -257,7 +257,7 @@ def test_what_a_node_has_otherwise_is_said(node: Node, changed: dict[str, Any], 
     assert [(s, w) for s, w in found if s != "ok"] == [(state, next(w for _, w in found if says in w))]
 
 
-def test_a_node_that_does_not_answer_is_said_once() -> None:
+def test_a_node_that_does_not_answer_is_without_repeated_notes() -> None:
     found = list(agree(HERE, [{"host": "gpu1", "error": "No module named 'raystudy'"}], Path("/cache")))
     assert found[0] == Check(
         "missing", "node gpu1 does not answer: No module named 'raystudy'", "install raystudy there as it is here"

@@ -18,8 +18,8 @@ from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import MISSING, Table, beside, printed, to_csv
 from raystudy.analysis.tables import BELOW, PART
-from raystudy.exhibits import Given, _comparison, _sizes, mft_table6
-from raystudy.exhibits._comparison import Head, Row, by_seed, columns, compared, gain, mean, scored
+from raystudy.exhibits import ExhibitResults, _comparison, _sizes, mft_table6
+from raystudy.exhibits._comparison import Head, Row, by_seed, column_scores, columns, comparison_table, gain, mean
 from raystudy.exhibits._papers import Published
 from raystudy.exhibits._sizes import Sizes
 from raystudy.studyfile import Study
@@ -63,7 +63,7 @@ def test_an_average_waits_for_all_of_its_data_sets(left: Left) -> None:
     n = left(study, noisy, gone=frozenset({("mft", "amazon_mds/dvd", 1)}))
     assert [*by_seed(n, Head("Avg.", study.target_names), "mft")] == [0, 2]
     assert [*by_seed(n, Head("Avg.", study.target_names), "single_task")] == [0, 1, 2]
-    (table,) = exhibits.find("mft_table3").shown("small", study, n).tables
+    (table,) = exhibits.find("mft_table3").page("small", study, n).tables
     row = next(r for r in table.rows if r[0].value == "MFT (Full)")
     assert [PART in c.marks for c in row[1:-1]] == [False, True, False, False, True]
 
@@ -90,7 +90,7 @@ def test_only_the_hypernymy_of_shwartz_has_its_macro_f1_beside(left: Left) -> No
     """Four fifths of it are one class; the paper prints accuracy alone."""
     for name in ("meta_dtl_table2", "meta_dtl_table3", "meta_dtl_table4"):
         study = study_of(name)
-        tables = exhibits.find(name).shown("small", study, left(study, noisy)).tables
+        tables = exhibits.find(name).page("small", study, left(study, noisy)).tables
         found = [(t, i) for t in tables for i, c in enumerate(t.columns) if "macro-F1" in c.title]
         ((table, at),) = found
         assert table.columns[at].title == "Shwartz, macro-F1"
@@ -104,7 +104,7 @@ def test_a_method_below_a_floor_is_said_to_be(left: Left) -> None:
     def score(v: str, t: str, s: int) -> float:
         return {"majority": 0.5, "frozen_logistic": 0.7, "mft_dc": 0.6}.get(v, 0.8)
 
-    (table,) = exhibits.find("mft_table4").shown("small", study, left(study, score)).tables
+    (table,) = exhibits.find("mft_table4").page("small", study, left(study, score)).tables
     marked = {str(row[0].value) for row in table.rows for c in row[1:] if BELOW in c.marks}
     assert marked == {"MFT (DC)"}
     assert any(note.mark == BELOW and "frozen encoder" in note.text for note in table.notes)
@@ -113,8 +113,8 @@ def test_a_method_below_a_floor_is_said_to_be(left: Left) -> None:
 
 def test_the_best_of_an_average_is_chosen_like_that_of_a_data_set(left: Left) -> None:
     study = study_of("mft_table4")
-    heads = columns(Given(exhibits.find("mft_table4"), "small", study, left(study, noisy)), "taxonomy")
-    found = scored(left(study, noisy), heads)
+    heads = columns(ExhibitResults(exhibits.find("mft_table4"), "small", study, left(study, noisy)), "taxonomy")
+    found = column_scores(left(study, noisy), heads)
     for i in range(len(heads)):
         best = {v for (v, column), s in found.items() if column == i and s.best}
         means = {v: s.summary.mean for (v, column), s in found.items() if column == i}
@@ -125,7 +125,7 @@ def test_the_best_of_an_average_is_chosen_like_that_of_a_data_set(left: Left) ->
 def test_cost_is_in_updates_of_plain_fine_tuning(left: Left) -> None:
     study = study_of("mft_table4")
     n = left(study, noisy, updates={"single_task": 50, "mft": 175, "bert_mix": 0})
-    (table,) = exhibits.find("mft_table4").shown("small", study, n).tables
+    (table,) = exhibits.find("mft_table4").page("small", study, n).tables
     cost = {str(row[0].value): row[-1].value for row in table.rows}
     assert cost["BERT (S)"] == 1 and cost["MFT (Full)"] == 3.5 and cost["majority class"] is None
 
@@ -140,10 +140,10 @@ def golden(left: Left) -> tuple[Numbers, Table]:
     )
     level = {"single_task": 0.80, "mft": 0.90, "single_task_matched": 0.85, "majority": 0.50}
     n = left(study, lambda v, t, s: level[v] + 0.01 * s - 0.02 * t.endswith("plant"), updates={"mft": 90})
-    heads = columns(Given(exhibits.find("mft_table4"), "small", study, n), "taxonomy")
+    heads = columns(ExhibitResults(exhibits.find("mft_table4"), "small", study, n), "taxonomy")
     rows = [Row("single_task", "BERT (S)", {"method": "BERT (S)"}), Row("mft", "MFT (Full)", {"method": "MFT (Full)"})]
     rows.append(Row("mft", "gain", minus="single_task"))
-    return n, compared("golden", "What it shows.", rows, heads, n, Published("mft_table4.csv"), ["A note."])
+    return n, comparison_table("golden", "What it shows.", rows, heads, n, Published("mft_table4.csv"), ["A note."])
 
 
 def test_golden(left: Left) -> None:
@@ -195,14 +195,14 @@ def test_the_other_formats_say_the_same(left: Left) -> None:
 
 def test_without_a_run_the_published_number_stands_alone(left: Left) -> None:
     study = study_of("mft_table4").model_copy(update={"methods": ("single_task",)})
-    (table,) = exhibits.find("mft_table4").shown("small", study, left(study, noisy)).tables
+    (table,) = exhibits.find("mft_table4").page("small", study, left(study, noisy)).tables
     assert cells(table, "BERT (Mix)")["Vehicle"] == (MISSING, "83.6")
     assert f"{MISSING} has no finished run here." in {note.text for note in table.notes}
 
 
 def test_the_papers_marks_are_notes(left: Left) -> None:
     study = study_of("meta_dtl_table2")
-    review, nli, lexical, albert = exhibits.find("meta_dtl_table2").shown("small", study, left(study, noisy)).tables
+    review, nli, lexical, albert = exhibits.find("meta_dtl_table2").page("small", study, left(study, noisy)).tables
     assert "The paper marks its Meta-DTL with p<0.05 on SST-5, Amazon and IMDb." in {n.text for n in review.notes}
     assert "The paper marks its Meta-DTL with 0.05<p<0.1 on MNLI." in {n.text for n in nli.notes}
     assert not any("marks" in n.text for n in albert.notes) and len(lexical.columns) == 6
@@ -212,7 +212,7 @@ def test_ours_stand_beside_the_encoder_that_was_run(left: Left) -> None:
     exhibit = exhibits.find("meta_dtl_table2")
     study = exhibit.study("paper", overrides=["plm=albert/albert-base-v2"])
     assert study is not None
-    tables = exhibit.shown("paper", study, left(study, noisy)).tables
+    tables = exhibit.page("paper", study, left(study, noisy)).tables
     assert cells(tables[0], "Single-task")["SST-5"][1].startswith("51.0 (")
     assert cells(tables[-1], "Single-task")["SST-5"] == ("53.4", "")
     assert "BERT-base" in tables[-1].caption and "ALBERT" not in tables[-1].caption
@@ -237,7 +237,7 @@ def test_counts_beyond_the_data_at_hand_are_left_out_and_said_to_be(
     monkeypatch.setattr(Sizes, "at_hand", lambda self, root: 8_000)
     exhibit, study = exhibits.find("meta_dtl_table6"), study_of("meta_dtl_table6")
     assert study.shots == (3_827, 7_654) and study.fraction == ()
-    (table,) = exhibit.shown("small", study, left(study, noisy)).tables
+    (table,) = exhibit.page("small", study, left(study, noisy)).tables
     row = next(r for r in table.rows if r[0].value == "Meta-DTL")
     assert [c.value is None for c in row[1:-1]] == [False, False, True, True, True]
     assert [c.published for c in row[1:-1]] == [66.5, 69.8, 74.2, 77.6, 81.4]
@@ -248,7 +248,7 @@ def test_where_no_count_fits_percentages_of_what_is_at_hand(left: Left, monkeypa
     monkeypatch.setattr(Sizes, "at_hand", lambda self, root: 1_600)
     exhibit, study = exhibits.find("mft_table6"), study_of("mft_table6")
     assert (study.shots, study.fraction) == ((), (0.05, 0.1, 0.2))
-    tables = exhibit.shown("small", study, left(study, noisy)).tables
+    tables = exhibit.page("small", study, left(study, noisy)).tables
     assert [t.name for t in tables] == ["table6_5", "table6_10", "table6_20"]
     assert all("3,927 examples, more than" in t.notes[0].text for t in tables)
     assert all(c.value is not None for t in tables for row in t.rows for c in row[:-1])
@@ -265,12 +265,12 @@ def test_data_at_hand_are_counted_where_there_is_a_folder(tmp_path: Path, monkey
 
     monkeypatch.setattr(_sizes, "load", lambda name, root: Read(name))
     assert sizes.at_hand(tmp_path) == 7
-    assert sizes.asked("paper", tmp_path) == {"fraction": [0.1]}
+    assert sizes.study_keys("paper", tmp_path) == {"fraction": [0.1]}
 
 
 def test_an_improvement_of_mft_is_the_difference_of_its_rows(left: Left) -> None:
     study = study_of("mft_table6", "paper")
-    for table in mft_table6.tables(Given(mft_table6.EXHIBIT, "paper", study, left(study, noisy))):
+    for table in mft_table6.tables(ExhibitResults(mft_table6.EXHIBIT, "paper", study, left(study, noisy))):
         without, with_, gained = table.rows[:3]
         for a, b, c in zip(without[1:-1], with_[1:-1], gained[1:-1], strict=True):
             assert isinstance(a.value, float) and isinstance(b.value, float)
@@ -293,7 +293,7 @@ def test_an_improvement_of_mft_is_the_difference_of_its_rows(left: Left) -> None
 def test_a_sweep_is_a_row_per_value_and_a_panel_per_suite(name: str, values: str, left: Left) -> None:
     study = study_of(name)
     n = left(study, noisy)
-    shown = exhibits.find(name).shown("small", study, n)
+    shown = exhibits.find(name).page("small", study, n)
     for table in shown.tables:
         titles = [str(r[0].value).rpartition(" = ")[2] for r in table.parts[0]]
         assert titles == values.split()
@@ -309,15 +309,17 @@ def test_a_sweep_is_a_row_per_value_and_a_panel_per_suite(name: str, values: str
 def test_the_average_of_a_sweep_is_that_of_its_table(left: Left) -> None:
     study = study_of("mft_fig4")
     n = left(study, noisy)
-    (first, _) = exhibits.find("mft_fig4").shown("small", study, n).tables
-    heads = _comparison.columns(Given(exhibits.find("mft_fig4"), "small", study, n), "amazon_domains", split="dev")
+    (first, _) = exhibits.find("mft_fig4").page("small", study, n).tables
+    heads = _comparison.columns(
+        ExhibitResults(exhibits.find("mft_fig4"), "small", study, n), "amazon_domains", split="dev"
+    )
     wanted = 100 * mean(n, heads[-1], "mft[lambda=0.3]").mean
     assert next(r for r in first.rows if r[0].value == "λ = 0.3")[-2].value == pytest.approx(wanted)
 
 
 def test_layers_mean_the_same_in_a_shallower_model(left: Left) -> None:
     study = study_of("mft_table7")
-    (table,) = exhibits.find("mft_table7").shown("small", study, left(study, noisy)).tables
+    (table,) = exhibits.find("mft_table7").page("small", study, left(study, noisy)).tables
     assert [str(r[0].value) for r in table.parts[0]] == [
         "{12} of 12", "{6, 12} of 12", "{4, 8, 12} of 12", "{3, 6, 9, 12} of 12",
     ]  # fmt: skip

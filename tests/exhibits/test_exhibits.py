@@ -14,8 +14,8 @@ from exhibits.conftest import Left
 from raystudy import exhibits
 from raystudy.catalogue import catalogue, suites
 from raystudy.errors import ConfigError
-from raystudy.exhibits import SCALES, SETTINGS, Given, _sizes, _statistics
-from raystudy.exhibits._papers import META_DTL, METAXT, MFT, Printed, Published, published_folder
+from raystudy.exhibits import SCALES, SETTINGS, ExhibitResults, _sizes, _statistics
+from raystudy.exhibits._papers import META_DTL, METAXT, MFT, Published, PublishedNumber, published_folder
 from raystudy.spec import Places
 from raystudy.studyfile import Study
 
@@ -114,9 +114,9 @@ def rows(paper: str) -> dict[tuple[str, ...], str]:
     return out
 
 
-def given_of(name: str, left: Left, scale: exhibits.Scale = "small") -> Given:
+def given_of(name: str, left: Left, scale: exhibits.Scale = "small") -> ExhibitResults:
     study = studies(name, scale)
-    return Given(exhibits.find(name), scale, study, left(study, lambda v, t, s: 0.5 + 0.01 * s))
+    return ExhibitResults(exhibits.find(name), scale, study, left(study, lambda v, t, s: 0.5 + 0.01 * s))
 
 
 @pytest.mark.parametrize(("paper", "own"), [("metadtl", META_DTL), ("mft", MFT), ("metaxt", METAXT)])
@@ -127,13 +127,13 @@ def test_every_published_number_stands_in_one_entry_of_one_exhibit(
     asked: Counter[tuple[str, ...]] = Counter()
     find = Published.find
 
-    def counted(self: Published, **fields: str) -> Printed | None:
+    def counted(self: Published, **fields: str) -> PublishedNumber | None:
         found = find(self, **fields)
         asked.update([found.key] if found is not None else [])
         return found
 
     monkeypatch.setattr(Published, "find", counted)
-    monkeypatch.setattr(_statistics, "read", lambda names, scale, places: ({}, {}))
+    monkeypatch.setattr(_statistics, "read_tasks", lambda names, scale, places: ({}, {}))
     shown = []
     for name in EXPECTED:
         exhibit = exhibits.find(name)
@@ -142,8 +142,8 @@ def test_every_published_number_stands_in_one_entry_of_one_exhibit(
         if exhibit.methods:
             tables = exhibit.tables(given_of(name, left)) if exhibit.tables else ()
         elif exhibit.label == "Table 1":
-            assert exhibit.computed is not None
-            tables = exhibit.computed(exhibit, "paper", Places()).tables
+            assert exhibit.untrained_page is not None
+            tables = exhibit.untrained_page(exhibit, "paper", Places()).tables
         else:
             continue
         for table in tables:
@@ -157,8 +157,8 @@ def test_every_published_number_stands_in_one_entry_of_one_exhibit(
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_beside_generated_tasks_stands_no_published_number(name: str, left: Left) -> None:
-    given = given_of(name, left, "smoke")
-    shown = given.exhibit.shown("smoke", given.study, given.n)
+    results = given_of(name, left, "smoke")
+    shown = results.exhibit.page("smoke", results.study, results.numbers)
     assert all(c.published is None for t in shown.tables for row in t.rows for c in row)
     assert any("no published ones stand beside" in s for s in shown.setup)
 
@@ -178,21 +178,23 @@ def test_one_number_or_none() -> None:
 
 
 def test_a_manifest_says_what_its_report_opens_with(left: Left) -> None:
-    assert exhibits.shown_again(None) is None
-    again = exhibits.shown_again({"exhibit": "mft_table4", "scale": "small"})
-    given = given_of("mft_table4", left)
-    assert again is not None and again(given.study, given.n) == given.exhibit.shown("small", given.study, given.n)
+    assert exhibits.page_renderer(None) is None
+    again = exhibits.page_renderer({"exhibit": "mft_table4", "scale": "small"})
+    results = given_of("mft_table4", left)
+    assert again is not None and again(results.study, results.numbers) == results.exhibit.page(
+        "small", results.study, results.numbers
+    )
     with pytest.raises(ConfigError, match="unknown scale"):
-        exhibits.shown_again({"exhibit": "mft_table4", "scale": "huge"})
+        exhibits.page_renderer({"exhibit": "mft_table4", "scale": "huge"})
     with pytest.raises(ConfigError, match="unknown exhibit"):
-        exhibits.shown_again({"exhibit": "mft_table44", "scale": "small"})
+        exhibits.page_renderer({"exhibit": "mft_table44", "scale": "small"})
 
 
 def test_a_method_that_was_left_out_leaves_the_published_number(left: Left) -> None:
     """`--only` and a study that was stopped: the paper's rows stay."""
     exhibit = exhibits.find("mft_table4")
     study = studies("mft_table4").model_copy(update={"methods": ("single_task", "majority")})
-    (table,) = exhibit.shown("small", study, left(study, lambda v, t, s: 0.5)).tables
+    (table,) = exhibit.page("small", study, left(study, lambda v, t, s: 0.5)).tables
     mft = next(row for row in table.rows if row[0].value == "MFT (Full)")
     assert [c.value for c in mft[1:-1]] == [None] * 4 and [c.published for c in mft[1:-1]] == [94.5, 92.3, 90.2, 92.3]
 

@@ -94,7 +94,7 @@ def test_what_is_searched_is_not_set() -> None:
 def test_the_german_pair_may_be_replaced_by_a_free_one(left: Left) -> None:
     study = study_of("metaxt_fig6", "small", "suite=chunk_to_ner")
     assert study.together("wnut17") == ("wnut17", "conll2000_chunk")
-    shown = exhibits.find("metaxt_fig6").shown("small", study, left(study, noisy))
+    shown = exhibits.find("metaxt_fig6").page("small", study, left(study, noisy))
     (table,) = shown.tables
     assert "chunks to names, in place of German NER" in table.caption
     assert any("--set suite=chunk_to_ner" in s for s in shown.setup)
@@ -107,7 +107,7 @@ def test_the_german_pair_may_be_replaced_by_a_free_one(left: Left) -> None:
 @pytest.mark.parametrize(("name", "multi", "metaxt"), [("metaxt_table2", 21.8, 48.1), ("metaxt_table3", 23.8, 50.0)])
 def test_published_ks_that_were_not_run_stand_alone(name: str, multi: float, metaxt: float, left: Left) -> None:
     study = study_of(name)
-    (table,) = exhibits.find(name).shown("small", study, left(study, noisy)).tables
+    (table,) = exhibits.find(name).page("small", study, left(study, noisy)).tables
     assert [c.title for c in table.columns[1:-1]] == [f"k = {k}" for k in _few_shot.SHOTS["paper"]]
     rows = {str(r[0].value): r[1:-1] for r in table.rows}
     assert [*rows][:3] == ["Multi-Task", "MetaXT", "XT"]
@@ -121,7 +121,7 @@ def test_published_ks_that_were_not_run_stand_alone(name: str, multi: float, met
     assert "Not run at scale small: k = 200 and k = 500." in notes and f"{MISSING} has no finished run here." in notes
     assert "The paper marks its MetaXT with bold on k = 20, k = 50, k = 100, k = 200 and k = 500." in notes
     paper = study_of(name, "paper")
-    (table,) = exhibits.find(name).shown("paper", paper, left(paper, noisy)).tables
+    (table,) = exhibits.find(name).page("paper", paper, left(paper, noisy)).tables
     assert not any("Not run" in n.text for n in table.notes)
 
 
@@ -129,7 +129,7 @@ def test_published_ks_that_were_not_run_stand_alone(name: str, multi: float, met
 def test_a_curve_and_its_numbers(name: str, left: Left) -> None:
     study = study_of(name)
     n = left(study, noisy)
-    shown = exhibits.find(name).shown("small", study, n)
+    shown = exhibits.find(name).page("small", study, n)
     (table,), (figure,) = shown.tables, shown.figures
     assert figure.name == table.name == name.removeprefix("metaxt_")
     assert ("span F1" if name in ("metaxt_fig5", "metaxt_fig6") else "accuracy") in table.caption
@@ -147,7 +147,7 @@ def test_a_curve_and_its_numbers(name: str, left: Left) -> None:
 
 def test_one_k_is_no_curve(left: Left) -> None:
     study = study_of("metaxt_fig3", "small", "shots=[50]")
-    shown = exhibits.find("metaxt_fig3").shown("small", study, left(study, noisy))
+    shown = exhibits.find("metaxt_fig3").page("small", study, left(study, noisy))
     assert shown.figures == () and len(shown.tables[0].columns) == 3
 
 
@@ -176,7 +176,7 @@ def said(variant: str, target: str, seed: int) -> Mapping[str, Any]:
 def test_a_map_for_each_method_and_suite(left: Left) -> None:
     study = study_of("metaxt_fig7")
     assert study.suites == ("polarity_to_five", "polarity_to_stars") and study.shots == (100,)
-    shown = exhibits.find("metaxt_fig7").shown("small", study, left(study, noisy, facts=said))
+    shown = exhibits.find("metaxt_fig7").page("small", study, left(study, noisy, facts=said))
     five, stars = shown.tables
     assert [c.title for c in five.columns] == ["method", "class of the source", *FIVE]
     assert [[printed(x, c) for x, c in zip(r, stars.columns, strict=True)] for r in stars.rows] == [
@@ -194,7 +194,7 @@ def test_a_map_for_each_method_and_suite(left: Left) -> None:
 
 def test_without_records_there_is_no_map(left: Left) -> None:
     study = study_of("metaxt_fig7")
-    shown = exhibits.find("metaxt_fig7").shown("small", study, left(study, noisy))
+    shown = exhibits.find("metaxt_fig7").page("small", study, left(study, noisy))
     assert shown.figures == () and all(t.rows == () for t in shown.tables)
 
 
@@ -209,7 +209,7 @@ def test_many_classes_are_told_by_the_largest_shares(left: Left) -> None:
     source = {"classes": [*named], "mean": [*named.values()]}
     fact = {"label_map": {"target_classes": list(TARGET.labels), "sources": {"conll2003_de": source}}}
     n = left(study, noisy, facts=lambda v, t, s: fact if v.startswith("metaxt") else {})
-    shown = exhibits.find("metaxt_fig8").shown("small", study, n)
+    shown = exhibits.find("metaxt_fig8").page("small", study, n)
     (table,) = shown.tables
     assert len(table.rows) == 2 * 9 * 3 and [len(p) for p in table.parts] == [27, 27]
     for label, row in named.items():

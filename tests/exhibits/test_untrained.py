@@ -10,8 +10,8 @@ import pytest
 from raystudy import exhibits
 from raystudy.analysis.table import MISSING
 from raystudy.errors import ConfigError, PreflightError
-from raystudy.exhibits import PLM, _cases, run_untrained
-from raystudy.exhibits._cases import extremes
+from raystudy.exhibits import PLM, _extreme_examples, run_untrained
+from raystudy.exhibits._extreme_examples import extremes
 from raystudy.exhibits._statistics import statistics
 from raystudy.spec import Places
 from raystudy.tasks import Example, Task
@@ -40,15 +40,15 @@ def test_extremes_are_ordered_and_per_label() -> None:
 def test_a_long_text_is_cut_and_a_pair_is_told() -> None:
     words = "word " * 100
     (_, _, text), *_ = extremes(task(a=[words, words], b=["x", "y"]), [0.0] * 4, high=True)
-    assert len(text) <= _cases.WIDTH and text.endswith("…")
-    assert _cases._text(Example("a", "cat", "animal")) == "cat ‖ animal"
+    assert len(text) <= _extreme_examples.WIDTH and text.endswith("…")
+    assert _extreme_examples._text(Example("a", "cat", "animal")) == "cat ‖ animal"
 
 
 @pytest.mark.parametrize(("name", "symbols"), [("meta_dtl_table5", "m α β"), ("mft_table5", "t")])
 def test_scores_are_the_methods_constants_and_high_is_above_low(name: str, symbols: str) -> None:
     exhibit = exhibits.find(name)
-    assert exhibit.computed is not None
-    shown = exhibit.computed(exhibit, "smoke", Places(plm=PLM["smoke"]))
+    assert exhibit.untrained_page is not None
+    shown = exhibit.untrained_page(exhibit, "smoke", Places(plm=PLM["smoke"]))
     texts, spread = shown.tables
     assert [c.title for c in texts.columns][3:-1] == symbols.split()
     score = {
@@ -106,7 +106,7 @@ def test_a_task_that_stands_in_for_a_data_set_stands_beside_its_numbers(monkeypa
     four, two = task(a=["x"], b=["y"], c=["z"], d=["w"]), task(yes=["x"], no=["y"])
     found = {"sst5": task(**{c: [c] for c in "abcde"}), "amazon_mds_stars": four, "imdb": two}
     gone = {"conll2003_de": PreflightError("the data set conll2003_de is not there: none")}
-    monkeypatch.setattr("raystudy.exhibits._statistics.read", lambda names, scale, places: (found, gone))
+    monkeypatch.setattr("raystudy.exhibits._statistics.read_tasks", lambda names, scale, places: (found, gone))
     exhibit = exhibits.find("metaxt_table1")
     shown = statistics(exhibit, "paper", Places())
     rows = {str(r[1].value): r for r in shown.tables[0].rows}

@@ -41,7 +41,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_report_opens_with_the_exhibit(folder: Path) -> None:
-    path = write_report(folder, exhibits.shown_again(KEPT))
+    path = write_report(folder, exhibits.page_renderer(KEPT))
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE)[:2] == ["Figure 4 of MFT, scale smoke", "Verdict"]
     page = path.with_name("report.html").read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def test_the_report_opens_with_the_exhibit(folder: Path) -> None:
 
 
 def test_the_command_builds_the_same_report_from_the_folder(folder: Path) -> None:
-    write_report(folder, exhibits.shown_again(KEPT))
+    write_report(folder, exhibits.page_renderer(KEPT))
     before = files(folder)
     for p in (folder / "report").rglob("*.*"):
         p.unlink()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.report import Opening, build
-from raystudy.analysis.shown import Shown
 from raystudy.analysis.tables import SearchRow
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
@@ -29,7 +29,7 @@ Key = tuple[str, str, str]  # variant, target, setting
 
 def write_report(
     folder: str | PathLike[str],
-    exhibit: Callable[[Study, Numbers], Shown] | None = None,
+    exhibit: Callable[[Study, Numbers], ExhibitPage] | None = None,
     opens: Callable[[Opening], None] = lambda opening: None,
 ) -> Path:
     """Build the report of a results folder from its files alone; returns the path of report.md.

@@ -10,30 +10,30 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from raystudy.analysis.shown import Shown
+from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import Cell, Column, Note, Table
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import LENGTH, LIMITS, PLANTED, SETTINGS, Exhibit, Scale
-from raystudy.exhibits._setup import encoder, grouped
+from raystudy.exhibits._setup import data_notes, encoder_sentence
 from raystudy.spec import Places, Setting, Spec
 from raystudy.tasks import Example, Task
 
 if TYPE_CHECKING:
     from raystudy.methods import BaseMethod
 
-__all__ = ["Scores", "cases", "extremes"]
+__all__ = ["ScoreColumns", "extreme_examples_page", "extremes"]
 
 EACH = 2  # texts at either end, per task and label
 WIDTH = 160  # characters of a text
 
-Scores = Mapping[str, Sequence[float]]
+ScoreColumns = Mapping[str, Sequence[float]]
 """Symbol -> (n,) scores of a task's training examples, in their order; the first symbol is what texts are ranked by."""
 
 
-def cases(
-    exhibit: Exhibit, scale: Scale, places: Places, variant: str, scores: Callable[[BaseMethod], list[Scores]]
-) -> Shown:
+def extreme_examples_page(
+    exhibit: Exhibit, scale: Scale, places: Places, variant: str, scores: Callable[[BaseMethod], list[ScoreColumns]]
+) -> ExhibitPage:
     """The examples of every task of the exhibit at both ends of `variant`'s scores.
 
     Args:
@@ -97,13 +97,13 @@ def cases(
     )
     plm = method.setup.plm
     most = f"at most {LIMITS['train']}" if scale == "small" else "all"
-    return Shown(
+    return ExhibitPage(
         title=f"{exhibit.title}, scale {scale}",
         about=f"{exhibit.about[:1].upper()}{exhibit.about[1:]}. {exhibit.paper.citation}.",
         setup=(
-            encoder(plm.name, plm.about, exhibit.paper),
+            encoder_sentence(plm.name, plm.about, exhibit.paper),
             f"Prototypes and scores are those of {most} training examples of each data set.",
-            *grouped({named[name]: t.notes for name, t in tasks.items()}),
+            *data_notes({named[name]: t.notes for name, t in tasks.items()}),
             *exhibit.notes,
         ),
         tables=(texts, spread),

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from raystudy.analysis.figures import Figure
 from raystudy.analysis.table import Table
 
-__all__ = ["Shown"]
+__all__ = ["ExhibitPage"]
 
 
 @dataclass(frozen=True)
-class Shown:
+class ExhibitPage:
     """An exhibit, ready to be written.
 
     Attributes:
@@ -30,11 +30,11 @@ class Shown:
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
-    def said_once(self) -> tuple[Table, ...]:
+    def without_repeated_notes(self) -> tuple[Table, ...]:
         """The tables as one reads them in a row: a note without a mark only below the first that has it."""
-        said: set[str] = set()
-        out = []
+        printed_notes: set[str] = set()
+        tables = []
         for table in self.tables:
-            out.append(replace(table, notes=tuple(n for n in table.notes if n.mark or n.text not in said)))
-            said |= {n.text for n in table.notes}
-        return tuple(out)
+            tables.append(replace(table, notes=tuple(n for n in table.notes if n.mark or n.text not in printed_notes)))
+            printed_notes |= {n.text for n in table.notes}
+        return tuple(tables)

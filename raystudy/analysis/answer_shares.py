@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from raystudy.analysis.frame import Key, repeats
-from raystudy.analysis.numbers import Answers, Design
+from raystudy.analysis.numbers import AnswerShares, Design
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import Cell, Column, Note, Table, changes, percent
 from raystudy.spec import Record
@@ -16,39 +16,41 @@ PREDICTED, GOLD = "predicted", "gold"  # facts: {split: {class: how often}}
 FEW = 0.1  # nearly always the same answer: all others together less than a tenth as often as they occur
 
 
-def compute(records: Iterable[Record], design: Design) -> list[Answers]:
+def compute(records: Iterable[Record], design: Design) -> list[AnswerShares]:
     """The answers of the finished confirm-phase cells, floors apart, by target, setting and method as in the tables.
 
     Records that do not say what was answered are passed over, and so are targets without classes.
     """
 
-    def says(r: Record) -> bool:
-        told = all(r.facts.get(what, {}).get("test") for what in (PREDICTED, GOLD))
-        return told and design.role(r.spec.variant) != "floor"
+    def says_what_was_answered(r: Record) -> bool:
+        has_counts = all(r.facts.get(what, {}).get("test") for what in (PREDICTED, GOLD))
+        return has_counts and design.role(r.spec.variant) != "floor"
 
-    return [_answers(cell, group) for cell, group in repeats(records, design, says).items()]
+    return [_answers(cell, group) for cell, group in repeats(records, design, says_what_was_answered).items()]
 
 
-def _answers(cell: Key, group: Sequence[Record]) -> Answers:
+def _answers(cell: Key, group: Sequence[Record]) -> AnswerShares:
     shares = [_shares(r.facts[PREDICTED]["test"]) for r in group]
     gold = [_shares(r.facts[GOLD]["test"]) for r in group]
     classes = sorted({c for s in (*shares, *gold) for c in s})
     mean = {c: sum(s.get(c, 0.0) for s in shares) for c in classes}
-    first = max(classes, key=lambda c: mean[c])
-    same = 0
+    most_frequent = max(classes, key=lambda c: mean[c])
+    constant_seeds = 0
     for s, g in zip(shares, gold, strict=True):
         most = max(s, key=lambda c: s[c])
         others = 1 - g.get(most, 0.0)
-        same += others > 0 and 1 - s[most] <= FEW * others
-    away = [sum(abs(s.get(c, 0.0) - g.get(c, 0.0)) for c in classes) / 2 for s, g in zip(shares, gold, strict=True)]
-    return Answers(
+        constant_seeds += others > 0 and 1 - s[most] <= FEW * others
+    distances = [
+        sum(abs(s.get(c, 0.0) - g.get(c, 0.0)) for c in classes) / 2 for s, g in zip(shares, gold, strict=True)
+    ]
+    return AnswerShares(
         *cell,
         seeds=tuple(r.spec.seed for r in group),
-        most=first,
-        share=interval([s.get(first, 0.0) for s in shares]),
-        gold=sum(g.get(first, 0.0) for g in gold) / len(gold),
-        distance=interval(away),
-        same=same,
+        most=most_frequent,
+        share=interval([s.get(most_frequent, 0.0) for s in shares]),
+        gold=sum(g.get(most_frequent, 0.0) for g in gold) / len(gold),
+        distance=interval(distances),
+        same=constant_seeds,
     )
 
 
@@ -57,7 +59,7 @@ def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     return {c: n / total for c, n in counts.items()}
 
 
-def answers_table(found: Sequence[Answers], design: Design) -> Table:
+def answers_table(answers: Sequence[AnswerShares], design: Design) -> Table:
     """A row per method, target and setting: its most frequent answer, and how far all its answers are from the gold."""
     columns = (
         Column("variant", "method"),
@@ -80,7 +82,7 @@ def answers_table(found: Sequence[Answers], design: Design) -> Table:
             percent(a.distance),
             Cell(a.same),
         )
-        for a in found
+        for a in answers
     ]
     notes = (
         Note(
@@ -89,7 +91,7 @@ def answers_table(found: Sequence[Answers], design: Design) -> Table:
         ),
         Note("Seeds with one answer: the other classes were answered less than a tenth as often as they occur."),
     )
-    breaks = changes([(a.target, a.setting) for a in found])
+    breaks = changes([(a.target, a.setting) for a in answers])
     caption = (
         "What was answered on the test set, × 100: mean ± half-width of the 95 % t-interval (number of seeds). "
         f"{design.conditions}"

@@ -46,11 +46,13 @@ def _answers(n: Numbers) -> str:
     same = [a for a in n.answers if a.same]
     if not same:
         return "Nowhere was nearly always the same answer given."
-    said = [
+    descriptions = [
         f"{n.design.title(a.variant)} on {place(a.target, a.setting)}, {a.same} of {counted(len(a.seeds), 'seed')}"
         for a in same
     ]
-    return f"Nearly always the same answer: {_some(said)}. A score like this is that of a class, not of a method."
+    return (
+        f"Nearly always the same answer: {_some(descriptions)}. A score like this is that of a class, not of a method."
+    )
 
 
 def _capital(sentence: str) -> str:
@@ -123,20 +125,20 @@ def _verdict(n: Numbers) -> Iterable[Sentence]:
     if not any(s.seeds for s in n.scores):
         yield Sentence("No cell has finished, so there is nothing to say yet.")
         return
-    tested = [c for c in n.comparisons if c.tested]
-    if not tested:
+    comparisons = [c for c in n.comparisons if c.tested]
+    if not comparisons:
         yield Sentence(_nothing_to_compare(n.design))
         yield from map(Sentence, _floors(n))
         return
     design, base = n.design, n.design.baseline_title
-    if not any(c.pair.n for c in tested):
+    if not any(c.pair.n for c in comparisons):
         yield Sentence("", f"Nothing could be compared with {base} yet.")
-    elif not any(c.verdict.word == "better" for c in tested):
+    elif not any(c.verdict.word == "better" for c in comparisons):
         yield Sentence("", f"No method is shown to beat {base}.")
     verbs: tuple[tuple[Word, str], ...] = (("better", "beats"), ("worse", "does worse than"))
     for word, verb in verbs:
         for m in design.methods:
-            of_m = [c for c in tested if c.variant == m.variant and c.pair.n]
+            of_m = [c for c in comparisons if c.variant == m.variant and c.pair.n]
             hits = [c for c in of_m if c.verdict.word == word]
             if hits:
                 share = f"{len(hits)} of {_places(len(of_m), design)}"
@@ -144,25 +146,27 @@ def _verdict(n: Numbers) -> Iterable[Sentence]:
                     f" on {share}: {_some([_effect(c) for c in hits])}.", f"{_capital(m.title)} {verb} {base}", word
                 )
     same = [
-        f"{design.title(c.variant)} on {place(c.target, c.setting)}" for c in tested if c.verdict.word == "equivalent"
+        f"{design.title(c.variant)} on {place(c.target, c.setting)}"
+        for c in comparisons
+        if c.verdict.word == "equivalent"
     ]
     if same:
         yield Sentence(f" to {base} within {_points(design.rope)}: {_some(same)}.", "Equivalent", "equivalent")
-    yield from _undecided(tested, design)
+    yield from _undecided(comparisons, design)
     yield from map(Sentence, _floors(n))
-    yield from map(Sentence, _harm(tested, design))
+    yield from map(Sentence, _harm(comparisons, design))
 
 
-def _undecided(tested: Sequence[Comparison], design: Design) -> Iterable[Sentence]:
-    absent = [c for c in tested if not c.pair.n]
-    open_ = [c for c in tested if c.pair.n and c.verdict.word == "undecided"]
-    if open_:
-        text = f": {len(open_)} of {counted(len(tested), 'comparison')} with {design.baseline_title}."
-        known = sorted((c for c in open_ if not math.isnan(c.verdict.seeds)), key=lambda c: c.verdict.seeds)
-        if known:
-            text += f" At the differences seen, a decision would take {_some([_needs(c, design) for c in known])}."
+def _undecided(comparisons: Sequence[Comparison], design: Design) -> Iterable[Sentence]:
+    without_pairs = [c for c in comparisons if not c.pair.n]
+    undecided = [c for c in comparisons if c.pair.n and c.verdict.word == "undecided"]
+    if undecided:
+        text = f": {len(undecided)} of {counted(len(comparisons), 'comparison')} with {design.baseline_title}."
+        predicted = sorted((c for c in undecided if not math.isnan(c.verdict.seeds)), key=lambda c: c.verdict.seeds)
+        if predicted:
+            text += f" At the differences seen, a decision would take {_some([_needs(c, design) for c in predicted])}."
         yield Sentence(text, "Undecided", "undecided")
-    most = max((c.pair.n for c in tested), default=0)
+    most = max((c.pair.n for c in comparisons), default=0)
     if most == 1:
         yield Sentence(
             "Each comparison has one pair of runs. One seed has no spread, so there are no intervals and no tests, "
@@ -170,8 +174,8 @@ def _undecided(tested: Sequence[Comparison], design: Design) -> Iterable[Sentenc
         )
     elif 1 < most < MIN_PAIRS:
         yield Sentence(f"{counted(most, 'seed')} alone decide nothing: a verdict on seeds takes at least {MIN_PAIRS}.")
-    if absent:
-        yield Sentence(f"Not compared for want of finished pairs: {counted(len(absent), 'comparison')}.")
+    if without_pairs:
+        yield Sentence(f"Not compared for want of finished pairs: {counted(len(without_pairs), 'comparison')}.")
 
 
 def _needs(c: Comparison, design: Design) -> str:
@@ -194,15 +198,15 @@ def _floors(n: Numbers) -> Iterable[str]:
         yield f"Below a floor: {_some(low)}."
 
 
-def _harm(tested: Sequence[Comparison], design: Design) -> Iterable[str]:
+def _harm(comparisons: Sequence[Comparison], design: Design) -> Iterable[str]:
     """Negative transfer per method: where its mean is below the baseline's, and where that is beyond doubt.
 
     Of methods that learn from other tasks: a control or another way of training on the target alone transfers nothing.
     """
     harm = []
-    tested = [c for c in tested if design.transfers(c.variant)]
-    for v in dict.fromkeys(c.variant for c in tested):
-        of_v = [c for c in tested if c.variant == v and c.pair.n]
+    comparisons = [c for c in comparisons if design.transfers(c.variant)]
+    for v in dict.fromkeys(c.variant for c in comparisons):
+        of_v = [c for c in comparisons if c.variant == v and c.pair.n]
         below = sum(c.pair.mean < 0 for c in of_v)
         sure = sum(c.verdict.word == "worse" for c in of_v)
         if below:
@@ -210,7 +214,7 @@ def _harm(tested: Sequence[Comparison], design: Design) -> Iterable[str]:
             harm.append(f"{design.title(v)} hurts on {below} of {_places(len(of_v), design)}{doubt}")
     if harm:
         yield f"Negative transfer (mean below {design.baseline_title}): {'; '.join(harm)}."
-    elif any(c.pair.n for c in tested):
+    elif any(c.pair.n for c in comparisons):
         yield f"Negative transfer: none, no mean is below {design.baseline_title}."
 
 
@@ -259,18 +263,18 @@ def _but(design: Design) -> str:
 def _importance(n: Numbers) -> Iterable[str]:
     if not n.weights:
         return
-    shown = [w for w in n.weights if w.shares and w.trials >= IMPORTANCE_TRIALS]
-    few = [w for w in n.weights if w.trials < IMPORTANCE_TRIALS]
-    if shown:
-        by = listed(dict.fromkeys(w.evaluator for w in shown))
+    with_shares = [w for w in n.weights if w.shares and w.trials >= IMPORTANCE_TRIALS]
+    short = [w for w in n.weights if w.trials < IMPORTANCE_TRIALS]
+    if with_shares:
+        by = listed(dict.fromkeys(w.evaluator for w in with_shares))
         yield f"How much each searched setting mattered for the dev score: {by}; the shares of an arm add up to 1."
-    if few:
-        most = max(w.trials for w in few)
+    if short:
+        most = max(w.trials for w in short)
         yield (
-            f"Not shown for {counted(len(few), 'arm')} with at most {counted(most, 'completed trial')}: below "
+            f"Not shown for {counted(len(short), 'arm')} with at most {counted(most, 'completed trial')}: below "
             f"{IMPORTANCE_TRIALS} an importance is noise."
         )
-    rest = len(n.weights) - len(shown) - len(few)
+    rest = len(n.weights) - len(with_shares) - len(short)
     if rest:
         yield f"Not shown for {counted(rest, 'arm')}, where the trials do not tell the settings apart."
 
@@ -278,11 +282,11 @@ def _importance(n: Numbers) -> Iterable[str]:
 def _cost(n: Numbers) -> str:
     if not n.costs:
         return "Nothing has run yet."
-    spent = [s for c in n.costs for s in (c.search, c.confirm)]
-    cells, updates = sum(s.cells for s in spent), sum(s.updates for s in spent)
+    phases = [s for c in n.costs for s in (c.search, c.confirm)]
+    cells, updates = sum(s.cells for s in phases), sum(s.updates for s in phases)
     text = (
         f"{counted(cells, 'cell')} with {counted(updates, 'optimizer update')} behind them took "
-        f"{_duration(math.fsum(s.seconds for s in spent))} of training, all cells one after another."
+        f"{_duration(math.fsum(s.seconds for s in phases))} of training, all cells one after another."
     )
     stored = sum(c.stored_updates for c in n.costs)
     if stored:
