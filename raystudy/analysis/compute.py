@@ -149,7 +149,7 @@ def _places(frame: pd.DataFrame, design: Design, metrics: Mapping[str, str]) -> 
 
 
 def searches(rows: Iterable[SearchRow], design: Design) -> list[Search]:
-    """What was searched, by target, setting and method in the order of the tables."""
+    """The searches of a study, by target, setting and method in the order of the tables."""
     groups: dict[Key, list[SearchRow]] = {}
     for row in rows:
         groups.setdefault((row.arm.variant, row.target, str(row.arm.setting)), []).append(row)
@@ -252,14 +252,17 @@ def _stored_updates(r: Record) -> int:
 
 
 def _transfer_key(r: Record) -> str:
-    """What makes the transfer part of two cells take equally long, as far as a record knows: seed and target do not."""
+    """A key that two cells share if their transfer parts take equally long, as far as records tell.
+
+    All settings that the transfer reads are in it; seed and target are not.
+    """
     rules = catalogue().of(r.spec.variant)
     reads = {k: v for k, v in r.spec.settings.items() if k not in rules or "transfer" in rules[k].reads}
     return canonical([r.spec.variant, str(r.spec.setting), r.spec.suite, reads])
 
 
 def _transfer_seconds(records: Iterable[Record]) -> dict[str, float]:
-    """Kind of transfer -> mean seconds of those that ran."""
+    """Kind of transfer (`_transfer_key`) -> the mean seconds of the trainings of that kind that ran."""
     seconds_of_kind: dict[str, list[float]] = {}
     for r in records:
         if r.status == "done" and "transfer" in r.seconds and not _stored_updates(r):
@@ -268,7 +271,7 @@ def _transfer_seconds(records: Iterable[Record]) -> dict[str, float]:
 
 
 def _failures(records: Iterable[Record]) -> list[Failure]:
-    """The most frequent cause first, then by cell."""
+    """The failed cells, those with the most frequent cause first, then in the order of the cells."""
     failed_records = sorted((r for r in records if r.status == "failed"), key=lambda r: (str(r.spec), r.id))
 
     def last(r: Record) -> str:
@@ -281,7 +284,10 @@ def _failures(records: Iterable[Record]) -> list[Failure]:
 
 
 def _cut_words(records: Iterable[Record]) -> Iterable[str]:
-    """How many words of a target lie behind the cut, from old records that say no more (others: `cautions`)."""
+    """How many words of a target lie beyond the longest sequence, from records of old versions, which say no more.
+
+    What records of today say of such words is in `cautions`.
+    """
     largest_counts: dict[str, dict[str, int]] = {}
     for r in records:
         for split in ("train", "dev", "test"):
@@ -297,7 +303,7 @@ def _cut_words(records: Iterable[Record]) -> Iterable[str]:
 
 
 def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str]) -> list[Run]:
-    """Every cell: confirm before search, in the order of the tables."""
+    """Every cell, the confirm phase before the search, in the order of the tables."""
     ranks = {name: i for names in (design.targets, design.settings) for i, name in enumerate(names)}
     ranks |= {m.variant: i for i, m in enumerate(design.methods)}
     beyond = len(ranks)

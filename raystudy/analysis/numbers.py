@@ -1,7 +1,8 @@
-"""Everything that a report says, as one tree of plain values; and what a report is given beside the records.
+"""Everything that a report says, as one tree of plain values (`Numbers`), and the inputs that it has beside records.
 
-`compute.compute` fills the tree, ``report.json`` is the tree, and what writes Markdown, HTML, LaTeX and figures reads
-nothing else. Scores, differences and interval ends are fractions; `nan` = cannot be computed.
+`compute.compute` fills the tree, ``report.json`` is the tree as JSON, and what writes Markdown, HTML, LaTeX and figures
+reads nothing else. Scores, differences and interval ends are fractions; `nan` stands where a number cannot be computed.
+An arm is one variant in one data setting, on all targets; a cell is one training.
 """
 
 from __future__ import annotations
@@ -47,20 +48,20 @@ State = Literal["complete", "pruned", "failed"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# what a report is given beside the records
+# the inputs of a report beside the records
 
 
 @dataclass(frozen=True)
 class SearchRow:
-    """One configuration of one arm on one target: what the search saw of it.
+    """What the search measured of one configuration of one arm on one target.
 
     Attributes:
-        number: trial number; 0 is the paper's settings.
+        number: the trial's number; trial 0 has the paper's settings.
         settings: the complete settings.
-        dev_mean: mean dev score over the search seeds that finished, a fraction; None without any.
-        winner: chosen for this target.
-        updates, seconds: behind all its search cells on this target.
-        seeds: finished cells behind `dev_mean`.
+        dev_mean: the mean dev score, a fraction, over the search seeds that finished; None if no seed has.
+        winner: whether this configuration was chosen for this target.
+        updates, seconds: what all its search cells on this target took together.
+        seeds: how many finished cells `dev_mean` is the mean of.
     """
 
     arm: Arm
@@ -77,7 +78,7 @@ class SearchRow:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much each searched parameter of an arm mattered; no shares where trials are too few to say."""
+    """How much each searched parameter of an arm mattered; `shares` is empty where the trials are too few to say."""
 
     arm: Arm
     evaluator: str
@@ -87,7 +88,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a report says of one task's data; `classes` 0 = regression."""
+    """What a report says of one task's data; `classes` is 0 for regression."""
 
     name: str
     role: Literal["target", "source"]
@@ -109,7 +110,7 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence whose first words (`lead`) are set off; either part may be empty. `tone`: the verdict it tells."""
+    """A sentence whose first words (`lead`) are set off; either part may be empty. `tone` is its verdict."""
 
     rest: str
     lead: str = ""
@@ -121,7 +122,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the tables. `transfers`: it learns from other tasks than the target."""
+    """A row of the tables. `transfers` says whether it learns from other tasks than the target."""
 
     variant: str
     title: str
@@ -131,15 +132,15 @@ class Method:
 
 @dataclass(frozen=True)
 class Design:
-    """What was asked.
+    """What the study asked: which methods, on which targets, in which data settings, over how many seeds.
 
     Attributes:
         conditions: what limits every number, as a sentence for captions: encoder, caps on the data, length.
-        baseline: the variant that others are compared with; in `methods` only if the study has it.
-        rope: the smallest difference that matters, a fraction.
-        seeds: planned per cell of the main table.
-        methods: in the order of the tables: methods and baselines, controls, floors.
-        settings: as they are printed, in the study's order.
+        baseline: the variant that others are compared with; it is in `methods` only if the study has it.
+        rope: the smallest difference that matters, a fraction (the name is short for region of practical equivalence).
+        seeds: how many seeds are planned for each entry of the main table.
+        methods: the rows in the order of the tables: methods and baselines, then controls, then floors.
+        settings: the data settings as they are printed, in the study's order.
         shots: ascending numbers of labelled examples, where settings are few-shot.
         departures: what the study sets otherwise than the papers.
     """
@@ -174,7 +175,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Completeness:
-    """Confirm-phase cells of a study; seeds beyond the plan do not make up for others that are missing."""
+    """How many confirm-phase cells are done; seeds beyond the plan do not make up for others that are missing."""
 
     planned: int
     done: int
@@ -184,7 +185,10 @@ class Completeness:
 
 @dataclass(frozen=True)
 class Place:
-    """A target in a setting: a column of the main table. `metric` is empty and `tests` too where nothing finished."""
+    """A target in a setting: a column of the main table.
+
+    `tests` are the numbers of test examples that the cells had. It and `metric` are empty where nothing finished.
+    """
 
     target: str
     setting: str
@@ -194,15 +198,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Score:
-    """A cell of the main table.
+    """An entry of the main table: the test scores of one variant on one target in one setting.
 
     Attributes:
         values: test scores, one for each of `seeds`.
         failed: how many of its runs failed.
-        best: the best mean of its column, floors apart, among the cells with the most seeds.
-        tied: not distinguishable from the best (`best_p` at least .05, or unknown); the best itself is.
-        best_p: paired t-test against the best cell, Holm-corrected over the column; nan for the best itself.
-        below: the variant of the best floor, if the mean is below it.
+        best: whether its mean is the best of the column, floors apart, among the entries with the most seeds.
+        tied: whether it cannot be told from the best (`best_p` is at least .05, or unknown); the best itself is tied.
+        best_p: p of the paired t-test against the best, Holm-corrected over the column; nan for the best itself.
+        below: the variant of the best floor, if the mean is below it, with that floor's mean as `below_mean`.
     """
 
     variant: str
@@ -224,10 +228,10 @@ class Comparison:
     """One variant against the baseline, for one target in one setting.
 
     Attributes:
-        tested: in the family that Holm's correction covers (all but the floors).
-        holm_p: nan when not tested or without a p-value.
-        examples: the two-way test over seeds and examples; None where no predictions were given.
-        examples_p: its Holm-corrected p.
+        tested: whether it belongs to the family that Holm's correction covers (all variants but the floors).
+        holm_p: the corrected p-value; nan where the comparison is not tested or has no p-value.
+        examples: the two-way test over seeds and examples; None where the report has no predictions.
+        examples_p: the Holm-corrected p of that test.
     """
 
     variant: str
@@ -243,7 +247,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Line:
-    """One variant at the k's of a curve: (k,) intervals; n = 0 where nothing has finished."""
+    """One variant at every k of a curve: `points` are (k,) intervals, with n = 0 where nothing has finished."""
 
     variant: str
     title: str
@@ -257,9 +261,10 @@ class Curve:
 
     Attributes:
         shots: (k,) ascending numbers of labelled examples, all of the target's classes together.
-        lines: test scores.
-        differences: paired differences to the baseline, over the seeds both have; neither floors nor itself.
-        bounded: the metric cannot leave 0 to 1.
+        lines: the test scores of every variant.
+        differences: paired differences to the baseline, over the seeds that both have; floors and the baseline itself
+            have none.
+        bounded: whether the metric stays between 0 and 1.
     """
 
     target: str
@@ -274,14 +279,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class AnswerShares:
-    """What a method answered on the test set, in shares of the answers.
+    """How often a method answered with which class on the test set, in shares of its answers.
 
     Attributes:
-        seeds: of the trainings that say so.
-        most: the most frequent answer, empty for a class of another task; `share` of the answers, `gold` of the test
-            set.
-        distance: total variation between the shares of the classes among the answers and in the test set.
-        same: seeds in which one answer was given nearly always.
+        seeds: the seeds of the trainings whose records say what was answered.
+        most: the most frequent answer; empty for a class of another task.
+        share, gold: the share of that class among the answers, and in the test set.
+        distance: the total variation between the shares of the classes among the answers and in the test set.
+        same: in how many seeds one answer was given nearly always.
     """
 
     variant: str
@@ -300,11 +305,11 @@ class LabelMap:
     """What a method took the classes of a source to mean for its target: mean soft labels, one interval per share.
 
     Attributes:
-        seeds: of the trainings that say so.
-        classes: (s,) of the source, in the order of its head.
-        target_classes: (k,) in the order of the target's head.
-        shares: (s, k) intervals over the seeds, each row's means adding up to one; n = 0 where no example of the class
-            was looked at.
+        seeds: the seeds of the trainings whose records have the map.
+        classes: (s,) classes of the source, in the order of its head.
+        target_classes: (k,) classes of the target, in the order of its head.
+        shares: (s, k) intervals over the seeds; the means of each row add up to one. n is 0 where no example of the
+            class was looked at.
     """
 
     variant: str
@@ -319,7 +324,7 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One configuration on one target; `dev` is the mean over `seeds` finished cells, nan without any."""
+    """What one configuration reached on one target; `dev` is the mean over `seeds` finished cells, nan without any."""
 
     number: int
     state: State
@@ -346,10 +351,10 @@ class Search:
     """The search of one arm on one target.
 
     Attributes:
-        trials: by number; all arms' targets share the configurations.
-        steps: one per trial.
-        searched: the settings that differ between trials.
-        changes: (setting, value in trial 0 or None, winner's value), where they differ.
+        trials: in the order of their numbers; the targets of an arm share the configurations.
+        steps: the state of the search after each trial.
+        searched: the names of the settings that differ between trials.
+        changes: (setting, value in trial 0 or None, value of the winner), where these differ.
     """
 
     variant: str
@@ -371,7 +376,7 @@ class Search:
 
 @dataclass(frozen=True)
 class RankedImportance:
-    """`Importance` of one arm, shares falling; none where there were too few trials to say."""
+    """The `Importance` of one arm with the largest share first; no shares where there were too few trials to say."""
 
     variant: str
     setting: str
@@ -382,7 +387,7 @@ class RankedImportance:
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """Cells of one phase and what they took; `trials` are different configurations, all settings together."""
+    """What the cells of one phase took; `trials` counts different configurations, all data settings together."""
 
     trials: int
     cells: int
@@ -395,8 +400,8 @@ class Cost:
     """What a variant took on a target.
 
     Attributes:
-        stored_updates: of those above, updates of stages that the stage store answered.
-        saved_seconds: an estimate of what they would have taken; nan where the records do not say.
+        stored_updates: how many of these updates belong to stages that the stage store answered.
+        saved_seconds: an estimate of the time that those would have taken; nan where the records do not say.
     """
 
     variant: str
@@ -409,7 +414,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """One cell. `dev` and `test` are in the target's primary metric, nan where there is none; `tests` is in all."""
+    """One cell. `dev` and `test` are in the target's primary metric, nan where there is none; `tests` has all."""
 
     id: str
     phase: Literal["search", "confirm"]
@@ -439,12 +444,14 @@ class Numbers:
     """A whole report.
 
     Attributes:
-        words: section -> its sentences.
+        words: section -> its sentences (`sentences.sentences`).
+        weights: the importance of the searched parameters.
+        answers: how often which class was answered.
         failures: the most frequent cause first.
-        facts: provenance, as it was given.
+        facts: the provenance: what ran where, with which code, data and libraries.
         notes: sentences about what the numbers depend on.
-        cautions: those that stand beside the scores: what no model read, what floors answer, trainings too short.
-        study_text: the study as YAML, everything resolved.
+        cautions: sentences that stand beside the scores: what no model read, what floors answer, trainings too short.
+        study_text: the study as YAML, with every default written out.
     """
 
     design: Design
@@ -470,7 +477,7 @@ class Numbers:
 
 
 def to_json(numbers: Numbers) -> str:
-    """The tree as JSON: keys are the names of the fields, `schema` first; nan is null, infinity the text ``inf``."""
+    """The tree as JSON. Keys are the names of the fields, `schema` first; nan is null, infinity the text ``inf``."""
     tree = _plain(numbers)
     return json.dumps({"schema": tree.pop("schema"), **tree}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -1,4 +1,4 @@
-"""What the numbers say, as sentences: section -> sentences. They are data of the report like its numbers."""
+"""What the numbers of a report say, as sentences for each section. They are data of the report like its numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMPORTANCE_TRIALS = 30  # with fewer completed trials an importance is noise, an
 
 
 def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
-    """Section -> what it says in words, beside or instead of its tables and figures."""
+    """Section of the report -> its sentences, which stand beside its tables and figures or in their place."""
     n = numbers
     plain = {
         "scope": [_scope(n.design)],
@@ -60,7 +60,7 @@ def _capital(sentence: str) -> str:
 
 
 def _some(items: Sequence[str]) -> str:
-    """The first few, and how many more there are. Semicolons, because titles have commas in them."""
+    """The first few items, and how many more there are. They are joined by semicolons, because titles hold commas."""
     if len(items) <= max(_SHOWN, 2):
         return "; ".join(items) if len(items) > 2 else listed(items)
     return f"{'; '.join(items[:_SHOWN])}; and {len(items) - _SHOWN} more"
@@ -118,9 +118,10 @@ def _completeness(n: Numbers) -> str:
 
 
 def _verdict(n: Numbers) -> Iterable[Sentence]:
-    """Who beats the baseline where and by how much, who does not, what is undecided and how many seeds that would take.
+    """The verdict of the report, sentence by sentence.
 
-    And what falls below a floor, and how often a method hurts.
+    It says which method beats the baseline where and by how much, which does not, what is undecided and how many seeds
+    a decision would take, what falls below a floor, and how often a method hurts.
     """
     if not any(s.seeds for s in n.scores):
         yield Sentence("No cell has finished, so there is nothing to say yet.")
@@ -199,9 +200,10 @@ def _floors(n: Numbers) -> Iterable[str]:
 
 
 def _harm(comparisons: Sequence[Comparison], design: Design) -> Iterable[str]:
-    """Negative transfer per method: where its mean is below the baseline's, and where that is beyond doubt.
+    """Where each method suffers negative transfer: its mean is below the baseline's, and where that is beyond doubt.
 
-    Of methods that learn from other tasks: a control or another way of training on the target alone transfers nothing.
+    Only methods that learn from other tasks are looked at: a control, or another way of training on the target alone,
+    transfers nothing.
     """
     harm = []
     comparisons = [c for c in comparisons if design.transfers(c.variant)]

@@ -39,7 +39,7 @@ def _points(fraction: float) -> float | None:
 
 
 def main_table(n: Numbers) -> Table:
-    """Test scores: a row per variant, a column per target and setting, mean x 100 with interval and n.
+    """The test scores, with a row per variant and a column per target and setting: mean x 100 with interval and n.
 
     Floors and controls stand apart from the methods. A cell is `unsure` when its comparison with the baseline is
     undecided.
@@ -201,7 +201,7 @@ def _comparison_notes(n: Numbers, with_examples: bool, marks: set[str]) -> Itera
 
 
 def search_table(n: Numbers) -> Table:
-    """Per arm and target: trial 0 against the winner on dev, and the settings in which they differ."""
+    """For every arm and target, trial 0 against the winner on dev, and the settings in which the two differ."""
     columns = (
         Column("variant", "method"),
         Column("target", "target"),
@@ -264,7 +264,7 @@ def _changes(search: Search) -> str:
 
 
 def configurations(n: Numbers) -> list[Table]:
-    """Per arm every configuration: what was tried, what the paper says, and how each did on every target."""
+    """For every arm all its configurations: what was tried, what the paper says, how each did on every target."""
     arms: dict[tuple[str, str], list[Search]] = {}
     for s in n.searches:
         arms.setdefault((s.variant, s.setting), []).append(s)
@@ -348,7 +348,7 @@ def trials_table(n: Numbers) -> Table:
 
 
 def cost_table(n: Numbers) -> Table:
-    """Trials, cells, updates and seconds per method and target, search and confirm apart."""
+    """The trials, cells, updates and seconds of every method on every target, with search and confirm apart."""
     columns = (
         Column("variant", "method"),
         Column("target", "target"),
@@ -387,7 +387,7 @@ def cost_table(n: Numbers) -> Table:
 
 
 def tasks_table(tasks: Sequence[TaskFacts]) -> Table:
-    """What is known of the data, one row per task."""
+    """What is known of the data, with a row per task."""
     columns = (
         Column("task", "task"),
         Column("role", "role"),
@@ -415,7 +415,7 @@ def tasks_table(tasks: Sequence[TaskFacts]) -> Table:
 
 
 def cells_table(n: Numbers, *, searched: bool) -> Table:
-    """Every cell with its id, those of the search too if `searched`; scores x 100."""
+    """Every cell with its id and its scores x 100; those of the search are there too if `searched`."""
     runs = [r for r in n.runs if searched or r.phase == "confirm"]
     columns = (
         Column("variant", "method"),

@@ -1,4 +1,7 @@
-"""A table of a paper with ours beside it: rows are methods, columns data sets and their averages."""
+"""A table of a paper with our numbers in it: its rows are methods, its columns are data sets and their averages.
+
+Our number stands in each place, and below it the published one with the difference.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,11 @@ class Head:
 
     Attributes:
         title: as the paper has it.
-        targets: one task, or the tasks that it is the mean of.
+        targets: one task, or the tasks that the column is the mean of.
         setting: the data setting, as ``str(Setting)``.
-        metric: another metric than the tasks' own; only on test.
-        group: columns that stay together where a table is too wide for a page.
-        published: what names the column in the paper's numbers; empty = the paper has no such column.
+        metric: another metric than the tasks' own; only test scores have one.
+        group: the block of columns that stay together where a table is too wide for a page.
+        published: what names the column in the file of the paper's numbers; empty if the paper has no such column.
     """
 
     title: str
@@ -59,7 +62,7 @@ class Head:
 class Row:
     """A method, or with `minus` its gain over another one, seed by seed.
 
-    `published` is what names the row in the paper's numbers; empty = the paper has no such row.
+    `published` is what names the row in the file of the paper's numbers; it is empty if the paper has no such row.
     """
 
     variant: str
@@ -127,7 +130,7 @@ def columns_of_all_suites(results: ExhibitResults, published: Mapping[str, str])
 
 
 def by_seed(n: Numbers, head: Head, variant: str) -> dict[int, float]:
-    """seed -> score; of several targets their mean, for the seeds that all of them have finished."""
+    """Seed -> score. Of several targets it is their mean, for the seeds that all of them have finished."""
     scores_of_targets: list[dict[int, float]] = []
     for target in head.targets:
         values = {}
@@ -141,12 +144,12 @@ def by_seed(n: Numbers, head: Head, variant: str) -> dict[int, float]:
 
 
 def mean(n: Numbers, head: Head, variant: str) -> Interval:
-    """Mean over the seeds with its interval; n = 0 where nothing has finished."""
+    """The mean over the seeds with its interval, whose n is 0 where nothing has finished."""
     return interval(list(by_seed(n, head, variant).values()))
 
 
 def gain(n: Numbers, head: Head, variant: str, minus: str) -> Interval:
-    """How much more than `minus`, over the seeds that both have finished."""
+    """How much more `variant` reaches than the variant `minus`, over the seeds that both have finished."""
     ours, theirs = by_seed(n, head, variant), by_seed(n, head, minus)
     return interval([ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())])
 
@@ -196,11 +199,12 @@ def comparison_table(
     published: Published,
     notes: Sequence[str] = (),
 ) -> Table:
-    """Ours and, below each value, the published number with the difference to it; scores are printed x 100.
+    """A table with our values and, below each, the published number with the difference to it, all x 100.
 
     Args:
         what: the caption.
-        rows: as the paper has them; a rule sets the study's other rows apart: baselines and controls, then floors.
+        rows: the rows as the paper has them; a rule sets the study's other rows apart, baselines and controls first,
+            then floors.
         printed: the paper's numbers; ``Published()`` where none should stand beside ours.
         notes: what this table's reader must know.
     """
@@ -246,7 +250,7 @@ def _ours(row: Row, head: Head, s: Score | None, n: Numbers) -> Cell:
 
 
 def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:
-    """Updates behind one training of `variant`, relative to plain fine-tuning, over the table's targets."""
+    """The updates behind one training of `variant` over the table's targets, as a multiple of plain fine-tuning's."""
     targets = {t for h in heads for t in h.targets}
 
     def updates(v: str) -> float:
@@ -261,7 +265,7 @@ def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:
 def _marks(
     numbers: Mapping[tuple[int, int], PublishedNumber], rows: Sequence[Row], heads: Sequence[Head]
 ) -> Iterable[Note]:
-    """What the paper prints beside its numbers."""
+    """A note for each mark that the paper prints beside its numbers, such as that of a significance test."""
     columns_of_mark: dict[tuple[str, str], list[str]] = {}
     for (y, x), number in numbers.items():
         if number.mark:
