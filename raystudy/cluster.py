@@ -29,9 +29,9 @@ from raystudy.supervise import GOES_ON, ends_with_all, leave
 from raystudy.wording import counted, spelt
 
 if TYPE_CHECKING:
+    from raystudy.live_view import LiveView
     from raystudy.study.search.arm_search import ArmSearch
     from raystudy.study.study_run import StudyRun
-    from raystudy.view import View
 
 __all__ = ["Cluster", "described", "fitting", "run_on_ray"]
 
@@ -66,7 +66,7 @@ _PASSED_ON = (
 )
 
 
-def run_on_ray(study_run: StudyRun, view: View, cluster: Cluster, places: Places) -> None:
+def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Places) -> None:
     """Start ray, keep a pool for as long as cells are missing, stop ray."""
     view.begin("starting Ray")
     numerics = study_run.plan.study.numerics
@@ -101,7 +101,7 @@ def run_on_ray(study_run: StudyRun, view: View, cluster: Cluster, places: Places
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
         searching: dict[Arm, ArmSearch] = dict(study_run.searches)
-        view.described = lambda spec: described(spec, searching.get(spec.arm))
+        view.describe = lambda spec: described(spec, searching.get(spec.arm))
         view.begin("workers are loading", groups)
 
         def tune(searches: Mapping[Arm, ArmSearch]) -> None:
@@ -112,7 +112,7 @@ def run_on_ray(study_run: StudyRun, view: View, cluster: Cluster, places: Places
             status = ray.get(pool.queue.status.remote(), timeout=5)
             shown = {k: status[k] for k in ("queued", "groups", "draining")}
             trials = {str(arm): search_counts(search) for arm, search in searching.items()}
-            waits = view.awaited(status)
+            waits = view.awaited_phase(status)
             return {**shown, "waits": waits, "searches": trials, "dashboard": context.dashboard_url or None}
 
         guard = _interruptible(study_run)

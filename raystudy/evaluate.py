@@ -1,4 +1,7 @@
-"""One way to judge every method: predictions in example order, whoever computed which, and scores from `metrics`."""
+"""One way to judge every method: its predictions in the order of the examples, and their scores from `metrics`.
+
+Workers share the prediction; which of them computed which answer makes no difference.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ from raystudy.nn.encoder import token_budget
 from raystudy.nn.workers import Workers
 from raystudy.tasks import Task
 
-__all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "scores", "unread_tag"]
+__all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "task_metrics", "unread_tag"]
 
 ELSEWHERE = ""  # a class name is never empty
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers to one split, in example order.
+    """The answers to one split, in the order of its examples.
 
     Attributes:
         gold, pred: class names, numbers, or one tuple of tags per sentence. A readout that is `open` may answer with a
@@ -100,14 +103,14 @@ def predict(
         if p.shape[1] > own:
             p = np.column_stack([p[:, :own], p[:, own:].sum(1)])
         return Predictions(gold, tuple(best), p.astype(np.float32))
-    pred, at, unread = [], 0, unread_tag(method, task)
+    pred, next_word, unread = [], 0, unread_tag(method, task)
     for i, tags in enumerate(gold):
         assert isinstance(tags, tuple)
         answer, words = [unread] * len(tags), encoded.words_of(i)
-        for word, tag in zip(words, best[at : at + len(words)], strict=True):
+        for word, tag in zip(words, best[next_word : next_word + len(words)], strict=True):
             answer[word] = tag
         pred.append(tuple(answer))
-        at += len(words)
+        next_word += len(words)
     return Predictions(gold, tuple(pred))
 
 
@@ -122,15 +125,15 @@ def unread_tag(method: BaseMethod, task: Task) -> str:
 def histogram(task: Task, labels: Iterable[Any]) -> dict[str, int]:
     """How often each class (or tag) is among `labels`, the gold or the answers of `Predictions`, in the task's order.
 
-    Answers that are no class of the task count as `ELSEWHERE`. Nothing for regression.
+    Answers that are no class of the task count as `ELSEWHERE`. A regression task has no classes: its counts are empty.
     """
     if task.kind == "regression":
         return {}
-    said = Counter(t for p in labels for t in (p if isinstance(p, tuple) else (p,)))
-    return {c: said[c] for c in (*task.labels, *([ELSEWHERE] if ELSEWHERE in said else []))}
+    counts = Counter(t for p in labels for t in (p if isinstance(p, tuple) else (p,)))
+    return {c: counts[c] for c in (*task.labels, *([ELSEWHERE] if ELSEWHERE in counts else []))}
 
 
-def scores(task: Task, predictions: Predictions) -> dict[str, float]:
+def task_metrics(task: Task, predictions: Predictions) -> dict[str, float]:
     """Every metric of the task, the primary one first."""
-    named = {name: metric(name, task.positive_class) for name in task.all_metrics}
-    return {name: score(predictions.gold, predictions.pred) for name, score in named.items()}
+    metric_functions = {name: metric(name, task.positive_class) for name in task.all_metrics}
+    return {name: score(predictions.gold, predictions.pred) for name, score in metric_functions.items()}

@@ -353,6 +353,7 @@ def run_study(
     started = time.monotonic()
     study, places, folder = opened
     from raystudy.exhibits import page_renderer
+    from raystudy.live_view import LiveView
     from raystudy.study.folder.background_writer import BackgroundWriter
     from raystudy.study.folder.best_settings import write_best_settings
     from raystudy.study.folder.manifest import provenance, write_manifest
@@ -362,7 +363,6 @@ def run_study(
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
     from raystudy.terminal import say, show_opening
-    from raystudy.view import View
     from raystudy.yamlfile import to_yaml
 
     kept = {"exhibit": exhibit.name, "scale": exhibit_scale(options)} if exhibit is not None else None
@@ -390,7 +390,7 @@ def run_study(
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
         old = list(study_run.known().values())
         pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old))
-        view = View(console, plan.preview["total_cells"], done=len(study_run.known()))
+        view = LiveView(console, plan.preview["total_cells"], done=len(study_run.known()))
         made: list[Record] = []
         spent = 0.0
 
@@ -556,8 +556,8 @@ def command(
     version: Version = False,
 ) -> None:
     """Run a study; run it again to finish what is missing."""
+    from raystudy.live_view import streams_to_log
     from raystudy.terminal import console as plain
-    from raystudy.view import quiet
 
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported: here and in the workers
@@ -591,7 +591,7 @@ def command(
         logs = opened[2] / "logs"
 
         def watched() -> int:
-            with quiet(logs / "ray.log") as console:
+            with streams_to_log(logs / "ray.log") as console:
                 return run_study(opened, options, console, exhibit=exhibit)
 
         return supervised(lambda: answered(watched, logs), lambda status: _ended(status, logs / "ray.log"))

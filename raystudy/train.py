@@ -30,7 +30,7 @@ from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
 from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
-from raystudy.evaluate import Predictions, histogram, predict, scores, unread_tag
+from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
@@ -378,7 +378,7 @@ def run(
     def dev(index: int) -> float:
         task = tasks[list(tasks)[index]]
         with clock("validate"):
-            return scores(task, answer(task, "dev"))[task.metric]
+            return task_metrics(task, answer(task, "dev"))[task.metric]
 
     cell = _Cell(spec, method, workers, report, checkpoint, dev, _saved(checkpoint, spec, workers))
     if any("constants" in p.reads for p in catalogue().of(spec.variant).values()):
@@ -410,7 +410,7 @@ def run(
     record = Record(
         spec=spec,
         status="done",
-        metrics={s: scores(target, a) for s, a in answers.items()},
+        metrics={s: task_metrics(target, a) for s, a in answers.items()},
         counts=counts | {k: n for k, n in cuts.items() if n},
         updates=cell.updates,
         stages=cell.made,

@@ -13,7 +13,7 @@ from sklearn import metrics as reference
 
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, encode, tokenizer
-from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, scores, unread_tag
+from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.workers import Alone, simulate
 from raystudy.tasks import Example, Task
@@ -118,7 +118,7 @@ def test_every_word_is_answered_even_behind_the_cut() -> None:
         assert len(tags) == len(e.tokens)
         # what the model never saw gets the most frequent tag of train
         assert set(tags[10:]) <= {common}
-    assert set(scores(task, p)) == {"span_f1", "token_accuracy"}
+    assert set(task_metrics(task, p)) == {"span_f1", "token_accuracy"}
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -215,10 +215,10 @@ def test_open_readouts_may_answer_with_a_class_of_another_task() -> None:
     inside = [i for i, answer in enumerate(p.pred) if answer != ELSEWHERE]
     assert all(p.pred[i] == closed.pred[i] for i in inside)
     right = sum(p.gold[i] == p.pred[i] for i in inside)
-    assert scores(task, p)["accuracy"] == right / len(p) < scores(task, closed)["accuracy"]
+    assert task_metrics(task, p)["accuracy"] == right / len(p) < task_metrics(task, closed)["accuracy"]
     # and adds no class to the mean of F1
     of_both = reference.f1_score(p.gold, p.pred, labels=["a", "b"], average="macro")
-    assert scores(task, p)["macro_f1"] == pytest.approx(of_both)
+    assert task_metrics(task, p)["macro_f1"] == pytest.approx(of_both)
     for other in simulate(3, lambda workers: answers_of(method, task, workers, Readout(0, (3, 0), open=True))):
         assert other.pred == p.pred
         np.testing.assert_allclose(other.probabilities, p.probabilities, atol=1e-6)  # type: ignore[arg-type]
@@ -247,15 +247,15 @@ def test_judging_leaves_the_method_as_it_was(training: bool) -> None:
 def test_scores_are_the_task_s_metrics_primary_first() -> None:
     task = ragged("classes")
     p = Predictions(("a", "b"), ("a", "c"))
-    assert list(scores(task, p)) == ["accuracy", "macro_f1", "mcc"]
-    assert scores(task, p)["accuracy"] == 0.5
+    assert list(task_metrics(task, p)) == ["accuracy", "macro_f1", "mcc"]
+    assert task_metrics(task, p)["accuracy"] == 0.5
 
 
 def test_f1_is_that_of_the_positive_class() -> None:
     task = replace(ragged("classes"), metrics=("f1",))
     p = Predictions(("a", "b", "b"), ("a", "b", "a"))
-    assert scores(task, p)["f1"] == 0.0  # of c, the last of the label set
-    assert scores(replace(task, positive="b"), p)["f1"] == pytest.approx(2 / 3)
+    assert task_metrics(task, p)["f1"] == 0.0  # of c, the last of the label set
+    assert task_metrics(replace(task, positive="b"), p)["f1"] == pytest.approx(2 / 3)
 
 
 def test_histogram_of_answers() -> None:

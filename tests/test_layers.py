@@ -30,9 +30,9 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # import from its own room and from every room of the strata below; rooms of one stratum do not know each other. `find`
 # reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be empty.
 STRATA: list[list[tuple[str, ...]]] = [
-    [("", "run", "cluster", "supervise", "__main__", "terminal", "view", "commands")],  # "" is raystudy/__init__.py
+    [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands")],  # "" is the __init__
     [("study",), ("machine",), ("exhibits",)],
-    [("train", "evaluate"), ("scores",), ("analysis",)],
+    [("train", "evaluate"), ("example_scores",), ("analysis",)],
     [("methods",)],
     [("data", "nn")],
     [
@@ -61,7 +61,7 @@ SEES_ONLY = {"analysis": STRATA[-1][0]}
 HOMES = {
     "ray": ("cluster", "machine", "study"),
     "optuna": ("study",),
-    "torch": ("data", "nn", "methods", "train", "evaluate", "scores", "machine", "study"),
+    "torch": ("data", "nn", "methods", "train", "evaluate", "example_scores", "machine", "study"),
     "transformers": ("data.text", "nn.encoder"),
     "datasets": ("tasks._hub",),
     "huggingface_hub": ("huggingface", "tasks._hub", "commands"),
@@ -70,7 +70,7 @@ HOMES = {
     "jinja2": ("analysis",),
     "sklearn": ("methods", "nn"),
     "typer": ("run", "__main__", "commands"),
-    "rich": ("run", "terminal", "view", "commands"),
+    "rich": ("run", "terminal", "live_view", "commands"),
 }
 # declared, but never imported: data and weights are read as files
 NOT_IMPORTED = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raystudy import view
+from raystudy import live_view
 from raystudy.outlets import Outlet, lost, outlet, survived
 
 FULL = Path("/dev/full")
@@ -95,16 +95,16 @@ def test_names_that_an_encoding_cannot_say_are_escaped(pipe: list[int]) -> None:
 
 
 def test_a_run_says_on_its_log_what_nobody_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """`quiet` gives the terminal to the view; where that is gone, its words are in driver.log, Ray's in ray.log."""
+    """`streams_to_log` gives the view the terminal; if that is gone, its words are in driver.log, Ray's in ray.log."""
     read, write = os.pipe()
     was = os.dup(1)
     try:
         os.dup2(write, 1)
         os.close(write)
         os.close(read)
-        with view.quiet(tmp_path / "logs" / "ray.log") as console:
+        with live_view.streams_to_log(tmp_path / "logs" / "ray.log") as console:
             os.write(1, b"of ray\n")
-            shown = view.View(console, 3)
+            shown = live_view.LiveView(console, 3)
             shown.say("first")
             shown.say("second")
     finally:

@@ -25,10 +25,10 @@ from raystudy import terminal
 from raystudy.catalogue import catalogue
 from raystudy.cluster import described
 from raystudy.commands.tasks import _built_in
+from raystudy.live_view import LiveView
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study, read_study
 from raystudy.terminal import BOLD, Column, fitted, folded, grid, say, say_command, show_table
-from raystudy.view import View
 from raystudy.wording import counted, spelt
 
 TEXT = (
@@ -277,12 +277,12 @@ def status(ready: dict[int, bool], **cells: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_live_view_says_what_is_awaited_and_then_what_runs(width: int) -> None:
     to = screen(width)
-    view, bar = View(to, total=6), Progress(BarColumn())
+    view, bar = LiveView(to, total=6), Progress(BarColumn())
     bar.add_task("cells", total=6)
 
     def now() -> str:
         fresh = screen(width)
-        fresh.print(view.shown(bar))
+        fresh.print(view.frame(bar))
         return text_of(fresh)
 
     view.begin("starting Ray")
@@ -307,7 +307,7 @@ def test_what_others_print_does_not_enter_the_live_view(
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
     to = screen(80)
-    with View(to, total=1).live():
+    with LiveView(to, total=1).live():
         print("Number of trials 9223372036854775807")  # noqa: T201
     assert "9223372036854775807" in capsys.readouterr().out
     assert "9223372036854775807" not in text_of(to)

@@ -23,7 +23,16 @@ from raystudy.analysis.table import counted, listed, place
 from raystudy.errors import quoted
 from raystudy.spec import Record
 
-__all__ = ["FEW_UPDATES", "answered", "constant_labels", "coverage", "cut_further", "majority", "of_records", "short"]
+__all__ = [
+    "FEW_UPDATES",
+    "constant_labels",
+    "coverage",
+    "cut_further",
+    "majority",
+    "of_records",
+    "short_trainings",
+    "unread_answer",
+]
 
 # A rule of thumb: below this, a new head with warm-up has hardly moved, whatever the method. The papers' few-shot runs
 # and the studies that come with this program make 60 updates per stage and more.
@@ -32,10 +41,10 @@ _SPLITS = ("train", "dev", "test")
 Numbers = Mapping[str, int]
 
 
-def answered(sentences: str, tags: Iterable[str] = ()) -> str:
+def unread_answer(sentences: str, tags: Iterable[str] = ()) -> str:
     """What words that no model reads are answered with: the most frequent tag of `sentences`, by name where known."""
-    named = listed(map(_name, sorted(tags)))
-    return f"answered with the most frequent tag of {sentences}" + f", {named}" * bool(named)
+    names = listed(map(_name, sorted(tags)))
+    return f"answered with the most frequent tag of {sentences}" + f", {names}" * bool(names)
 
 
 def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
@@ -102,8 +111,8 @@ def _percent(share: float) -> str:
 def _which_text(splits: Mapping[str, Numbers]) -> str:
     """Of pairs: which text gave way."""
     cut = {which: _total(splits, f"cut_{which}") for which in ("first", "second")}
-    said = [f"of the {which} text in {n:,}" for which, n in cut.items() if n]
-    return f" ({listed(said)})" if said else ""
+    texts = [f"of the {which} text in {n:,}" for which, n in cut.items() if n]
+    return f" ({listed(texts)})" if texts else ""
 
 
 def _words(splits: Mapping[str, Numbers], key: str, unread: str) -> str:
@@ -124,19 +133,19 @@ def _cure(facts: Mapping[str, Any], splits: Mapping[str, Numbers]) -> str:
 
 def cut_further(titles: Iterable[str], cut: Mapping[str, int]) -> str:
     """That methods themselves cut texts, to make room for the words of a label."""
-    said = listed(f"{counted(n, 'text')} of {task}" for task, n in cut.items())
+    amounts = listed(f"{counted(n, 'text')} of {task}" for task, n in cut.items())
     lose = "loses" if sum(cut.values()) == 1 else "lose"
-    return f"{listed(titles)}: to make room for the words of the label behind a text, {said} {lose} more in train"
+    return f"{listed(titles)}: to make room for the words of the label behind a text, {amounts} {lose} more in train"
 
 
-def majority(title: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+def majority(title: str, facts_of_target: Mapping[str, Mapping[str, Any]]) -> str:
     """What the floor of the majority class answers on each target.
 
     Args:
         found: target -> see ``majority`` above.
     """
     return f"{title}, from the labels of the whole training split: " + "; ".join(
-        f"{target} {_constant(f)}" for target, f in found.items()
+        f"{target} {_constant(f)}" for target, f in facts_of_target.items()
     )
 
 
@@ -158,11 +167,11 @@ def constant_labels(draws: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for task, places in draws.items():
         if places:
             more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-            said = ", ".join(places[:5])
-            yield f"{task}: all training labels are one number, so that nothing can be learned from them: {said}{more}"
+            some = ", ".join(places[:5])
+            yield f"{task}: all training labels are one number, so that nothing can be learned from them: {some}{more}"
 
 
-def short(fewest: Mapping[str, tuple[str, int]]) -> str | None:
+def short_trainings(fewest: Mapping[str, tuple[str, int]]) -> str | None:
     """That trainings are too short to learn much, by a rule of thumb; None where none is.
 
     Args:
@@ -171,9 +180,9 @@ def short(fewest: Mapping[str, tuple[str, int]]) -> str | None:
     low = {title: at for title, at in fewest.items() if at[1] < FEW_UPDATES}
     if not low:
         return None
-    said = listed(f"{title} {n} ({stage})" for title, (stage, n) in low.items())
+    stages_text = listed(f"{title} {n} ({stage})" for title, (stage, n) in low.items())
     return (
-        f"fewer than {FEW_UPDATES} updates in a stage, which may be too few to learn anything: {said}; "
+        f"fewer than {FEW_UPDATES} updates in a stage, which may be too few to learn anything: {stages_text}; "
         f"`min_updates: {FEW_UPDATES}` in `settings` makes them longer"
     )
 
@@ -185,44 +194,44 @@ def short(fewest: Mapping[str, tuple[str, int]]) -> str | None:
 def of_records(records: Iterable[Record], design: Design, scores: Iterable[Score]) -> tuple[str, ...]:
     """What a report says below its table of scores, from the facts of the finished confirm-phase cells."""
     done = [r for r in records if r.status == "done" and r.spec.phase == "confirm"]
-    return tuple(f"{text}." for text in _said(done, design, list(scores)))
+    return tuple(f"{text}." for text in _sentences(done, design, list(scores)))
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _said(done: list[Record], design: Design, scores: list[Score]) -> Iterator[str]:
+def _sentences(done: list[Record], design: Design, scores: list[Score]) -> Iterator[str]:
     yield from _positives(done)
     for variant in dict.fromkeys(r.spec.variant for r in done if "majority" in r.facts):
-        mine = {r.spec.target: r.facts.get("majority") for r in done if r.spec.variant == variant}
-        yield _capital(majority(design.title(variant), {t: f for t in design.targets if (f := mine.get(t))}))
+        facts_of_target = {r.spec.target: r.facts.get("majority") for r in done if r.spec.variant == variant}
+        yield _capital(majority(design.title(variant), {t: f for t in design.targets if (f := facts_of_target.get(t))}))
     tags: dict[str, set[str]] = {}
     for r in done:
         if "unread_tag" in r.facts:
             tags.setdefault(r.spec.target, set()).add(r.facts["unread_tag"])
-    for task, facts in _most(done).items():
-        yield from coverage(task, facts, answered("train", tags.get(task, ())))
-    further: dict[str, dict[str, int]] = {}
+    for task, facts in _largest_coverage(done).items():
+        yield from coverage(task, facts, unread_answer("train", tags.get(task, ())))
+    largest_cuts: dict[str, dict[str, int]] = {}
     for r in done:
         for task, n in r.facts.get("cut_further", {}).items():
-            cuts = further.setdefault(task, {})
+            cuts = largest_cuts.setdefault(task, {})
             cuts[r.spec.variant] = max(n, cuts.get(r.spec.variant, 0))
-    for task, cuts in further.items():
+    for task, cuts in largest_cuts.items():
         yield cut_further(map(design.title, cuts), {task: max(cuts.values())})
     yield from _constant_labels(done)
-    if (line := short(_fewest(done, design))) is not None:
+    if (line := short_trainings(_fewest(done, design))) is not None:
         yield _capital(line)
     yield from _at_the_floor(design, scores)
 
 
 def _positives(done: Iterable[Record]) -> Iterator[str]:
-    found = {r.spec.target: r.facts["positive"] for r in done if "positive" in r.facts}
-    if found:
-        yield "F1 is that of one class: " + listed(f"{_name(c)} of {t}" for t, c in sorted(found.items()))
+    positive_of_target = {r.spec.target: r.facts["positive"] for r in done if "positive" in r.facts}
+    if positive_of_target:
+        yield "F1 is that of one class: " + listed(f"{_name(c)} of {t}" for t, c in sorted(positive_of_target.items()))
 
 
-def _most(done: Iterable[Record]) -> dict[str, dict[str, Any]]:
+def _largest_coverage(done: Iterable[Record]) -> dict[str, dict[str, Any]]:
     """task -> its coverage; of draws that differ, the largest numbers of each split."""
     out: dict[str, dict[str, Any]] = {}
     for r in done:
@@ -236,12 +245,12 @@ def _most(done: Iterable[Record]) -> dict[str, dict[str, Any]]:
 
 
 def _constant_labels(done: Iterable[Record]) -> Iterator[str]:
-    found: dict[str, dict[str, None]] = {}
+    draws_of_task: dict[str, dict[str, None]] = {}
     for r in sorted(done, key=lambda r: (str(r.spec.setting), r.spec.seed)):
         for task, unit in r.facts.get("unit", {}).items():
             if unit["constant"]:
-                found.setdefault(task, {})[f"seed {r.spec.seed} ({r.spec.setting})"] = None
-    yield from constant_labels({task: [*draws] for task, draws in sorted(found.items())})
+                draws_of_task.setdefault(task, {})[f"seed {r.spec.seed} ({r.spec.setting})"] = None
+    yield from constant_labels({task: [*draws] for task, draws in sorted(draws_of_task.items())})
 
 
 def _fewest(done: Iterable[Record], design: Design) -> dict[str, tuple[str, int]]:

@@ -55,22 +55,22 @@ class Figure:
 
 def figures(n: Numbers) -> list[Figure]:
     """All figures that the numbers can fill, in the order of the report."""
-    taken: set[str] = set()
+    used_stems: set[str] = set()
 
     def name(kind: str, what: str) -> str:
         stem = f"{kind}_" + re.sub(r"[^A-Za-z0-9.-]+", "_", what)
-        while stem in taken:  # two names that differ in punctuation only
+        while stem in used_stems:  # two names that differ in punctuation only
             stem += "_"
-        taken.add(stem)
+        used_stems.add(stem)
         return stem
 
     look = looks(n.design)
     out = []
     for target in n.design.targets:
-        found = [c for c in n.comparisons if c.target == target and c.tested and c.pair.n > 1]
-        if found:
+        comparisons = [c for c in n.comparisons if c.target == target and c.tested and c.pair.n > 1]
+        if comparisons:
             title = f"{target}: difference to {n.design.baseline_title} with its 95 % interval, method by method"
-            out.append(Figure("comparison", name("differences", target), title, _with(_forest, found, n.design)))
+            out.append(Figure("comparison", name("differences", target), title, _with(_forest, comparisons, n.design)))
     for curve in n.curves:
         title = f"{curve.target}: test {curve.metric} against the number of labelled examples, one line per method"
         out.append(Figure("curves", name("few_shot", curve.target), title, _with(_curve, curve, look)))
@@ -205,17 +205,17 @@ def _setting(setting: str) -> str:
 # differences to the baseline
 
 
-def _forest(found: Sequence[Comparison], design: Design) -> Canvas:
+def _forest(comparisons: Sequence[Comparison], design: Design) -> Canvas:
     """One panel per setting, one row per method: mean difference, interval, verdict."""
-    settings = [s for s in design.settings if any(c.setting == s for c in found)]
-    variants = [m for m in design.methods if any(c.variant == m.variant for c in found)]
+    settings = [s for s in design.settings if any(c.setting == s for c in comparisons)]
+    variants = [m for m in design.methods if any(c.variant == m.variant for c in comparisons)]
     rows = {m.variant: i for i, m in enumerate(variants)}
-    rope, limit = 100 * design.rope, _limit(found, design)
+    rope, limit = 100 * design.rope, _limit(comparisons, design)
     canvas, panels = _panels(len(settings), 3.1, 1.45 + 0.28 * len(variants))
     for axes, setting in zip(panels, settings, strict=True):
         axes.axvspan(-rope, rope, color=GRID, alpha=0.55, linewidth=0, zorder=0)
         axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
-        for c in (c for c in found if c.setting == setting):
+        for c in (c for c in comparisons if c.setting == setting):
             _whisker(axes, c, rows[c.variant], limit)
         axes.set_title(_setting(setting), fontweight="normal")
         axes.set_xlim(-limit, limit)
@@ -226,17 +226,17 @@ def _forest(found: Sequence[Comparison], design: Design) -> Canvas:
         _grid(axes, "x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-    _heading(canvas, found[0].target)
+    _heading(canvas, comparisons[0].target)
     _x_label(panels, f"points more or less than {design.baseline_title}")
-    seen = [w for w in VERDICTS if any(c.verdict.word == w for c in found)]
-    _legend(canvas, [_dot(w) for w in seen], 4 if len(panels) > 1 else 2)
+    words = [w for w in VERDICTS if any(c.verdict.word == w for c in comparisons)]
+    _legend(canvas, [_dot(w) for w in words], 4 if len(panels) > 1 else 2)
     return canvas
 
 
-def _limit(found: Sequence[Comparison], design: Design) -> float:
+def _limit(comparisons: Sequence[Comparison], design: Design) -> float:
     """Half the width of the axis in points: all intervals, unless few seeds make some so wide that the rest is lost."""
-    ends = max(max(abs(c.pair.low), abs(c.pair.high)) for c in found)
-    means = max(abs(c.pair.mean) for c in found)
+    ends = max(max(abs(c.pair.low), abs(c.pair.high)) for c in comparisons)
+    means = max(abs(c.pair.mean) for c in comparisons)
     return 100 * 1.08 * max(min(ends, 4 * means), 2.5 * design.rope, 1e-3)
 
 
@@ -290,8 +290,8 @@ def _curve(curve: Curve, look: dict[str, Look]) -> Canvas:
     handles = [_bars(top, curve.shots, line, look[line.variant], shift[line.variant]) for line in trained]
     for i, line in enumerate(line for line in curve.lines if line.role == "floor"):
         dashes = FLOOR_DASHES[i % len(FLOOR_DASHES)]
-        found = [(k, 100 * p.mean) for k, p in zip(curve.shots, line.points, strict=True) if p.n]
-        top.plot(*zip(*found, strict=True), color=MUTED, linewidth=1, dashes=dashes, zorder=1)
+        points = [(k, 100 * p.mean) for k, p in zip(curve.shots, line.points, strict=True) if p.n]
+        top.plot(*zip(*points, strict=True), color=MUTED, linewidth=1, dashes=dashes, zorder=1)
         handles.append(Line2D([], [], color=MUTED, linewidth=1, dashes=dashes, label=line.title))
     top.set_ylabel(f"test {curve.metric} × 100")
     top.set_title(curve.target)
@@ -346,9 +346,9 @@ def _joined(x: Sequence[float], y: Sequence[float], look: Look, label: str = "")
 
 def _bars(axes: Axes, shots: tuple[int, ...], line: Line, look: Look, shift: float) -> Line2D:
     """Means joined by a line, each with its 95 % interval where there is one. Returns the entry for the legend."""
-    found = [(k * shift, p) for k, p in zip(shots, line.points, strict=True) if p.n]
-    spread = [(k, p) for k, p in found if p.n > 1]
-    axes.add_line(_joined([k for k, _ in found], [100 * p.mean for _, p in found], look))
+    points = [(k * shift, p) for k, p in zip(shots, line.points, strict=True) if p.n]
+    spread = [(k, p) for k, p in points if p.n > 1]
+    axes.add_line(_joined([k for k, _ in points], [100 * p.mean for _, p in points], look))
     axes.errorbar(
         [k for k, _ in spread],
         [100 * p.mean for _, p in spread],
@@ -385,11 +385,11 @@ def _best_so_far(runs: Sequence[Search], design: Design, look: dict[str, Look]) 
     _heading(canvas, runs[0].target)
     _x_label(panels, "optimizer updates spent on this target, all configurations so far")
     canvas.supylabel("best dev score so far × 100", fontsize=9.5)
-    drawn = {run.variant for run in runs}
+    drawn_variants = {run.variant for run in runs}
     handles = [
         Line2D([], [], color=x.colour, linestyle=x.style, linewidth=1.5, marker=x.marker, markersize=4.5, label=title)
         for v, title in ((m.variant, m.title) for m in design.methods)
-        if v in drawn
+        if v in drawn_variants
         for x in [look.get(v, Look(MUTED, "o", ":", 0))]
     ]
     ring = Line2D([], [], color=INK, marker="o", markersize=8, markerfacecolor="none", linestyle="", label="trial 0")
@@ -398,10 +398,10 @@ def _best_so_far(runs: Sequence[Search], design: Design, look: dict[str, Look]) 
 
 
 def _stairs(axes: Axes, run: Search, look: Look) -> None:
-    known = [s for s in run.steps if not math.isnan(s.best)]
-    if not known:
+    known_steps = [s for s in run.steps if not math.isnan(s.best)]
+    if not known_steps:
         return
-    x, y = [s.updates for s in known], [100 * s.best for s in known]
+    x, y = [s.updates for s in known_steps], [100 * s.best for s in known_steps]
     axes.step(x, y, where="post", color=look.colour, linestyle=look.style, linewidth=1.5, zorder=2)
     rises = [i for i in range(len(y)) if i == 0 or y[i] > y[i - 1]]
     rises += [len(y) - 1] if rises[-1] != len(y) - 1 else []
@@ -414,7 +414,7 @@ def _stairs(axes: Axes, run: Search, look: Look) -> None:
         linestyle="",
         zorder=3,
     )
-    if known[0].number == 0:
+    if known_steps[0].number == 0:
         axes.plot(x[:1], y[:1], color=look.colour, marker="o", markersize=9, markerfacecolor="none", zorder=4)
 
 
@@ -472,10 +472,10 @@ def _sweep(x_label: str, y_label: str, values: tuple[float, ...], panels: tuple[
     for axes, panel in zip(flat, panels, strict=True):
         own = 0
         for line in panel.lines:
-            found = [(x, p) for x, p in zip(values, line.points, strict=True) if p.n]
-            x, y = [x for x, _ in found], [100 * p.mean for _, p in found]
+            points = [(x, p) for x, p in zip(values, line.points, strict=True) if p.n]
+            x, y = [x for x, _ in points], [100 * p.mean for _, p in points]
             if line.role == "baseline":
-                spread = [(x, p) for x, p in found if p.n > 1]
+                spread = [(x, p) for x, p in points if p.n > 1]
                 axes.plot(x, y, color=INK, marker="o", markersize=5, linewidth=2, label=line.title, zorder=4)
                 axes.errorbar(
                     [x for x, _ in spread],

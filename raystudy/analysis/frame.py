@@ -117,20 +117,20 @@ def primary_metrics(records: Iterable[Record]) -> dict[str, str]:
     Raises:
         ValueError: the records of a target disagree, or say nothing and have several metrics.
     """
-    found: dict[str, set[str]] = {}
+    metrics_of_target: dict[str, set[str]] = {}
     for r in records:
         if r.status != "done":
             continue
         measured = {m for split in r.metrics.values() for m in split}
-        named = r.facts.get("metric", next(iter(measured)) if len(measured) == 1 else None)
-        if named is None and measured:
+        metric = r.facts.get("metric", next(iter(measured)) if len(measured) == 1 else None)
+        if metric is None and measured:
             raise ValueError(f"{r.spec} has the metrics {sorted(measured)} and its facts do not say which one counts")
-        if named is not None:
-            found.setdefault(r.spec.target, set()).add(str(named))
-    for target, several in found.items():
+        if metric is not None:
+            metrics_of_target.setdefault(r.spec.target, set()).add(str(metric))
+    for target, several in metrics_of_target.items():
         if len(several) > 1:
             raise ValueError(f"the records of {target} must name one metric, but they name {sorted(several)}")
-    return {target: next(iter(several)) for target, several in sorted(found.items())}
+    return {target: next(iter(several)) for target, several in sorted(metrics_of_target.items())}
 
 
 def scores_by_seed(frame: pd.DataFrame, metrics: Mapping[str, str]) -> dict[Key, dict[int, float]]:

@@ -188,14 +188,14 @@ def label_map_figures(n: Numbers) -> list[Figure]:
     out = []
     for target in n.design.targets:
         for setting in n.design.settings:
-            found = [m for m in n.label_maps if (m.target, m.setting) == (target, setting)]
-            if found:
-                shown = [shares_of(m, f"{n.design.title(m.variant)}: {m.source}") for m in found]
+            maps = [m for m in n.label_maps if (m.target, m.setting) == (target, setting)]
+            if maps:
+                shares = [shares_of(m, f"{n.design.title(m.variant)}: {m.source}") for m in maps]
                 stem = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{target} {setting.replace('=', '')}")
                 what = (
                     f"{target}, {setting}: share of each class of the target in the labels made of a source's classes"
                 )
-                out.append(share_maps(f"label_map_{stem}", what, shown, "label_maps"))
+                out.append(share_maps(f"label_map_{stem}", what, shares, "label_maps"))
     return out
 
 

@@ -27,12 +27,15 @@ __all__ = ["alone", "inline", "whole"]
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 # colour in a figure -> name in the page's style sheet, which has a light and a dark value for each
-_NAMED = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
-_NAMED |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(): "var(--grid)"}
+_STYLE_NAMES = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
+_STYLE_NAMES |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(): "var(--grid)"}
 
 
 def whole(
-    n: Numbers, tables: Mapping[str, Table], drawn: Sequence[tuple[Figure, bytes]], exhibit: ExhibitPage | None = None
+    n: Numbers,
+    tables: Mapping[str, Table],
+    svg_figures: Sequence[tuple[Figure, bytes]],
+    exhibit: ExhibitPage | None = None,
 ) -> str:
     """report.html.
 
@@ -43,16 +46,18 @@ def whole(
     """
     return _page("report.html.jinja").render(
         n=n,
-        tables={name: _view(t, copies=name != "cells") for name, t in tables.items()},
-        configurations=[_view(t, copies=False) for t in configurations(n)],
-        pictures=_pictures(drawn),
+        tables={name: _table_data(t, copies=name != "cells") for name, t in tables.items()},
+        configurations=[_table_data(t, copies=False) for t in configurations(n)],
+        pictures=_pictures(svg_figures),
         exhibit=_exhibit(exhibit) if exhibit is not None else None,
     )
 
 
-def alone(exhibit: ExhibitPage, drawn: Sequence[tuple[Figure, bytes]]) -> str:
+def alone(exhibit: ExhibitPage, svg_figures: Sequence[tuple[Figure, bytes]]) -> str:
     """report.html of an exhibit without a study behind it; `drawn` as for `whole`."""
-    return _page("exhibit.html.jinja").render(exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(drawn))
+    return _page("exhibit.html.jinja").render(
+        exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(svg_figures)
+    )
 
 
 def _page(name: str) -> Template:
@@ -66,12 +71,12 @@ def _page(name: str) -> Template:
     ).get_template(name)
 
 
-def _pictures(drawn: Iterable[tuple[Figure, bytes]]) -> dict[str, list[dict[str, Any]]]:
+def _pictures(svg_figures: Iterable[tuple[Figure, bytes]]) -> dict[str, list[dict[str, Any]]]:
     """Section -> its figures."""
     out: dict[str, list[dict[str, Any]]] = {}
-    for figure, svg in drawn:
-        shown = {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
-        out.setdefault(figure.section, []).append(shown)
+    for figure, svg in svg_figures:
+        picture = {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
+        out.setdefault(figure.section, []).append(picture)
     return out
 
 
@@ -82,7 +87,7 @@ def _exhibit(exhibit: ExhibitPage) -> dict[str, Any]:
         "setup": exhibit.setup,
         "shaded": any(cell.best for t in exhibit.tables for row in t.rows for cell in row),
         "tables": [
-            {**_view(t, copies=True), "notes": once.notes}
+            {**_table_data(t, copies=True), "notes": once.notes}
             for t, once in zip(exhibit.tables, exhibit.without_repeated_notes, strict=True)
         ],
     }
@@ -92,7 +97,7 @@ def _exhibit(exhibit: ExhibitPage) -> dict[str, Any]:
 # tables
 
 
-def _view(table: Table, *, copies: bool) -> dict[str, Any]:
+def _table_data(table: Table, *, copies: bool) -> dict[str, Any]:
     """What the template shows of a table; `copies` = with its text in the formats that people paste."""
     parts = blocks(table)
     return {
@@ -145,7 +150,7 @@ def inline(svg: bytes, name: str, title: str) -> str:
     addresses. An XML library writes it, so that nothing of a study's words is markup in it.
     """
     root = ET.fromstring(svg)
-    asked = {found for e in root.iter() for v in e.attrib.values() for found in re.findall(r"(?:^|url\()#([^)]+)", v)}
+    used_ids = {id_ for e in root.iter() for v in e.attrib.values() for id_ in re.findall(r"(?:^|url\()#([^)]+)", v)}
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
@@ -153,7 +158,9 @@ def inline(svg: bytes, name: str, title: str) -> str:
     for e in root.iter():
         e.tag = str(e.tag).removeprefix(_SVG)
         e.attrib = {
-            k.removeprefix(_XLINK): _attribute(k, v, name, asked) for k, v in e.attrib.items() if _kept(k, v, asked)
+            k.removeprefix(_XLINK): _attribute(k, v, name, used_ids)
+            for k, v in e.attrib.items()
+            if _is_needed(k, v, used_ids)
         }
         e.tail = None  # white space between elements; words are in text elements without children
         e.text = e.text if e.tag == "text" else None
@@ -167,15 +174,15 @@ def inline(svg: bytes, name: str, title: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _kept(key: str, value: str, asked: set[str]) -> bool:
-    return value in asked if key == "id" else key != "version"
+def _is_needed(key: str, value: str, used_ids: set[str]) -> bool:
+    return value in used_ids if key == "id" else key != "version"
 
 
-def _attribute(key: str, value: str, name: str, asked: set[str]) -> str:
+def _attribute(key: str, value: str, name: str, used_ids: set[str]) -> str:
     if key == "id":
         return f"{name}-{value}"
-    value = re.sub(r"(^|url\()#([^)]+)", lambda m: f"{m[1]}#{name}-{m[2]}" if m[2] in asked else m[0], value)
+    value = re.sub(r"(^|url\()#([^)]+)", lambda m: f"{m[1]}#{name}-{m[2]}" if m[2] in used_ids else m[0], value)
     if key == "style":
-        value = re.sub(r"#[0-9a-f]{6}", lambda m: _NAMED.get(m[0], m[0]), value)
+        value = re.sub(r"#[0-9a-f]{6}", lambda m: _STYLE_NAMES.get(m[0], m[0]), value)
         value = re.sub(r"(font:[^;]*?px |font-family: )[^;]+", r"\1var(--sans)", value)
     return value

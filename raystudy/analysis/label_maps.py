@@ -23,23 +23,25 @@ def compute(records: Iterable[Record], design: Design) -> list[LabelMap]:
     Raises:
         ValueError: the cells of one entry do not speak of the same classes.
     """
-    found = repeats(records, design, lambda r: FACT in r.facts)
-    return [label_map for cell, group in found.items() for label_map in _maps(cell, group)]
+    records_of_cell = repeats(records, design, lambda r: FACT in r.facts)
+    return [label_map for cell, group in records_of_cell.items() for label_map in _maps(cell, group)]
 
 
 def _maps(cell: Key, group: Sequence[Record]) -> Iterable[LabelMap]:
-    said = [r.facts[FACT] for r in group]
-    first = said[0]
-    known = first["sources"]
-    same = {source: list(known[source]["classes"]) for source in group[0].spec.suite if source in known}
-    for other in said[1:]:
+    maps_of_records = [r.facts[FACT] for r in group]
+    first = maps_of_records[0]
+    first_sources = first["sources"]
+    classes_of_source = {
+        source: list(first_sources[source]["classes"]) for source in group[0].spec.suite if source in first_sources
+    }
+    for other in maps_of_records[1:]:
         theirs = {source: list(m["classes"]) for source, m in other["sources"].items()}
-        if theirs != same or other["target_classes"] != first["target_classes"]:
+        if theirs != classes_of_source or other["target_classes"] != first["target_classes"]:
             raise ValueError(f"{cell[0]} on {cell[1]} ({cell[2]}): its label maps must be over the same classes")
     seeds = tuple(r.spec.seed for r in group)
     k = range(len(first["target_classes"]))
-    for source, classes in same.items():
-        means = [m["sources"][source]["mean"] for m in said]
+    for source, classes in classes_of_source.items():
+        means = [m["sources"][source]["mean"] for m in maps_of_records]
         rows = [[mean[i] for mean in means if mean[i] is not None] for i in range(len(classes))]
         shares = tuple(tuple(interval([row[j] for row in of_class]) for j in k) for of_class in rows)
         yield LabelMap(*cell, source, seeds, tuple(classes), tuple(first["target_classes"]), shares)
@@ -74,11 +76,11 @@ def label_map_table(
         *([] if whole else [Column("means", "stands for")]),
         *(Column(c, c, "estimate", group="shares", short=c) for c in classes),
     )
-    said = [Note(text) for text in notes]
+    table_notes = [Note(text) for text in notes]
     if not whole:
-        said.append(Note(f"For every class of the source the {LARGEST} largest shares."))
+        table_notes.append(Note(f"For every class of the source the {LARGEST} largest shares."))
     if any(not s.n for m in maps for shares in m.shares for s in shares):
-        said.append(Note("A class without a share is not among the source examples that were looked at."))
+        table_notes.append(Note("A class without a share is not among the source examples that were looked at."))
     if maps and min(len(m.seeds) for m in maps) < (most := max(len(m.seeds) for m in maps)):
-        said.append(Note(f"Some are means over fewer than {counted(most, 'seed')}."))
-    return Table(name, caption, cols, tuple(lines), tuple(said), tuple(breaks))
+        table_notes.append(Note(f"Some are means over fewer than {counted(most, 'seed')}."))
+    return Table(name, caption, cols, tuple(lines), tuple(table_notes), tuple(breaks))

@@ -15,7 +15,7 @@ __all__ = ["alone", "escape", "paragraph", "to_markdown", "whole"]
 
 Links = Mapping[str, Sequence[tuple[str, str]]]
 
-_SHOWN = 5  # failed cells listed per cause
+_LISTED_CELLS = 5  # failed cells listed per cause
 
 
 # what begins something wherever it stands in a line
@@ -103,51 +103,51 @@ def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: Exhi
         exhibit: what the report opens with.
     """
 
-    def said(section: str) -> str:
+    def words_of(section: str) -> str:
         return "\n\n".join(map(_sentence, n.words[section]))
 
-    def drawn(section: str) -> str:
+    def pictures_of(section: str) -> str:
         return _pictures(figures, section)
 
-    def shown(name: str) -> str:
+    def table_of(name: str) -> str:
         return to_markdown(tables[name]) if tables[name].rows else ""
 
     sections = [
         f"# {_heading(n.design.name)}",
         paragraph(n.design.about),
-        said("scope"),
+        words_of("scope"),
         *([f"## {_heading(exhibit.title)}", *_exhibit(exhibit, figures)] if exhibit else []),
         "## Verdict",
         _bullets(map(_sentence, n.words["verdict"])),
         "## Completeness",
-        said("completeness"),
+        words_of("completeness"),
         "## Scores",
-        shown("main"),
+        table_of("main"),
         "## Comparison with the baseline",
-        said("comparison"),
-        drawn("comparison"),
-        shown("comparison"),
+        words_of("comparison"),
+        pictures_of("comparison"),
+        table_of("comparison"),
         "## Few-shot curves",
-        drawn("curves"),
-        said("curves"),
-        *(["## Learned label maps", drawn("label_maps"), said("label_maps")] if n.label_maps else []),
-        *(["## Answers", said("answers"), shown("answers")] if n.answers else []),
+        pictures_of("curves"),
+        words_of("curves"),
+        *(["## Learned label maps", pictures_of("label_maps"), words_of("label_maps")] if n.label_maps else []),
+        *(["## Answers", words_of("answers"), table_of("answers")] if n.answers else []),
         "## Search",
-        drawn("search"),
-        said("search"),
-        shown("search"),
-        drawn("importance"),
-        said("importance"),
+        pictures_of("search"),
+        words_of("search"),
+        table_of("search"),
+        pictures_of("importance"),
+        words_of("importance"),
         "## Cost",
-        said("cost"),
-        shown("cost"),
+        words_of("cost"),
+        table_of("cost"),
         "## Failures",
-        said("failures"),
+        words_of("failures"),
         _failures(n),
         "## Provenance",
         _provenance(n),
-        shown("data"),
-        said("cells"),
+        table_of("data"),
+        words_of("cells"),
     ]
     return _joined(sections)
 
@@ -191,8 +191,8 @@ def _failures(n: Numbers) -> str:
     lines = []
     for cause, of_it in causes.items():
         cells = [f"{escape(f.cell)} [{f.id}]" for f in of_it]
-        more = f"; and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
-        lines.append(f"{counted(len(cells), 'cell')}, {_code(cause)}: {'; '.join(cells[:_SHOWN])}{more}")
+        more = f"; and {len(cells) - _LISTED_CELLS} more" if len(cells) > _LISTED_CELLS else ""
+        lines.append(f"{counted(len(cells), 'cell')}, {_code(cause)}: {'; '.join(cells[:_LISTED_CELLS])}{more}")
     return _bullets(lines)
 
 

@@ -94,7 +94,7 @@ def build(
         tasks=tasks,
         study_text=study_text,
     )
-    shown = {
+    table_of_name = {
         "main": tables.main_table(numbers),
         "comparison": tables.comparison_table(numbers),
         "answers": answers_table(numbers.answers, numbers.design),
@@ -105,21 +105,21 @@ def build(
     opening = exhibit(study, numbers) if exhibit is not None else None
     atomic_write(folder / "report.json", to_json(numbers))
     write_csv(tidy(records, study.name), folder / "results.csv")
-    _write_tables([*shown.values(), *(opening.tables if opening else ())], folder)
+    _write_tables([*table_of_name.values(), *(opening.tables if opening else ())], folder)
     for long in (tables.trials_table(numbers), tables.cells_table(numbers, searched=True)):
         atomic_write(folder / "tables" / f"{long.name}.csv", to_csv(long))
-    asked = [*(opening.figures if opening else ()), *figures(numbers), *label_map_figures(numbers)]
-    drawn = _write_figures(asked, folder)
-    shown["cells"] = tables.cells_table(numbers, searched=False)
-    atomic_write(folder / "report.html", html.whole(numbers, shown, drawn, opening))
+    report_figures = [*(opening.figures if opening else ()), *figures(numbers), *label_map_figures(numbers)]
+    svg_figures = _write_figures(report_figures, folder)
+    table_of_name["cells"] = tables.cells_table(numbers, searched=False)
+    atomic_write(folder / "report.html", html.whole(numbers, table_of_name, svg_figures, opening))
     path = folder / "report.md"
-    atomic_write(path, markdown.whole(numbers, shown, _links(drawn), opening))
-    first = (
+    atomic_write(path, markdown.whole(numbers, table_of_name, _links(svg_figures), opening))
+    title_and_tables = (
         (opening.title, opening.without_repeated_notes)
         if opening is not None and opening.tables
-        else ("", (shown["main"],))
+        else ("", (table_of_name["main"],))
     )
-    opens(Opening(first[0], tuple(numbers.words["verdict"]), first[1]))
+    opens(Opening(title_and_tables[0], tuple(numbers.words["verdict"]), title_and_tables[1]))
     return path
 
 
@@ -133,35 +133,35 @@ def build_alone(exhibit: ExhibitPage, out_dir: Path, opens: Callable[[Opening], 
     """
     folder = out_dir / "report"
     _write_tables(exhibit.tables, folder)
-    drawn = _write_figures(exhibit.figures, folder)
-    atomic_write(folder / "report.html", html.alone(exhibit, drawn))
+    svg_figures = _write_figures(exhibit.figures, folder)
+    atomic_write(folder / "report.html", html.alone(exhibit, svg_figures))
     path = folder / "report.md"
-    atomic_write(path, markdown.alone(exhibit, _links(drawn)))
+    atomic_write(path, markdown.alone(exhibit, _links(svg_figures)))
     opens(Opening(exhibit.title, (), exhibit.without_repeated_notes))
     return path
 
 
-def _write_tables(shown: Iterable[Table], folder: Path) -> None:
-    for table in shown:
+def _write_tables(report_tables: Iterable[Table], folder: Path) -> None:
+    for table in report_tables:
         atomic_write(folder / "tables" / f"{table.name}.csv", to_csv(table))
         atomic_write(folder / "tables" / f"{table.name}.md", markdown.to_markdown(table))
         atomic_write(folder / "tables" / f"{table.name}.tex", to_latex(table))
 
 
-def _write_figures(asked: Iterable[Figure], folder: Path) -> list[tuple[Figure, bytes]]:
+def _write_figures(report_figures: Iterable[Figure], folder: Path) -> list[tuple[Figure, bytes]]:
     """Every figure with its SVG file."""
-    drawn = []
-    for figure in asked:
+    svg_figures = []
+    for figure in report_figures:
         svg = draw(figure, "svg")
         atomic_write(folder / "figures" / f"{figure.name}.svg", svg)
         atomic_write(folder / "figures" / f"{figure.name}.pdf", draw(figure, "pdf"))
-        drawn.append((figure, svg))
-    return drawn
+        svg_figures.append((figure, svg))
+    return svg_figures
 
 
-def _links(drawn: Iterable[tuple[Figure, bytes]]) -> dict[str, list[tuple[str, str]]]:
+def _links(svg_figures: Iterable[tuple[Figure, bytes]]) -> dict[str, list[tuple[str, str]]]:
     """Section -> (title, path below the report's folder) of its figures."""
     out: dict[str, list[tuple[str, str]]] = {}
-    for figure, _ in drawn:
+    for figure, _ in svg_figures:
         out.setdefault(figure.section, []).append((figure.title, f"figures/{figure.name}.svg"))
     return out

@@ -20,12 +20,12 @@ def dev_scores(records: Iterable[Record], trials: Mapping[str, int]) -> dict[int
     Args:
         trials: spec id -> trial number; records of other specs are passed over.
     """
-    found: dict[int, dict[str, list[float]]] = {}
+    scores_of_trial: dict[int, dict[str, list[float]]] = {}
     for r in sorted(records, key=lambda r: (r.spec.seed, r.id)):
         if r.id in trials and r.status == "done" and r.spec.phase == "search":
             score = r.metrics["dev"][str(r.facts["metric"])]
-            found.setdefault(trials[r.id], {}).setdefault(r.spec.target, []).append(float(score))
-    return found
+            scores_of_trial.setdefault(trials[r.id], {}).setdefault(r.spec.target, []).append(float(score))
+    return scores_of_trial
 
 
 def winners(

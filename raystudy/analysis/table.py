@@ -180,12 +180,12 @@ def blocks(table: Table) -> list[tuple[str, Table]]:
     for group in groups:
         of_group = [i for i in wide if table.columns[i].group == group]
         for start in range(0, len(of_group), MOST_ESTIMATES):
-            kept = [*heads, *of_group[start : start + MOST_ESTIMATES]]
-            columns = [table.columns[i] for i in kept]
+            column_numbers = [*heads, *of_group[start : start + MOST_ESTIMATES]]
+            columns = [table.columns[i] for i in column_numbers]
             part = replace(
                 table,
                 columns=tuple(replace(c, title=c.short or c.title) if group else c for c in columns),
-                rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+                rows=tuple(tuple(row[i] for i in column_numbers) for row in table.rows),
             )
             out.append((group, part))
     return out
@@ -199,14 +199,14 @@ def to_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header: list[str] = []
-    known = [any(row[i].published is not None for row in table.rows) for i in range(len(table.columns))]
-    for c, has in zip(table.columns, known, strict=True):
+    has_published = [any(row[i].published is not None for row in table.rows) for i in range(len(table.columns))]
+    for c, has in zip(table.columns, has_published, strict=True):
         header += [c.name, f"{c.name} half", f"{c.name} n"] if c.kind == "estimate" else [c.name]
         header += [f"{c.name} published"] if has else []
     writer.writerow(header)
     for row in table.rows:
         line: list[object] = []
-        for cell, c, has in zip(row, table.columns, known, strict=True):
+        for cell, c, has in zip(row, table.columns, has_published, strict=True):
             absent = cell.value is None or (isinstance(cell.value, float) and math.isnan(cell.value))
             value = "" if absent else cell.value
             line += [value, "" if cell.half is None else cell.half, cell.n or 0] if c.kind == "estimate" else [value]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raystudy.analysis.figures import Figure
     from raystudy.analysis.table import Table
     from raystudy.data.plm import PLM
-    from raystudy.scores import Scores, Spread
+    from raystudy.example_scores import ExampleScores, Spread
     from raystudy.tasks import Task
 
 __all__ = ["scores"]
@@ -53,31 +53,31 @@ def scores(
     from raystudy.analysis.figures import draw
     from raystudy.analysis.table import to_csv
     from raystudy.data.plm import resolve
+    from raystudy.example_scores import measure
     from raystudy.files import atomic_write
     from raystudy.nn.encoder import verify
-    from raystudy.scores import measure
 
     model = resolve(plm)
     verify(model)
-    found = measure(tasks, model)
-    near, spreads = _nearest(found), _spreads(found)
-    figures = _figures(found, suite)
+    measured = measure(tasks, model)
+    near, spreads = _nearest(measured), _spreads(measured)
+    figures = _figures(measured, suite)
     for figure in figures:
         atomic_write(folder / "figures" / f"{figure.name}.svg", draw(figure, "svg"))
         atomic_write(folder / "figures" / f"{figure.name}.pdf", draw(figure, "pdf"))
-    atomic_write(folder / "kg.csv", to_csv(_pairs(found)))
+    atomic_write(folder / "kg.csv", to_csv(_pairs(measured)))
     atomic_write(folder / "scores.csv", to_csv(spreads))
-    said = list(meaning(found))
+    sentences = list(meaning(measured))
     report = folder / "report.md"
-    atomic_write(report, _report(suite, tasks, model, limit, near, spreads, figures, said))
+    atomic_write(report, _report(suite, tasks, model, limit, near, spreads, figures, sentences))
     if as_json:
         print_json(
             {
                 "report": str(report),
-                "classes": [list(node) for node in found.nodes],
-                "cosines": {space: _plain(values.tolist()) for space, values in found.cosines.items()},
-                "scores": [{k: _plain(v) for k, v in dataclasses.asdict(s).items()} for s in found.spreads],
-                "meaning": said,
+                "classes": [list(node) for node in measured.nodes],
+                "cosines": {space: _plain(values.tolist()) for space, values in measured.cosines.items()},
+                "scores": [{k: _plain(v) for k, v in dataclasses.asdict(s).items()} for s in measured.spreads],
+                "meaning": sentences,
             }
         )
         return
@@ -86,7 +86,7 @@ def scores(
     for table in (near, spreads):
         show_table(console(), table)
         tell("")
-    for line in said:
+    for line in sentences:
         tell(line)
     tell(f"\n{report}")
 
@@ -102,10 +102,10 @@ def _tasks(suite: str, root: Path | None, limit: int) -> dict[str, Task]:
 
     if suite not in suites():
         raise ConfigError(Problem(unknown_name("suite", suite, list(suites())), "SUITE"))
-    named = expand(suites()[suite]["tasks"], root=root)
+    tasks_of_names = expand(suites()[suite]["tasks"], root=root)
     tasks: dict[str, Task] = {}
     errors: list[UserError] = []
-    for name in dict.fromkeys(n for found in named.values() for n in found):
+    for name in dict.fromkeys(n for names in tasks_of_names.values() for n in names):
         try:
             tasks[name] = cap(load(name, root=root), train=limit)
         except UserError as e:
@@ -129,33 +129,33 @@ def _plain(x: object) -> object:
 # tables and figures
 
 
-def _nearest(found: Scores) -> Table:
+def _nearest(measured: ExampleScores) -> Table:
     """Per class the nearest one of another task: the cosine between the two is beta."""
     from raystudy.analysis.table import Cell, Column, Table, changes
 
     rows = []
-    for i, (task, words) in enumerate(found.nodes):
+    for i, (task, words) in enumerate(measured.nodes):
         row = [Cell(task), Cell(words)]
-        for values in found.cosines.values():
+        for values in measured.cosines.values():
             others = [
                 (float(v), node)
-                for v, node in zip(values[i], found.nodes, strict=True)
+                for v, node in zip(values[i], measured.nodes, strict=True)
                 if node[0] != task and not math.isnan(v)
             ]
             cosine, node = max(others, key=lambda o: o[0], default=(math.nan, ("", "")))
             row += [Cell(": ".join(node) if others else None), Cell(cosine)]
         rows.append(tuple(row))
     columns = [Column("task", "task", "code"), Column("class", "class")]
-    for space in found.cosines:
+    for space in measured.cosines:
         columns += [
             Column(f"nearest {space}", f"nearest class of another task, {space}"),
             Column(f"beta {space}", "β", "number", digits=3),
         ]
     caption = "The Meta-KG, the nearest class of another task for each class; their cosine is β of all its examples."
-    return Table("nearest", caption, tuple(columns), tuple(rows), breaks=changes([t for t, _ in found.nodes]))
+    return Table("nearest", caption, tuple(columns), tuple(rows), breaks=changes([t for t, _ in measured.nodes]))
 
 
-def _spreads(found: Scores) -> Table:
+def _spreads(measured: ExampleScores) -> Table:
     """A row per task, score and space."""
     from raystudy.analysis.table import Cell, Column, Note, Table, changes
 
@@ -178,18 +178,20 @@ def _spreads(found: Scores) -> Table:
         Column("n", "n", "count"),
         *(Column(name, title, "number", digits=3) for name, title in numbers.items()),
     )
-    shown = {"alpha": "α", "beta": "β", "m mean1": "m (mean1)"}
+    symbol_titles = {"alpha": "α", "beta": "β", "m mean1": "m (mean1)"}
     rows = tuple(
         (
             Cell(s.task),
-            Cell(s.score, shown.get(s.score, "")),
+            Cell(s.score, symbol_titles.get(s.score, "")),
             Cell(s.space),
             Cell(s.n),
             *(Cell(getattr(s, name)) for name in numbers),
         )
-        for s in found.spreads
+        for s in measured.spreads
     )
-    typical = "t: MFT's typicality (eq. 1, a = 0.5)" if found.domains else "t of MFT needs the same classes everywhere"
+    typical = (
+        "t: MFT's typicality (eq. 1, a = 0.5)" if measured.domains else "t of MFT needs the same classes everywhere"
+    )
     symbols = (
         "α, β, m = (α + β) / 2: Meta-DTL (sec. 3.2). m (mean1): clipped at 0, then rescaled to mean 1 over all tasks. "
         f"{typical}. Centred: the common mean of all tasks taken off the embeddings. That makes the means of K tasks "
@@ -206,32 +208,32 @@ def _spreads(found: Scores) -> Table:
         columns,
         rows,
         (Note(symbols), Note(shares)),
-        changes([s.task for s in found.spreads]),
+        changes([s.task for s in measured.spreads]),
     )
 
 
-def _pairs(found: Scores) -> Table:
+def _pairs(measured: ExampleScores) -> Table:
     """The whole Meta-KG, a row per pair of classes."""
     from raystudy.analysis.table import Cell, Column, Table
 
     names = ("task", "class", "other task", "other class")
-    columns = tuple(Column(n, n) for n in names) + tuple(Column(s, s, "number", digits=3) for s in found.cosines)
+    columns = tuple(Column(n, n) for n in names) + tuple(Column(s, s, "number", digits=3) for s in measured.cosines)
     rows = tuple(
-        (*map(Cell, (*a, *b)), *(Cell(float(v[i, j])) for v in found.cosines.values()))
-        for i, a in enumerate(found.nodes)
-        for j, b in enumerate(found.nodes)
+        (*map(Cell, (*a, *b)), *(Cell(float(v[i, j])) for v in measured.cosines.values()))
+        for i, a in enumerate(measured.nodes)
+        for j, b in enumerate(measured.nodes)
     )
     return Table("kg", "The Meta-KG.", columns, rows)
 
 
-def _figures(found: Scores, suite: str) -> list[Figure]:
+def _figures(measured: ExampleScores, suite: str) -> list[Figure]:
     from raystudy.analysis.heatmap import heat_map
 
-    tasks = list(dict.fromkeys(task for task, _ in found.nodes))
+    tasks = list(dict.fromkeys(task for task, _ in measured.nodes))
     one = len({t.partition("/")[0] for t in tasks}) == 1 and all("/" in t for t in tasks)
-    groups = [(t.partition("/")[2] if one else t, [c for of, c in found.nodes if of == t]) for t in tasks]
+    groups = [(t.partition("/")[2] if one else t, [c for of, c in measured.nodes if of == t]) for t in tasks]
     out = []
-    for space, values in found.cosines.items():
+    for space, values in measured.cosines.items():
         heading = f"Meta-KG of {suite}, " + ("raw embeddings" if space == "raw" else "centred embeddings")
         title = f"{heading}: cosines between all classes, a frame around the nearest one of another task"
         out.append(heat_map(f"kg_{space}", title, heading, groups, values, about_zero=space == "centred"))
@@ -242,12 +244,12 @@ def _figures(found: Scores, suite: str) -> list[Figure]:
 # words
 
 
-def meaning(found: Scores) -> Iterable[str]:
+def meaning(measured: ExampleScores) -> Iterable[str]:
     """A sentence per task on m, and per domain on t: what a weighting by it does there."""
-    for task in dict.fromkeys(s.task for s in found.spreads):
-        of = {(s.score, s.space): s for s in found.spreads if s.task == task}
+    for task in dict.fromkeys(s.task for s in measured.spreads):
+        of = {(s.score, s.space): s for s in measured.spreads if s.task == task}
         average = f"; its examples weigh {of['m mean1', 'raw'].mean:.2f} of the mean over all tasks"
-        for symbol in ("m", "t") if found.domains else ("m",):
+        for symbol in ("m", "t") if measured.domains else ("m",):
             raw, centred = (_about(symbol, of[symbol, space]) for space in ("raw", "centred"))
             yield f"{task}: {raw}{average if symbol == 'm' else ''}. Centred, {centred}."
 
@@ -260,10 +262,10 @@ def _about(symbol: str, s: Spread) -> str:
     if s.not_positive:
         share = _percent(s.not_positive)
         where += f" and is not positive for {share} of the examples, which `weights: raw` refuses; clipped at 0"
-    said = f"{where}: {does} (effective sample size {s.effective:.3f} n)"
+    sentence = f"{where}: {does} (effective sample size {s.effective:.3f} n)"
     if s.within < 0.5:  # NaN where nothing varies
-        said += f", and {_percent(1 - s.within)} of the variance only tells classes apart"
-    return said
+        sentence += f", and {_percent(1 - s.within)} of the variance only tells classes apart"
+    return sentence
 
 
 def _percent(share: float) -> str:
@@ -280,7 +282,7 @@ def _report(
     near: Table,
     spreads: Table,
     figures: Sequence[Figure],
-    said: Sequence[str],
+    sentences: Sequence[str],
 ) -> str:
     """report.md."""
     from raystudy.analysis.markdown import to_markdown
@@ -296,7 +298,7 @@ def _report(
         f"# Scores of the suite {suite}",
         "What the weighting of Meta-DTL and MFT has to work with here: embeddings of the untouched model, no training.",
         "## What it means",
-        "\n".join(f"- {line}" for line in said),
+        "\n".join(f"- {line}" for line in sentences),
         "## Meta-KG",
         "In each row a frame marks the nearest class of another task.",
         *(f"![{f.title}](figures/{f.name}.svg)" for f in figures),

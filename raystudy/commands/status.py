@@ -12,8 +12,8 @@ import typer
 
 from raystudy.commands import Json, Out, StudyOf, console, megabytes, print_json
 from raystudy.commands.folders import ran_folder
+from raystudy.live_view import failure_reason
 from raystudy.outlets import lost
-from raystudy.view import reason
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def _shown(found: Progress, width: int) -> Iterator[RenderableType]:
     """What a person sees in `width` columns, part by part."""
     from rich.text import Text
 
+    from raystudy.live_view import groups_table
     from raystudy.terminal import folded
-    from raystudy.view import groups_table
 
     def lines(*texts: str) -> Text:
         return Text("\n".join(line for text in texts for line in folded(text, width)))
@@ -110,7 +110,7 @@ def _shown(found: Progress, width: int) -> Iterator[RenderableType]:
     if found.failures:
         yield lines(
             "",
-            *(f"failed {r.id}: {r.spec}: {reason(r)}" for r in found.failures[:_FAILURES]),
+            *(f"failed {r.id}: {r.spec}: {failure_reason(r)}" for r in found.failures[:_FAILURES]),
             *([f"and {counted(more, 'more failed cell')}"] if (more := len(found.failures) - _FAILURES) > 0 else []),
             "`python -m raystudy rerun CELL` shows the whole error of one",
         )

@@ -49,9 +49,9 @@ def extreme_examples_page(
     tasks = load_tasks(spec, places.data_root)
     method = method_of(spec, tasks, places, Alone())
     method.given = method.constants()
-    found = dict(zip(tasks, scores(method), strict=True))
-    symbol, *parts = next(iter(found.values()))
-    named = {name: exhibit.paper.tasks.get(name, name) for name in tasks}
+    scores_of_task = dict(zip(tasks, scores(method), strict=True))
+    symbol, *parts = next(iter(scores_of_task.values()))
+    title_of_task = {name: exhibit.paper.tasks.get(name, name) for name in tasks}
     texts = Table(
         exhibit.stem,
         f"{exhibit.title}: training examples with the highest and the lowest {symbol}(x), per data set and label.",
@@ -65,14 +65,14 @@ def extreme_examples_page(
         tuple(
             (
                 Cell(end),
-                Cell(named[name]),
+                Cell(title_of_task[name]),
                 Cell(label),
-                *(Cell(found[name][s][i]) for s in (symbol, *parts)),
+                *(Cell(scores_of_task[name][s][i]) for s in (symbol, *parts)),
                 Cell(text),
             )
             for end in ("high", "low")
             for name, task in tasks.items()
-            for label, i, text in extremes(task, found[name][symbol], high=end == "high")
+            for label, i, text in extremes(task, scores_of_task[name][symbol], high=end == "high")
         ),
         (
             Note(f"Texts are cut to {WIDTH} characters here; the encoder has read more."),
@@ -90,20 +90,20 @@ def extreme_examples_page(
             *(Column(s, s, "number", 3) for s in ("mean", "sd", "min", "max")),
         ),
         tuple(
-            (Cell(named[name]), Cell(s), Cell(len(x)), *(Cell(v) for v in _spread(x)))
+            (Cell(title_of_task[name]), Cell(s), Cell(len(x)), *(Cell(v) for v in _spread(x)))
             for name in tasks
-            for s, x in found[name].items()
+            for s, x in scores_of_task[name].items()
         ),
     )
     plm = method.setup.plm
-    most = f"at most {LIMITS['train']}" if scale == "small" else "all"
+    amount = f"at most {LIMITS['train']}" if scale == "small" else "all"
     return ExhibitPage(
         title=f"{exhibit.title}, scale {scale}",
         about=f"{exhibit.about[:1].upper()}{exhibit.about[1:]}. {exhibit.paper.citation}.",
         setup=(
             encoder_sentence(plm.name, plm.about, exhibit.paper),
-            f"Prototypes and scores are those of {most} training examples of each data set.",
-            *data_notes({named[name]: t.notes for name, t in tasks.items()}),
+            f"Prototypes and scores are those of {amount} training examples of each data set.",
+            *data_notes({title_of_task[name]: t.notes for name, t in tasks.items()}),
             *exhibit.notes,
         ),
         tables=(texts, spread),
@@ -161,5 +161,5 @@ def _text(e: Example) -> str:
 
 
 def _spread(x: Sequence[float]) -> tuple[float, float, float, float]:
-    found = interval(x)
-    return found.mean, found.sd, min(x), max(x)
+    summary = interval(x)
+    return summary.mean, summary.sd, min(x), max(x)

@@ -451,7 +451,7 @@ class Plan:
             task = self.tasks[name]
             splits = {s: encode(task, s, self.plm, length) for s in (SPLITS if name in targets else ("train",))}
             tag = [str(task.drawn_prior.answer)] if all_data else []
-            unread = cautions.answered("train" if all_data else "the drawn sentences of train", tag)
+            unread = cautions.unread_answer("train" if all_data else "the drawn sentences of train", tag)
             yield from cautions.coverage(name, coverage_facts(splits, self.plm), unread)
             more: dict[int, list[str]] = defaultdict(list)
             for variant, (method, hp) in self._methods.items():
@@ -489,7 +489,7 @@ class Plan:
             stages = [(n, name) for both in parts for part in both for name, n in part.items()]
             n, name = min(stages)
             fewest[variant] = (name, n)
-        if (line := cautions.short(fewest)) is not None:
+        if (line := cautions.short_trainings(fewest)) is not None:
             yield line
 
     @cached_property

@@ -16,12 +16,12 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
-from raystudy import scores
+from raystudy import example_scores
 from raystudy.commands.scores import meaning
 from raystudy.data.plm import resolve
 from raystudy.data.text import Encoded
 from raystudy.errors import ConfigError, DataError, PreflightError, UserError
-from raystudy.scores import Scores, Spread, effective_share, knowledge_graph, measure, spread_of
+from raystudy.example_scores import ExampleScores, Spread, effective_share, knowledge_graph, measure, spread_of
 from raystudy.tasks import Task, load
 
 SIZES = {"n_train": 36, "n_dev": 6, "n_test": 6, "length": 8}
@@ -31,11 +31,11 @@ def planted(part: str, **options: Any) -> Task:
     return load(f"planted/{part}", options={**SIZES, **options})
 
 
-def measured(tasks: Mapping[str, Task]) -> Scores:
+def measured(tasks: Mapping[str, Task]) -> ExampleScores:
     return measure(tasks, resolve("tiny"))
 
 
-def of(found: Scores, task: str, score: str, space: str) -> Spread:
+def of(found: ExampleScores, task: str, score: str, space: str) -> Spread:
     (one,) = [s for s in found.spreads if (s.task, s.score, s.space) == (task, score, space)]
     return one
 
@@ -48,7 +48,7 @@ def vectors(monkeypatch: pytest.MonkeyPatch, shift: Tensor | None = None, factor
         e = torch.randn(len(part), 6, generator=g, dtype=torch.float64) + torch.arange(6) / 4
         return factor * e + (0 if shift is None else shift)
 
-    monkeypatch.setattr(scores, "embed", embed)
+    monkeypatch.setattr(example_scores, "embed", embed)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_a_class_without_examples_has_no_edges() -> None:
 
 def test_beta_is_the_greatest_cosine_to_a_class_of_another_task_in_the_graph() -> None:
     found = measured({"a": planted("target"), "b": planted("source")})
-    for space in scores.SPACES:
+    for space in example_scores.SPACES:
         graph = found.cosines[space]
         assert of(found, "a", "beta", space).greatest == pytest.approx(graph[:3, 3:].max(1).max(), abs=1e-12)
         assert of(found, "b", "beta", space).least == pytest.approx(graph[3:, :3].max(1).min(), abs=1e-12)
@@ -95,7 +95,7 @@ def test_beta_is_the_greatest_cosine_to_a_class_of_another_task_in_the_graph() -
 def test_a_task_beside_its_own_copy_has_beta_one() -> None:
     task = planted("target")
     found = measured({"a": task, "b": replace(task, name="copy")})
-    for space in scores.SPACES:
+    for space in example_scores.SPACES:
         graph = found.cosines[space]
         for rows in (graph[:3, 3:], graph[3:, :3], graph[3:, 3:]):
             assert rows == pytest.approx(graph[:3, :3], abs=1e-12)
@@ -113,10 +113,10 @@ def test_beside_its_own_copy_alpha_is_the_nearest_class_mean_and_t_the_own_class
     vectors(monkeypatch)
     task = planted("target")
     found = measured({"a": task, "b": task})
-    part = scores.encode(task, "train", resolve("tiny"))
+    part = example_scores.encode(task, "train", resolve("tiny"))
     y = torch.from_numpy(part.labels)
     for name, read in (("alpha", part.with_label_text()), ("t", part)):  # MFT's E(x) has no label in it
-        e = scores.embed(None, read, "mean", None)  # type: ignore[arg-type]
+        e = example_scores.embed(None, read, "mean", None)  # type: ignore[arg-type]
         p = torch.stack([e[y == c].mean(0) for c in range(3)])
         cosine = torch.nn.functional.cosine_similarity(e[:, None], p[None], dim=-1)
         x = cosine.max(1).values if name == "alpha" else cosine[torch.arange(len(y)), y]
@@ -145,7 +145,7 @@ def test_centred_scores_do_not_know_where_the_origin_was(monkeypatch: pytest.Mon
 def test_centred_embeddings_have_mean_zero_every_task_counting_alike() -> None:
     g = torch.Generator().manual_seed(0)
     e = [torch.randn(n, 4, generator=g, dtype=torch.float64) + n for n in (5, 40, 11)]
-    c = scores.centre(e)
+    c = example_scores.centre(e)
     torch.testing.assert_close(torch.stack([x.mean(0) for x in c]).mean(0), torch.zeros(4, dtype=torch.float64))
     # what lies between two examples of different tasks stays
     torch.testing.assert_close(c[0][2] - c[1][7], e[0][2] - e[1][7])
@@ -223,7 +223,7 @@ def test_variance_within_classes() -> None:
     assert spread(1, 4, 1, 4).within == pytest.approx(1)
     assert math.isnan(spread(2, 2, 2, 2).within)
     found = measured({"a": planted("target"), "b": planted("source")})
-    for space in scores.SPACES:
+    for space in example_scores.SPACES:
         assert of(found, "a", "beta", space).within == pytest.approx(0, abs=1e-9)
 
 
@@ -261,13 +261,13 @@ def test_a_sentence_says_what_a_weighting_does(changed: dict[str, float], says: 
     rows = tuple(
         replace(plain, score=score, space=space, **(changed if (score, space) == ("m", "raw") else {}))  # type: ignore[arg-type]
         for score in ("m", "m mean1", "t")
-        for space in scores.SPACES
+        for space in example_scores.SPACES
     )
-    (said,) = meaning(Scores((), {}, rows, domains=False))
+    (said,) = meaning(ExampleScores((), {}, rows, domains=False))
     assert says in said
     assert "its examples weigh 0.55 of the mean over all tasks" in said
     assert says not in said.partition("Centred, ")[2]
-    both = list(meaning(Scores((), {}, rows, domains=True)))
+    both = list(meaning(ExampleScores((), {}, rows, domains=True)))
     assert both[0] == said
     assert both[1].startswith("a: t runs from")
     assert len(both) == 2

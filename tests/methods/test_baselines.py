@@ -31,7 +31,7 @@ from raystudy.data.draws import task_mixture
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, Batch, encode
-from raystudy.evaluate import predict, scores
+from raystudy.evaluate import predict, task_metrics
 from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.embed import embed
 from raystudy.nn.gradients import adamw, descend
@@ -165,7 +165,7 @@ def floor(task: Task, variant: str, **settings: float) -> tuple[Any, ...]:
     method = method_over({task.name: task}, variant, **settings)
     method.adapt()[0].start()
     answers = predict(method, task, "dev", encode(task, "dev", PLM), method.readout(0), Alone())
-    assert all(np.isfinite(x) for x in scores(task, answers).values())
+    assert all(np.isfinite(x) for x in task_metrics(task, answers).values())
     return answers.pred
 
 

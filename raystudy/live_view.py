@@ -1,7 +1,8 @@
-"""What a person sees while a study runs: one live view on a terminal, one line per event elsewhere.
+"""What a person sees while a study runs: a picture that is drawn anew all the time, or a line per event.
 
-Ray and its workers write to the process's own streams from many places, so while a study runs the streams 1 and 2 lead
-to ``logs/ray.log`` and this view keeps the terminal for itself.
+The picture is for a terminal; a pipe or a file gets the lines. Ray and its workers write to the process's own streams
+from many places. So while a study runs, the streams 1 and 2 lead to ``logs/ray.log``, and this view keeps the terminal
+for itself.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from raystudy.spec import Record, Spec
 from raystudy.terminal import Column, console, drawn, say
 from raystudy.wording import counted
 
-__all__ = ["View", "group_rows", "groups_table", "quiet", "reason"]
+__all__ = ["LiveView", "failure_reason", "group_rows", "groups_table", "streams_to_log"]
 
 
-def reason(record: Record) -> str:
-    """Why a cell failed, in a line."""
+def failure_reason(record: Record) -> str:
+    """The last line of a failed cell's error, which says why it failed."""
     return record.error.splitlines()[-1] if record.error else "no reason given"
 
 
@@ -46,21 +47,24 @@ def group_rows(groups: Mapping[Any, Mapping[str, Any]]) -> Iterator[tuple[str, s
             yield f"group {g}", "waiting", "", ""
 
 
-def groups_table(groups: Mapping[Any, Mapping[str, Any]], width: int, most: int = 1000) -> Iterator[RenderableType]:
-    """What each group does now, in `width` columns and at most about `most` lines."""
+def groups_table(
+    groups: Mapping[Any, Mapping[str, Any]], width: int, most_rows: int = 1000
+) -> Iterator[RenderableType]:
+    """A table of what each worker group does now, in `width` columns and with at most `most_rows` rows."""
     rows = list(group_rows(groups))
     columns = (Column(whole=True), Column(least=24), Column(least=12), Column(whole=True))
     if rows:
-        yield drawn(columns, rows[:most], width)[0]
-    if len(rows) > most:
-        yield Text(f"and {counted(len(rows) - most, 'more group')}")
+        yield drawn(columns, rows[:most_rows], width)[0]
+    if len(rows) > most_rows:
+        yield Text(f"and {counted(len(rows) - most_rows, 'more group')}")
 
 
 @contextmanager
-def quiet(log: Path) -> Iterator[Console]:
-    """Lead the streams 1 and 2 to `log`; yields a Console on the terminal (or pipe) they had led to.
+def streams_to_log(log: Path) -> Iterator[Console]:
+    """Lead the streams 1 and 2 to the file `log`; yields a Console on the terminal (or pipe) that they led to before.
 
-    Where that takes no more, because its reader has left or a disk is full, the rest goes to ``driver.log`` beside it.
+    Where that terminal takes no more, because its reader has left or a disk is full, the rest goes to ``driver.log``
+    beside the file.
 
     Raises:
         PreflightError: the log cannot be written.
@@ -72,9 +76,9 @@ def quiet(log: Path) -> Iterator[Console]:
         raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(log))) from None
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    saved_streams = os.dup(1), os.dup(2)
     try:
-        terminal = outlet(kept[0], closed=lost(sys.stdout) is not None, kept=log.with_name("driver.log"))
+        terminal = outlet(saved_streams[0], closed=lost(sys.stdout) is not None, kept=log.with_name("driver.log"))
         os.dup2(sink, 1)
         os.dup2(sink, 2)
         try:
@@ -84,23 +88,25 @@ def quiet(log: Path) -> Iterator[Console]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for stream, was in enumerate(kept, start=1):
-            os.dup2(was, stream)
-            os.close(was)
+        for stream, saved_stream in enumerate(saved_streams, start=1):
+            os.dup2(saved_stream, stream)
+            os.close(saved_stream)
         os.close(sink)
-    if (why := lost(terminal)) is not None and not terminal.outlet.unread:
-        said = f"the output cannot be written: {why.strerror or why}. It is in {log.with_name('driver.log')}"
-        sys.stderr.write(said + "\n")
+    if (error := lost(terminal)) is not None and not terminal.outlet.unread:
+        message = f"the output cannot be written: {error.strerror or error}. It is in {log.with_name('driver.log')}"
+        sys.stderr.write(message + "\n")
 
 
 @dataclass
-class View:
-    """Counts records as they come and shows what the run does now.
+class LiveView:
+    """Counts the records of a run as they come, and shows what the run does now.
 
     Attributes:
-        total: cells that the study needs in all (an upper bound while halving may still prune some).
-        status: asks the pool what its groups do now.
-        described: what tells one cell from another of its kind: which configuration of a search it tries.
+        total: how many cells the study needs in all (an upper bound while halving may still prune some).
+        done, failed: how many records came, and how many of them are of cells that failed.
+        status: a function that asks the pool what its groups do now.
+        describe: a function from a cell to the words that tell it from others of its kind: which configuration of a
+            search it tries.
         phase: what the run does while no cell is trained: ``starting Ray``.
     """
 
@@ -108,7 +114,7 @@ class View:
     total: int
     done: int = 0
     status: Callable[[], Mapping[str, Any]] | None = None
-    described: Callable[[Spec], str] = str
+    describe: Callable[[Spec], str] = str
     failed: int = 0
     phase: str = ""
     _loading: int = 0
@@ -117,48 +123,48 @@ class View:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person watches a terminal."""
+        """Whether the output is a terminal that a person watches."""
         return self.console.is_terminal and not os.environ.get("CI") and lost(self.console.file) is None
 
     def say(self, text: str) -> None:
-        """One line, folded between words where it is longer than the terminal is wide."""
+        """Print one line, folded between words where it is longer than the terminal is wide."""
         say(self.console, text)
 
     def begin(self, phase: str, groups: int = 0) -> None:
-        """From now on the run does this; elsewhere than on a terminal it is a line.
+        """Show that the run enters a phase; where there is no terminal, print it as a line.
 
         Args:
-            groups: worker groups whose start is awaited: as they are ready, they are counted.
+            groups: how many worker groups the phase waits for; the view counts those that are ready.
         """
         self._phase_began, self._loading, self.phase = time.monotonic(), groups, phase
         if not self.interactive:
             self.say(phase)
 
     def record(self, record: Record) -> None:
-        """One more cell is done."""
+        """Count the record of one more cell, and print its line."""
         self.done += 1
         self.failed += record.status == "failed"
         if record.status == "failed":
-            self.say(f"failed: {self.described(record.spec)}\n  {reason(record)}")
+            self.say(f"failed: {self.describe(record.spec)}\n  {failure_reason(record)}")
         elif not self.interactive:
             dev = record.metrics["dev"][record.facts["metric"]]
             seconds = record.wall
             width = len(str(self.total))
-            what = self.described(record.spec)
+            what = self.describe(record.spec)
             self.say(f"[{self.done:{width}}/{self.total}] {what}: dev {100 * dev:.1f} ({seconds:.1f} s)")
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Show the live view for the duration, on a terminal."""
+        """Show the live view while the block runs, if the output is a terminal."""
         if not self.interactive:
             yield
             return
         bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         bar.add_task("cells", total=self.total)
-        # What Ray and Tune print belongs to the streams 1 and 2, which lead to the log (`quiet`); rich would draw it
-        # into the view.
+        # What Ray and Tune print belongs to the streams 1 and 2, which lead to the log (`streams_to_log`); rich would
+        # draw it into the view.
         with Live(
-            self.shown(bar),
+            self.frame(bar),
             console=self.console,
             refresh_per_second=4,
             transient=True,
@@ -172,7 +178,7 @@ class View:
                         live.stop()
                         return
                     with suppress(Exception):  # the view never stops a study
-                        live.update(self.shown(bar))
+                        live.update(self.frame(bar))
 
             thread = threading.Thread(target=refresh, daemon=True)
             thread.start()
@@ -182,15 +188,15 @@ class View:
                 self._stop.set()
                 thread.join(2)
 
-    def shown(self, bar: Progress) -> Group:
-        """The live view as it stands now: the phase until a cell is trained, the bar, what each group does."""
+    def frame(self, bar: Progress) -> Group:
+        """The picture to draw now: the phase until a cell is trained, the bar, and what each group does."""
         try:
             status = self.status() if self.status else {}
         except Exception:  # the view never stops a study
             status = {}
         groups = status.get("groups", {})
         parts: list[RenderableType] = []
-        if phase := self.awaited(status):
+        if phase := self.awaited_phase(status):
             seconds = time.monotonic() - self._phase_began
             parts.append(Spinner("dots", Text(f"{phase}, {seconds:.0f} s")))
         for task in bar.tasks:
@@ -201,8 +207,8 @@ class View:
             parts.append(Text(f"{counted(self.failed, 'cell')} failed"))
         return Group(*parts)
 
-    def awaited(self, status: Mapping[str, Any]) -> str:
-        """What is awaited now; nothing once every group is ready to train."""
+    def awaited_phase(self, status: Mapping[str, Any]) -> str:
+        """The phase with the number of groups that are ready; empty once every group is ready to train."""
         if not self._loading:
             return self.phase
         ready = sum(status.get("ready", {}).values())

@@ -1,10 +1,11 @@
-"""What the weighting of Meta-DTL and MFT has to work with on some tasks, before anything is trained.
+"""The scores by which Meta-DTL and MFT weigh training examples, measured on some tasks before anything is trained.
 
 Both methods weigh each training example by cosines between embeddings of the untouched model: Meta-DTL by m =
 (alpha + beta) / 2 (Wang et al. 2021, sec. 3.2), MFT by the typicality t (Wang et al. 2020, eq. 1). Neither paper says
-how much these numbers vary. Here is their spread, and the Meta-KG, the cosines between all class prototypes, from which
-beta is read. Each of it twice: of the embeddings as they are (``raw``), as in the papers, and without their common mean
-(``centred``), because the embeddings of one model share a direction that makes all cosines alike.
+how much these numbers vary, and a score that is the same for all examples weighs nothing. This module measures their
+spread, and the Meta-KG: the cosines between all class prototypes, from which beta is read. Both are measured twice: on
+the embeddings as they are (``raw``), as in the papers, and without their common mean (``centred``), because the
+embeddings of one model share a direction that makes all cosines alike.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from raystudy.nn.prototypes import class_means
 from raystudy.nn.workers import Alone
 from raystudy.tasks import Task
 
-__all__ = ["SPACES", "Scores", "Spread", "effective_share", "knowledge_graph", "measure", "spread_of"]
+__all__ = ["SPACES", "ExampleScores", "Spread", "effective_share", "knowledge_graph", "measure", "spread_of"]
 
 Space = Literal["raw", "centred"]
 SPACES: tuple[Space, ...] = ("raw", "centred")
@@ -39,13 +40,14 @@ ALPHA = 0.5  # MFT's balance of the own domain and the others, the paper's value
 
 @dataclass(frozen=True)
 class Spread:
-    """One score over the n training examples of one task.
+    """How one score is spread over the n training examples of one task.
 
     Attributes:
-        score: alpha, beta, m, ``m mean1`` (clipped at 0, then rescaled to mean 1 over all tasks), or t.
-        sd: with n in the denominator; p5, p95: percentiles.
+        score: its name: alpha, beta, m, ``m mean1`` (clipped at 0, then rescaled to mean 1 over all tasks), or t.
+        sd: the standard deviation, with n in the denominator.
+        p5, p95: the percentiles.
         not_positive: the share of examples with a score of 0 or below, which no loss may be multiplied with.
-        within: the share of the variance that lies within classes; the rest only tells classes apart. NaN for a
+        within: the share of the variance that lies within classes; the rest only tells classes apart. It is NaN for a
             constant score.
         effective: `effective_share` of the scores as weights.
     """
@@ -67,13 +69,13 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ExampleScores:
     """The Meta-KG and the spread of every score.
 
     Attributes:
         nodes: (task, words of the class) of each of the C prototypes, task by task.
-        cosines: (C, C) per space, NaN for a class without an example.
-        spreads: task by task, raw before centred.
+        cosines: the (C, C) cosines in each space, NaN for a class without an example.
+        spreads: the spread of every score, task by task, raw before centred.
         domains: whether all tasks have the same classes, by their words, so that t is defined.
     """
 
@@ -83,18 +85,18 @@ class Scores:
     domains: bool
 
 
-def measure(tasks: Mapping[str, Task], plm: PLM, length: int | None = None) -> Scores:
+def measure(tasks: Mapping[str, Task], plm: PLM, length: int | None = None) -> ExampleScores:
     """Embed the training examples of all tasks once and compare them.
 
     Args:
-        tasks: by name; what is in `train` counts.
-        length: the longest sequence in word pieces; default: each task's own.
+        tasks: name -> task; its split `train` is measured.
+        length: the longest sequence in word pieces; by default each task's own.
 
     Raises:
         DataError: a task that is not classification, or only one task, so that there is nothing to compare with.
     """
-    if odd := [name for name, t in tasks.items() if t.kind != "classification"]:
-        raise DataError(Problem("the scores are defined for classification", f"task {name}") for name in odd)
+    if other_kinds := [name for name, t in tasks.items() if t.kind != "classification"]:
+        raise DataError(Problem("the scores are defined for classification", f"task {name}") for name in other_kinds)
     plain = [encode(t, "train", plm, length) for t in tasks.values()]
     y = [torch.from_numpy(p.labels) for p in plain]
     words = [[t.text_of(c) for c in t.labels] for t in tasks.values()]
@@ -110,7 +112,7 @@ def measure(tasks: Mapping[str, Task], plm: PLM, length: int | None = None) -> S
 
     with_label, without = embedded(True), embedded(False) if domains else {}
     cosines: dict[Space, NDArray[np.float64]] = {}
-    found: list[list[Spread]] = [[] for _ in tasks]
+    spreads_of_tasks: list[list[Spread]] = [[] for _ in tasks]
     for space in SPACES:
         e = with_label[space]
         p = means(e)
@@ -125,9 +127,11 @@ def measure(tasks: Mapping[str, Task], plm: PLM, length: int | None = None) -> S
         if domains:
             scores["t"] = typicality(without[space], y, means(without[space]), ALPHA, words)
         for i, task in enumerate(tasks):
-            found[i] += [spread_of(x[i], y[i], task=task, score=name, space=space) for name, x in scores.items()]
+            spreads_of_tasks[i] += [
+                spread_of(x[i], y[i], task=task, score=name, space=space) for name, x in scores.items()
+            ]
     nodes = tuple((task, c) for task, names in zip(tasks, words, strict=True) for c in names)
-    return Scores(nodes, cosines, tuple(s for of_task in found for s in of_task), domains)
+    return ExampleScores(nodes, cosines, tuple(s for of_task in spreads_of_tasks for s in of_task), domains)
 
 
 def knowledge_graph(prototypes: Sequence[Float[Tensor, "_ h"]]) -> Float[Tensor, "c c"]:
