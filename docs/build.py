@@ -26,8 +26,8 @@ from raystudy.catalogue import Catalogue, Parameter, Reading, Variant, catalogue
 from raystudy.errors import UserError
 from raystudy.exhibits import find as exhibit
 from raystudy.exhibits import names as exhibits
-from raystudy.find import find
 from raystudy.methods import hparams
+from raystudy.plugins import find_module
 from raystudy.studyfile import Limits, ReportPlan, SearchPlan, Study, StudyNumerics
 from raystudy.tasks import load
 from raystudy.yamlfile import load_yaml, plain
@@ -230,7 +230,7 @@ def example(method: str, cat: Catalogue) -> str:
 def _fits(variant: str, cat: Catalogue) -> tuple[str, str]:
     """A suite of generated tasks that the variant takes, and what has to be set for the tiny model of two layers."""
     own = {"layers": "1/2 1"} if "layers" in cat.of(variant) else {}
-    module = find("methods", cat.variant(variant).method)
+    module = find_module("methods", cat.variant(variant).method)
     hp = hparams(module.HParams, cat.resolve(variant, own))
     for suite in ("planted", "planted_domains"):
         try:

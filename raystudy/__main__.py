@@ -21,7 +21,7 @@ from raystudy.commands.rerun import rerun
 from raystudy.commands.scores import scores
 from raystudy.commands.status import status
 from raystudy.commands.tasks import tasks
-from raystudy.outlets import survived
+from raystudy.output_streams import run_with_safe_output
 
 __all__ = ["main"]
 
@@ -45,7 +45,7 @@ def options(version: running.Version = False) -> None:
 
 def main() -> None:
     """Entry point of ``python -m raystudy``: a user's mistake is a message and an exit code, never a traceback."""
-    raise SystemExit(survived(lambda: running.answered(app)))
+    raise SystemExit(run_with_safe_output(lambda: running.answered(app)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from raystudy.errors import PreflightError, Problem
 from raystudy.paths import absolute_environment
 from raystudy.spec import Arm, Numerics, Places, Spec
-from raystudy.supervise import GOES_ON, ends_with_all, leave
+from raystudy.supervise import RESUME_HINT, end_process, is_supervised
 from raystudy.wording import counted, spelt
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from raystudy.study.search.arm_search import ArmSearch
     from raystudy.study.study_run import StudyRun
 
-__all__ = ["Cluster", "described", "fitting", "run_on_ray"]
+__all__ = ["Cluster", "cell_description", "fitting_group_count", "run_on_ray"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
     pools: list[Pool] = []
     with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
         have = ray.cluster_resources()
-        groups = fitting(have, cluster.groups, numerics, len(study_run.missing()))
+        groups = fitting_group_count(have, cluster.groups, numerics, len(study_run.missing()))
         shape = Shape(
             groups,
             numerics.workers,
@@ -101,7 +101,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
         searching: dict[Arm, ArmSearch] = dict(study_run.searches)
-        view.describe = lambda spec: described(spec, searching.get(spec.arm))
+        view.describe = lambda spec: cell_description(spec, searching.get(spec.arm))
         view.begin("workers are loading", groups)
 
         def tune(searches: Mapping[Arm, ArmSearch]) -> None:
@@ -128,10 +128,10 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
         except KeyboardInterrupt:
             if not guard.lost:
                 raise
-            raise PreflightError(f"ray died. {GOES_ON}") from None
+            raise PreflightError(f"ray died. {RESUME_HINT}") from None
 
 
-def described(spec: Spec, search: ArmSearch | None) -> str:
+def cell_description(spec: Spec, search: ArmSearch | None) -> str:
     """A cell as its line says it; one of a search with its configuration, so that no two lines are the same.
 
     What is named are the settings that differ from configuration 0: the paper's, with what the study fixes.
@@ -165,7 +165,7 @@ def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator
 
     where = f"--address {cluster.address}" if cluster.address else "ray"
     _answers(cluster.address)
-    with _deadline(90.0 if cluster.address else 300.0, f"{where}: does not answer. {GOES_ON}"):
+    with _deadline(90.0 if cluster.address else 300.0, f"{where}: does not answer. {RESUME_HINT}"):
         try:
             if cluster.address:
                 # workers of a running cluster do not inherit this process's environment
@@ -192,7 +192,7 @@ def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator
     try:
         yield context
     finally:
-        if not (ends_with_all() and busy()):
+        if not (is_supervised() and busy()):
             end = threading.Thread(target=ray.shutdown, daemon=True)
             end.start()
             end.join(30)  # a ray that has died may never answer; its processes go with this one
@@ -213,7 +213,7 @@ def _answers(address: str | None) -> None:
 @contextmanager
 def _deadline(seconds: float, words: str) -> Iterator[None]:
     """End the whole process with these words where the body takes longer: a call into ray cannot be called back."""
-    timer = threading.Timer(seconds, leave, (PreflightError.exit_code, words))
+    timer = threading.Timer(seconds, end_process, (PreflightError.exit_code, words))
     timer.daemon = True
     timer.start()
     try:
@@ -246,7 +246,7 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fitting(have: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
+def fitting_group_count(have: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
     """How many groups to start: as asked, or as many as there is room for, and no more than there is work.
 
     Raises:
@@ -273,7 +273,7 @@ class _interruptible:  # noqa: N801  reads as a clause of a with statement
         self.lost = False
         self.timers = [
             threading.Timer(5.0, _thread.interrupt_main),
-            threading.Timer(30.0, leave, (PreflightError.exit_code, f"ray died. {GOES_ON}")),
+            threading.Timer(30.0, end_process, (PreflightError.exit_code, f"ray died. {RESUME_HINT}")),
         ]
 
     def __enter__(self) -> None:

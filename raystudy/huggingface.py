@@ -23,7 +23,7 @@ from typing import Literal
 
 from raystudy.errors import PreflightError, Problem, quoted
 
-__all__ = ["Snapshot", "absent_shards", "cached", "command", "fetch"]
+__all__ = ["Snapshot", "absent_shards", "cached_snapshot", "download_command", "fetch"]
 
 Kind = Literal["model", "dataset"]
 
@@ -38,7 +38,7 @@ class Snapshot:
     commit: str
 
 
-def command(repo_id: str, kind: Kind, revision: str | None = None) -> str:
+def download_command(repo_id: str, kind: Kind, revision: str | None = None) -> str:
     """The shell command that brings a repository into the cache."""
     words = ["hf", "download", *(["--repo-type", "dataset"] if kind == "dataset" else []), repo_id]
     return shlex.join([*words, "--revision", revision] if revision else words)
@@ -80,7 +80,7 @@ def fetch(repo_id: str, kind: Kind, revision: str | None, files: tuple[str, ...]
                 why = e
                 if not isinstance(e, OSError):  # no answer at all
                     _SILENT[constants.ENDPOINT] = time.monotonic(), e
-        found = cached(repo_id, kind, revision, files)
+        found = cached_snapshot(repo_id, kind, revision, files)
     except HFValidationError:
         raise PreflightError(Problem(f"must be a hub id (owner/name), but is {quoted(repo_id, 200)}", where)) from None
     if found is None:
@@ -90,7 +90,7 @@ def fetch(repo_id: str, kind: Kind, revision: str | None, files: tuple[str, ...]
     return found
 
 
-def cached(repo_id: str, kind: Kind, revision: str | None, files: Sequence[str]) -> Snapshot | None:
+def cached_snapshot(repo_id: str, kind: Kind, revision: str | None, files: Sequence[str]) -> Snapshot | None:
     """What `fetch` would give without a network, or None where something is missing."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -134,7 +134,7 @@ def _reason(repo_id: str, kind: Kind, revision: str | None, why: Exception | Non
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-    what, bring = f"the {_NOUN[kind]} {repo_id}", command(repo_id, kind, revision)
+    what, bring = f"the {_NOUN[kind]} {repo_id}", download_command(repo_id, kind, revision)
     there = f"{what} is not, or not wholly, in the cache {constants.HF_HUB_CACHE}"
     if why is None:
         return f"{there}, and the network is switched off (HF_HUB_OFFLINE); where there is one, run: {bring}"

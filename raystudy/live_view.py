@@ -24,7 +24,6 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from raystudy.errors import PreflightError, Problem
-from raystudy.outlets import lost, outlet
 from raystudy.spec import Record, Spec
 from raystudy.terminal import Column, console, drawn, say
 from raystudy.wording import counted
@@ -78,7 +77,9 @@ def streams_to_log(log: Path) -> Iterator[Console]:
     sys.stderr.flush()
     saved_streams = os.dup(1), os.dup(2)
     try:
-        terminal = outlet(saved_streams[0], closed=lost(sys.stdout) is not None, kept=log.with_name("driver.log"))
+        terminal = output_stream(
+            saved_streams[0], closed=write_error(sys.stdout) is not None, overflow=log.with_name("driver.log")
+        )
         os.dup2(sink, 1)
         os.dup2(sink, 2)
         try:
@@ -92,7 +93,7 @@ def streams_to_log(log: Path) -> Iterator[Console]:
             os.dup2(saved_stream, stream)
             os.close(saved_stream)
         os.close(sink)
-    if (error := lost(terminal)) is not None and not terminal.outlet.unread:
+    if (error := write_error(terminal)) is not None and not terminal.output.unread:
         message = f"the output cannot be written: {error.strerror or error}. It is in {log.with_name('driver.log')}"
         sys.stderr.write(message + "\n")
 
@@ -124,7 +125,7 @@ class LiveView:
     @property
     def interactive(self) -> bool:
         """Whether the output is a terminal that a person watches."""
-        return self.console.is_terminal and not os.environ.get("CI") and lost(self.console.file) is None
+        return self.console.is_terminal and not os.environ.get("CI") and write_error(self.console.file) is None
 
     def say(self, text: str) -> None:
         """Print one line, folded between words where it is longer than the terminal is wide."""

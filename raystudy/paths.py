@@ -17,16 +17,16 @@ from typing import Literal
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, quoted
 
 __all__ = [
-    "absolute",
     "absolute_environment",
+    "absolute_path",
+    "expanded_path",
     "is_absent",
     "is_file",
     "is_folder",
     "kind_of",
-    "named",
-    "no_folder",
     "readable_folder",
-    "results_to_be",
+    "results_path",
+    "why_no_folder",
 ]
 
 # nothing can lie at such a path; every other error means that it cannot be looked at
@@ -41,7 +41,7 @@ _VARIABLES = (
 Kind = Literal["folder", "file", "other", "nothing", "closed"]
 
 
-def named(path: str | Path, where: str = "", file: str = "", error: type[UserError] = ConfigError) -> Path:
+def expanded_path(path: str | Path, where: str = "", file: str = "", error: type[UserError] = ConfigError) -> Path:
     """`path` with a leading ``~`` written out, else as it is: for what only this process uses and shows.
 
     Args:
@@ -64,15 +64,15 @@ def named(path: str | Path, where: str = "", file: str = "", error: type[UserErr
         raise error(Problem(f"no home folder is known for the {who} of {quoted(text)}", where, file)) from None
 
 
-def absolute(
+def absolute_path(
     path: str | Path, base: Path | None = None, where: str = "", file: str = "", error: type[UserError] = ConfigError
 ) -> Path:
     """`path` as an absolute one, links in it left as they are; relative to `base`, or to the current folder.
 
     Raises:
-        error: as `named`; or the current folder is needed and is no more.
+        error: as `expanded_path`; or the current folder is needed and is no more.
     """
-    found = (base or Path()) / named(path, where, file, error)
+    found = (base or Path()) / expanded_path(path, where, file, error)
     try:
         return found.absolute()
     except OSError:
@@ -114,30 +114,30 @@ def _look(path: Path) -> tuple[Kind, str]:
 def readable_folder(
     path: str | Path, base: Path | None = None, where: str = "", file: str = "", error: type[UserError] = ConfigError
 ) -> Path:
-    """The folder at `path` (see `absolute`), links resolved.
+    """The folder at `path` (see `absolute_path`), links resolved.
 
     Raises:
         error: it is no folder, or one that may not be read.
     """
-    found = Path(os.path.realpath(absolute(path, base, where, file, error)))
-    if why := no_folder(found):
+    found = Path(os.path.realpath(absolute_path(path, base, where, file, error)))
+    if why := why_no_folder(found):
         raise error(Problem(why, where, file))
     return found
 
 
-def results_to_be(path: str | Path, where: str = "", file: str = "") -> Path:
-    """`path` (see `named`), at which a folder lies or nothing does yet: what a run may write its results to.
+def results_path(path: str | Path, where: str = "", file: str = "") -> Path:
+    """`path` (see `expanded_path`), at which a folder lies or nothing does yet: what a run may write its results to.
 
     Raises:
         ConfigError: a file lies there, the name is too long, or it cannot be looked at.
     """
-    found = named(path, where, file)
-    if not is_absent(found) and (why := no_folder(found)):
+    found = expanded_path(path, where, file)
+    if not is_absent(found) and (why := why_no_folder(found)):
         raise ConfigError(Problem(why, where, file))
     return found
 
 
-def no_folder(path: Path) -> str:
+def why_no_folder(path: Path) -> str:
     """Why `path` is no folder that can be read, in words; nothing where it is one."""
     what, said = _look(path)
     name = str(path) if len(str(path)) <= 300 else f"{str(path)[:200]} ... {str(path)[-60:]}"
@@ -170,4 +170,4 @@ def absolute_environment(environment: MutableMapping[str, str]) -> None:
         if text := environment.get(name):
             # the hub's client writes variables out in its own
             text = os.path.expandvars(text) if name.startswith("HF_") else text
-            environment[name] = str(absolute(text, where=name, error=PreflightError))
+            environment[name] = str(absolute_path(text, where=name, error=PreflightError))

@@ -39,12 +39,12 @@ from raystudy.catalogue import catalogue, space_folder
 from raystudy.cluster import Cluster, run_on_ray
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, printable, quoted, unknown_name
 from raystudy.files import atomic_write
-from raystudy.outlets import survived
-from raystudy.paths import is_folder, kind_of, named, readable_folder, results_to_be
+from raystudy.output_streams import run_with_safe_output
+from raystudy.paths import expanded_path, is_folder, kind_of, readable_folder, results_path
 from raystudy.spec import Places, Record
-from raystudy.studyfile import Study, expanded, read_study
-from raystudy.supervise import GOES_ON, supervised
-from raystudy.tasks import built_in
+from raystudy.studyfile import Study, expand_study, read_study
+from raystudy.supervise import RESUME_HINT, run_supervised
+from raystudy.tasks import is_built_in
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def study_file(name: str) -> Path:
         ConfigError: no such file or study, with the nearest name.
     """
     if is_own_file(name):
-        path = named(name)
+        path = expanded_path(name)
         if (what := kind_of(path)) != "file":
             said = {"folder": "is a folder, not a study file", "nothing": "no such file"}
             raise ConfigError(Problem(said.get(what, "cannot be read"), file=quoted(name, 300)[1:-1]))
@@ -147,7 +147,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     Raises:
         ConfigError: every problem of the file and the options.
     """
-    from raystudy.data.plm import placed
+    from raystudy.data.plm import absolute_model_name
     from raystudy.study.store.cache import cache_folder
 
     exhibit = exhibit_named(name, options)
@@ -165,14 +165,14 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     # a path in a study file is relative to the file, whatever folder the command is called in
     beside = path.parent if path is not None and is_own_file(name) else None
     root = _folder(study.data_root, str(path or name), beside if options.data_root is None else None)
-    study = expanded(study, root)
-    plm = placed(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
+    study = expand_study(study, root)
+    plm = absolute_model_name(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
     if study.revision is not None and (plm in ("tiny", "minilm") or Path(plm).is_absolute()):
         what = "a folder" if Path(plm).is_absolute() else quoted(plm)
         said = f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"
         raise study.origin.placed(ConfigError(Problem(said, "revision")))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
-    return study, places, named(options.out, "--out") if options.out else Path("results") / study.name
+    return study, places, expanded_path(options.out, "--out") if options.out else Path("results") / study.name
 
 
 def exhibit_named(name: str, options: Options) -> Exhibit | None:
@@ -324,7 +324,7 @@ def domain_lines(study: Study, cells: int) -> list[str]:
     families: dict[str, list[str]] = {}
     for target in study.target_names:
         module, slash, _ = target.partition("/")
-        if slash and not built_in(module):
+        if slash and not is_built_in(module):
             families.setdefault(module, []).append(target)
     return [
         f"the column `domain` makes {len(found)} tasks of {name}, each a target, and the study has {cells:,} cells: "
@@ -446,14 +446,14 @@ def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
     Raises:
         UserError: the model or the data are missing.
     """
-    from raystudy.data.plm import placed
+    from raystudy.data.plm import absolute_model_name
     from raystudy.exhibits import PLM, run_untrained
     from raystudy.terminal import say, show_opening
 
     scale = exhibit_scale(options)
     root = _folder(options.data_root)
-    places = Places(str(root) if root else None, placed(options.plm or PLM[scale], (None,), "--plm"))
-    folder = results_to_be(options.out or Path("results") / f"{exhibit.name}-{scale}", "--out")
+    places = Places(str(root) if root else None, absolute_model_name(options.plm or PLM[scale], (None,), "--plm"))
+    folder = results_path(options.out or Path("results") / f"{exhibit.name}-{scale}", "--out")
     openings: list[Opening] = []
     report = run_untrained(exhibit.name, scale, places, folder, openings.append)
     for opening in openings:
@@ -585,7 +585,7 @@ def command(
         if exhibit is not None and not exhibit.methods:
             return show_untrained(exhibit, options, plain())
         opened = open_study(study, options)
-        results_to_be(opened[2], "--out" if options.out else "")
+        results_path(opened[2], "--out" if options.out else "")
         if dry_run:
             return run_study(opened, options, plain(), dry_run=True, exhibit=exhibit)
         logs = opened[2] / "logs"
@@ -594,7 +594,7 @@ def command(
             with streams_to_log(logs / "ray.log") as console:
                 return run_study(opened, options, console, exhibit=exhibit)
 
-        return supervised(lambda: answered(watched, logs), lambda status: _ended(status, logs / "ray.log"))
+        return run_supervised(lambda: answered(watched, logs), lambda status: _ended(status, logs / "ray.log"))
 
     raise typer.Exit(answered(whole))
 
@@ -610,7 +610,7 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
             complain(line)
         return e.exit_code
     except KeyboardInterrupt:
-        complain(f"interrupted. {GOES_ON}")
+        complain(f"interrupted. {RESUME_HINT}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # who read our output has left: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -618,10 +618,10 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             place = f"{e.filename}: " if e.filename else ""
-            complain(f"{place}cannot be written: {e.strerror}. {GOES_ON}")
+            complain(f"{place}cannot be written: {e.strerror}. {RESUME_HINT}")
             return PreflightError.exit_code
         complain(f"a bug in raystudy, {type(e).__name__}: {quoted(str(e), 300)[1:-1]}")
-        complain(f"The traceback is in {_keep_traceback(logs)}. {GOES_ON}")
+        complain(f"The traceback is in {_keep_traceback(logs)}. {RESUME_HINT}")
         return EXIT_BUG
 
 
@@ -643,13 +643,13 @@ def _ended(status: int, log: Path) -> tuple[int, str]:
     """(exit code, words) for a driver that somebody else ended."""
     if status < 0:
         hint = ", for want of memory perhaps" if -status == signal.SIGKILL else ""
-        return 128 - status, f"the run was ended by {signal.Signals(-status).name}{hint}. {GOES_ON}"
-    return PreflightError.exit_code, f"ray died: its raylet or its GCS process is gone (see {log}). {GOES_ON}"
+        return 128 - status, f"the run was ended by {signal.Signals(-status).name}{hint}. {RESUME_HINT}"
+    return PreflightError.exit_code, f"ray died: its raylet or its GCS process is gone (see {log}). {RESUME_HINT}"
 
 
 def main() -> None:
     """Entry point of ``python -m raystudy.run``."""
-    raise SystemExit(survived(app))
+    raise SystemExit(run_with_safe_output(app))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, quote
 from raystudy.origin import Origin
 from raystudy.paths import is_folder
 from raystudy.spec import Arm, Numerics, Setting
-from raystudy.tasks import built_in, domains, expand, may_expand
+from raystudy.tasks import domains, expand, is_built_in, may_expand
 from raystudy.wording import listed, spelt
 from raystudy.yamlfile import (
     Strict,
@@ -31,7 +31,7 @@ from raystudy.yamlfile import (
     problems_of,
 )
 
-__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "StudyNumerics", "checked", "expanded", "read_study"]
+__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "StudyNumerics", "check_study", "expand_study", "read_study"]
 
 
 # `results/published` holds the papers' numbers; the others no folder can have where a report may be taken (Windows)
@@ -378,10 +378,10 @@ def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Stud
     Raises:
         ConfigError: every problem of the file and of the overrides at once, each with file and line.
     """
-    return checked(load_yaml(Path(path)), str(path), overrides)
+    return check_study(load_yaml(Path(path)), str(path), overrides)
 
 
-def checked(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *, written: bool = True) -> Study:
+def check_study(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *, written: bool = True) -> Study:
     """The study that a YAML tree asks for; `file` is where its problems are said to be. See `read_study`.
 
     Args:
@@ -567,7 +567,7 @@ def _homes(study: Study) -> dict[str, list[str]]:
 
 
 def _could_be(target: str, tasks: Sequence[str]) -> bool:
-    """Whether `target` is among the tasks, or will be when names stand for the domains of their data (`expanded`)."""
+    """Whether `target` is among the tasks, or may be one once names stand for the domains of data (`expand_study`)."""
     module, _, part = target.partition("/")
     family = [t for t in tasks if t.partition("/")[0] == module]
     return (
@@ -614,7 +614,7 @@ def _refusal(rule: Parameter, value: Any) -> str:
 # data sets with domains
 
 
-def expanded(study: Study, root: Path | None) -> Study:
+def expand_study(study: Study, root: Path | None) -> Study:
     """The study with every task under its own name, where it names data sets that stand for one task per domain.
 
     ``tasks: [reviews]`` of a user's own data with a column `domain` becomes reviews/books, reviews/dvd, ...; so does
@@ -655,7 +655,7 @@ def expanded(study: Study, root: Path | None) -> Study:
             found.append(
                 (("task_options", name), f"options are given to a data set, {whole}, and hold for all its parts")
             )
-        elif name not in modules and not built_in(name) and not (root is not None and is_folder(root / name)):
+        elif name not in modules and not is_built_in(name) and not (root is not None and is_folder(root / name)):
             found.append((("task_options", name), unknown_name("task", name, list(modules))))
     new = study
     if tasks != asked or tuple(targets) != named:

@@ -23,15 +23,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GOES_ON", "ends_with_all", "leave", "supervised"]
+__all__ = ["RESUME_HINT", "end_process", "is_supervised", "run_supervised"]
 
-GOES_ON = "What was finished is kept; the same command goes on from here."
+RESUME_HINT = "What was finished is kept; the same command goes on from here."
 
 _PATIENCE = 30.0  # seconds for the child to leave after it has told its code: Ray's own exit hooks may hang
 _told: int | None = None  # in the child: where the exit code goes
 
 
-def supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) -> int:
+def run_supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) -> int:
     """The exit code of `work`, run in a child; returns in both processes (the child goes on to exit with it).
 
     Where a fork would not be safe (threads run, torch is loaded: a test, a notebook) or not possible, `work` runs here.
@@ -57,12 +57,12 @@ def supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) 
     return _parent(pid, answer, lost)
 
 
-def ends_with_all() -> bool:
+def is_supervised() -> bool:
     """Whether this process is watched: what it leaves running ends with it."""
     return _told is not None
 
 
-def leave(code: int, words: str) -> None:
+def end_process(code: int, words: str) -> None:
     """End this process at once, whatever its threads hang in; the user gets `code` and `words`."""
     if _told is None:
         sys.stderr.write(words + "\n")

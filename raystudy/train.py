@@ -25,16 +25,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from raystudy.catalogue import catalogue
+from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.data.draws import seed_of
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
 from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
-from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.workers import Alone, Workers
-from raystudy.source import code_digest, library_versions, made_digest
+from raystudy.plugins import find_module
 from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
 
@@ -136,7 +136,7 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
     }
     if part == "transfer":
         key["seed"] = spec.seed
-        if find("methods", spec.method).Method.target_aware(setup.hp):
+        if find_module("methods", spec.method).Method.target_aware(setup.hp):
             key["target"] = spec.target
     return key
 
@@ -146,7 +146,7 @@ class _Saved:
     """A cell in the middle of a stage: where, and every tensor it needs to go on.
 
     Attributes:
-        code: `source.made_digest` of the method on the data sets, all three so that one who finds it can tell.
+        code: `code_and_library_digest` of the method on the data sets, all three so that one who finds it can tell.
     """
 
     part: str
@@ -288,7 +288,7 @@ class _Cell:
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
         method, datasets = self.spec.method, self.spec.datasets
-        code = made_digest(method, datasets)
+        code = code_and_library_digest(method, datasets)
         self.checkpoint.save(
             _Saved(part, index, step, best_score, self.updates, self.made, code, tensors, method, datasets)
         )
@@ -321,7 +321,7 @@ def _moments(optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, Ten
 
 def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> Setup:
     """All that the spec's method may see: its tasks' training splits, tokenised, and its settings."""
-    module = find("methods", spec.method)
+    module = find_module("methods", spec.method)
     plm = resolve(places.plm, places.revision)
     if spec.plm_digest and plm.digest != spec.plm_digest:
         wrong = f"differs from the model the study was planned with ({plm.digest} against {spec.plm_digest})"
@@ -345,7 +345,7 @@ def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wor
 
 def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod:
     """The spec's method over its tasks' training splits, before any stage."""
-    method = find("methods", spec.method).Method(setup_of(spec, tasks, places, workers))
+    method = find_module("methods", spec.method).Method(setup_of(spec, tasks, places, workers))
     assert isinstance(method, BaseMethod)
     return method
 
@@ -463,5 +463,5 @@ def numerics_here(spec: Spec) -> dict[str, str]:
 
 def _saved(checkpoint: Checkpoint | None, spec: Spec, workers: Workers) -> _Saved | None:
     """Where a checkpoint left this cell, if every rank can see it."""
-    saved = checkpoint.load(made_digest(spec.method, spec.datasets)) if checkpoint is not None else None
+    saved = checkpoint.load(code_and_library_digest(spec.method, spec.datasets)) if checkpoint is not None else None
     return saved if all(workers.gather(saved is not None)) else None

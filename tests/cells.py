@@ -22,10 +22,10 @@ from raystudy.catalogue import catalogue
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.text import Corpus, encode
 from raystudy.errors import DataError
-from raystudy.find import find
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn import embed
 from raystudy.nn.workers import Alone, Workers, simulate
+from raystudy.plugins import find_module
 from raystudy.spec import Numerics, Places, Record, Setting, Spec
 from raystudy.tasks import Task, load
 
@@ -67,7 +67,7 @@ def digest(name: str, options: str) -> str:
 @lru_cache
 def admits(variant: str, suite: tuple[str, ...]) -> bool:
     """Whether a method takes these tasks together."""
-    module = find("methods", catalogue().variant(variant).method)
+    module = find_module("methods", catalogue().variant(variant).method)
     hp = hparams(module.HParams, catalogue().resolve(variant, known(variant, QUICK)))
     try:
         module.Method.admit(hp, 2, {name: load(name, options=OPTIONS) for name in suite})
@@ -216,7 +216,7 @@ def method_over(
 ) -> BaseMethod:
     """A method over the training splits of any tasks, without a spec."""
     plm = plm or resolve("tiny")
-    module = find("methods", catalogue().variant(variant).method)
+    module = find_module("methods", catalogue().variant(variant).method)
     values = catalogue().resolve(variant, known(variant, {**QUICK, **settings}))
     corpus = Corpus(tuple(encode(t, "train", plm) for t in tasks.values()))
     hp = hparams(module.HParams, values)

@@ -28,7 +28,7 @@ import typer
 from raystudy.catalogue import catalogue, space_folder, suites
 from raystudy.errors import ConfigError, UserError
 from raystudy.spec import Places
-from raystudy.studyfile import Study, expanded, read_study
+from raystudy.studyfile import Study, expand_study, read_study
 from raystudy.yamlfile import plain, to_yaml
 
 SECONDS = 20  # of CPU time: no file of 64 KiB may take longer; an alarm tells which one did
@@ -378,7 +378,7 @@ def of_a_plan(study: Study, path: Path) -> Iterator[str]:
     from raystudy.study.plan import Plan
 
     try:
-        plan = Plan(expanded(study, None), Places(plm="tiny"))
+        plan = Plan(expand_study(study, None), Places(plm="tiny"))
         plan.sizes  # noqa: B018
         if plan.preview["total_cells"] < len(study.arms()):
             yield "fewer cells than arms"

@@ -23,8 +23,8 @@ from raystudy import train
 from raystudy.catalogue import catalogue, space_folder
 from raystudy.errors import PreflightError
 from raystudy.files import atomic_write
-from raystudy.find import find
 from raystudy.nn import embed
+from raystudy.plugins import find_module
 
 HERE = Path(__file__).parent
 PACKAGE = Path(raystudy.__file__).parent
@@ -102,7 +102,7 @@ def _representatives() -> list[str]:
     ran: dict[str, dict[str, set[Hashable]]] = {}  # method -> variant -> lines
     for variant in catalogue().variants:
         method = catalogue().variant(variant).method
-        find("methods", method)  # its import is nobody's
+        find_module("methods", method)  # its import is nobody's
         embed._MEMO.clear()
         try:
             found: set[Hashable] = {*lines(lambda variant=variant: _run(variant))}

@@ -366,12 +366,12 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 def test_room_for_groups() -> None:
     cpu, wide, cuda = Numerics(), Numerics(workers=3), Numerics(device="cuda")
-    assert cluster.fitting({"CPU": 4.0}, None, cpu, 100) == 4
-    assert cluster.fitting({"CPU": 4.0}, None, cpu, 2) == 2
-    assert cluster.fitting({"CPU": 7.0}, None, wide, 9) == 2
+    assert cluster.fitting_group_count({"CPU": 4.0}, None, cpu, 100) == 4
+    assert cluster.fitting_group_count({"CPU": 4.0}, None, cpu, 2) == 2
+    assert cluster.fitting_group_count({"CPU": 7.0}, None, wide, 9) == 2
     for have, asked, numerics in (({"CPU": 2.0}, None, wide), ({"CPU": 2.0}, 3, cpu), ({"CPU": 2.0}, None, cuda)):
         with pytest.raises(PreflightError, match="there are"):
-            cluster.fitting(have, asked, numerics, 10)
+            cluster.fitting_group_count(have, asked, numerics, 10)
 
 
 def test_no_gpu_is_said_before_anything_is_trained(
@@ -645,11 +645,11 @@ def test_ctrl_c_before_and_after_the_cells(
 
 CHILD = """
 import os, signal, subprocess, sys, time
-from raystudy.supervise import leave, supervised
+from raystudy.supervise import end_process, run_supervised
 
 def work():
     {work}
-code = supervised(work, lambda status: (3, f"lost {{status}}"))
+code = run_supervised(work, lambda status: (3, f"lost {{status}}"))
 print("parent" if os.getpid() == first else "child", code, flush=True)
 sys.exit(code)
 """.replace("def work", "first = os.getpid()\ndef work")
@@ -668,7 +668,7 @@ def child(work: str) -> subprocess.Popen[str]:
         ("return 1", 1, ""),
         ("os._exit(1)", 3, "lost 1"),  # how ray's core ends a driver
         ("os.kill(os.getpid(), signal.SIGKILL)", 3, "lost -9"),
-        ("leave(3, 'ray died')", 3, "ray died"),
+        ("end_process(3, 'ray died')", 3, "ray died"),
         ("subprocess.Popen(['sleep', '60']); os._exit(1)", 3, "lost 1"),  # it would keep the streams open
         pytest.param(
             "subprocess.Popen(['sh', '-c', 'sleep 60 & sleep 60'], start_new_session=True); return 0",

@@ -47,9 +47,9 @@ from raystudy.data import text
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import PreflightError
-from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.workers import Workers, simulate
+from raystudy.plugins import find_module
 from raystudy.spec import Record, Setting, Spec
 from raystudy.study.store.stage_store import StageStore
 from raystudy.tasks import Task, load
@@ -145,7 +145,7 @@ def test_planned_updates_are_made(variant: str, setting: Setting, settings: Mapp
     spec = spec_of(variant, setting=setting, **settings)
     run = ran(spec)
     sizes = {n: len(t.splits["train"]) for n, t in train.load_tasks(spec, None).items()}
-    module = find("methods", spec.method)
+    module = find_module("methods", spec.method)
     planned = [dict(p) for p in module.Method.planned(hparams(module.HParams, spec.settings), sizes, spec.target)]
     # stage names are unique, so that one flat mapping says it all
     assert not planned[0].keys() & planned[1].keys()
@@ -225,7 +225,7 @@ def test_checkpoint_of_other_code_is_not_taken_up(tmp_path: Path, monkeypatch: p
     spec = spec_of("single_task")
     with pytest.raises(Killed):
         ran(spec, kill=("finetune", 3), checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
-    monkeypatch.setattr(train, "made_digest", lambda method, datasets: "edited")
+    monkeypatch.setattr(train, "code_and_library_digest", lambda method, datasets: "edited")
     assert ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0)).updates["finetune"] == 4
 
 
@@ -322,7 +322,7 @@ def test_keys_hold_what_is_read_and_nothing_else(variant: str) -> None:
 @every_variant
 def test_target_is_in_the_key_only_of_a_target_aware_method(variant: str) -> None:
     spec, other = spec_of(variant), spec_of(variant, target="planted/source")
-    method = find("methods", spec.method).Method
+    method = find_module("methods", spec.method).Method
     aware = method.target_aware(setup_of(spec).hp)
     assert (keys(spec)[1] != keys(other)[1]) == aware
     assert keys(spec)[0] == keys(other)[0]
@@ -374,7 +374,7 @@ def test_stored_stages_give_the_same_record(variant: str, tmp_path: Path) -> Non
 
 
 def adapted(spec: Spec) -> Mapping[str, int]:
-    module = find("methods", spec.method)
+    module = find_module("methods", spec.method)
     sizes = {n: len(t.splits["train"]) for n, t in train.load_tasks(spec, None).items()}
     return dict(module.Method.planned(hparams(module.HParams, spec.settings), sizes, spec.target)[1])
 

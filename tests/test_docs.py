@@ -332,7 +332,7 @@ import raystudy
 from raystudy import train
 from raystudy.catalogue import catalogue
 from raystudy.errors import ConfigError
-from raystudy.find import find, names
+from raystudy.plugins import find_module, module_names
 from raystudy.methods import hparams
 from raystudy.spec import Places, Setting, Spec
 from raystudy.tasks import load
@@ -349,7 +349,7 @@ spec = Spec(
 outcome = train.run(spec, Places(data_root=str(root), plm="tiny"))
 sizes = {t: len(load(t, root=root, options=spec.task_options.get("planted") if "/" in t else None).splits["train"])
          for t in spec.suite}
-method = find("methods", "stilts")
+method = find_module("methods", "stilts")
 before, after = method.Method.planned(hparams(method.HParams, spec.settings), sizes, "ag_news")
 try:
     load("ag_news/sport", root=root)
@@ -357,7 +357,7 @@ try:
 except ConfigError as e:
     refused = str(e)
 print(json.dumps({
-    "methods": names("methods"), "tasks": names("tasks"), "variants": list(catalogue().variants),
+    "methods": module_names("methods"), "tasks": module_names("tasks"), "variants": list(catalogue().variants),
     "searched": list(catalogue().searched("stilts", {})), "status": outcome.record.status,
     "updates": outcome.record.updates, "planned": {**before, **after}, "labels": news.labels,
     "metrics": list(outcome.record.metrics), "refused": refused,

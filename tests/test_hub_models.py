@@ -25,7 +25,7 @@ from raystudy import train
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.text import tokenizer
 from raystudy.errors import PreflightError
-from raystudy.huggingface import absent_shards, cached, fetch
+from raystudy.huggingface import absent_shards, cached_snapshot, fetch
 from raystudy.nn import embed
 from raystudy.nn.encoder import Body, _template, verify
 from raystudy.nn.workers import simulate
@@ -156,7 +156,7 @@ def test_a_download_that_broke_off_is_no_model(
     assert found.folder is not None
     (found.folder / "model.safetensors").unlink()
     connect(monkeypatch, hub.url, tmp_path / "home", offline=True)
-    assert cached("me/mine", "model", None, ["model.safetensors"]) is None
+    assert cached_snapshot("me/mine", "model", None, ["model.safetensors"]) is None
     assert "not wholly, in the cache" in refusal("me/mine")[0]
     connect(monkeypatch, hub.url, tmp_path / "home")
     assert again("me/mine") == found

@@ -27,8 +27,9 @@ ROOT = Path(raystudy.__file__).parent
 Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 
 # Top to bottom, each stratum one or more rooms, each room its modules (a package stands for all in it). A module may
-# import from its own room and from every room of the strata below; rooms of one stratum do not know each other. `find`
-# reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be empty.
+# import from its own room and from every room of the strata below; rooms of one stratum do not know each other.
+# `plugins` reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be
+# empty.
 STRATA: list[list[tuple[str, ...]]] = [
     [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands")],  # "" is the __init__
     [("study",), ("machine",), ("exhibits",)],
@@ -42,15 +43,15 @@ STRATA: list[list[tuple[str, ...]]] = [
             "origin",
             "catalogue",
             "yamlfile",
-            "find",
+            "plugins",
             "metrics",
             "tasks",
             "errors",
             "wording",
             "files",
-            "outlets",
+            "output_streams",
             "paths",
-            "source",
+            "code_versions",
             "huggingface",
         )
     ],
@@ -168,13 +169,13 @@ def astray(name: str, source: str) -> list[str]:
 
 
 def lookups(name: str, source: str) -> list[str]:
-    """Uses of `find` outside the few places that load plug-ins."""
+    """Uses of `find_module` outside the few places that load plug-ins."""
     if any(name == c or (c.endswith(".") and f"{name}.".startswith(c)) for c in FIND_CALLERS):
         return []
     return [
         f"raystudy.{name}:{line} looks plug-ins up by name; only {', '.join(FIND_CALLERS)} may"
         for target, line in imports(name, source, types=False)
-        if target in ("raystudy.find", "raystudy.find.find", "raystudy.find.*")
+        if target in ("raystudy.plugins", "raystudy.plugins.find_module", "raystudy.plugins.*")
     ]
 
 
@@ -207,9 +208,9 @@ def test_every_module_keeps_the_law(law: Law) -> None:
         (astray, "analysis.new", "import torch"),
         (astray, "spec", "from torch import Tensor"),
         (astray, "run", "import torch.nn"),
-        (lookups, "methods.new", "from raystudy.find import find"),
-        (lookups, "tasks.new", "from raystudy.find import find as look"),
-        (lookups, "nn.new", "from raystudy import find"),
+        (lookups, "methods.new", "from raystudy.plugins import find_module"),
+        (lookups, "tasks.new", "from raystudy.plugins import find_module as look"),
+        (lookups, "nn.new", "from raystudy import plugins"),
     ],
 )
 def test_the_laws_see_what_breaks_them(law: Law, name: str, source: str) -> None:
@@ -221,11 +222,11 @@ def test_the_laws_see_what_breaks_them(law: Law, name: str, source: str) -> None
     [
         (
             "study.new",
-            "import ray, optuna\nfrom raystudy.analysis.tables import SearchRow\nfrom raystudy.find import find",
+            "import ray, optuna\nfrom raystudy.analysis.tables import SearchRow\nfrom raystudy import plugins",
         ),
         ("exhibits.new", "from raystudy import train\nfrom raystudy.analysis import frame"),
         ("data.text", "from transformers import AutoTokenizer\nfrom ..nn import workers\nfrom . import draws"),
-        ("methods.new", "from . import Stage\nfrom raystudy.find import names"),
+        ("methods.new", "from . import Stage\nfrom raystudy.plugins import module_names"),
         ("analysis.new", "import pandas\nfrom .frame import tidy\nfrom raystudy.tasks import Task"),
         ("train", "if TYPE_CHECKING:\n    from ray import ObjectRef"),
         ("run", "from raystudy import spec"),

@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy import run as running
-from raystudy.data.plm import placed, resolve
+from raystudy.data.plm import absolute_model_name, resolve
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.paths import (
-    absolute,
     absolute_environment,
+    absolute_path,
+    expanded_path,
     is_folder,
     kind_of,
-    named,
-    no_folder,
     readable_folder,
-    results_to_be,
+    results_path,
+    why_no_folder,
 )
 from raystudy.run import Options, open_study
 from raystudy.spec import Arm, Setting
@@ -88,10 +88,10 @@ def test_a_study_is_opened_to_absolute_places(project: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["minilm", "tiny", "owner/model", "model-of-nobody"])
 def test_a_name_that_is_no_folder_stays_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert placed(name, (tmp_path, None), "plm") == name
+    assert absolute_model_name(name, (tmp_path, None), "plm") == name
     (tmp_path / name).mkdir(parents=True)
     known = name in ("minilm", "tiny")  # a folder never takes the place of the models that every study may name
-    assert placed(name, (None,), "plm") == (name if known else str(tmp_path / name))
+    assert absolute_model_name(name, (None,), "plm") == (name if known else str(tmp_path / name))
 
 
 def test_paths_of_the_environment_are_absolute_for_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,10 +179,10 @@ def test_an_odd_path_is_a_listed_problem(which: str, odd: dict[str, str]) -> Non
 
 def test_what_is_told_of_a_folder() -> None:
     with pytest.raises(ConfigError, match="x: no home folder is known for the ~nobody-here of '~nobody-here/y'"):
-        named("~nobody-here/y", "x")
-    assert no_folder(Path("/" + "x" * 300)).endswith("(File name too long)")
-    assert no_folder(Path("/dev/null")) == "is not a folder, but a file: /dev/null"
-    assert no_folder(Path("/")) == ""
+        expanded_path("~nobody-here/y", "x")
+    assert why_no_folder(Path("/" + "x" * 300)).endswith("(File name too long)")
+    assert why_no_folder(Path("/dev/null")) == "is not a folder, but a file: /dev/null"
+    assert why_no_folder(Path("/")) == ""
 
 
 def test_a_current_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +191,8 @@ def test_a_current_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(gone)
     gone.rmdir()
     with pytest.raises(ConfigError, match="the current folder is no more"):
-        absolute("x")
-    assert absolute("/x") == Path("/x")
+        absolute_path("x")
+    assert absolute_path("/x") == Path("/x")
     monkeypatch.setenv("RAYSTUDY_CACHE", "x")
     with pytest.raises(PreflightError, match="RAYSTUDY_CACHE"):
         cache_folder()
@@ -205,7 +205,7 @@ def test_a_folder_that_may_not_be_read(mode: int, tmp_path: Path) -> None:
     closed.mkdir()
     closed.chmod(mode)
     try:
-        assert "Permission denied" in no_folder(closed)
+        assert "Permission denied" in why_no_folder(closed)
         assert (kind_of(closed / "x") == "closed") == (not mode & 0o100)
     finally:
         closed.chmod(0o700)
@@ -291,7 +291,7 @@ def test_results_go_to_a_folder_or_to_where_one_can_be(tmp_path: Path, monkeypat
     wrong = {"taken": "a file", "taken/below": "Not a directory", "x" * 256: "too long", f"{'x' * 256}/y": "too long"}
     for path, why in wrong.items():
         with pytest.raises(ConfigError, match=f"^--out: is not a folder.*{why}"):
-            results_to_be(path, "--out")
+            results_path(path, "--out")
     for path in (".", "new", "new/below"):
-        assert results_to_be(path, "--out") == Path(path)
+        assert results_path(path, "--out") == Path(path)
         assert not Path("new").exists()

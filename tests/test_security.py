@@ -172,11 +172,11 @@ def test_the_scan_leaves_the_rest_alone(source: str) -> None:
     "name", ["pytorch_model.bin", "model.pt", "model.ckpt", "modeling_own.py", "model.onnx", "x.pkl"]
 )
 def test_no_code_and_no_weights_but_safetensors_are_downloaded(name: str) -> None:
-    from raystudy.data.plm import WANTED
+    from raystudy.data.plm import HUB_FILES
     from raystudy.tasks._hub import DATA
 
-    assert not [pattern for pattern in WANTED if fnmatch.fnmatch(name, pattern)]
-    assert [pattern for pattern in WANTED if fnmatch.fnmatch("model.safetensors", pattern)]
+    assert not [pattern for pattern in HUB_FILES if fnmatch.fnmatch(name, pattern)]
+    assert [pattern for pattern in HUB_FILES if fnmatch.fnmatch("model.safetensors", pattern)]
     assert not [pattern for pattern in DATA if fnmatch.fnmatch(name, pattern)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from raystudy.catalogue import Parameter, catalogue, layers, space_folder, suites
 from raystudy.errors import ConfigError
 from raystudy.spec import Numerics, Record, Setting, Spec, canonical, digest
-from raystudy.studyfile import Study, expanded, read_study
+from raystudy.studyfile import Study, expand_study, read_study
 
 GOOD = """\
 name: mine
@@ -134,7 +134,7 @@ def test_halving_needs_cells_to_compare(tmp_path: Path) -> None:
     assert "at least two cells" in found[0]
     own = write(tmp_path, GOOD.replace("{trials: 1}", "{trials: 4, halving: 2}"))  # `stars` could be several domains
     with pytest.raises(ConfigError) as e:
-        expanded(read_study(own), None)
+        expand_study(read_study(own), None)
     assert str(e.value).startswith(f"{own}:7: search.halving: halving compares")
 
 
@@ -255,7 +255,7 @@ def data(tmp_path: Path) -> Path:
 
 def stands(data: Path, keys: str) -> Study:
     path = write(data, f"name: mine\nmethods: [single_task]\n{keys}\n")
-    return expanded(read_study(path), data)
+    return expand_study(read_study(path), data)
 
 
 BOTH = ("reviews/books", "reviews/dvd")
@@ -282,7 +282,7 @@ def test_names_stand_for_the_domains_of_their_data(
     study = stands(data, keys)
     assert study.task_names == (tasks or ("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"))
     assert study.target_names == targets
-    assert expanded(study, data) == study
+    assert expand_study(study, data) == study
 
 
 def test_a_suite_may_name_domains(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from raystudy import __main__ as commands
 from raystudy import run as running
 from raystudy import terminal
 from raystudy.catalogue import catalogue
-from raystudy.cluster import described
+from raystudy.cluster import cell_description
 from raystudy.commands.tasks import _built_in
 from raystudy.live_view import LiveView
 from raystudy.study.folder.records import Results
@@ -322,8 +322,8 @@ def test_no_two_configurations_have_the_same_line(tmp_path: Path) -> None:
         for trial in search.configurations[1:]:
             first = search.configurations[0].settings
             changed = [k for k, v in trial.settings.items() if first[k] != v]
-            assert all(f"{k}=" in described(trial.cells[0], search) for k in changed)
-    assert described(made.confirm({})[0], None) == str(made.confirm({})[0])
+            assert all(f"{k}=" in cell_description(trial.cells[0], search) for k in changed)
+    assert cell_description(made.confirm({})[0], None) == str(made.confirm({})[0])
 
 
 def test_a_study_says_what_it_sets_otherwise_than_the_papers() -> None:

@@ -12,7 +12,7 @@ import typer
 from raystudy.commands import Json, console, megabytes, print_json, summary, tell
 from raystudy.commands.folders import RESULTS
 from raystudy.errors import ConfigError, PreflightError, Problem, did_you_mean
-from raystudy.paths import is_absent, named, no_folder
+from raystudy.paths import expanded_path, is_absent, why_no_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _where(folder: Path | None) -> Path:
     """
     from raystudy.study.store.cache import cache_folder
 
-    where = cache_folder() if folder is None else named(folder, "--folder")
+    where = cache_folder() if folder is None else expanded_path(folder, "--folder")
     return _readable(where, "RAYSTUDY_CACHE" if folder is None else "--folder")
 
 
@@ -47,7 +47,7 @@ def _readable(folder: Path, option: str) -> Path:
     Raises:
         ConfigError: it is neither.
     """
-    if not is_absent(folder) and (why := no_folder(folder)):
+    if not is_absent(folder) and (why := why_no_folder(folder)):
         raise ConfigError(Problem(why, option))
     return folder
 
@@ -154,7 +154,7 @@ def gc(
 
     where = _where(folder)
     found = entries(where)
-    results = _readable(named(results, "--results"), "--results")
+    results = _readable(expanded_path(results, "--results"), "--results")
     recorded = {p.parent.name for p in results.glob("*/cells/*/record.json")}
     chosen = junk(found, recorded)
     if keep_gb is not None:

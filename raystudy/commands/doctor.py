@@ -217,19 +217,19 @@ def _model(places: Places) -> Generator[Check, None, int]:
     """Whether the model is here. Returns the bytes of its weights, 0 where unknown."""
     from huggingface_hub import HfApi, constants
 
-    from raystudy.data.plm import WANTED, resolve
-    from raystudy.huggingface import cached, command
+    from raystudy.data.plm import HUB_FILES, resolve
+    from raystudy.huggingface import cached_snapshot, download_command
 
     where, offline = places.plm, constants.HF_HUB_OFFLINE
     weights = 0
     local = where in ("tiny", "minilm") or is_folder(Path(where)) or where.startswith("mlp:")
     if not local:
         try:
-            there = cached(where, "model", places.revision, WANTED) is not None
+            there = cached_snapshot(where, "model", places.revision, HUB_FILES) is not None
         except (OSError, ValueError):
             there = False  # no hub id at all: asking the hub for it says so
         if not there:
-            get = command(where, "model", places.revision)
+            get = download_command(where, "model", places.revision)
             said = f"the model {where} is not on this machine, and the hub "
             if offline:
                 yield Check("missing", f"{said}is not asked (HF_HUB_OFFLINE)", f"on a machine with a network: {get}")

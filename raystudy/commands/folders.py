@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from raystudy.errors import ConfigError, Problem, did_you_mean, quoted
-from raystudy.paths import absolute, is_file, is_folder, kind_of, named, no_folder
+from raystudy.paths import absolute_path, expanded_path, is_file, is_folder, kind_of, why_no_folder
 
 __all__ = ["RESULTS", "find_cell", "ran_folder", "results_folder", "studies"]
 
@@ -26,7 +26,7 @@ def results_folder(study: str, out: Path | None = None) -> Path:
         ConfigError: `study` is a file that is not there or is no study.
     """
     if out is not None:
-        return named(out, "--out")
+        return expanded_path(out, "--out")
     if is_file(Path(study) / "manifest.json") or is_folder(Path(study) / "cells"):
         return Path(study)
     if study.endswith((".yaml", ".yml")):
@@ -46,7 +46,7 @@ def ran_folder(study: str, out: Path | None = None) -> Path:
     folder = results_folder(study, out)
     if not is_file(folder / "manifest.json"):
         if kind_of(folder / "manifest.json") == "closed":
-            raise ConfigError(no_folder(folder))
+            raise ConfigError(why_no_folder(folder))
         near = did_you_mean(study, studies()) if out is None else ""
         raise ConfigError(Problem(f"no study was run here yet{near}", file=quoted(str(folder), 300)[1:-1]))
     return folder
@@ -62,10 +62,10 @@ def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> P
         ConfigError: none or several cells fit, or the same cell is recorded in several studies.
     """
     if os.sep in cell:
-        path = named(cell, "CELL")
+        path = expanded_path(cell, "CELL")
         if not is_file(path / "record.json"):
             raise ConfigError(Problem("is not the folder of a recorded cell", file=quoted(cell, 300)[1:-1]))
-        return path if len(path.parts) > 2 else absolute(path)  # its study lies two folders above
+        return path if len(path.parts) > 2 else absolute_path(path)  # its study lies two folders above
     folders = [ran_folder(study or "", out)] if study or out else list(studies().values())
     found = {p.parent for f in folders for p in f.glob("cells/*/record.json")}
     fits = sorted(p for p in found if p.name == cell) or sorted(p for p in found if cell and p.name.startswith(cell))

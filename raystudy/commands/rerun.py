@@ -16,7 +16,7 @@ import typer
 from raystudy.commands import Json, Out, console, print_json, tell
 from raystudy.commands.folders import find_cell
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError
-from raystudy.paths import named, readable_folder
+from raystudy.paths import expanded_path, readable_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rerun(
         raise typer.Exit(EXIT_DIFFERENT) from None
     with ExitStack() as stack:
         where = (
-            named(keep, "--keep")
+            expanded_path(keep, "--keep")
             if keep
             else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raystudy-rerun-")))
         )
@@ -123,7 +123,7 @@ def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
     Raises:
         ConfigError: the study does not say, and was not told.
     """
-    from raystudy.data.plm import placed
+    from raystudy.data.plm import absolute_model_name
     from raystudy.spec import Places
     from raystudy.study.folder.records import Results
 
@@ -138,6 +138,6 @@ def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
         raise ConfigError(Problem(f"its places are not what they must be ({e})", file=str(manifest))) from None
     changed = {
         "data_root": data_root and str(readable_folder(data_root, where="--data-root")),
-        "plm": plm and placed(plm, (None,), "--plm"),
+        "plm": plm and absolute_model_name(plm, (None,), "--plm"),
     }
     return replace(places, **{k: v for k, v in changed.items() if v is not None})

@@ -18,7 +18,7 @@ from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.commands.folders import RESULTS
 from raystudy.errors import ConfigError, DataError, Problem, UserError, unknown_name
-from raystudy.paths import named, readable_folder
+from raystudy.paths import expanded_path, readable_folder
 
 if TYPE_CHECKING:
     from raystudy.analysis.figures import Figure
@@ -48,7 +48,7 @@ def scores(
 ) -> None:
     """How much the scores of Meta-DTL and MFT differ between examples, and which classes are close. Trains nothing."""
     data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
-    folder = RESULTS / f"scores-{suite}" if out is None else named(out, "--out")
+    folder = RESULTS / f"scores-{suite}" if out is None else expanded_path(out, "--out")
     tasks = _tasks(suite, data_root, limit)
     from raystudy.analysis.figures import draw
     from raystudy.analysis.table import to_csv

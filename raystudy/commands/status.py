@@ -13,7 +13,7 @@ import typer
 from raystudy.commands import Json, Out, StudyOf, console, megabytes, print_json
 from raystudy.commands.folders import ran_folder
 from raystudy.live_view import failure_reason
-from raystudy.outlets import lost
+from raystudy.output_streams import write_error
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def status(
 
     try:
         with Live(drawn(), console=terminal, auto_refresh=False, vertical_overflow="visible") as live:
-            while found.running and lost(terminal.file) is None:
+            while found.running and write_error(terminal.file) is None:
                 began = time.monotonic()
                 found = progress(results)
                 live.update(drawn(), refresh=True)

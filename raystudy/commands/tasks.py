@@ -14,8 +14,8 @@ import typer
 from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, printable, unknown_name
-from raystudy.find import find, names
 from raystudy.paths import is_folder, readable_folder
+from raystudy.plugins import find_module, module_names
 from raystudy.wording import listed
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def tasks(
 
 def _built_in() -> list[str]:
     """The modules of raystudy.tasks that are data sets; ``folder`` reads those that are none."""
-    return [n for n in names("tasks") if n != "folder"]
+    return [n for n in module_names("tasks") if n != "folder"]
 
 
 def _folders(root: Path | None) -> list[str]:
     """The folders of a data root that no module reads: a user's own tasks."""
     found = sorted(p.name for p in root.iterdir() if is_folder(p) and not p.name.startswith(".")) if root else []
-    return [n for n in found if n not in names("tasks")]
+    return [n for n in found if n not in module_names("tasks")]
 
 
 def _card(name: str, root: Path | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _card(name: str, root: Path | None) -> dict[str, Any]:
     if name not in _built_in():
         own: dict[str, Any] = {"about": f"your own folder {root}/{name}", "here": True}
         return own | {"form": "", "labels": [], "parts": [], "licence": "", "source": "", "hub": None, "get": ""}
-    module = find("tasks", name)
+    module = find_module("tasks", name)
     card = getattr(module, "CARD", None)
     about = (module.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
     hub = getattr(card, "hub", None)

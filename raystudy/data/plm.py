@@ -23,10 +23,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from raystudy.errors import PreflightError, Problem, did_you_mean, quoted
-from raystudy.huggingface import absent_shards, command, fetch
-from raystudy.paths import absolute, is_folder, kind_of, no_folder, readable_folder
+from raystudy.huggingface import absent_shards, download_command, fetch
+from raystudy.paths import absolute_path, is_folder, kind_of, readable_folder, why_no_folder
 
-__all__ = ["PLM", "WANTED", "is_path", "placed", "resolve", "weight_files"]
+__all__ = ["HUB_FILES", "PLM", "absolute_model_name", "is_path", "resolve", "weight_files"]
 
 # model_type -> the vocabulary that does without tokenizer.json
 SUPPORTED = {"bert": "vocab.txt", "albert": "spiece.model"}
@@ -41,7 +41,7 @@ _FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-WANTED = (  # of a repository on the hub
+HUB_FILES = (  # of a repository on the hub
     *_FILES,
     WEIGHTS,
     INDEX,
@@ -101,7 +101,7 @@ def resolve(name: str, revision: str | None = None) -> PLM:
         )
         return _read(name, Path(spec.origin).parent / "model", about)
     said = f"plm {quoted(name, 200)[1:-1]}"
-    folder = absolute(name, where=said, error=PreflightError)
+    folder = absolute_path(name, where=said, error=PreflightError)
     if (what := kind_of(folder)) == "folder":
         folder = readable_folder(folder, where=said, error=PreflightError)
         # the name alone: the same files in another place are the same model
@@ -109,10 +109,10 @@ def resolve(name: str, revision: str | None = None) -> PLM:
     if what == "file":
         raise PreflightError(Problem("is a file; name the folder that holds it", said))
     if what == "closed" or is_path(name):
-        why = "there is no such folder" if what == "nothing" else no_folder(folder)
+        why = "there is no such folder" if what == "nothing" else why_no_folder(folder)
         raise PreflightError(Problem(why, said))
     try:
-        there = fetch(name, "model", revision, WANTED, said)
+        there = fetch(name, "model", revision, HUB_FILES, said)
     except PreflightError as e:
         near = did_you_mean(name, ["minilm", "tiny"])
         raise PreflightError(Problem(p.message + near, p.path) for p in e.problems) from None
@@ -124,7 +124,7 @@ def is_path(name: str) -> bool:
     return name.startswith((".", "~", os.sep)) or name.endswith(os.sep) or name.count(os.sep) > 1
 
 
-def placed(name: str, bases: Sequence[Path | None], where: str, file: str = "") -> str:
+def absolute_model_name(name: str, bases: Sequence[Path | None], where: str, file: str = "") -> str:
     """The name of a model as every process understands it, whatever its current folder: a folder's is made absolute.
 
     Args:
@@ -137,7 +137,7 @@ def placed(name: str, bases: Sequence[Path | None], where: str, file: str = "") 
     """
     if name in ("tiny", "minilm") or name.startswith("mlp:"):
         return name
-    found = [absolute(name, base, where, file) for base in bases]
+    found = [absolute_path(name, base, where, file) for base in bases]
     for path in found:
         if is_folder(path):
             return os.path.realpath(path)
@@ -268,7 +268,7 @@ def _weights(folder: Path, source: str, commit: str | None) -> Iterator[str]:
             + f'python -c "{convert}" and name the folder `converted`'
         )
         return
-    again = f"; download it again: {command(source, 'model', commit)} --force-download" if commit else ""
+    again = f"; download it again: {download_command(source, 'model', commit)} --force-download" if commit else ""
     if absent := [p.name for p in files if not p.is_file()]:
         parts = absent_shards(p.name for p in files if p.is_file()) or [", ".join(absent)]
         yield f"weights are missing: {parts[0]}{again}"

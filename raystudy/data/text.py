@@ -24,7 +24,7 @@ from raystudy.data.standardise import Unit
 from raystudy.errors import PreflightError, Problem
 from raystudy.nn.workers import Workers, share
 from raystudy.spec import canonical
-from raystudy.tasks import Example, Kind, Task
+from raystudy.tasks import Example, Task, TaskKind
 
 __all__ = ["IGNORED", "Batch", "Corpus", "Coverage", "Encoded", "coverage_facts", "encode", "tokenizer"]
 
@@ -156,7 +156,7 @@ class Encoded:
     """
 
     task: str
-    kind: Kind
+    kind: TaskKind
     classes: tuple[str, ...]
     ids: NDArray[np.int32]
     types: NDArray[np.int32]

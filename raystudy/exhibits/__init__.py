@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from raystudy.catalogue import catalogue, suites
 from raystudy.errors import ConfigError, unknown_name
 from raystudy.exhibits._papers import Paper, Published
-from raystudy.find import find as find_module
-from raystudy.find import names as module_names
+from raystudy.plugins import find_module, module_names
 from raystudy.spec import Places
-from raystudy.studyfile import Study, checked
+from raystudy.studyfile import Study, check_study
 from raystudy.yamlfile import parse_yaml, to_yaml
 
 if TYPE_CHECKING:  # what only draws and writes is loaded when there is something to draw
@@ -174,7 +173,7 @@ class Exhibit:
         if not self.methods:
             return None
         name = f"{self.name}-{scale}"
-        return checked(
+        return check_study(
             parse_yaml(to_yaml(self._study_keys(name, scale, root, search)), name), name, overrides, written=False
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from raystudy.errors import PreflightError
 from raystudy.machine.filesystem import writes
-from raystudy.paths import absolute, is_file, is_folder
+from raystudy.paths import absolute_path, is_file, is_folder
 
 __all__ = ["OBJECT_STORE", "hinders_ray", "ray_folder", "token_file"]
 
@@ -29,7 +29,7 @@ def ray_folder() -> tuple[Path, str]:
     """(the folder in which Ray makes its sessions, the variable that names it): chosen as Ray chooses."""
     for name in ("RAY_TMPDIR", *(["TMPDIR"] if sys.platform.startswith("linux") else [])):
         if own := os.environ.get(name):
-            return absolute(own, where=name, error=PreflightError), name
+            return absolute_path(own, where=name, error=PreflightError), name
     return Path("/tmp"), "TMPDIR"
 
 
@@ -65,7 +65,7 @@ def _no_room_for_sessions() -> Iterator[tuple[str, str]]:
 def token_file() -> Path | None:
     """Where Ray looks for its token; None where this user has no home."""
     if own := os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return absolute(own, where="RAY_AUTH_TOKEN_PATH", error=PreflightError)
+        return absolute_path(own, where="RAY_AUTH_TOKEN_PATH", error=PreflightError)
     try:
         return Path.home() / ".ray" / "auth_token"
     except RuntimeError:

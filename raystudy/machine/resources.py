@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from raystudy.code_versions import NUMERIC, installed_version, package_digest
 from raystudy.paths import kind_of
-from raystudy.source import NUMERIC, installed, program_digest
 
 __all__ = ["PACKAGES", "look", "unused_gpus"]
 
@@ -31,8 +31,8 @@ def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "python": platform.python_version(),
-        "versions": {name: installed(name) for name in PACKAGES},
-        "program": program_digest(),
+        "versions": {name: installed_version(name) for name in PACKAGES},
+        "program": package_digest(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory": _memory(),
         "gpus": _gpus() if cuda else [],

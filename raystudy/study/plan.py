@@ -18,9 +18,9 @@ from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import Unit
 from raystudy.data.text import coverage_facts, encode
 from raystudy.errors import ConfigError, DataError, Problem, UserError, printable
-from raystudy.find import find
 from raystudy.methods import hparams
 from raystudy.nn.encoder import frozen_layers, verify
+from raystudy.plugins import find_module
 from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search.arm_search import ArmSearch
 from raystudy.study.search.space import papers
@@ -274,7 +274,7 @@ class Plan:
         Raises:
             UserError: everything that it cannot do with them.
         """
-        module = find("methods", catalogue().variant(variant).method)
+        module = find_module("methods", catalogue().variant(variant).method)
         hp = hparams(module.HParams, catalogue().resolve(variant, settings))
         said: dict[str, None] = {}
         wrong: list[UserError] = []
@@ -429,7 +429,7 @@ class Plan:
 
     def updates(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> tuple[int, int]:
         """Optimizer updates of (transfer, adapt) behind one training of `variant`."""
-        module = find("methods", catalogue().variant(variant).method)
+        module = find_module("methods", catalogue().variant(variant).method)
         parts = module.Method.planned(hparams(module.HParams, settings), self.sizes[target, setting], target)
         transfer, adapt = (sum(part.values()) for part in parts)
         return transfer, adapt
@@ -497,7 +497,7 @@ class Plan:
         """variant -> its class and its settings as the study fixes them, before any search."""
         out = {}
         for variant in self.study.chosen:
-            module = find("methods", catalogue().variant(variant).method)
+            module = find_module("methods", catalogue().variant(variant).method)
             settings = catalogue().resolve(variant, dict(self.study.fixed(variant)))
             out[variant] = module.Method, hparams(module.HParams, settings)
         return out
@@ -544,7 +544,7 @@ class Plan:
         rules = catalogue().of(arm.variant)
         read = {k: v for k, v in settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
         method = catalogue().variant(arm.variant).method
-        module = find("methods", method)
+        module = find_module("methods", method)
         aware = module.Method.target_aware(hparams(module.HParams, settings))
         few_shot = arm.setting != Setting() and self.study.scope == "target"  # cuts differ from target to target
         own = target if aware or few_shot else ""

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
+from raystudy.code_versions import code_digest
 from raystudy.errors import PreflightError, Problem
 from raystudy.nn.workers import Alone, Workers, simulate
-from raystudy.source import code_digest
 from raystudy.spec import Places, Record
 from raystudy.train import NoStore, Outcome, Store, numerics_here, run
 from raystudy.wording import listed

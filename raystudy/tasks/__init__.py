@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raystudy.errors import ConfigError, DataError, Problem, UserError, quoted, unknown_name
-from raystudy.find import find, names
-from raystudy.paths import is_folder, kind_of, no_folder
+from raystudy.paths import is_folder, kind_of, why_no_folder
+from raystudy.plugins import find_module, module_names
 
 __all__ = [
     "SPLITS",
@@ -28,9 +28,9 @@ __all__ = [
     "Prior",
     "Suite",
     "Task",
-    "built_in",
     "domains",
     "expand",
+    "is_built_in",
     "load",
     "looks_like_no_class",
     "may_expand",
@@ -63,7 +63,7 @@ _NO_CLASS = frozenset(
     )
 )
 Form = Literal["single", "pair", "tagging", "vector"]
-Kind = Literal["classification", "tagging", "regression"]
+TaskKind = Literal["classification", "tagging", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Task:
             raise DataError(Problem(p, path=f"task {self.name}") for p in problems)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> TaskKind:
         return "regression" if not self.labels else "tagging" if self.form == "tagging" else "classification"
 
     @property
@@ -294,10 +294,10 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
     if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
         raise ConfigError(Problem(f"{rule}, but is {quoted(name)}", _place(name)))
-    if built_in(module):
-        found = find("tasks", module)
+    if is_built_in(module):
+        found = find_module("tasks", module)
         if (card := getattr(found, "CARD", None)) is not None:
-            task = find("tasks", "folder").load(name, root, card=card, options=own)
+            task = find_module("tasks", "folder").load(name, root, card=card, options=own)
             if _there(module, root):
                 said = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
                 task = _noted(task, f"{said}the metric and the licence; data of your own want another name")
@@ -311,10 +311,11 @@ def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
                 said = f"the folder {module} under the data root is NOT read: a built-in data set has that name"
                 task = _noted(task, f"{said}; data of your own want another one")
     elif _there(module, root) or "hub" in own:
-        task = find("tasks", "folder").load(name, root, options=own)
+        task = find_module("tasks", "folder").load(name, root, options=own)
     else:
-        folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and not no_folder(root) else []
-        known = [n for n in names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
+        listable = root is not None and not why_no_folder(root)
+        folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and listable else []
+        known = [n for n in module_names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" No folder of that name is in {root} either." if root is not None else ""
         raise ConfigError(Problem(unknown_name("task", name, known) + where, _place(name)))
     assert isinstance(task, Task)
@@ -325,9 +326,9 @@ def _noted(task: Task, note: str) -> Task:
     return replace(task, notes=(note, *task.notes))
 
 
-def built_in(name: str) -> bool:
+def is_built_in(name: str) -> bool:
     """Whether `name` is a data set of ours: a module of this package."""
-    return name in names("tasks") and name != "folder"
+    return name in module_names("tasks") and name != "folder"
 
 
 def _there(folder: str, root: Path | None) -> bool:
@@ -343,7 +344,7 @@ def domains(name: str, *, root: Path | None = None, options: Mapping[str, Any] |
     Raises:
         UserError: whatever `load` raises.
     """
-    if built_in(name) and (parts := getattr(find("tasks", name), "PARTS", ())):
+    if is_built_in(name) and (parts := getattr(find_module("tasks", name), "PARTS", ())):
         return tuple(parts)
     return load(name, root=root, options=options).domains
 
@@ -351,7 +352,7 @@ def domains(name: str, *, root: Path | None = None, options: Mapping[str, Any] |
 def may_expand(name: str) -> bool:
     """Whether `name` in a study's list of tasks could stand for several (`expand` knows, and needs the data)."""
     module, _, part = name.partition("/")
-    return part == "*" or not (part or built_in(module))
+    return part == "*" or not (part or is_built_in(module))
 
 
 def expand(

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from raystudy.errors import ConfigError, DataError, Problem, did_you_mean, printable, unknown_name
 from raystudy.metrics import METRICS
-from raystudy.tasks import SPLITS, Example, Form, Kind, Task
+from raystudy.tasks import SPLITS, Example, Form, Task, TaskKind
 from raystudy.tasks._card import Card
 from raystudy.tasks._columns import NEEDS, ROLES, Columns, advice, find_columns, guess, strays
 from raystudy.tasks._labels import WHOLE, Labels, RowError, labels_of, several, suspects, unclear_numbers, whole_text
@@ -37,7 +37,7 @@ BLANKS = " \t\r\n"  # between tokens; other white space may be one
 LISTED = 20  # problems of one file that are shown
 # what a first line calls the tags in a file whose columns should have no names
 _NAMES_OF_TAGS = ("tag", "ner", "ner_tag", "label", "labels", "pos", "pos_tag", "chunk", "bio", "iob")
-METRICS_OF: dict[Kind, tuple[str, ...]] = {
+METRICS_OF: dict[TaskKind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "f1", "mcc"),
     "regression": ("pearson", "spearman"),
     "tagging": ("span_f1", "token_f1", "token_accuracy"),
@@ -267,7 +267,7 @@ class Table:
         decided = bool(chosen.kind is not None or card.labels or chosen.label_text)
         if not decided and form != "tagging" and (unclear := unclear_numbers(values)):
             train.problems.append((valued[unclear[0]][0], unclear[1]))
-        kind: Kind = "tagging" if form == "tagging" else "regression" if labels.numbers else "classification"
+        kind: TaskKind = "tagging" if form == "tagging" else "regression" if labels.numbers else "classification"
         rows: dict[str, list[Numbered]] = {}
         for split, source in sources.items():
             clear = not (columns[split].missing or columns["train"].missing)
@@ -499,7 +499,7 @@ def _with_options(card: Card, options: Options) -> Card:
     return replace(card, **given)
 
 
-def _merge_of(name: str, kind: Kind, labels: Sequence[str], card: Card, options: Options) -> Mapping[str, str]:
+def _merge_of(name: str, kind: TaskKind, labels: Sequence[str], card: Card, options: Options) -> Mapping[str, str]:
     """Label -> the one that it is read as.
 
     Raises:
@@ -554,7 +554,7 @@ def _refuse_unseen(
                 problems.append((number, f"label {rule}, but is {short(e.label)}{near}{cure}"))
 
 
-def _degenerate(kind: Kind, train: Sequence[Numbered]) -> list[tuple[int | None, str]]:
+def _degenerate(kind: TaskKind, train: Sequence[Numbered]) -> list[tuple[int | None, str]]:
     """What is wrong with a train split that has nothing to tell apart."""
     found = {e.label for *_, e in train}
     if len(found) != 1 or kind == "tagging":
@@ -563,7 +563,7 @@ def _degenerate(kind: Kind, train: Sequence[Numbered]) -> list[tuple[int | None,
     return [(None, f"a {kind} task needs at least {needs}, but every label is {short(next(iter(found)))}")]
 
 
-def _check_words(name: str, kind: Kind, labels: Sequence[str], words: Mapping[str, str]) -> None:
+def _check_words(name: str, kind: TaskKind, labels: Sequence[str], words: Mapping[str, str]) -> None:
     """Raise ConfigError for words of labels that the task does not have."""
     path = f"task_options.{name}.label_text"
     if kind == "regression" and words:
@@ -593,7 +593,7 @@ def _positive_note(labels: Sequence[str], metrics: Sequence[str], card: Card) ->
         yield f"f1 is that of the class {short(card.positive or labels[-1])}{why}"
 
 
-def _metrics(name: str, kind: Kind, scheme: Scheme | NoScheme | None, card: Card) -> tuple[str, ...]:
+def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: Card) -> tuple[str, ...]:
     """The primary metric first.
 
     Args:
@@ -628,7 +628,7 @@ def _metrics(name: str, kind: Kind, scheme: Scheme | NoScheme | None, card: Card
 # what a person should know
 
 
-def _label_notes(kind: Kind, known: Sequence[str]) -> Iterator[str]:
+def _label_notes(kind: TaskKind, known: Sequence[str]) -> Iterator[str]:
     """What was inferred of labels that nobody described."""
     if kind == "classification" and all(WHOLE.fullmatch(label) for label in known):
         as_classes = f"labels are whole numbers and were read as {len(known)} classes"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem, unknown_name
-from raystudy.huggingface import Snapshot, absent_shards, command, fetch
+from raystudy.huggingface import Snapshot, absent_shards, download_command, fetch
 from raystudy.paths import is_folder
 from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import Source, Table
@@ -117,7 +117,7 @@ def _files(hub: Hub, name: str) -> tuple[Snapshot, str]:
         raise refused(f"lists no configurations and has no folder {config}; leave `config` out of the task's options")
     if not there:
         raise refused(f"holds no Parquet, JSON or CSV files{_copy(hub)}")
-    again = command(hub.id, "dataset", files.commit)
+    again = download_command(hub.id, "dataset", files.commit)
     if absent := absent_shards(there):
         raise refused(f"is only partly in the cache ({absent[0]} are missing), run: {again}")
     return files, config
@@ -187,7 +187,7 @@ def _open(name: str, hub: Hub, files: Snapshot, config: str) -> Mapping[str, Any
     datasets.disable_progress_bars()
 
     def refused(what: str, force: str = "") -> PreflightError:
-        again = f"if its files came broken, run: {command(hub.id, 'dataset', files.commit)}{force}"
+        again = f"if its files came broken, run: {download_command(hub.id, 'dataset', files.commit)}{force}"
         return PreflightError(Problem(f"{hub.id} {what}; {again}", f"task {name}"))
 
     listed = _configurations(files.folder)

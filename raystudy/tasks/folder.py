@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.errors import DataError, PreflightError, Problem
-from raystudy.paths import kind_of, no_folder
+from raystudy.paths import kind_of, why_no_folder
 from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import Source, Table
 from raystudy.tasks._card import Card, missing, refuse_part
@@ -73,7 +73,7 @@ def _folder(name: str, root: Path | str | None) -> Path | None:
     if folder is None or (what := kind_of(folder)) not in ("folder", "closed"):
         return None
     if what == "closed":
-        raise DataError(no_folder(folder))
+        raise DataError(why_no_folder(folder))
     return folder
 
 

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy import train
+from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.nn.workers import Alone
-from raystudy.source import code_digest, library_versions, made_digest
 from raystudy.spec import digest
 from raystudy.study.store.cache import GRACE, entries, oldest_beyond
 from raystudy.study.store.stage_store import StageStore
@@ -124,7 +124,7 @@ def test_gc_takes_exactly_what_no_run_will_ask_for(own_cache: Path, store: Stage
     for name, age in (("dead.1.new", 2 * GRACE), ("alive.2.new", 0)):
         (store.folder / name).write_bytes(b"half")
         os.utime(store.folder / name, (time.time() - age, time.time() - age))
-    code = made_digest("single_task", ("planted",))
+    code = code_and_library_digest("single_task", ("planted",))
     for cell in ("recorded", "running", "waiting"):
         checkpoint(own_cache, cell, code)
     checkpoint(own_cache, "edited", "0" * 16)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from raystudy import __main__ as commands
 from raystudy.catalogue import suites
 from raystudy.errors import ConfigError
-from raystudy.find import find, names
+from raystudy.plugins import find_module, module_names
 from raystudy.tasks import load
 
 
@@ -41,13 +41,13 @@ def root(tmp_path: Path) -> Path:
 
 def test_every_module_every_suite_and_every_own_folder_is_listed(root: Path) -> None:
     listed = told("--data-root", str(root))
-    assert set(listed["tasks"]) == {n for n in names("tasks") if n != "folder"} | {"mine"}
+    assert set(listed["tasks"]) == {n for n in module_names("tasks") if n != "folder"} | {"mine"}
     assert set(listed["suites"]) == set(suites())
     here = {n for n, card in listed["tasks"].items() if card["here"]}
     assert here == {"mine", "scitail", "planted", "lexicon"}
     assert not told()["tasks"]["scitail"]["here"]
     for n, card in listed["tasks"].items():
-        if (known := getattr(find("tasks", n) if n != "mine" else None, "CARD", None)) is not None:
+        if (known := getattr(find_module("tasks", n) if n != "mine" else None, "CARD", None)) is not None:
             assert (card["form"], tuple(card["labels"]), card["licence"]) == (known.form, known.labels, known.licence)
 
 

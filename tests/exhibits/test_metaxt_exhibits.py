@@ -72,15 +72,15 @@ def test_every_method_has_a_curve(name: str) -> None:
 
 
 def test_the_fixed_map_speaks_of_the_classes_that_there_are() -> None:
-    from raystudy.find import find
+    from raystudy.plugins import find_module
 
     for name in ("metaxt_fig3", "metaxt_fig4"):
         study = study_of(name)
         (target,) = study.target_names
         (source,) = (t for t in study.task_names if t != target)
         said = study.chosen["metaxt_fixed"]["label_map"]
-        assert {*said} == {*find("tasks", source).CARD.labels}
-        assert {c for meant in said.values() for c in meant} <= {*find("tasks", target).CARD.labels}
+        assert {*said} == {*find_module("tasks", source).CARD.labels}
+        assert {c for meant in said.values() for c in meant} <= {*find_module("tasks", target).CARD.labels}
 
 
 def test_what_is_searched_is_not_set() -> None:

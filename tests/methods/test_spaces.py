@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from raystudy.catalogue import Parameter, catalogue
-from raystudy.find import names
 from raystudy.methods import BaseMethod
+from raystudy.plugins import module_names
 
 METHODS = tuple(sorted(catalogue().parameters))
 RULES = [pytest.param(m, n, p, id=f"{m}.{n}") for m in METHODS for n, p in catalogue().parameters[m].items()]
@@ -21,7 +21,7 @@ def module_of(method: str) -> Any:
 
 
 def test_every_module_has_a_file_and_every_file_a_module() -> None:
-    assert set(METHODS) == set(names("methods"))
+    assert set(METHODS) == set(module_names("methods"))
     assert {v.method for v in catalogue().variants.values()} == set(METHODS)
 
 

@@ -15,7 +15,7 @@ from raystudy.spec import Places, Spec
 from raystudy.study.folder.records import Results
 from raystudy.study.plan import Plan, merged_labels
 from raystudy.study.study_run import StudyRun
-from raystudy.studyfile import Study, expanded, read_study
+from raystudy.studyfile import Study, expand_study, read_study
 from raystudy.train import load_tasks, method_of, stage_key
 from study.fakes import Fake, plan, study
 
@@ -314,7 +314,7 @@ def test_what_a_plan_refuses_stands_at_its_line(
     path = tmp_path / "study.yaml"
     path.write_text(ASKED_TOO_MUCH.format(more=more, length=length, option=option))
     with pytest.raises(UserError) as e:
-        Plan(expanded(read_study(path, overrides), None), Places(plm="tiny")).sizes  # noqa: B018
+        Plan(expand_study(read_study(path, overrides), None), Places(plm="tiny")).sizes  # noqa: B018
     said = [str(p).removeprefix(f"{path}:") for p in e.value.problems]
     assert len(said) == len(says)
     assert all(line.startswith(start) for line, start in zip(said, says, strict=True))

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from raystudy import __main__ as commands
 from raystudy.catalogue import suites
 from raystudy.errors import ConfigError, PreflightError
-from raystudy.find import find
 from raystudy.metrics import METRICS
+from raystudy.plugins import find_module
 from raystudy.studyfile import Study
-from raystudy.tasks import built_in, load
+from raystudy.tasks import is_built_in, load
 from raystudy.tasks._card import Card
 
 TAGGING = ("ud_ewt_upos", "streusle_mwe", "conll2000_chunk", "wnut17", "germeval14", "conll2003_de")
@@ -82,7 +82,7 @@ EMBEDDED = ("planted", "planted_domains", "planted_tags", "lexicon")  # need no 
 
 
 def card(name: str) -> Card:
-    found = find("tasks", name).CARD
+    found = find_module("tasks", name).CARD
     assert isinstance(found, Card)
     return found
 
@@ -211,8 +211,8 @@ def test_suites_name_parts_that_there_are(name: str) -> None:
     assert set(suite["targets"]) <= set(suite["tasks"])
     for task in suite["tasks"]:
         module, _, part = task.partition("/")
-        assert built_in(module)
-        parts = getattr(find("tasks", module), "PARTS", ()) or card(module).domains
+        assert is_built_in(module)
+        parts = getattr(find_module("tasks", module), "PARTS", ()) or card(module).domains
         assert part in ("", "*", *parts)
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from raystudy.code_versions import version_differences
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.files import atomic_write
-from raystudy.source import differing
 from raystudy.spec import SCHEMA, Record, canonical
 
 if TYPE_CHECKING:  # `status` and `report` read records without loading torch
@@ -189,7 +189,7 @@ def stale(record: Record) -> bool:
 def made_otherwise(record: Record) -> list[str]:
     """Of code and libraries, what made a record and is not what stands here now, in words."""
     try:
-        return differing(record.made_by, record.spec.method, record.spec.datasets)
+        return version_differences(record.made_by, record.spec.method, record.spec.datasets)
     except FileNotFoundError:
         return [f"a method {record.spec.method} that is not here"]
 

@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
+from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.errors import PreflightError
-from raystudy.paths import absolute
-from raystudy.source import code_digest, library_versions, made_digest
+from raystudy.paths import absolute_path
 
 __all__ = ["Entry", "cache_folder", "entries", "held", "junk", "leftovers", "oldest_beyond", "remove"]
 
@@ -40,8 +40,8 @@ def cache_folder() -> Path:
         PreflightError: the variable holds no path, or there is no home for the user's folder.
     """
     if own := os.environ.get("RAYSTUDY_CACHE"):
-        return absolute(own, where="RAYSTUDY_CACHE", error=PreflightError)
-    return absolute(user_cache_path("raystudy"), where="RAYSTUDY_CACHE is not set, and HOME", error=PreflightError)
+        return absolute_path(own, where="RAYSTUDY_CACHE", error=PreflightError)
+    return absolute_path(user_cache_path("raystudy"), where="RAYSTUDY_CACHE is not set, and HOME", error=PreflightError)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _checkpoints(folder: Path) -> Iterator[Entry]:
             used = where.stat().st_mtime
         except (OSError, ValueError):
             about, used = {}, 0.0
-        fresh = _made_here(about, lambda method, datasets: {"code": made_digest(method, datasets)})
+        fresh = _made_here(about, lambda method, datasets: {"code": code_and_library_digest(method, datasets)})
         yield Entry("checkpoint", path.stem, path, _size(path), used, about, fresh)
 
 

@@ -21,14 +21,14 @@ from typing import Any
 
 __all__ = [
     "NUMERIC",
+    "code_and_library_digest",
     "code_digest",
-    "differing",
-    "installed",
+    "imported_sources",
+    "installed_version",
     "library_versions",
-    "made_digest",
-    "program_digest",
-    "reached",
+    "package_digest",
     "sources",
+    "version_differences",
 ]
 
 Sources = Mapping[str, bytes]  # "nn/encoder.py" -> what is in it
@@ -63,17 +63,17 @@ def library_versions(method: str, datasets: tuple[str, ...] = ()) -> Mapping[str
     """The installed version of every library that these sources import and that can move a number of the result."""
     here = sources()
     used = {name.partition(".")[0] for path in _closure(method, datasets) for name in _imports(path, here[path])}
-    return {d: installed(d) for d in sorted({d for library in used for d in NUMERIC.get(library, ())})}
+    return {d: installed_version(d) for d in sorted({d for library in used for d in NUMERIC.get(library, ())})}
 
 
 @lru_cache
-def made_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
+def code_and_library_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
     """One digest of both: what a half-finished training must have in common with what goes on with it."""
     versions = "".join(f"\n{name} {v}" for name, v in library_versions(method, datasets).items())
     return hashlib.blake2b((code_digest(method, datasets) + versions).encode(), digest_size=8).hexdigest()
 
 
-def differing(made_by: Mapping[str, str], method: str, datasets: tuple[str, ...] = ()) -> list[str]:
+def version_differences(made_by: Mapping[str, str], method: str, datasets: tuple[str, ...] = ()) -> list[str]:
     """What made a result and is not what stands here, in words; nothing where all is the same, or was not written down.
 
     Raises:
@@ -85,12 +85,12 @@ def differing(made_by: Mapping[str, str], method: str, datasets: tuple[str, ...]
 
 
 @lru_cache
-def program_digest() -> str:
+def package_digest() -> str:
     """A digest of every source of the package: equal on two machines that run the same version of it."""
     return _digest(sources())
 
 
-def installed(distribution: str) -> str:
+def installed_version(distribution: str) -> str:
     """The version of an installed distribution, or that it is not."""
     try:
         return version(distribution)
@@ -104,7 +104,7 @@ def sources() -> Sources:
     return {p.relative_to(_HERE).as_posix(): p.read_bytes() for p in sorted(_HERE.rglob("*.py"))}
 
 
-def reached(sources: Sources, method: str, datasets: Iterable[str] = ()) -> set[str]:
+def imported_sources(sources: Sources, method: str, datasets: Iterable[str] = ()) -> set[str]:
     """The paths of all sources that a training of `method` on these data sets imports.
 
     Raises:
@@ -124,7 +124,7 @@ def reached(sources: Sources, method: str, datasets: Iterable[str] = ()) -> set[
 
 @lru_cache
 def _closure(method: str, datasets: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(reached(sources(), method, datasets)))
+    return tuple(sorted(imported_sources(sources(), method, datasets)))
 
 
 def _readers(sources: Sources, datasets: Iterable[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raystudy import live_view
-from raystudy.outlets import Outlet, lost, outlet, survived
+from raystudy.output_streams import SafeOutput, output_stream, run_with_safe_output, write_error
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
@@ -34,16 +34,16 @@ def leave(pipe: list[int]) -> None:
 
 
 def test_what_is_read_arrives_whole(pipe: list[int]) -> None:
-    stream = outlet(pipe[1])
+    stream = output_stream(pipe[1])
     stream.write("é\n")
     assert os.read(pipe[0], 99).decode() == "é\n"
-    assert lost(stream) is None
-    assert lost(io.StringIO()) is None
+    assert write_error(stream) is None
+    assert write_error(io.StringIO()) is None
 
 
 def test_when_the_reader_leaves_the_rest_is_kept_in_order(pipe: list[int], tmp_path: Path) -> None:
     log = tmp_path / "driver.log"
-    stream = outlet(pipe[1], kept=log)
+    stream = output_stream(pipe[1], overflow=log)
     stream.write("read\n")
     assert os.read(pipe[0], 99) == b"read\n"
     leave(pipe)
@@ -53,13 +53,13 @@ def test_when_the_reader_leaves_the_rest_is_kept_in_order(pipe: list[int], tmp_p
     head, *kept = log.read_text().splitlines()
     assert "what could not be printed (Broken pipe):" in head
     assert kept == ["line 0", "line 1", "line 2"]
-    assert stream.outlet.unread
+    assert stream.output.unread
 
 
 def test_a_part_that_was_taken_is_not_kept_again(pipe: list[int], tmp_path: Path) -> None:
     """A pipe that does not block takes what fits; its reader then reads that and leaves."""
     os.set_blocking(pipe[1], False)
-    raw = Outlet(pipe[1], kept=tmp_path / "log")
+    raw = SafeOutput(pipe[1], overflow=tmp_path / "log")
     text = bytes(range(256)) * 1024
     with (tmp_path / "read").open("wb") as read:
         reader = subprocess.Popen(["head", "-c", "70000"], stdin=pipe[0], stdout=read)
@@ -75,21 +75,21 @@ def test_a_part_that_was_taken_is_not_kept_again(pipe: list[int], tmp_path: Path
 @needs_full
 def test_a_full_device_is_no_reader_that_left(tmp_path: Path) -> None:
     with FULL.open("wb") as full:
-        stream = outlet(full.fileno(), kept=tmp_path / "log")
+        stream = output_stream(full.fileno(), overflow=tmp_path / "log")
         stream.write("x\n")
-        assert lost(stream) is not None
-        assert not stream.outlet.unread
+        assert write_error(stream) is not None
+        assert not stream.output.unread
     assert (tmp_path / "log").read_text().endswith("x\n")
 
 
 def test_a_log_that_cannot_be_written_ends_nothing_either(tmp_path: Path) -> None:
-    stream = outlet(1, closed=True, kept=tmp_path / "no" / "log")
+    stream = output_stream(1, closed=True, overflow=tmp_path / "no" / "log")
     stream.write("x\n")
     stream.flush()
 
 
 def test_names_that_an_encoding_cannot_say_are_escaped(pipe: list[int]) -> None:
-    stream = outlet(pipe[1], encoding="ascii")
+    stream = output_stream(pipe[1], encoding="ascii")
     stream.write("λ \udcff\n")
     assert os.read(pipe[0], 99) == b"\\u03bb \\udcff\n"
 
@@ -118,13 +118,13 @@ def test_a_run_says_on_its_log_what_nobody_read(tmp_path: Path, capfd: pytest.Ca
 # A command, called as a shell calls it: prints more than a pipe holds, then ends with a code.
 COMMAND = """
 import sys
-from raystudy.outlets import survived
+from raystudy.output_streams import run_with_safe_output
 def command():
     for i in range(20_000):
         print("line", i)
     print("words", file=sys.stderr)
     {end}
-sys.exit(survived(command))
+sys.exit(run_with_safe_output(command))
 """
 
 
@@ -157,10 +157,10 @@ def test_an_answer_that_could_not_be_written_is_no_success() -> None:
 
 def test_a_file_does_not_get_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     code = (
-        "import sys; from raystudy.outlets import survived\n"
+        "import sys; from raystudy.output_streams import run_with_safe_output\n"
         f"def command():\n    f = open({str(tmp_path / 'file')!r}, 'w')\n"
         "    print('printed')\n    assert f.fileno() > 2\n"
-        "sys.exit(survived(command))"
+        "sys.exit(run_with_safe_output(command))"
     )
     line = '"$0" -c "$1" <&- >&- 2>&-'
     assert subprocess.run(["bash", "-c", line, sys.executable, code], check=False).returncode == 0
@@ -174,7 +174,7 @@ def test_what_ends_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     def leaves(code: object) -> None:
         raise SystemExit(code)
 
-    assert survived(lambda: None) == 0
-    assert survived(lambda: 3) == 3
-    assert survived(lambda: leaves(None)) == 0
-    assert survived(lambda: leaves(130)) == 130
+    assert run_with_safe_output(lambda: None) == 0
+    assert run_with_safe_output(lambda: 3) == 3
+    assert run_with_safe_output(lambda: leaves(None)) == 0
+    assert run_with_safe_output(lambda: leaves(130)) == 130

@@ -12,15 +12,24 @@ from types import ModuleType
 import pytest
 from cells import spec_of
 
-from raystudy import source, train
-from raystudy.find import names
-from raystudy.source import NUMERIC, Sources, code_digest, differing, library_versions, made_digest, reached, sources
+from raystudy import code_versions, train
+from raystudy.code_versions import (
+    NUMERIC,
+    Sources,
+    code_and_library_digest,
+    code_digest,
+    imported_sources,
+    library_versions,
+    sources,
+    version_differences,
+)
+from raystudy.plugins import module_names
 from raystudy.spec import Spec
 from raystudy.study.folder.records import made_otherwise, stale
 from raystudy.study.pool.failures import failure
 
 HERE = sources()
-METHODS = names("methods")
+METHODS = module_names("methods")
 PLANTED, LEXICON, OWN, CARD = ("planted",), ("lexicon",), ("my_own_folder",), ("imdb",)
 
 
@@ -30,7 +39,7 @@ def unchanged(datasets: tuple[str, ...]) -> dict[str, str]:
 
 
 def digests(here: Sources, datasets: tuple[str, ...]) -> dict[str, str]:
-    return {m: source._digest({p: here[p] for p in reached(here, m, datasets)}) for m in METHODS}
+    return {m: code_versions._digest({p: here[p] for p in imported_sources(here, m, datasets)}) for m in METHODS}
 
 
 def moved(path: str, datasets: tuple[str, ...] = PLANTED, byte: bytes = b"\n") -> set[str]:
@@ -118,8 +127,8 @@ def test_data_sets_count_with_the_modules_that_read_them() -> None:
         ("_build",): {"folder"},
         (*LEXICON, *CARD): {"lexicon", "imdb", "folder"},
     }.items():
-        plain = reached(HERE, "single_task")
-        more = {p for p in reached(HERE, "single_task", datasets) if p not in plain}
+        plain = imported_sources(HERE, "single_task")
+        more = {p for p in imported_sources(HERE, "single_task", datasets) if p not in plain}
         below = {"tasks/_build.py", "tasks/_columns.py", "tasks/_hub.py"} if "folder" in readers else set()
         assert {f"tasks/{r}.py" for r in readers} <= more
         assert {p for p in more if p.startswith("tasks/") and not p.startswith("tasks/_")} == {
@@ -131,10 +140,10 @@ def test_data_sets_count_with_the_modules_that_read_them() -> None:
 
 
 def test_a_module_with_a_card_is_one_that_load_reads_so() -> None:
-    for name in names("tasks"):
+    for name in module_names("tasks"):
         if name != "folder":
             found = importlib.import_module(f"raystudy.tasks.{name}")
-            assert source._has_card(HERE[f"tasks/{name}.py"]) == hasattr(found, "CARD"), name
+            assert code_versions._has_card(HERE[f"tasks/{name}.py"]) == hasattr(found, "CARD"), name
 
 
 def test_a_spec_names_the_data_sets_that_are_read_for_it() -> None:
@@ -165,12 +174,12 @@ def test_a_spec_names_the_data_sets_that_are_read_for_it() -> None:
 )
 def test_every_form_of_an_import_is_seen(text: str, reaches: bool) -> None:
     here = {**HERE, "methods/new.py": text.encode()}
-    assert ("nn/heads.py" in reached(here, "new")) == reaches
+    assert ("nn/heads.py" in imported_sources(here, "new")) == reaches
 
 
 def test_a_method_may_lean_on_another() -> None:
     here = {**HERE, "methods/new.py": b"from raystudy.methods.mft import typicality"}
-    assert {"methods/mft.py", "nn/prototypes.py"} <= reached(here, "new")
+    assert {"methods/mft.py", "nn/prototypes.py"} <= imported_sources(here, "new")
 
 
 def test_modules_hold_only_what_comes_from_where_they_reach() -> None:
@@ -183,25 +192,25 @@ def test_modules_hold_only_what_comes_from_where_they_reach() -> None:
                 yield name
 
     for method in METHODS:
-        paths = reached(HERE, method, LEXICON)
+        paths = imported_sources(HERE, method, LEXICON)
         for path in paths:
             dotted = path.removesuffix(".py").removesuffix("__init__").rstrip("/").replace("/", ".")
             if path.endswith("__init__.py"):
                 continue  # a package holds whatever submodule anybody imported
             for name in from_ours(importlib.import_module(f"raystudy.{dotted}".rstrip("."))):
-                assert set(source._modules(name, HERE)) <= paths, (path, name)
+                assert set(code_versions._modules(name, HERE)) <= paths, (path, name)
 
 
 def test_only_find_imports_by_name() -> None:
     """Another dynamic import would be one that the digest does not see."""
-    reach = {p for m in METHODS for d in (PLANTED, LEXICON, CARD) for p in reached(HERE, m, d)}
+    reach = {p for m in METHODS for d in (PLANTED, LEXICON, CARD) for p in imported_sources(HERE, m, d)}
     dynamic = [
         path
         for path in reach
         for node in ast.walk(ast.parse(HERE[path]))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__")
     ]
-    assert dynamic == ["find.py"]
+    assert dynamic == ["plugins.py"]
 
 
 def test_a_method_that_is_not_there_is_refused() -> None:
@@ -218,12 +227,12 @@ def torch_of_tomorrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another version of torch is installed."""
 
     def forget() -> None:
-        for memo in (library_versions, made_digest):
+        for memo in (library_versions, code_and_library_digest):
             memo.cache_clear()
 
-    before = source.installed
+    before = code_versions.installed_version
     forget()
-    monkeypatch.setattr(source, "installed", lambda name: "99.0" if name == "torch" else before(name))
+    monkeypatch.setattr(code_versions, "installed_version", lambda name: "99.0" if name == "torch" else before(name))
     yield
     monkeypatch.undo()
     forget()
@@ -233,7 +242,7 @@ def test_libraries_that_move_a_number_are_those_that_are_imported() -> None:
     always = {"torch", "transformers", "tokenizers", "numpy"}
     solvers = {"scikit-learn", "scipy"}
     for method in METHODS:
-        paths = reached(HERE, method, PLANTED)
+        paths = imported_sources(HERE, method, PLANTED)
         asked = any(b"from sklearn" in HERE[p] for p in paths)
         assert library_versions(method, PLANTED).keys() == (always | solvers if asked else always), method
     assert "scikit-learn" in library_versions("floors", PLANTED)
@@ -248,7 +257,7 @@ def test_another_version_is_another_stage_and_another_checkpoint(request: pytest
 
     def now() -> list[object]:
         keys = [train.stage_key(spec, setup, part) for part in ("constants", "transfer")]
-        return [*keys, made_digest(spec.method, spec.datasets)]
+        return [*keys, code_and_library_digest(spec.method, spec.datasets)]
 
     before, code = now(), code_digest(spec.method, spec.datasets)
     assert now() == before
@@ -264,7 +273,7 @@ def test_what_made_a_record_and_is_not_here_is_named(request: pytest.FixtureRequ
     assert not stale(record)
     other = dataclasses.replace(record, made_by={**made_by, "code": "0" * 16, "numpy": "1.0", "device": "abacus"})
     assert made_otherwise(other) == ["other code", f"numpy 1.0, here {made_by['numpy']}"]
-    assert differing({}, spec.method) == [], "what was not written down is not held against it"
+    assert version_differences({}, spec.method) == [], "what was not written down is not held against it"
     assert made_otherwise(dataclasses.replace(record, spec=dataclasses.replace(spec, method="gone"))) == [
         "a method gone that is not here"
     ]

@@ -24,36 +24,36 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Outlet", "lost", "outlet", "survived"]
+__all__ = ["SafeOutput", "output_stream", "run_with_safe_output", "write_error"]
 
 EXIT_CANNOT_WRITE = 3
 _STREAMS = ("stdin", "stdout", "stderr")
 _NOBODY_READS = (errno.EPIPE, errno.EBADF)
 
 
-class Outlet(io.FileIO):
-    """A file descriptor that takes whatever is written to it. Once that fails, the rest goes to `kept`, or nowhere.
+class SafeOutput(io.FileIO):
+    """A file descriptor that takes whatever is written to it. Once that fails, the rest goes to `overflow`, or nowhere.
 
     Attributes:
-        lost: why the descriptor takes no more, None as long as it does.
-        kept: a file to which what cannot be written is appended.
+        error: why the descriptor takes no more, None as long as it does.
+        overflow: a file to which what cannot be written is appended.
     """
 
-    def __init__(self, descriptor: int, *, closed: bool = False, kept: Path | None = None) -> None:
+    def __init__(self, descriptor: int, *, closed: bool = False, overflow: Path | None = None) -> None:
         super().__init__(descriptor, "wb", closefd=False)
-        self.lost = OSError(errno.EBADF, os.strerror(errno.EBADF)) if closed else None
-        self.kept = kept
+        self.error = OSError(errno.EBADF, os.strerror(errno.EBADF)) if closed else None
+        self.overflow = overflow
         self._headed = False
 
     def write(self, data: Any, /) -> int:
         """Write bytes; returns how many there were, whatever became of them."""
         view = memoryview(data).cast("B")
         done = 0
-        while self.lost is None and done < len(view):
+        while self.error is None and done < len(view):
             try:
                 written = super().write(view[done:])
             except OSError as e:
-                self.lost = e
+                self.error = e
                 break
             if written is None:  # a descriptor that does not block and is busy
                 select.select([], [self.fileno()], [])
@@ -64,11 +64,11 @@ class Outlet(io.FileIO):
         return len(view)
 
     def _keep(self, rest: memoryview) -> None:
-        if self.kept is None or self.lost is None:
+        if self.overflow is None or self.error is None:
             return
-        with suppress(OSError), self.kept.open("ab") as f:
+        with suppress(OSError), self.overflow.open("ab") as f:
             if not self._headed:
-                why = self.lost.strerror or self.lost
+                why = self.error.strerror or self.error
                 when = time.strftime("%Y-%m-%d %H:%M:%S")
                 f.write(f"{when} {shlex.join(sys.argv)}: what could not be printed ({why}):\n".encode(errors="replace"))
                 self._headed = True
@@ -77,29 +77,31 @@ class Outlet(io.FileIO):
     @property
     def unread(self) -> bool:
         """Whether nobody reads what is written, by the wish of who started the command."""
-        return self.lost is not None and self.lost.errno in _NOBODY_READS
+        return self.error is not None and self.error.errno in _NOBODY_READS
 
 
 class _Text(io.TextIOWrapper):
-    """A text stream over an `Outlet`, which it names."""
+    """A text stream over a `SafeOutput`, which it names."""
 
-    def __init__(self, raw: Outlet, encoding: str) -> None:
-        self.outlet = raw
+    def __init__(self, raw: SafeOutput, encoding: str) -> None:
+        self.output = raw
         # a name that this encoding cannot say is written in escapes
         super().__init__(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)
 
 
-def outlet(descriptor: int, *, closed: bool = False, kept: Path | None = None, encoding: str = "utf-8") -> _Text:
-    """A text stream on `descriptor`, which it does not close; see `Outlet`."""
-    return _Text(Outlet(descriptor, closed=closed, kept=kept), encoding)
+def output_stream(
+    descriptor: int, *, closed: bool = False, overflow: Path | None = None, encoding: str = "utf-8"
+) -> _Text:
+    """A text stream on `descriptor`, which it does not close; see `SafeOutput`."""
+    return _Text(SafeOutput(descriptor, closed=closed, overflow=overflow), encoding)
 
 
-def lost(stream: Any) -> OSError | None:
+def write_error(stream: Any) -> OSError | None:
     """Why a stream takes no more; None as long as it does, and for streams that are not of this module."""
-    return stream.outlet.lost if isinstance(stream, _Text) else None
+    return stream.output.error if isinstance(stream, _Text) else None
 
 
-def survived(command: Callable[[], Any]) -> int:
+def run_with_safe_output(command: Callable[[], Any]) -> int:
     """The exit code of `command`, called with streams that outlive whatever becomes of stdout and stderr."""
     out, err = _own_streams()
     try:
@@ -108,7 +110,7 @@ def survived(command: Callable[[], Any]) -> int:
         code = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
     for stream in (out, err):
         stream.flush()
-    if (why := out.outlet.lost) is not None and not out.outlet.unread:
+    if (why := out.output.error) is not None and not out.output.unread:
         err.write(f"the output cannot be written: {why.strerror or why}\n")
         err.flush()
         return code or EXIT_CANNOT_WRITE
@@ -139,6 +141,6 @@ def _own_streams() -> tuple[_Text, _Text]:
         if was is not None:
             with suppress(OSError, ValueError):
                 was.flush()
-        made.append(outlet(descriptor, closed=was is None, encoding=getattr(was, "encoding", None) or "utf-8"))
+        made.append(output_stream(descriptor, closed=was is None, encoding=getattr(was, "encoding", None) or "utf-8"))
         setattr(sys, name, made[-1])
     return made[0], made[1]
