@@ -24,6 +24,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from raystudy.errors import PreflightError, Problem
+from raystudy.output_streams import output_stream, write_error
 from raystudy.spec import Record, Spec
 from raystudy.terminal import Column, console, drawn, say
 from raystudy.wording import counted
