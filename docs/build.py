@@ -218,7 +218,11 @@ def example(method: str, cat: Catalogue) -> str:
     first = next(v.id for v in cat.variants.values() if v.method == method)
     suite, own = _fits(first, cat)
     chosen = [first] if first == "single_task" else ["single_task", f"{{{first}: {own}}}" if own else first]
-    search = "search: {trials: 4}              # trial 0 = the default settings\n" if cat.searched(first, {}) else ""
+    search = (
+        "search: {trials: 4}              # trial 0 = the default settings\n"
+        if cat.searched_parameters(first, {})
+        else ""
+    )
     return (
         f"```yaml\nname: try-{first.replace('_', '-')}\n"
         "plm: tiny                        # a random model; minilm to learn something\n"
@@ -229,7 +233,7 @@ def example(method: str, cat: Catalogue) -> str:
 
 def _fits(variant: str, cat: Catalogue) -> tuple[str, str]:
     """A suite of generated tasks that the variant takes, and what has to be set for the tiny model of two layers."""
-    own = {"layers": "1/2 1"} if "layers" in cat.of(variant) else {}
+    own = {"layers": "1/2 1"} if "layers" in cat.parameters_of(variant) else {}
     module = find_module("methods", cat.variant(variant).method)
     hp = hparams(module.HParams, cat.resolve(variant, own))
     for suite in ("planted", "planted_domains"):

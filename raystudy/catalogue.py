@@ -287,7 +287,7 @@ class Catalogue:
             raise ConfigError(f"a method with settings must look like {base}[key=value, key=value], but is {name!r}")
         if twice := [key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i])]:
             raise ConfigError(f"{name!r} must set everything once, but sets {twice[0]} twice")
-        rules = self.of(base)
+        rules = self.parameters_of(base)
         made = self.with_settings(base, {key: _scalar(value, rules.get(key), name) for key, value in pairs})
         self._read[name] = made
         return made
@@ -298,7 +298,7 @@ class Catalogue:
         Raises:
             ConfigError: no such variant, or everything that is wrong with the settings.
         """
-        base, rules = self.variant(variant), self.of(variant)
+        base, rules = self.variant(variant), self.parameters_of(variant)
         given = self.resolve(variant, settings)
         fixes = {k: given[k] for k in rules if k in settings}
         inner = ", ".join(f"{k}={_spelt(v)}" for k, v in fixes.items())
@@ -314,13 +314,13 @@ class Catalogue:
             }
         )
 
-    def of(self, variant: str) -> Mapping[str, Parameter]:
+    def parameters_of(self, variant: str) -> Mapping[str, Parameter]:
         """The parameters of the method behind `variant`."""
         return self.parameters[self.variant(variant).method]
 
     def defaults(self, variant: str) -> dict[str, Value]:
         """The paper's settings of a variant: every parameter at the paper's value, then what the variant fixes."""
-        rules = self.of(variant)
+        rules = self.parameters_of(variant)
         values = {name: p.paper for name, p in rules.items()} | dict(self.variant(variant).fixes)
         return {name: rules[name].check(value) for name, value in values.items()}
 
@@ -330,7 +330,7 @@ class Catalogue:
         Raises:
             ConfigError: all unknown names, wrong types, values out of range and overrides of what the variant fixes.
         """
-        rules, v, values, problems = self.of(variant), self.variant(variant), self.defaults(variant), []
+        rules, v, values, problems = self.parameters_of(variant), self.variant(variant), self.defaults(variant), []
         for layer in layers:
             for name, value in layer.items():
                 at = f"{path}.{name}" if path else name
@@ -350,12 +350,12 @@ class Catalogue:
             raise ConfigError(problems)
         return values
 
-    def searched(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
+    def searched_parameters(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
         """The parameters that a search of `variant` may move: with a search range, neither fixed nor out of effect."""
         given = {**fixed, **self.variant(variant).fixes}
         return {
             name: p
-            for name, p in self.of(variant).items()
+            for name, p in self.parameters_of(variant).items()
             if p.search is not None
             and name not in given
             and all(given.get(other, allowed[0]) in allowed for other, allowed in p.when.items())

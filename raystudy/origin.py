@@ -51,7 +51,7 @@ class Origin:
             return Problem(message, dotted(at), "command line")
         return Problem(message, dotted(at), self.file, None if self.lines is None else nearest_line(lines, at))
 
-    def placed(self, error: E) -> E:
+    def with_places(self, error: E) -> E:
         """The same error, every problem that names a key of the study, ``settings.lr``, with its place.
 
         A mistake in what the study asks of a task (``task NAME``) is told at the name of the task.

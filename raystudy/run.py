@@ -170,7 +170,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     if study.revision is not None and (plm in ("tiny", "minilm") or Path(plm).is_absolute()):
         what = "a folder" if Path(plm).is_absolute() else quoted(plm)
         said = f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"
-        raise study.origin.placed(ConfigError(Problem(said, "revision")))
+        raise study.origin.with_places(ConfigError(Problem(said, "revision")))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
     return study, places, expanded_path(options.out, "--out") if options.out else Path("results") / study.name
 
@@ -223,11 +223,13 @@ def _restricted(study: Study, only: Sequence[str]) -> Study:
             names.append(catalogue().variant(name).id if "[" in name else name)
         except ConfigError as e:
             problems += [p.message for p in e.problems]
-    problems += [unknown_name("method of this study", n, list(study.chosen)) for n in names if n not in study.chosen]
+    problems += [
+        unknown_name("method of this study", n, list(study.variants)) for n in names if n not in study.variants
+    ]
     if problems:
         raise ConfigError(Problem(p, "--only") for p in problems)
     kept = {study.report.baseline, *names, *(catalogue().variant(n).copies for n in names)}
-    methods = tuple({v: own} for v, own in study.chosen.items() if v in kept)
+    methods = tuple({v: own} for v, own in study.variants.items() if v in kept)
     return study.model_copy(update={"methods": methods})
 
 

@@ -166,7 +166,7 @@ class StudyNumerics(Numerics):
     force: bool = False
 
     @property
-    def asked(self) -> Numerics:
+    def spec_numerics(self) -> Numerics:
         """What is part of every Spec's id: `force` changes no number."""
         return Numerics(**self.model_dump(exclude={"force"}))
 
@@ -250,7 +250,7 @@ class Study(Strict):
         return self._origin
 
     @cached_property
-    def chosen(self) -> dict[str, dict[str, Any]]:
+    def variants(self) -> dict[str, dict[str, Any]]:
         """variant -> its own settings, in the study's order."""
         out: dict[str, dict[str, Any]] = {}
         for entry in self.methods:
@@ -261,15 +261,15 @@ class Study(Strict):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Study:
         """A copy with other values of some keys; what was computed from the old ones is not copied."""
         made = super().model_copy(update=update, deep=deep)
-        made.__dict__.pop("chosen", None)
+        made.__dict__.pop("variants", None)
         return made
 
-    def fixed(self, variant: str) -> dict[str, Any]:
+    def fixed_settings(self, variant: str) -> dict[str, Any]:
         """What the study itself sets for `variant`: shared ``settings`` it knows, then its own entry."""
-        rules = catalogue().of(variant)
+        rules = catalogue().parameters_of(variant)
         fixes = catalogue().variant(variant).fixes
         shared = {k: v for k, v in self.settings.items() if k in rules and k not in fixes}
-        return {**shared, **self.chosen[variant]}
+        return {**shared, **self.variants[variant]}
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -277,8 +277,8 @@ class Study(Strict):
         cat = catalogue()
         found: dict[str, dict[Value, dict[str, Value]]] = {}  # setting -> value -> variant -> its paper's value
         knowing: dict[str, list[str]] = {}
-        for variant in self.chosen:
-            papers, rules, own = cat.defaults(variant), cat.of(variant), self.fixed(variant)
+        for variant in self.variants:
+            papers, rules, own = cat.defaults(variant), cat.parameters_of(variant), self.fixed_settings(variant)
             for name, theirs in papers.items():
                 knowing.setdefault(name, []).append(variant)
                 try:
@@ -296,7 +296,7 @@ class Study(Strict):
         return tuple(out)
 
     @property
-    def idle(self) -> tuple[str, ...]:
+    def keys_without_effect(self) -> tuple[str, ...]:
         """What the study asks for that has no effect, a line each: which key, and why."""
         out = []
         if self.suite and self.tasks and self.suite in suites():
@@ -366,7 +366,7 @@ class Study(Strict):
 
     def arms(self) -> list[Arm]:
         """Every variant in every setting, in the study's order."""
-        return [Arm(v, s) for s in self.settings_grid for v in self.chosen]
+        return [Arm(v, s) for s in self.settings_grid for v in self.variants]
 
 
 def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Study:
@@ -480,7 +480,7 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
     if methods is not None and not any(methods) and "methods" not in mistyped:
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")
-    rules_of = {v: cat.of(v) for v in chosen}
+    rules_of = {v: cat.parameters_of(v) for v in chosen}
     known = sorted({k for rules in {id(r): r for r in rules_of.values()}.values() for k in rules})
     for key, value in (shared if isinstance(shared, dict) else {}).items():
         if key not in known and chosen:
@@ -585,7 +585,7 @@ def _too_few_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
 def _too_many_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """A study that nobody could train, and whose plan alone would take minutes."""
     search, targets = study.search, len(study.target_names)
-    arms, searched = len(study.chosen) * len(study.settings_grid), len(study.chosen) * len(study.searched_settings)
+    arms, searched = len(study.variants) * len(study.settings_grid), len(study.variants) * len(study.searched_settings)
     confirmed, tried = arms * targets * study.report.seeds, searched * targets * search.trials * search.seeds
     if confirmed + tried <= _CELLS:
         return
@@ -593,7 +593,7 @@ def _too_many_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]
         (("report", "seeds"), study.report.seeds, "report seeds"),
         (("search", "trials"), search.trials if searched else 0, "trials"),
         (("search", "seeds"), search.seeds if searched else 0, "search seeds"),
-        (("methods",), len(study.chosen), "methods"),
+        (("methods",), len(study.variants), "methods"),
         (("targets",) if study.targets else ("tasks",) if study.tasks else ("suite",), targets, "targets"),
         (("shots",) if study.shots else ("fraction",), len(study.settings_grid), "settings"),
     ]
@@ -632,7 +632,7 @@ def expand_study(study: Study, root: Path | None) -> Study:
     try:
         stands = expand(asked, root=root, task_options=study.task_options)
     except ConfigError as e:
-        raise study.origin.placed(e) from None
+        raise study.origin.with_places(e) from None
     tasks = tuple(task for name in asked for task in stands[name])
     named = study.targets or (() if study.tasks or not study.suite_names else study.target_names)
     found: list[tuple[tuple[str | int, ...], str]] = []
@@ -662,7 +662,7 @@ def expand_study(study: Study, root: Path | None) -> Study:
         new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets)})
     found += [*_too_few_cells(new), *_too_many_cells(new)]
     if found:
-        raise study.origin.placed(ConfigError(Problem(message, dotted(loc)) for loc, message in found))
+        raise study.origin.with_places(ConfigError(Problem(message, dotted(loc)) for loc, message in found))
     return new
 
 

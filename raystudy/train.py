@@ -120,7 +120,7 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
     Constants are pure in (PLM, training data, settings). Transfer adds the seed, and the target for methods that are
     aware of it. `code` and `libraries` are those of this method on the data sets that are read (see `source`).
     """
-    rules = catalogue().of(spec.variant)
+    rules = catalogue().parameters_of(spec.variant)
     parts = ("constants",) if part == "constants" else ("constants", "transfer")
     read = {k: v for k, v in spec.settings.items() if any(p in rules[k].reads for p in parts)}
     key: dict[str, Any] = {
@@ -381,7 +381,7 @@ def run(
             return task_metrics(task, answer(task, "dev"))[task.metric]
 
     cell = _Cell(spec, method, workers, report, checkpoint, dev, _saved(checkpoint, spec, workers))
-    if any("constants" in p.reads for p in catalogue().of(spec.variant).values()):
+    if any("constants" in p.reads for p in catalogue().parameters_of(spec.variant).values()):
         with clock("constants"):
             method.given, hit = store.compute(stage_key(spec, setup, "constants"), method.constants, workers)
             cell.made["constants"] = "stored" if hit else "ran"

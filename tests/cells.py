@@ -55,7 +55,7 @@ TRAINED = tuple(v for v, role in ROLES.items() if role != "floor")
 def known(variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `settings` that the variant has and does not fix itself."""
     fixes = catalogue().variant(variant).fixes
-    return {k: v for k, v in settings.items() if k in catalogue().of(variant) and k not in fixes}
+    return {k: v for k, v in settings.items() if k in catalogue().parameters_of(variant) and k not in fixes}
 
 
 @cache
@@ -94,7 +94,7 @@ def spec_of(
     """
     if suite == SUITE and not admits(variant, SUITE):
         target, suite = DOMAINS[SUITE.index(target)], DOMAINS
-    epochs = {k: 1 for k in catalogue().of(variant) if k.endswith("epochs")}
+    epochs = {k: 1 for k in catalogue().parameters_of(variant) if k.endswith("epochs")}
     task_options = {**CELL, **(options or {})}
     return Spec(
         phase=phase,

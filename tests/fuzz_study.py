@@ -366,8 +366,8 @@ def of_a_study(study: Study) -> Iterator[str]:
         yield "its own dump is another study"
     if not study.arms() or not study.target_names:
         yield "nothing to train"
-    for variant in study.chosen:
-        catalogue().resolve(variant, study.fixed(variant))
+    for variant in study.variants:
+        catalogue().resolve(variant, study.fixed_settings(variant))
 
 
 def of_a_plan(study: Study, path: Path) -> Iterator[str]:

@@ -192,10 +192,10 @@ def test_many_methods_are_read_once_each(tmp_path: Path) -> None:
     )
     study = read_study(path)
     name = "meta_dtl[lambda=0.123]"
-    assert [*study.chosen] == ["single_task", name]
+    assert [*study.variants] == ["single_task", name]
     assert catalogue().variant(name) is catalogue().variant(name)
     fewer = study.model_copy(update={"methods": ("single_task",)})
-    assert [*fewer.chosen] == ["single_task"] and [*study.chosen] == ["single_task", name]
+    assert [*fewer.variants] == ["single_task"] and [*study.variants] == ["single_task", name]
 
 
 def test_what_is_printed_of_a_problem_is_one_line_without_control_characters() -> None:

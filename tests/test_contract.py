@@ -289,7 +289,7 @@ def another(rule: Parameter, value: Value) -> Value:
 def changed(variant: str, spec: Spec) -> Iterator[tuple[str, Parameter, Spec]]:
     """`spec` with one setting changed, for every setting that the variant does not fix."""
     fixes = catalogue().variant(variant).fixes
-    for name, rule in catalogue().of(variant).items():
+    for name, rule in catalogue().parameters_of(variant).items():
         if name not in fixes:
             value = another(rule, spec.settings[name])
             yield name, rule, dataclasses.replace(spec, settings={**spec.settings, name: value})

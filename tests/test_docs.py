@@ -358,7 +358,7 @@ except ConfigError as e:
     refused = str(e)
 print(json.dumps({
     "methods": module_names("methods"), "tasks": module_names("tasks"), "variants": list(catalogue().variants),
-    "searched": list(catalogue().searched("stilts", {})), "status": outcome.record.status,
+    "searched": list(catalogue().searched_parameters("stilts", {})), "status": outcome.record.status,
     "updates": outcome.record.updates, "planned": {**before, **after}, "labels": news.labels,
     "metrics": list(outcome.record.metrics), "refused": refused,
 }))

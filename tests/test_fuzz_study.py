@@ -122,8 +122,8 @@ def law(folder: Path, data: bytes, overrides: Sequence[str] = ()) -> Study | Non
     assert study.arms()
     assert study.target_names
     assert set(study.searched_settings) <= set(study.settings_grid)
-    for variant in study.chosen:
-        assert catalogue().resolve(variant, study.fixed(variant))
+    for variant in study.variants:
+        assert catalogue().resolve(variant, study.fixed_settings(variant))
     again = folder / "again.yaml"
     again.write_text(to_yaml(study.model_dump(mode="json", exclude_defaults=True)), encoding="utf-8")
     assert read_study(again) == study  # as study.lock.yaml keeps it

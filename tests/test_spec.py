@@ -218,13 +218,13 @@ def test_settings_resolve_in_layers_and_refuse_what_defines_the_variant() -> Non
 
 def test_the_symbols_of_the_card_reach_an_arm() -> None:
     """lambda and MMT epochs are searched by some variant (alpha, inner steps, k and eta_k come with their methods)."""
-    searched = {name for v in catalogue().variants for name in catalogue().searched(v, {})}
+    searched = {name for v in catalogue().variants for name in catalogue().searched_parameters(v, {})}
     assert {"lambda", "mmt_epochs"} <= searched
 
 
 def test_a_floor_searches_nothing_that_is_not_in_effect() -> None:
-    assert list(catalogue().searched("majority", {})) == []
-    assert list(catalogue().searched("frozen_logistic", {})) == ["c"]
+    assert list(catalogue().searched_parameters("majority", {})) == []
+    assert list(catalogue().searched_parameters("frozen_logistic", {})) == ["c"]
 
 
 def test_one_value_where_a_list_is_meant() -> None:
@@ -354,7 +354,7 @@ def test_a_name_may_carry_settings() -> None:
     assert v.title == "Meta-DTL (λ = 0.3, mmt epochs = 1)"
     # what it carries defines it: neither searched nor overridden
     assert cat.resolve(v.id) == {**cat.defaults("meta_dtl"), "lambda": 0.3, "mmt_epochs": 1}
-    assert not {"lambda", "mmt_epochs"} & set(cat.searched(v.id, {}))
+    assert not {"lambda", "mmt_epochs"} & set(cat.searched_parameters(v.id, {}))
     with pytest.raises(ConfigError, match="is defined by lambda"):
         cat.resolve(v.id, {"lambda": 0.1})
     # a variant of a variant keeps what the variant is
@@ -387,7 +387,7 @@ def test_rows_of_one_method_with_other_settings(tmp_path: Path) -> None:
     study = read_study(
         write(tmp_path, text.replace("report: {seeds: 2}", "report: {baseline: 'meta_dtl[lambda=0.3]'}"))
     )
-    assert list(study.chosen) == ["single_task", "meta_dtl", "meta_dtl[lambda=0.3]"]
+    assert list(study.variants) == ["single_task", "meta_dtl", "meta_dtl[lambda=0.3]"]
     assert study.report.baseline == "meta_dtl[lambda=0.3]"
     # the same row under two spellings is one row twice
     (problem,) = refused(tmp_path, text.replace("- meta_dtl\n", "- meta_dtl[lambda=0.3]\n"))
@@ -458,7 +458,9 @@ def test_what_a_variant_is_defined_by_is_not_asked_of_shared_settings(tmp_path: 
     """AdapterFusion freezes the whole body, whatever the others are told."""
     text = "name: x\nsuite: lexicon\nmethods: [single_task, adapter_fusion]\nsettings: {freeze: "
     study = read_study(write(tmp_path, text + "embeddings}\n"))
-    assert study.fixed("single_task") == {"freeze": "embeddings"} and study.fixed("adapter_fusion") == {}
+    assert (
+        study.fixed_settings("single_task") == {"freeze": "embeddings"} and study.fixed_settings("adapter_fusion") == {}
+    )
     assert "freeze must be one of none, embeddings" in refused(tmp_path, text + "embedings}\n")[0]
 
 
@@ -492,7 +494,7 @@ def test_shared_settings_pass_by_a_variant_that_is_defined_by_another_value(tmp_
     text = GOOD.replace("methods: [single_task", "methods: [single_task, adapter_fusion")
     assert text != GOOD
     study = read_study(write(tmp_path, text + "settings: {freeze: embeddings}\n"))
-    assert study.fixed("single_task")["freeze"] == "embeddings"
-    assert "freeze" not in study.fixed("adapter_fusion")
+    assert study.fixed_settings("single_task")["freeze"] == "embeddings"
+    assert "freeze" not in study.fixed_settings("adapter_fusion")
     found = refused(tmp_path, text + "settings: {freeze: everything}\n")
     assert any("settings.freeze" in p and "none, embeddings" in p for p in found)

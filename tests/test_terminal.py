@@ -212,7 +212,7 @@ def test_a_variant_is_shown_within_its_method(seen: Any, name: str) -> None:
     words = " ".join(text.split())
     assert f"variant: {v.id} ({v.title})" in words
     assert f"method: {v.method}, whose variants are" in words
-    for setting in catalogue().searched(v.id, {}):
+    for setting in catalogue().searched_parameters(v.id, {}):
         assert re.search(rf"^{setting} ", text, re.MULTILINE)
     for setting, value in v.fixes.items():
         assert f"{setting} = {spelt(value)}" in words
@@ -316,7 +316,7 @@ def test_what_others_print_does_not_enter_the_live_view(
 def test_no_two_configurations_have_the_same_line(tmp_path: Path) -> None:
     made = plan(tmp_path, methods="[single_task, meta_dtl]", search="{trials: 6, generation: 6, seeds: 2, shots: 12}")
     for search in made.searches().values():
-        lines = [described(cell, search) for trial in search.configurations for cell in trial.cells]
+        lines = [cell_description(cell, search) for trial in search.configurations for cell in trial.cells]
         different = {cell.id for trial in search.configurations for cell in trial.cells}
         assert len(set(lines)) == len(different) > 6
         for trial in search.configurations[1:]:

@@ -88,7 +88,7 @@ def compute(
 
 def design_of(study: Study) -> Design:
     """What the study asks for, in the words of the report."""
-    about = [catalogue().variant(v) for v in study.chosen]
+    about = [catalogue().variant(v) for v in study.variants]
     rows = (Method(v.id, v.title, v.role, _transfers(v)) for v in about)
     methods = sorted(rows, key=lambda m: _RANK[m.role])
     base = study.report.baseline
@@ -97,7 +97,7 @@ def design_of(study: Study) -> Design:
         about=study.about,
         conditions=_conditions(study),
         baseline=base,
-        baseline_title=catalogue().variant(base).title if base in study.chosen else base,
+        baseline_title=catalogue().variant(base).title if base in study.variants else base,
         rope=study.report.rope,
         seeds=study.report.seeds,
         methods=tuple(methods),
@@ -256,7 +256,7 @@ def _transfer_key(r: Record) -> str:
 
     All settings that the transfer reads are in it; seed and target are not.
     """
-    rules = catalogue().of(r.spec.variant)
+    rules = catalogue().parameters_of(r.spec.variant)
     reads = {k: v for k, v in r.spec.settings.items() if k not in rules or "transfer" in rules[k].reads}
     return canonical([r.spec.variant, str(r.spec.setting), r.spec.suite, reads])
 

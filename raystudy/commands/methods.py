@@ -67,9 +67,9 @@ def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
         "fixes": dict(v.fixes),
         "settings": {
             n: p.model_dump(mode="json", exclude_defaults=True) | {"paper": cat.defaults(v.id)[n]}
-            for n, p in cat.of(v.id).items()
+            for n, p in cat.parameters_of(v.id).items()
         },
-        "searched": list(cat.searched(v.id, {})),
+        "searched": list(cat.searched_parameters(v.id, {})),
     }
 
 
@@ -78,7 +78,7 @@ def _list(chosen: list[Variant], cat: Catalogue) -> None:
 
     rows = []
     for v in chosen:
-        searched = ", ".join(cat.searched(v.id, {}))
+        searched = ", ".join(cat.searched_parameters(v.id, {}))
         rows.append([v.id, v.role, v.about + (f"\nsearched: {searched}" if searched else "")])
     grid(console(), [Column("variant", whole=True), Column("role", whole=True), Column("what it is", least=30)], rows)
 
@@ -101,7 +101,7 @@ def _show(v: Variant, cat: Catalogue) -> None:
     for key, text in facts.items():
         if text:
             tell(f"{key + ':':<12}{text}", hang=12)
-    rules, searched = cat.of(v.id), cat.searched(v.id, {})
+    rules, searched = cat.parameters_of(v.id), cat.searched_parameters(v.id, {})
     values = cat.defaults(v.id)
     free = {n: p for n, p in rules.items() if n not in v.fixes and _can_matter(p, v)}
     if not free:

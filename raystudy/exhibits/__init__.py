@@ -189,7 +189,8 @@ class Exhibit:
         if search and not smoke:  # what is set is not searched
             settings.pop("lr", None)
             own_settings = {
-                v: {k: x for k, x in s.items() if catalogue().of(v)[k].search is None} for v, s in own_settings.items()
+                v: {k: x for k, x in s.items() if catalogue().parameters_of(v)[k].search is None}
+                for v, s in own_settings.items()
             }
         keys: dict[str, Any] = {
             "name": name,
@@ -197,7 +198,7 @@ class Exhibit:
             "plm": PLM[scale],
             "suite" if len(suite_names) == 1 else "suites": suite_names[0] if len(suite_names) == 1 else suite_names,
             "methods": [{m: own_settings[m]} if own_settings.get(m) else m for m in methods],
-            "settings": {k: v for k, v in settings.items() if any(k in catalogue().of(m) for m in methods)},
+            "settings": {k: v for k, v in settings.items() if any(k in catalogue().parameters_of(m) for m in methods)},
             "report": {"seeds": 2 if smoke else 3},
         }
         if root is not None:

@@ -117,7 +117,7 @@ def extreme_examples_page(
 
 def _spec(exhibit: Exhibit, scale: Scale, places: Places, variant: str) -> Spec:
     """A training that would compute these scores; its digests are open, because nothing is compared with a plan."""
-    names, rules = exhibit.tasks(scale), catalogue().of(variant)
+    names, rules = exhibit.tasks(scale), catalogue().parameters_of(variant)
     fixes = catalogue().variant(variant).fixes
     own: dict[str, Any] = {k: v for k, v in SETTINGS[scale].items() if k in rules and k not in fixes}
     return Spec(

@@ -47,7 +47,7 @@ def readings(
         shared = SETTINGS[scale]
 
         def resolved(variant: str) -> dict[str, Any]:
-            rules, fixes = catalogue().of(variant), catalogue().variant(variant).fixes
+            rules, fixes = catalogue().parameters_of(variant), catalogue().variant(variant).fixes
             return catalogue().resolve(variant, {k: v for k, v in shared.items() if k in rules and k not in fixes})
 
         return {v: r for v, r in rows.items() if resolved(v) != resolved(r.of or method)}

@@ -32,7 +32,7 @@ def setup_sentences(results: ExhibitResults) -> Iterable[str]:
     )
     yield _search(results)
     yield f"{counted(n.design.seeds, 'seed')} here; the paper's numbers are means of {paper.runs}."
-    if "meta_ft" in study.chosen:
+    if "meta_ft" in study.variants:
         yield f"Meta-FT* is our reading: {catalogue().variant('meta_ft').about}."
     yield from results.exhibit.notes
 

@@ -27,7 +27,7 @@ def _set(choice: str) -> str:
 
 def tables(results: ExhibitResults) -> list[Table]:
     rows = [Row(_name(c), f"{_set(c)} of 12", {"setting": f"Ls={_set(c)}"}) for c in CHOICES]
-    rows = [r for r in rows if r.variant in results.study.chosen or results.published.file]
+    rows = [r for r in rows if r.variant in results.study.variants or results.published.file]
     heads = [
         Head(f"{results.heading(suite)}, average", targets, split="dev", published=_published(results, suite))
         for suite, targets in results.targets().items()

@@ -80,7 +80,7 @@ class Method(BaseMethod):
         prior = self.setup.prior
         if prior is None:
             return {}
-        return {"majority": prior.said()}
+        return {"majority": prior.facts()}
 
     def _logistic(
         self, x: NDArray[np.float64], y: NDArray[Any], outputs: int, kind: str

@@ -143,7 +143,7 @@ class Plan:
             try:
                 tasks[name] = cap(load(name, root=root, options=options), **self.limits[name])
             except UserError as e:
-                errors.append(self.study.origin.placed(e))
+                errors.append(self.study.origin.with_places(e))
         if errors:
             raise _together(errors)
         return tasks
@@ -170,7 +170,7 @@ class Plan:
     def idle(self) -> list[str]:
         """What the study asks for that has no effect, a line each."""
         search = self.study.search
-        found = [*self.study.idle]
+        found = [*self.study.keys_without_effect]
         if self.study.searched_settings and not self._searched_arms():
             asked = counted(search.trials, "configuration")
             found.append(f"search: {asked} asked for, but the study sets all that a search of its methods would move")
@@ -216,7 +216,7 @@ class Plan:
                         problems += [Problem(f"task {p.path}: {p.message}", at) for p in e.problems]
                 sizes[target, setting] = n
         if problems:
-            raise self.study.origin.placed(DataError(dict.fromkeys(problems)))
+            raise self.study.origin.with_places(DataError(dict.fromkeys(problems)))
         return sizes
 
     def _setting_at(self, setting: Setting) -> str:
@@ -236,7 +236,7 @@ class Plan:
             own = suites().get(self.study.suite_of(target), {}).get("length")
             found[target] = self.study.length or own
         if over := [n for n in found.values() if n is not None and n > self.plm.positions]:
-            raise self.study.origin.placed(
+            raise self.study.origin.with_places(
                 ConfigError(
                     Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {over[0]}", "length")
                 )
@@ -252,8 +252,8 @@ class Plan:
         """
         said: dict[str, list[str]] = {}
         wrong: list[UserError] = []
-        for variant in self.study.chosen:
-            fixed = dict(self.study.fixed(variant))
+        for variant in self.study.variants:
+            fixed = dict(self.study.fixed_settings(variant))
             try:
                 said[variant] = self._admit(variant, fixed, variant)
             except UserError as e:
@@ -265,7 +265,7 @@ class Plan:
                 except UserError as e:
                     wrong.append(e)
         if wrong:
-            raise self.study.origin.placed(_together(wrong))
+            raise self.study.origin.with_places(_together(wrong))
         return said
 
     def _admit(self, variant: str, settings: Mapping[str, Any], where: str) -> list[str]:
@@ -298,7 +298,7 @@ class Plan:
     def _at_method(self, variant: str, where: str, problem: Problem) -> Problem:
         """What a method refuses, at the key that gives the setting in question, or else at the method's entry."""
         origin, name = self.study.origin, problem.path
-        if name in catalogue().of(variant) and where == variant:
+        if name in catalogue().parameters_of(variant) and where == variant:
             loc = origin.of_setting(variant, name, self.study.settings)
         else:
             loc = origin.of_variant(variant)
@@ -325,7 +325,7 @@ class Plan:
         """(parameter, choice) that a search would try: whether they can be had depends on the model's depth."""
         if self.study.search.trials < 2:
             return []
-        found = catalogue().searched(variant, fixed)
+        found = catalogue().searched_parameters(variant, fixed)
         return [
             (n, c)
             for n, p in found.items()
@@ -355,7 +355,7 @@ class Plan:
             dev=study.dev,
             scope=study.scope,
             length=self.lengths[target],
-            numerics=study.numerics.asked,
+            numerics=study.numerics.spec_numerics,
         )
 
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
@@ -367,7 +367,7 @@ class Plan:
                 return self.spec(arm, settings, target, seed, "search")
 
             out[arm] = ArmSearch(
-                arm, self.study.search, self.study.fixed(arm.variant), self.study.target_names, make, storage
+                arm, self.study.search, self.study.fixed_settings(arm.variant), self.study.target_names, make, storage
             )
         return out
 
@@ -378,7 +378,7 @@ class Plan:
             for arm in self.study.arms()
             if arm.setting in where
             and catalogue().variant(arm.variant).role != "control"
-            and papers(arm.variant, self.study.fixed(arm.variant))  # else there is nothing to search
+            and papers(arm.variant, self.study.fixed_settings(arm.variant))  # else there is nothing to search
         ]
 
     def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
@@ -391,7 +391,7 @@ class Plan:
         if arm not in searches and study.search.elsewhere == "winner" and study.searched_settings:
             source = Arm(arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0)))
         if source not in searches:
-            return catalogue().resolve(arm.variant, study.fixed(arm.variant))
+            return catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
         search = searches[source]
         return search.configurations[search.winners().get(target, 0)].settings if search.finished else None
 
@@ -399,14 +399,14 @@ class Plan:
         """The copied variant's settings, at the updates of the longest method in the same setting."""
         copied = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
         longest = 0
-        for other in self.study.chosen:
+        for other in self.study.variants:
             if catalogue().variant(other).role in ("control", "floor"):
                 continue
             settings = self.settings_of(Arm(other, arm.setting), target, searches)
             if settings is None:
                 return None
             longest = max(longest, sum(self.updates(other, settings, target, arm.setting)))
-        own = catalogue().resolve(arm.variant, self.study.fixed(arm.variant))
+        own = catalogue().resolve(arm.variant, self.study.fixed_settings(arm.variant))
         return None if copied is None else {**own, **copied, "updates": longest}
 
     def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
@@ -476,7 +476,7 @@ class Plan:
     def _majority(self) -> Iterator[str]:
         """What the floor of the majority class answers."""
         told = [v for v, (method, hp) in self._methods.items() if method.knows_prior(hp)]
-        priors = {t: self.tasks[t].prior.said() for t in self.study.target_names}
+        priors = {t: self.tasks[t].prior.facts() for t in self.study.target_names}
         yield from (cautions.majority(catalogue().variant(v).title, priors) for v in told)
 
     def _short(self) -> Iterator[str]:
@@ -496,9 +496,9 @@ class Plan:
     def _methods(self) -> dict[str, tuple[Any, Any]]:
         """variant -> its class and its settings as the study fixes them, before any search."""
         out = {}
-        for variant in self.study.chosen:
+        for variant in self.study.variants:
             module = find_module("methods", catalogue().variant(variant).method)
-            settings = catalogue().resolve(variant, dict(self.study.fixed(variant)))
+            settings = catalogue().resolve(variant, dict(self.study.fixed_settings(variant)))
             out[variant] = module.Method, hparams(module.HParams, settings)
         return out
 
@@ -515,7 +515,7 @@ class Plan:
         saved = 0
         tried, seeds = study.search.trials * study.search.seeds, study.report.seeds
         for arm in self._searched_arms():
-            settings = catalogue().resolve(arm.variant, study.fixed(arm.variant))
+            settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
             for target in study.target_names:
                 cells[f"{arm.variant} search"] += tried
                 updates[f"{arm.variant} search"] += tried * sum(
@@ -541,7 +541,7 @@ class Plan:
 
         `train.stage_key` will find the same once the data are encoded.
         """
-        rules = catalogue().of(arm.variant)
+        rules = catalogue().parameters_of(arm.variant)
         read = {k: v for k, v in settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
         method = catalogue().variant(arm.variant).method
         module = find_module("methods", method)

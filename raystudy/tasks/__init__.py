@@ -103,7 +103,7 @@ class Prior:
         most = [c for c, n in self.counts.items() if n == self.counts.get(str(self.answer))]
         return tuple(most) if len(most) > 1 else ()
 
-    def said(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """For a record or a plan: the answer, how often it occurs (`count`, of `n` labels), and who is as frequent."""
         count = {"count": self.counts[str(self.answer)]} if self.counts else {}
         return {"answer": self.answer, **count, "n": self.n, **({"tied": list(self.tied)} if self.tied else {})}

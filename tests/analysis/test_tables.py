@@ -322,7 +322,7 @@ def test_numbers_as_a_reader_sees_them(kind, value, shown):
 
 def test_a_wide_table_becomes_blocks_that_hold_every_cell_once(make):
     study = small(targets=("polarity", "stars"), shots=(5, 10, 20, 50))
-    table = t.main_table(compute(study, [make(v, k=20) for v in study.chosen]))
+    table = t.main_table(compute(study, [make(v, k=20) for v in study.variants]))
     parts = blocks(table)
     assert [heading for heading, _ in parts] == ["k=5", "k=10", "k=20", "k=50"]
     assert [c.title for c in parts[0][1].columns] == ["method", "polarity", "stars"]

@@ -35,7 +35,7 @@ def left() -> Left:
     ) -> Numbers:
         records = []
         for setting in study.settings_grid:
-            for variant in study.chosen:
+            for variant in study.variants:
                 for target in study.target_names:
                     for seed in range(study.report.seeds):
                         if (variant, target, seed) in gone:

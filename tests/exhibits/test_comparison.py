@@ -226,7 +226,7 @@ def test_counts_are_those_of_the_paper() -> None:
     assert study_of("meta_dtl_table6", "paper").shots == (3_827, 7_654, 19_135, 38_270, 76_540)
     study = study_of("mft_table6", "paper")
     assert (study.shots, study.scope) == ((3_927, 7_854, 15_708), "suite")
-    assert study.fixed("mft")["mft_epochs"] == 1 and study.fixed("single_task")["epochs"] == 2
+    assert study.fixed_settings("mft")["mft_epochs"] == 1 and study.fixed_settings("single_task")["epochs"] == 2
     assert study_of("meta_dtl_table6").target_names == ("mnli",)
     assert study_of("meta_dtl_table6").together("mnli") == ("mnli", "scitail")
 
@@ -325,4 +325,4 @@ def test_layers_mean_the_same_in_a_shallower_model(left: Left) -> None:
     ]  # fmt: skip
     assert [c.published for c in table.rows[2][1:3]] == [91.4, 92.5]
     smoke = study_of("mft_table7", "smoke")
-    assert [v for v in smoke.chosen if v.startswith("mft[")] == ["mft[layers=1.0]", "mft[layers=1/2 1]"]
+    assert [v for v in smoke.variants if v.startswith("mft[")] == ["mft[layers=1.0]", "mft[layers=1/2 1]"]

@@ -60,8 +60,8 @@ def test_the_study_is_valid_at_every_scale_and_reads_no_data(
     for search in (False, True):
         study = exhibit.study(scale, None, search)
         assert study is not None and study.name == f"{name}-{scale}"
-        assert {*exhibit.floors, "single_task"} <= set(study.chosen)
-        assert all(catalogue().variant(v).id == v for v in study.chosen)
+        assert {*exhibit.floors, "single_task"} <= set(study.variants)
+        assert all(catalogue().variant(v).id == v for v in study.variants)
         assert all(study.suite_of(t) in suites() for t in study.target_names)
         assert bool(study.search.trials) == search
         assert ("lr" in study.settings) == (scale == "smoke" or not search)  # what is set is not searched
@@ -86,8 +86,10 @@ def test_one_learning_rate_for_all_methods_of_a_comparison() -> None:
     for name in TRAINED:
         for scale in SCALES:
             study = studies(name, scale)
-            trained = [v for v in study.chosen if "lr" in catalogue().of(v) and v != "adapter_fusion"]  # a frozen model
-            assert len({catalogue().resolve(v, study.fixed(v))["lr"] for v in trained}) == 1
+            trained = [
+                v for v in study.variants if "lr" in catalogue().parameters_of(v) and v != "adapter_fusion"
+            ]  # a frozen model
+            assert len({catalogue().resolve(v, study.fixed_settings(v))["lr"] for v in trained}) == 1
 
 
 def test_overrides_are_checked_like_those_of_a_study_file() -> None:

@@ -46,8 +46,8 @@ def test_what_the_scales_say(name: str) -> None:
     assert (small.length, small.limits.test, small.limits.train, small.source_limits.train) == (48, 500, None, 2000)
     assert (paper.length, paper.limits.test, paper.source_limits.train) == (None, None, None)
     for study, most in ((small, 100), (paper, 0)):
-        trained = [v for v in study.chosen if catalogue().variant(v).role != "floor"]
-        settings = [catalogue().resolve(v, study.fixed(v)) for v in trained]
+        trained = [v for v in study.variants if catalogue().variant(v).role != "floor"]
+        settings = [catalogue().resolve(v, study.fixed_settings(v)) for v in trained]
         assert {(s["batch_size"], s["min_updates"], s["max_updates"]) for s in settings} == {(10, 100, most)}
     assert (small.settings["lr"], paper.settings["lr"]) == (2e-4, 3e-5)
     german = name == "metaxt_fig6"
@@ -58,7 +58,7 @@ def test_what_the_scales_say(name: str) -> None:
 def test_every_method_has_a_curve(name: str) -> None:
     own = [] if name in ("metaxt_fig5", "metaxt_fig6") else ["metaxt_fixed"]
     for scale in exhibits.SCALES:
-        shown = [v for v in study_of(name, scale).chosen if catalogue().variant(v).role != "floor"]
+        shown = [v for v in study_of(name, scale).variants if catalogue().variant(v).role != "floor"]
         assert shown == [
             "single_task",
             "multi_task",
@@ -78,7 +78,7 @@ def test_the_fixed_map_speaks_of_the_classes_that_there_are() -> None:
         study = study_of(name)
         (target,) = study.target_names
         (source,) = (t for t in study.task_names if t != target)
-        said = study.chosen["metaxt_fixed"]["label_map"]
+        said = study.variants["metaxt_fixed"]["label_map"]
         assert {*said} == {*find_module("tasks", source).CARD.labels}
         assert {c for meant in said.values() for c in meant} <= {*find_module("tasks", target).CARD.labels}
 
@@ -87,8 +87,10 @@ def test_what_is_searched_is_not_set() -> None:
     exhibit = exhibits.find("metaxt_fig4")
     study = exhibit.study("small", search=True)
     assert study is not None
-    assert study.chosen["adapter_fusion"] == {} and "label_map" in study.chosen["metaxt_fixed"]
-    assert {"lr", "fusion_lr"} <= {*catalogue().searched("adapter_fusion", study.fixed("adapter_fusion"))}
+    assert study.variants["adapter_fusion"] == {} and "label_map" in study.variants["metaxt_fixed"]
+    assert {"lr", "fusion_lr"} <= {
+        *catalogue().searched_parameters("adapter_fusion", study.fixed_settings("adapter_fusion"))
+    }
 
 
 def test_the_german_pair_may_be_replaced_by_a_free_one(left: Left) -> None:

@@ -192,7 +192,7 @@ def test_majority_knows_the_whole_split_and_nothing_else_does() -> None:
     # of equals the first in the order of the label set, whatever comes first in the file
     even = cut(base.with_splits(train=[*ten[base.labels[1]][:3], *ten[base.labels[0]][:3]]), Setting(shots=2), 0)
     assert set(floor(even, "majority")) == {base.labels[0]}
-    assert even.prior.said() == {"answer": base.labels[0], "count": 3, "n": 6, "tied": list(base.labels)}
+    assert even.prior.facts() == {"answer": base.labels[0], "count": 3, "n": 6, "tied": list(base.labels)}
 
 
 @pytest.mark.parametrize("variant", ROLES)

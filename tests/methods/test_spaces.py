@@ -83,14 +83,14 @@ def test_conditions_name_earlier_parameters(method: str) -> None:
 
 @pytest.mark.parametrize("variant", sorted(catalogue().variants))
 def test_variants_are_well_defined(variant: str) -> None:
-    v, rules = catalogue().variant(variant), catalogue().of(variant)
+    v, rules = catalogue().variant(variant), catalogue().parameters_of(variant)
     assert v.id == variant
     assert v.title
     assert v.about
     for name, value in v.fixes.items():
         assert rules[name].check(value) == value
     # what a variant is may not be searched away
-    assert not set(catalogue().searched(variant, {})) & set(v.fixes)
+    assert not set(catalogue().searched_parameters(variant, {})) & set(v.fixes)
     assert catalogue().resolve(variant) == catalogue().defaults(variant)
     if v.copies:
         assert catalogue().variant(v.copies).method == v.method

@@ -39,7 +39,9 @@ def test_rungs(cells: int, eta: int, expected: list[int]) -> None:
 def test_first_trial_is_the_papers(tmp_path: Path) -> None:
     made = plan(tmp_path)
     for arm, search in made.searches().items():
-        assert search.configurations[0].settings == catalogue().resolve(arm.variant, made.study.fixed(arm.variant))
+        assert search.configurations[0].settings == catalogue().resolve(
+            arm.variant, made.study.fixed_settings(arm.variant)
+        )
 
 
 def test_settings_stay_legal_and_fixed_ones_fixed(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_the_control_has_the_updates_of_the_longest(tmp_path: Path) -> None:
 def test_settings_without_a_search_keep_the_papers_or_take_the_winner(tmp_path: Path) -> None:
     made = plan(tmp_path)
     searches = finish(made.searches())
-    paper = catalogue().resolve("meta_dtl", made.study.fixed("meta_dtl"))
+    paper = catalogue().resolve("meta_dtl", made.study.fixed_settings("meta_dtl"))
     elsewhere = Arm("meta_dtl", Setting(shots=6))
     assert made.settings_of(elsewhere, "planted/target", searches) == paper
     taken = plan(tmp_path, search="{trials: 5, generation: 3, seeds: 4, shots: 12, elsewhere: winner}")
@@ -158,7 +160,7 @@ def test_a_range_may_name_values_to_try_first(monkeypatch: pytest.MonkeyPatch) -
     first, *further = enqueued("meta_dtl", {})
     assert first == papers("meta_dtl", {})
     assert further == []
-    lr = catalogue().of("single_task")["lr"]
+    lr = catalogue().parameters_of("single_task")["lr"]
     assert lr.search is not None
     wider = lr.model_copy(update={"search": lr.search.model_copy(update={"enqueue": (5e-5, 1e-5, 2e-4)})})
     monkeypatch.setattr(Catalogue, "searched", lambda *_: {"lr": wider})

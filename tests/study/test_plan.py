@@ -332,7 +332,7 @@ def test_what_a_suite_says_wrongly_stands_in_its_file(tmp_path: Path, monkeypatc
     )
     monkeypatch.setattr("raystudy.origin.space_folder", lambda: tmp_path)
     paths = ("task_options.planted.seeed", "task_options.planted.other", "task_options.plain.x", "tasks[1]", "plm tiny")
-    placed = origin.placed(ConfigError(Problem("wrong", path) for path in paths)).problems
+    placed = origin.with_places(ConfigError(Problem("wrong", path) for path in paths)).problems
     assert [(Path(p.file).name, p.line) for p in placed] == [
         ("own.yaml", 4),
         ("study.yaml", 3),

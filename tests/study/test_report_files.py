@@ -33,7 +33,7 @@ def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path
         for r in records
         if r.spec.phase == "confirm"
     }
-    compared = {v for v in study.chosen if v != study.report.baseline}
+    compared = {v for v in study.variants if v != study.report.baseline}
     assert {k[0] for k in found} == compared
     for (variant, _, setting), d in found.items():
         assert d.shape == (study.report.seeds, 12)
@@ -70,7 +70,7 @@ def test_importances_wait_for_enough_trials_and_add_up(tmp_path: Path) -> None:
     )
     for found in importances(many.searches):
         assert found.trials == IMPORTANCE_TRIALS
-        searched = many.plan.study.fixed(found.arm.variant)
+        searched = many.plan.study.fixed_settings(found.arm.variant)
         assert not found.shares.keys() & searched.keys()
         assert sum(found.shares.values()) == pytest.approx(1)
     assert Arm("meta_dtl", Setting(shots=12)) in many.searches

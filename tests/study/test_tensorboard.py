@@ -58,7 +58,7 @@ def test_every_configuration_is_a_row_with_its_settings_and_its_mean(tmp_path: P
     rows = {p: s for p, s in rows.items() if s}
     assert len(rows) == len({(a, str(t.settings)) for a, s in study_run.searches.items() for t in s.configurations})
     for arm, search in study_run.searches.items():
-        searched = catalogue().searched(arm.variant, {})
+        searched = catalogue().searched_parameters(arm.variant, {})
         for trial in search.configurations:
             want = {"method": arm.variant, "setting": str(arm.setting), **{k: trial.settings[k] for k in searched}}
             (row,) = [p for p, s in rows.items() if s == want]

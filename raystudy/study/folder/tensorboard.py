@@ -58,7 +58,7 @@ class TensorBoard:
         with SummaryWriter(str(self.folder / run), filename_suffix=f".{len(scores):04d}") as writer:
             if len(scores) == 1:
                 shown: dict[str, Value] = {"method": spec.variant, "setting": str(spec.setting)}
-                shown |= {name: spec.settings[name] for name in catalogue().searched(spec.variant, {})}
+                shown |= {name: spec.settings[name] for name in catalogue().searched_parameters(spec.variant, {})}
                 _, start, end = hparams(shown, {})
                 writer.file_writer.add_summary(start)
                 writer.file_writer.add_summary(end)

@@ -15,13 +15,15 @@ __all__ = ["enqueued", "papers", "suggest"]
 def papers(variant: str, fixed: Mapping[str, Any]) -> dict[str, Value]:
     """Trial 0: the paper's value of every searched parameter that is in effect."""
     settings = catalogue().resolve(variant, fixed)
-    return {n: settings[n] for n, p in catalogue().searched(variant, fixed).items() if _in_effect(p, settings)}
+    return {
+        n: settings[n] for n, p in catalogue().searched_parameters(variant, fixed).items() if _in_effect(p, settings)
+    }
 
 
 def enqueued(variant: str, fixed: Mapping[str, Any]) -> list[dict[str, Value]]:
     """What a search tries first: trial 0, then each further value that a range enqueues, all else as in trial 0."""
     first = papers(variant, fixed)
-    rules = catalogue().searched(variant, fixed)
+    rules = catalogue().searched_parameters(variant, fixed)
     ranges = {name: rules[name].search for name in first}
     further = [(n, v) for n, s in ranges.items() if s is not None for v in s.enqueue if v != first[n]]
     return [first, *({**first, name: value} for name, value in further)]
@@ -34,7 +36,7 @@ def suggest(trial: Trial, variant: str, fixed: Mapping[str, Any]) -> dict[str, V
     name parameters declared before it.
     """
     settings = catalogue().resolve(variant, fixed)
-    for name, p in catalogue().searched(variant, fixed).items():
+    for name, p in catalogue().searched_parameters(variant, fixed).items():
         if _in_effect(p, settings):
             settings[name] = p.check(_ask(trial, name, p))
     return settings
