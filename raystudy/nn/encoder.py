@@ -22,8 +22,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoConfig, AutoModel, BertConfig, BertModel
-from transformers.utils.logging import disable_progress_bar
 
 from raystudy.catalogue import layers
 from raystudy.data.plm import PLM, weight_files
@@ -99,15 +97,18 @@ def _packed_attention(
     return packing.flatten(out), None
 
 
-AttentionInterface.register("packed", _packed_attention)
-disable_progress_bar()
-
 _LOCK = threading.Lock()
 
 
 @lru_cache(maxsize=4)
 def _template(plm: PLM) -> nn.Module:
     """The pre-trained body in float32, read once per process; every Encoder copies it."""
+    # The library takes seconds to load its models, and who only plans needs none of them.
+    from transformers import AttentionInterface, AutoModel, BertConfig, BertModel
+    from transformers.utils.logging import disable_progress_bar
+
+    AttentionInterface.register("packed", _packed_attention)
+    disable_progress_bar()
     if plm.folder is None:
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
         config = BertConfig(vocab_size=len(tokenizer(plm)), max_position_embeddings=128, **sizes)
@@ -144,6 +145,8 @@ def verify(plm: PLM) -> None:
     """
     if plm.folder is None:
         return
+    from transformers import AutoConfig, AutoModel
+
     wrong: list[Problem] = []
     try:
         tokenizer(plm)
