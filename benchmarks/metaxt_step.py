@@ -88,8 +88,8 @@ def _method(args: argparse.Namespace, precision: str = "fp32", **settings: Any) 
     from raystudy.data.text import Corpus, encode
     from raystudy.methods import Setup, hparams
     from raystudy.methods.metaxt import HParams, Method
-    from raystudy.nn.workers import Alone
     from raystudy.tasks import load
+    from raystudy.workers import Alone
 
     plm = resolve(args.plm)
     n = 2 * args.batch
@@ -104,7 +104,7 @@ def _method(args: argparse.Namespace, precision: str = "fp32", **settings: Any) 
 
 def _drawn(method: Any, args: argparse.Namespace) -> Any:
     """x_s, x' and x'' of one size."""
-    from raystudy.methods.metaxt import Drawn
+    from raystudy.methods.metaxt import Batches
 
     rows = np.arange(args.batch)
     batches = [
@@ -112,7 +112,7 @@ def _drawn(method: Any, args: argparse.Namespace) -> Any:
         for task, first in ((1, 0), (0, 0), (0, args.batch))
     ]
     assert {int(n) for b in batches for n in b.offsets.diff()} == {args.length}
-    return Drawn(*batches)
+    return Batches(*batches)
 
 
 def _update(args: argparse.Namespace, route: str) -> Callable[[], Any]:
@@ -124,9 +124,8 @@ def _update(args: argparse.Namespace, route: str) -> Callable[[], Any]:
 def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:
     import torch
 
-    from raystudy.nn.gradients import step_down
+    from raystudy.nn.gradients import step_down, with_parameters
     from raystudy.nn.losses import soft_cross_entropy
-    from raystudy.nn.meta_gradient import at
 
     method = _method(args)
     drawn, named = _drawn(method, args), dict(method.encoder.named_parameters())
@@ -142,7 +141,7 @@ def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:
     def update() -> None:
         g = torch.autograd.grad(train(), theta, create_graph=True, allow_unused=True)
         moved = {n: p if d is None else p - eta * d for (n, p), d in zip(named.items(), g, strict=True)}
-        held_out = at(method.encoder, moved, lambda: method.losses(drawn.ahead).mean())
+        held_out = with_parameters(method.encoder, moved, lambda: method.losses(drawn.ahead).mean())
         step_down(method.optimizer, method.meta, torch.autograd.grad(held_out, method.meta), 1e-4)
         del g, moved, held_out
         step_down(method.optimizer, theta, torch.autograd.grad(train(), theta, allow_unused=True), 1e-5, 1.0)
@@ -151,9 +150,8 @@ def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:
 
 
 def _plain(args: argparse.Namespace, *, shared: bool) -> Callable[[], Any]:
-    from raystudy.nn.gradients import step_down
+    from raystudy.nn.gradients import add, local_gradient, step_down
     from raystudy.nn.losses import soft_cross_entropy
-    from raystudy.nn.meta_gradient import add, gradient
 
     method = _method(args, route="fd_logits")  # the route that needs no slow attention
     drawn, theta = _drawn(method, args), list(method.encoder.parameters())
@@ -165,13 +163,13 @@ def _plain(args: argparse.Namespace, *, shared: bool) -> Callable[[], Any]:
         return soft_cross_entropy(answers.logits, q).mean()
 
     def update() -> None:
-        grads = [gradient(method.losses(drawn.main).mean(), theta)]
+        grads = [local_gradient(method.losses(drawn.main).mean(), theta)]
         if shared:
             states = method.encoder(drawn.source)[0]
             own = method.losses(drawn.source, answers=method.encoder.answers(drawn.source, states)).mean()
-            grads.append(gradient(own + soft(states), theta))
+            grads.append(local_gradient(own + soft(states), theta))
         else:
-            grads += [gradient(method.losses(drawn.source).mean(), theta), gradient(soft(), theta)]
+            grads += [local_gradient(method.losses(drawn.source).mean(), theta), local_gradient(soft(), theta)]
         step_down(method.optimizer, theta, add(*grads), 1e-5, 1.0)
 
     return update
@@ -181,8 +179,8 @@ def _error(args: argparse.Namespace) -> float:
     """The largest difference of a tensor of the meta-gradient, relative to its largest number."""
     import torch
 
-    from raystudy.nn.meta_gradient import meta_gradient
-    from raystudy.nn.workers import Alone
+    from raystudy.nn.meta_gradient import virtual_step
+    from raystudy.workers import Alone
 
     small = argparse.Namespace(**{**vars(args), "batch": 4, "length": min(16, args.length)})
     method = _method(small, precision="fp64")
@@ -190,7 +188,7 @@ def _error(args: argparse.Namespace) -> float:
     found = []
     for route in ("jvp", "double_backward"):
         torch.manual_seed(0)
-        found.append(meta_gradient(problem, 1e-3, route, Alone()).meta)
+        found.append(virtual_step(problem, 1e-3, route, Alone()).meta)
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True))
 
 

@@ -18,8 +18,8 @@ from raystudy.data.text import IGNORED, Encoded
 from raystudy.methods import BaseMethod, Readout
 from raystudy.metrics import metric
 from raystudy.nn.encoder import token_budget
-from raystudy.nn.workers import Workers
 from raystudy.tasks import Task
+from raystudy.workers import Workers
 
 __all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "task_metrics", "unread_tag"]
 
@@ -46,7 +46,7 @@ class Predictions:
         return len(self.gold)
 
 
-def _logits(method: BaseMethod, encoded: Encoded, readout: Readout, workers: Workers) -> NDArray[np.float64]:
+def _logits(method: BaseMethod[Any], encoded: Encoded, readout: Readout, workers: Workers) -> NDArray[np.float64]:
     """(n, columns) logits of the whole head, or (words, columns) for tagging.
 
     Computed in shards sorted by length and gathered in order.
@@ -77,7 +77,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def predict(
-    method: BaseMethod, task: Task, split: str, encoded: Encoded, readout: Readout, workers: Workers
+    method: BaseMethod[Any], task: Task, split: str, encoded: Encoded, readout: Readout, workers: Workers
 ) -> Predictions:
     """Answer one split of one task.
 
@@ -114,7 +114,7 @@ def predict(
     return Predictions(gold, tuple(pred))
 
 
-def unread_tag(method: BaseMethod, task: Task) -> str:
+def unread_tag(method: BaseMethod[Any], task: Task) -> str:
     """The answer to words that no model reads: the most frequent tag among the training examples, the first of equals.
 
     The floor that knows the whole training split answers with the most frequent tag of that.

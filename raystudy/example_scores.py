@@ -28,8 +28,8 @@ from raystudy.methods.meta_dtl import centre, meta_knowledge, weights
 from raystudy.methods.mft import typicality
 from raystudy.nn.embed import embed
 from raystudy.nn.prototypes import class_means
-from raystudy.nn.workers import Alone
 from raystudy.tasks import Task
+from raystudy.workers import Alone
 
 __all__ = ["SPACES", "ExampleScores", "Spread", "effective_share", "knowledge_graph", "measure", "spread_of"]
 

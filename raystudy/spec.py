@@ -110,6 +110,7 @@ class Spec:
         suite: the tasks that take part, the target among them, in the study's order.
         data: task -> digest of the task after `limits`; a changed file is another question.
         scope: whose training split `setting` cuts: the target's, or every task's.
+        unseen: whether the target takes no part in the transfer, and is met in the adaptation alone.
         plm: the model's name; `plm_digest` covers its weights, tokenizer and configuration.
     """
 
@@ -128,6 +129,7 @@ class Spec:
     task_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dev: Literal["like_train", "all"] = "like_train"
     scope: Literal["target", "suite"] = "target"
+    unseen: bool = False
     length: int | None = None
     numerics: Numerics = Numerics()
     schema: int = SCHEMA
@@ -139,6 +141,8 @@ class Spec:
         out["suite"] = list(self.suite)
         if self.scope == "target":  # the question of old: its id stays
             del out["scope"]
+        if not self.unseen:
+            del out["unseen"]
         return json.loads(canonical(out))  # type: ignore[no-any-return]
 
     @classmethod
@@ -176,6 +180,8 @@ class Record:
         metrics: split -> metric -> value in [0, 1] (correlations in [-1, 1]); ``test`` only in the confirm phase.
         counts: ``n_train``, ``n_dev``, ``n_test`` of the target and the updates of every stage that made the weights.
         updates: stage -> optimizer updates behind these weights, whether run here or answered from the stage store.
+        passes: stage -> what these updates cost, in forward and backward passes over one batch. Records of earlier
+            versions have none.
         stages: stage -> ``ran`` | ``stored``.
         seconds: phase of the cell -> seconds; the only part that differs between repeats. ``validate`` lies inside the
             stages that it interrupts.
@@ -189,6 +195,7 @@ class Record:
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     updates: Mapping[str, int] = field(default_factory=dict)
+    passes: Mapping[str, float] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -187,6 +187,8 @@ class Study(Strict):
         tasks: the tasks that take part, in place of a suite's; each is a source for the others. ``NAME/*`` stands for
             one task per domain of a data set.
         targets: the tasks that are asked about; default: the suite's targets, or every task in turn.
+        unseen: those of the targets that take no part in the transfer: what is learned from the other tasks does not
+            know them, and the adaptation meets them first.
         shots: numbers of labelled target examples in total, balanced over classes; each is a setting of its own.
         fraction: parts of the target's training split; each is a setting. Neither shots nor fraction = all of it.
         scope: whose training split shots and fraction cut: the ``target``'s alone, or every task's of its ``suite``.
@@ -212,6 +214,7 @@ class Study(Strict):
     suites: Names = ()
     tasks: Names = ()
     targets: Names = ()
+    unseen: Names = ()
     shots: Shots = ()
     fraction: Fractions = ()
     scope: Literal["target", "suite"] = "target"
@@ -345,11 +348,15 @@ class Study(Strict):
         return next((s for s in self.suites if any(_covers(n, target) for n in suites()[s]["tasks"])), "")
 
     def together(self, target: str) -> tuple[str, ...]:
-        """The tasks that take part in the training for `target`, in suite order, the target among them."""
+        """The tasks that take part in the training for `target`, in suite order, the target among them.
+
+        A target that is `unseen` takes part in no training but its own.
+        """
+        known = tuple(t for t in self.task_names if t == target or t not in self.unseen)
         if len(self.suites) < 2:
-            return self.task_names
+            return known
         names = suites()[self.suite_of(target)]["tasks"]
-        return tuple(t for t in self.task_names if any(_covers(n, t) for n in names))
+        return tuple(t for t in known if any(_covers(n, t) for n in names))
 
     @property
     def settings_grid(self) -> tuple[Setting, ...]:
@@ -645,7 +652,16 @@ def expand_study(study: Study, root: Path | None) -> Study:
         if not meant and (module not in tasks or _readable(module, root, study)):
             found.append((("targets", i), f"the target {target!r} is not among the tasks{did_you_mean(target, tasks)}"))
         targets += meant or (target,)
-    for key, names in (("tasks", tasks), ("targets", targets)):
+    unseen: list[str] = []
+    for i, name in enumerate(study.unseen):
+        among = targets or tasks
+        meant = tuple(t for t in among if t == name or t.startswith(f"{name.removesuffix('/*')}/"))
+        if not meant:
+            found.append((("unseen", i), f"{name!r} is not among the targets{did_you_mean(name, among)}"))
+        unseen += meant
+    if unseen and not set(tasks) - set(unseen):
+        found.append((("unseen",), "all tasks are unseen, so there is none to transfer from"))
+    for key, names in (("tasks", tasks), ("targets", targets), ("unseen", unseen)):
         if twice := [n for n, count in Counter(names).items() if count > 1]:
             found.append(((key,), f"must name everything once, but {twice[0]!r} is there twice"))
     for name in study.task_options:
@@ -658,8 +674,8 @@ def expand_study(study: Study, root: Path | None) -> Study:
         elif name not in modules and not is_built_in(name) and not (root is not None and is_folder(root / name)):
             found.append((("task_options", name), unknown_name("task", name, list(modules))))
     new = study
-    if tasks != asked or tuple(targets) != named:
-        new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets)})
+    if tasks != asked or tuple(targets) != named or tuple(unseen) != study.unseen:
+        new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets), "unseen": tuple(unseen)})
     found += [*_too_few_cells(new), *_too_many_cells(new)]
     if found:
         raise study.origin.with_places(ConfigError(Problem(message, dotted(loc)) for loc, message in found))

@@ -1,6 +1,8 @@
-"""Run one Spec: data, method, stages, judgement. Knows nothing of ray; whoever calls it passes `report` and `store`.
+"""Train one Spec, and judge what was trained. Knows nothing of ray; whoever calls it passes `report` and `store`.
 
-    constants -> transfer stages -> adapt stages -> dev scores -> (confirm phase) test scores
+    trained     constants -> transfer stages -> adapt stages: a method with its weights
+    judged      dev scores -> (confirm phase) test scores: a record and the answers
+    run         both, one after the other
 
 Constants and the state after `transfer` are kept in a `Store`, under a key of everything they depend on. A `Checkpoint`
 saves the running stage by time, so that a long cell does not start over.
@@ -33,23 +35,26 @@ from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
-from raystudy.nn.workers import Alone, Workers
 from raystudy.plugins import find_module
 from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
+from raystudy.workers import Alone, Workers
 
 __all__ = [
     "Checkpoint",
     "NoStore",
     "Outcome",
     "Store",
+    "Trained",
     "code_digest",
+    "judged",
     "load_tasks",
     "method_of",
     "numerics_here",
     "run",
     "setup_of",
     "stage_key",
+    "trained",
 ]
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -72,6 +77,33 @@ class NoStore:
 
     def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
         return make(), False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A method with the weights that a spec's stages gave it, and how it came by them.
+
+    Attributes:
+        tasks: the spec's tasks as they were read, the target's training split cut to its setting.
+        updates, passes: stage -> optimizer updates, and what they cost in passes, behind these weights.
+        stages: stage -> ``ran`` | ``stored``.
+        seconds: part of the training -> seconds.
+    """
+
+    spec: Spec
+    method: BaseMethod[Any]
+    tasks: Mapping[str, Task]
+    updates: Mapping[str, int]
+    passes: Mapping[str, float]
+    stages: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+    def answers(self, task: str, split: str) -> Predictions:
+        """What the method answers to a split of a task of the spec; every rank calls this and has all answers."""
+        method, setup = self.method, self.method.setup
+        encoded = encode(self.tasks[task], split, setup.plm, self.spec.length)
+        readout = method.readout(setup.tasks.index(task))
+        return predict(method, self.tasks[task], split, encoded, readout, method.workers)
 
 
 @dataclass(frozen=True)
@@ -114,7 +146,7 @@ def _task(name: str, spec: Spec, root: str | None) -> Task:
     return task
 
 
-def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
+def stage_key(spec: Spec, setup: Setup[Any], part: str) -> dict[str, Any]:
     """The key of a spec's ``constants`` or ``transfer`` result: everything it depends on, nothing else; JSON values.
 
     Constants are pure in (PLM, training data, settings). Transfer adds the seed, and the target for methods that are
@@ -134,6 +166,8 @@ def stage_key(spec: Spec, setup: Setup, part: str) -> dict[str, Any]:
         "code": code_digest(spec.method, spec.datasets),
         "libraries": dict(library_versions(spec.method, spec.datasets)),
     }
+    if spec.unseen:  # a key of old stays
+        key["unseen"] = spec.target
     if part == "transfer":
         key["seed"] = spec.seed
         if find_module("methods", spec.method).Method.target_aware(setup.hp):
@@ -153,7 +187,6 @@ class _Saved:
     stage: int
     step: int
     best_score: float
-    updates: Mapping[str, int]
     made: Mapping[str, str]
     code: str
     tensors: State
@@ -237,13 +270,12 @@ class _Cell:
     """One spec being run: what the loop over stages needs in hand."""
 
     spec: Spec
-    method: BaseMethod
+    method: BaseMethod[Any]
     workers: Workers
     report: Report
     checkpoint: Checkpoint | None
     dev: Callable[[int], float]
     resume: _Saved | None = None
-    updates: dict[str, int] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)  # stage -> ran | stored
 
     def stages(self, part: str, stages: list[Stage]) -> None:
@@ -252,7 +284,7 @@ class _Cell:
         for i, stage in enumerate(stages):
             if resume is None or i >= resume.stage:
                 self._stage(part, i, stage, resume if resume is not None and i == resume.stage else None)
-            self.updates[stage.name], self.made[stage.name] = stage.steps, "ran"
+            self.made[stage.name] = "ran"
 
     def _stage(self, part: str, index: int, stage: Stage, resume: _Saved | None) -> None:
         method = self.method
@@ -262,17 +294,22 @@ class _Cell:
         if resume is not None:  # `start` made the optimizer and the freezing; the saved tensors replace what it drew
             best, best_score, first = self._restore(resume.tensors), resume.best_score, resume.step
         method.train()
-        told = 0.0
-        for step in range(first, stage.steps):
+        reported = 0.0  # when
+        for step in range(first, stage.length.updates):
             self._reseed(stage.name, step)
             logs = stage.update(step, stage.draw(step))
-            if stage.validate_every and ((step + 1) % stage.validate_every == 0 or step + 1 == stage.steps):
+            if stage.after is not None and (step + 1) % stage.after_every == 0:
+                self._reseed(stage.name, "after", step)
+                stage.after(step)
+            if stage.validate_every and ((step + 1) % stage.validate_every == 0 or step + 1 == stage.length.updates):
                 score = self.dev(stage.select if stage.select is not None else method.setup.target)
                 if score > best_score:  # the earliest of equals stays
                     best, best_score = {k: v.clone() for k, v in method.state_dict().items()}, score
-            if time.monotonic() - told >= 1.0 or step + 1 == stage.steps:
-                told = time.monotonic()
-                self.report({"part": part, "stage": stage.name, "step": step + 1, "steps": stage.steps, **logs})
+            if time.monotonic() - reported >= 1.0 or step + 1 == stage.length.updates:
+                reported = time.monotonic()
+                self.report(
+                    {"part": part, "stage": stage.name, "step": step + 1, "steps": stage.length.updates, **logs}
+                )
             self._save_if_due(part, index, step + 1, best, best_score)
         if best:
             method.load_state_dict(best)
@@ -289,9 +326,7 @@ class _Cell:
         tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
         method, datasets = self.spec.method, self.spec.datasets
         code = code_and_library_digest(method, datasets)
-        self.checkpoint.save(
-            _Saved(part, index, step, best_score, self.updates, self.made, code, tensors, method, datasets)
-        )
+        self.checkpoint.save(_Saved(part, index, step, best_score, self.made, code, tensors, method, datasets))
 
     def _restore(self, tensors: State) -> State:
         """Put method and optimizer where a checkpoint left them; returns the best weights so far."""
@@ -319,7 +354,7 @@ def _moments(optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, Ten
             yield f"optimizer/{i}/{key}", torch.as_tensor(value)
 
 
-def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> Setup:
+def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> Setup[Any]:
     """All that the spec's method may see: its tasks' training splits, tokenised, and its settings."""
     module = find_module("methods", spec.method)
     plm = resolve(places.plm, places.revision)
@@ -339,11 +374,12 @@ def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wor
         workers=workers,
         precision=spec.numerics.precision,
         device=device,
+        unseen=spec.unseen,
     )
     return replace(setup, prior=tasks[spec.target].prior) if module.Method.knows_prior(setup.hp) else setup
 
 
-def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod:
+def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod[Any]:
     """The spec's method over its tasks' training splits, before any stage."""
     method = find_module("methods", spec.method).Method(setup_of(spec, tasks, places, workers))
     assert isinstance(method, BaseMethod)
@@ -364,30 +400,58 @@ def run(
     Raises:
         Whatever the training raises: a caller that wants a failed Record makes one (`study/pool/pool.py` does).
     """
+    outcome = judged(trained(spec, places, workers=workers, store=store, report=report, checkpoint=checkpoint))
+    if checkpoint is not None and (workers is None or workers.rank == 0):
+        checkpoint.drop()
+    return outcome
+
+
+def trained(
+    spec: Spec,
+    places: Places,
+    *,
+    workers: Workers | None = None,
+    store: Store | None = None,
+    report: Report | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
+    """The spec's method with the weights that its stages give; every rank of `workers` calls this.
+
+    Args:
+        store: where constants and transfer results are looked up and kept.
+        report: told about once a second how far a stage is.
+        checkpoint: where the running stage is saved by time; it stays, for whoever is done with the weights to drop.
+    """
     workers, store, report = workers or Alone(), store or NoStore(), report or (lambda event: None)
     clock = _Clock()
     with clock("load"):
         tasks = load_tasks(spec, places.data_root)
         method = method_of(spec, tasks, places, workers)
-    setup, target = method.setup, tasks[spec.target]
-
-    def answer(task: Task, split: str) -> Predictions:
-        encoded = encode(task, split, setup.plm, spec.length)
-        return predict(method, task, split, encoded, method.readout(list(tasks).index(task.name)), workers)
+    setup = method.setup
+    stages: dict[str, str] = {}
+    result = Trained(
+        spec,
+        method,
+        tasks,
+        {name: length.updates for name, length in method.length.items()},
+        {name: length.passes for name, length in method.length.items()},
+        stages,
+        clock.spent,
+    )
 
     def dev(index: int) -> float:
-        task = tasks[list(tasks)[index]]
+        task = tasks[setup.tasks[index]]
         with clock("validate"):
-            return task_metrics(task, answer(task, "dev"))[task.metric]
+            return task_metrics(task, result.answers(task.name, "dev"))[task.metric]
 
-    cell = _Cell(spec, method, workers, report, checkpoint, dev, _saved(checkpoint, spec, workers))
+    cell = _Cell(spec, method, workers, report, checkpoint, dev, _saved(checkpoint, spec, workers), stages)
     if any("constants" in p.reads for p in catalogue().parameters_of(spec.variant).values()):
         with clock("constants"):
-            method.given, hit = store.compute(stage_key(spec, setup, "constants"), method.constants, workers)
-            cell.made["constants"] = "stored" if hit else "ran"
+            key = stage_key(spec, setup, "constants")
+            method.constants, hit = store.compute(key, method.compute_constants, workers)
+            stages["constants"] = "stored" if hit else "ran"
     if cell.resume is not None and cell.resume.part == "adapt":
-        cell.updates |= cell.resume.updates
-        cell.made |= cell.resume.made
+        stages |= cell.resume.made
     elif transfer := method.transfer():
 
         def make() -> State:
@@ -397,23 +461,30 @@ def run(
         with clock("transfer"):
             state, hit = store.compute(stage_key(spec, setup, "transfer"), make, workers)
             method.load_state_dict(state)
-            for stage in transfer if hit else ():
-                cell.updates[stage.name], cell.made[stage.name] = stage.steps, "stored"
+            stages |= {stage.name: "stored" for stage in transfer if hit}
     with clock("adapt"):
         cell.stages("adapt", method.adapt())
+    return result
+
+
+def judged(cell: Trained) -> Outcome:
+    """A trained method's answers to dev and, in the confirm phase, to test, and the record of both."""
+    spec, method, tasks = cell.spec, cell.method, cell.tasks
+    clock, target = _Clock(dict(cell.seconds)), tasks[spec.target]
     with clock("evaluate"):
-        answers = {s: answer(target, s) for s in (("dev", "test") if spec.phase == "confirm" else ("dev",))}
-    if checkpoint is not None and workers.rank == 0:
-        checkpoint.drop()
+        splits = ("dev", "test") if spec.phase == "confirm" else ("dev",)
+        answers = {s: cell.answers(spec.target, s) for s in splits}
     counts = {f"n_{s}": len(target.splits[s]) for s in ("train", *answers)}
-    cuts = {f"cut_words_{s}": encode(target, s, setup.plm, spec.length).cut_words for s in ("train", *answers)}
+    plm = method.setup.plm
+    cuts = {f"cut_words_{s}": encode(target, s, plm, spec.length).cut_words for s in ("train", *answers)}
     record = Record(
         spec=spec,
         status="done",
         metrics={s: task_metrics(target, a) for s, a in answers.items()},
         counts=counts | {k: n for k, n in cuts.items() if n},
         updates=cell.updates,
-        stages=cell.made,
+        passes=cell.passes,
+        stages=cell.stages,
         seconds=clock.spent,
         facts={
             "metric": target.metric,
@@ -427,7 +498,7 @@ def run(
     return Outcome(record, answers)
 
 
-def _taken(spec: Spec, method: BaseMethod, tasks: Mapping[str, Task], judged: tuple[str, ...]) -> dict[str, Any]:
+def _taken(spec: Spec, method: BaseMethod[Any], tasks: Mapping[str, Task], judged: tuple[str, ...]) -> dict[str, Any]:
     """What was made of the data before anything was trained, as facts of a record; nothing of what needs no word.
 
     ``coverage``: task -> which of its texts and words no model reads (`analysis/cautions.py` has the keys), of the

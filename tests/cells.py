@@ -24,10 +24,10 @@ from raystudy.data.text import Corpus, encode
 from raystudy.errors import DataError
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn import embed
-from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.plugins import find_module
 from raystudy.spec import Numerics, Places, Record, Setting, Spec
 from raystudy.tasks import Task, load
+from raystudy.workers import Alone, Workers, simulate
 
 PLACES = Places(plm="tiny")
 SUITE = ("planted/target", "planted/source")

@@ -47,12 +47,12 @@ from raystudy.data import text
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import PreflightError
-from raystudy.methods import hparams
-from raystudy.nn.workers import Workers, simulate
+from raystudy.methods import Schedule, Sizes, hparams
 from raystudy.plugins import find_module
 from raystudy.spec import Record, Setting, Spec
 from raystudy.study.store.stage_store import StageStore
 from raystudy.tasks import Task, load
+from raystudy.workers import Workers, simulate
 
 
 def those(variants: Iterable[str]) -> Any:
@@ -144,13 +144,14 @@ def test_workers_compute_what_one_computes(variant: str, size: int, batch_size: 
 def test_planned_updates_are_made(variant: str, setting: Setting, settings: Mapping[str, Any]) -> None:
     spec = spec_of(variant, setting=setting, **settings)
     run = ran(spec)
-    sizes = {n: len(t.splits["train"]) for n, t in train.load_tasks(spec, None).items()}
-    module = find_module("methods", spec.method)
-    planned = [dict(p) for p in module.Method.planned(hparams(module.HParams, spec.settings), sizes, spec.target)]
+    planned, record = schedule_of(spec), run.outcome.record
     # stage names are unique, so that one flat mapping says it all
-    assert not planned[0].keys() & planned[1].keys()
-    assert run.outcome.record.updates == {**planned[0], **planned[1]}
-    assert run.updates == Counter(run.outcome.record.updates)
+    assert not planned.transfer.keys() & planned.adapt.keys()
+    assert record.updates == {name: length.updates for name, length in planned.stages.items()}
+    assert record.passes == {name: length.passes for name, length in planned.stages.items()}
+    assert run.updates == Counter(record.updates)
+    # no update is cheaper than one of plain fine-tuning
+    assert all(record.passes[name] >= n for name, n in record.updates.items())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -359,13 +360,13 @@ def test_stored_stages_give_the_same_record(variant: str, tmp_path: Path) -> Non
     spec, store = spec_of(variant), StageStore(tmp_path)
     first, second = ran(spec, store=store), ran(spec, store=store)
     for run, word in ((first, "ran"), (second, "stored")):
-        shared = [s for s in run.outcome.record.stages if s not in adapted(spec)]
+        shared = [s for s in run.outcome.record.stages if s not in schedule_of(spec).adapt]
         assert {run.outcome.record.stages[s] for s in shared} <= {word}
         assert without(run, "stages") == without(undisturbed(variant), "stages")
         assert_same_state(run.state, undisturbed(variant).state)
         assert_same_answers(run.outcome, undisturbed(variant).outcome)
     # a stage answered from the store makes no update here
-    assert {s for s, n in second.updates.items() if n} <= set(adapted(spec))
+    assert {s for s, n in second.updates.items() if n} <= set(schedule_of(spec).adapt)
     # another target takes up what this one left, with the result it would have had alone
     other = ran(spec_of(variant, target="planted/source"), store=store)
     alone = undisturbed(variant, target="planted/source")
@@ -373,10 +374,12 @@ def test_stored_stages_give_the_same_record(variant: str, tmp_path: Path) -> Non
     assert_same_state(other.state, alone.state)
 
 
-def adapted(spec: Spec) -> Mapping[str, int]:
+def schedule_of(spec: Spec) -> Schedule:
     module = find_module("methods", spec.method)
     sizes = {n: len(t.splits["train"]) for n, t in train.load_tasks(spec, None).items()}
-    return dict(module.Method.planned(hparams(module.HParams, spec.settings), sizes, spec.target)[1])
+    schedule = module.Method.schedule(hparams(module.HParams, spec.settings), Sizes(sizes, spec.target))
+    assert isinstance(schedule, Schedule)
+    return schedule
 
 
 def without(run: Ran, key: str) -> dict[str, Any]:
@@ -389,7 +392,7 @@ def test_resume_after_a_stored_transfer(variant: str, tmp_path: Path) -> None:
     spec, store = spec_of(variant, then_finetune=True), StageStore(tmp_path / "store")
     ran(spec, store=store)
     whole = ran(spec, store=store)
-    stage = next(iter(adapted(spec)))
+    stage = next(iter(schedule_of(spec).adapt))
     with pytest.raises(Killed):
         ran(spec, kill=(stage, 2), store=store, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
     assert_same(ran(spec, store=store, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0)), whole)

@@ -15,8 +15,8 @@ from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, encode, tokenizer
 from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Readout
-from raystudy.nn.workers import Alone, simulate
 from raystudy.tasks import Example, Task
+from raystudy.workers import Alone, simulate
 
 PLM = resolve("tiny")
 

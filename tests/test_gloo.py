@@ -26,7 +26,7 @@ from cells import (
 from representatives import representatives
 
 from raystudy import train
-from raystudy.nn.workers import ProcessGroup
+from raystudy.workers import ProcessGroup
 
 SIZES = (3, 2)
 

@@ -28,8 +28,8 @@ from raystudy.errors import PreflightError
 from raystudy.huggingface import absent_shards, cached_snapshot, fetch
 from raystudy.nn import embed
 from raystudy.nn.encoder import Body, _template, verify
-from raystudy.nn.workers import simulate
 from raystudy.spec import Places
+from raystudy.workers import simulate
 
 
 @pytest.fixture(scope="module", params=["bert", "albert"])

@@ -15,18 +15,24 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Rows",
+    "TaskDistribution",
     "epoch_batches",
     "epoch_updates",
     "joint_batches",
+    "mixed",
     "other_tasks",
+    "proportional",
     "rng",
     "seed_of",
     "task_batches",
+    "task_distribution",
     "task_mixture",
+    "uniform",
     "union_batches",
 ]
 
 Rows = NDArray[np.int64]  # (B, 2): task index, row
+TaskDistribution = Callable[[int], NDArray[np.float64]]  # step -> (K,) the probability of each task, summing to one
 
 
 def seed_of(*purpose: object) -> int:
@@ -38,6 +44,47 @@ def seed_of(*purpose: object) -> int:
 def rng(*purpose: object) -> np.random.Generator:
     """A NumPy generator seeded by `purpose` alone."""
     return np.random.Generator(np.random.PCG64(seed_of(*purpose)))
+
+
+def uniform(sizes: Sequence[int]) -> TaskDistribution:
+    """Every task that has examples is equally likely: p(x) = 1 / (K |D_i|) (Meta-DTL, sec. 3.3)."""
+    n = np.asarray(sizes)
+    p = (n > 0) / np.count_nonzero(n)
+    return lambda step: p
+
+
+def proportional(sizes: Sequence[int]) -> TaskDistribution:
+    """A task is as likely as it is large: p(x) = 1 / sum |D_i| (Dou et al. 2019: PPS)."""
+    n = np.asarray(sizes)
+    p = n / n.sum()
+    return lambda step: p
+
+
+def mixed(sizes: Sequence[int], target: int, ratio: float, per_epoch: int) -> TaskDistribution:
+    """In each epoch first `uniform`, then the target alone, `ratio` times as many steps as with it (Dou et al. 2019).
+
+    Args:
+        target: the task index of the target, which must have examples.
+        per_epoch: steps per epoch; the last 1 / (1 + `ratio`) of them, rounded, draw the target alone.
+    """
+    even, alone = uniform(sizes), np.zeros(len(sizes))
+    alone[target] = 1.0
+    first = per_epoch - round(per_epoch / (1 + ratio))
+    return lambda step: even(step) if step % per_epoch < first else alone
+
+
+def task_distribution(name: str, sizes: Sequence[int]) -> TaskDistribution | None:
+    """The distribution that the setting `sampler` names: ``uniform``, ``pps``; None for ``epochs``, which draws none.
+
+    Raises:
+        ValueError: no such distribution.
+    """
+    if name == "epochs":
+        return None
+    known = {"uniform": uniform, "pps": proportional}
+    if name not in known:
+        raise ValueError(f"sampler must be uniform, pps or epochs, but got {name!r}")
+    return known[name](sizes)
 
 
 def epoch_updates(sizes: Sequence[int], batch_size: int, sampler: str = "uniform", one_task: bool = False) -> int:
@@ -63,38 +110,37 @@ def epoch_batches(task: int, n: int, batch_size: int, *purpose: object) -> Calla
     return draw
 
 
-def task_mixture(sizes: Sequence[int], batch_size: int, sampler: str, *purpose: object) -> Callable[[int], Rows]:
-    """step -> rows drawn with replacement from all tasks.
-
-    ``uniform``: p(x) = 1 / (K |D_i|), so that every task is equally likely (Meta-DTL, sec. 3.3); ``pps``: p(x) =
-    1 / sum |D_i|, so that a task is as likely as it is large.
-    """
+def task_mixture(
+    sizes: Sequence[int], batch_size: int, tasks: TaskDistribution, *purpose: object
+) -> Callable[[int], Rows]:
+    """step -> rows drawn with replacement, each from a task drawn from `tasks`."""
     n = np.asarray(sizes)
-    p = _shares(n, sampler)
 
     def draw(step: int) -> Rows:
         g = rng(*purpose, "mixture", step)
-        tasks = g.choice(len(n), size=batch_size, p=p)
-        return np.stack([tasks, g.integers(n[tasks])], axis=1)
+        task = g.choice(len(n), size=batch_size, p=tasks(step))
+        return np.stack([task, g.integers(n[task])], axis=1)
 
     return draw
 
 
-def task_batches(sizes: Sequence[int], batch_size: int, sampler: str, *purpose: object) -> Callable[[int], Rows]:
+def task_batches(
+    sizes: Sequence[int], batch_size: int, tasks: TaskDistribution | None, *purpose: object
+) -> Callable[[int], Rows]:
     """step -> rows of ONE task.
 
-    ``epochs``: MT-DNN's stream (Liu et al. 2019, Algorithm 1). An epoch is every task's shuffled examples in
-    ceil(|D_i| / |B|) batches, and all these batches in a seeded order: every example once, the last batch of a task as
-    small as it comes. ``uniform`` and ``pps``: a task by the p of `task_mixture`, then |B| of its examples with
-    replacement, so that p(x) is the same as there.
+    With a distribution: a task drawn from `tasks`, then |B| of its examples with replacement, so that p(x) is the same
+    as in `task_mixture`. Without: MT-DNN's stream (Liu et al. 2019, Algorithm 1). An epoch is every task's shuffled
+    examples in ceil(|D_i| / |B|) batches, and all these batches in a seeded order: every example once, the last batch
+    of a task as small as it comes.
     """
     n = np.asarray(sizes)
-    if sampler != "epochs":
-        p = _shares(n, sampler)
+    if tasks is not None:
+        distribution = tasks
 
         def alone(step: int) -> Rows:
             g = rng(*purpose, "task batch", step)
-            task = int(g.choice(len(n), p=p))
+            task = int(g.choice(len(n), p=distribution(step)))
             return np.stack([np.full(batch_size, task), g.integers(n[task], size=batch_size)], axis=1)
 
         return alone
@@ -111,17 +157,18 @@ def task_batches(sizes: Sequence[int], batch_size: int, sampler: str, *purpose: 
 
 
 def joint_batches(
-    sizes: Sequence[int], batch_size: int, sampler: str, one_task: bool, *purpose: object
+    sizes: Sequence[int], batch_size: int, tasks: TaskDistribution | None, one_task: bool, *purpose: object
 ) -> Callable[[int], Rows]:
-    """step -> rows of several tasks: `task_batches` if `one_task`, else mixed over tasks by `sampler`.
+    """step -> rows of several tasks, those of one task (`task_batches`) if `one_task`, else mixed in every batch.
 
-    ``uniform`` and ``pps`` as `task_mixture`; ``epochs`` as `union_batches`.
+    Mixed are tasks drawn from `tasks` (`task_mixture`), or, without a distribution, shuffled epochs over all examples
+    (`union_batches`).
     """
     if one_task:
-        return task_batches(sizes, batch_size, sampler, *purpose)
-    if sampler == "epochs":
+        return task_batches(sizes, batch_size, tasks, *purpose)
+    if tasks is None:
         return union_batches(sizes, batch_size, *purpose)
-    return task_mixture(sizes, batch_size, sampler, *purpose)
+    return task_mixture(sizes, batch_size, tasks, *purpose)
 
 
 def union_batches(sizes: Sequence[int], batch_size: int, *purpose: object) -> Callable[[int], Rows]:
@@ -146,10 +193,3 @@ def other_tasks(tasks: NDArray[np.int64], among: int, *purpose: object) -> NDArr
     if among < 2:
         raise ValueError("there is no other task than the one")
     return (tasks + rng(*purpose, "other").integers(1, among, size=len(tasks))) % among
-
-
-def _shares(sizes: NDArray[np.int64], sampler: str) -> NDArray[np.float64]:
-    """(K,) the probability of each task."""
-    if sampler not in ("uniform", "pps"):
-        raise ValueError(f"sampler must be uniform or pps, but got {sampler!r}")
-    return np.full(len(sizes), 1 / len(sizes)) if sampler == "uniform" else sizes / sizes.sum()

@@ -22,9 +22,9 @@ from raystudy.data.draws import Rows
 from raystudy.data.plm import PLM
 from raystudy.data.standardise import Unit
 from raystudy.errors import PreflightError, Problem
-from raystudy.nn.workers import Workers, share
 from raystudy.spec import canonical
 from raystudy.tasks import Example, Task, TaskKind
+from raystudy.workers import Workers, share
 
 __all__ = ["IGNORED", "Batch", "Corpus", "Coverage", "Encoded", "coverage_facts", "encode", "tokenizer"]
 

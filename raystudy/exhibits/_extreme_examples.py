@@ -32,7 +32,11 @@ ScoreColumns = Mapping[str, Sequence[float]]
 
 
 def extreme_examples_page(
-    exhibit: Exhibit, scale: Scale, places: Places, variant: str, scores: Callable[[BaseMethod], list[ScoreColumns]]
+    exhibit: Exhibit,
+    scale: Scale,
+    places: Places,
+    variant: str,
+    scores: Callable[[BaseMethod[Any]], list[ScoreColumns]],
 ) -> ExhibitPage:
     """The examples of every task of the exhibit at both ends of `variant`'s scores.
 
@@ -42,13 +46,13 @@ def extreme_examples_page(
     Raises:
         UserError: data or model are missing.
     """
-    from raystudy.nn.workers import Alone  # torch is loaded here, not where exhibits are listed
     from raystudy.train import load_tasks, method_of
+    from raystudy.workers import Alone  # torch is loaded here, not where exhibits are listed
 
     spec = _spec(exhibit, scale, places, variant)
     tasks = load_tasks(spec, places.data_root)
     method = method_of(spec, tasks, places, Alone())
-    method.given = method.constants()
+    method.constants = method.compute_constants()
     scores_of_task = dict(zip(tasks, scores(method), strict=True))
     symbol, *parts = next(iter(scores_of_task.values()))
     title_of_task = {name: exhibit.paper.tasks.get(name, name) for name in tasks}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raystudy.exhibits import Exhibit, Scale
 from raystudy.exhibits._extreme_examples import ScoreColumns, extreme_examples_page
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["EXHIBIT"]
 
 
-def score_columns(method: BaseMethod) -> list[ScoreColumns]:
+def score_columns(method: BaseMethod[Any]) -> list[ScoreColumns]:
     out: list[ScoreColumns] = []
     for i in range(len(method.setup.tasks)):
-        scores = method.given[f"scores.{i}"]
+        scores = method.constants[f"scores.{i}"]
         out.append({"m": scores.mean(0).tolist(), "α": scores[0].tolist(), "β": scores[1].tolist()})
     return out
 

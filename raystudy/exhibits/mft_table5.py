@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raystudy.exhibits import Exhibit, Scale
 from raystudy.exhibits._extreme_examples import ScoreColumns, extreme_examples_page
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["EXHIBIT"]
 
 
-def score_columns(method: BaseMethod) -> list[ScoreColumns]:
-    return [{"t": method.given[f"t.{k}"].tolist()} for k in range(len(method.setup.tasks))]
+def score_columns(method: BaseMethod[Any]) -> list[ScoreColumns]:
+    return [{"t": method.constants[f"t.{k}"].tolist()} for k in range(len(method.setup.tasks))]
 
 
 def untrained_page(exhibit: Exhibit, scale: Scale, places: Places) -> ExhibitPage:

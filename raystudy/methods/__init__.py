@@ -1,9 +1,10 @@
-"""What a method writes: stages made of a draw and an update, and which head answers.
+"""What a method writes: how long its stages are, what each draws and updates, and which head answers.
 
 A method is a module `raystudy.methods.<name>` with a dataclass `HParams` (its fields are the parameters of
-``search_spaces/<name>.yaml``) and a class `Method`. `train.run` owns the loop: it calls `constants`, then the stages of
-`transfer`, then those of `adapt`, reseeding before every update from (seed, stage, step, rank). Nothing passes between
-stages but the state_dict and the constants, so a stage answered from the store gives bitwise what running it gives.
+``search_spaces/<name>.yaml``) and a class `Method`. A stage is a run of updates with one optimizer. The loop over them
+is that of `train.trained`: it computes the constants, then runs the stages of `transfer`, then those of `adapt`, and
+before every update it reseeds from (seed, stage, step, rank). Nothing passes between stages but the state_dict and the
+constants, so a stage answered from the store gives bitwise what running it gives.
 """
 
 from __future__ import annotations
@@ -11,30 +12,54 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from raystudy.data.draws import Rows, epoch_batches, seed_of
+from raystudy.data.draws import Rows, epoch_batches, epoch_updates, seed_of
 from raystudy.data.plm import PLM
 from raystudy.data.text import Batch, Corpus, Encoded
+from raystudy.methods._schedule import BACKWARD, FORWARD, FORWARD_MODE, HESSIAN_PRODUCT, Length, Schedule, Sizes
 from raystudy.nn.encoder import Answers, Body, Encoder
-from raystudy.nn.gradients import adamw, descend, warmup_linear
+from raystudy.nn.gradients import MakeOptimizer, adamw, descend, warmup_linear
 from raystudy.nn.losses import cross_entropy
-from raystudy.nn.workers import Workers
 from raystudy.tasks import Prior, Task
+from raystudy.workers import Workers
 
-__all__ = ["BaseMethod", "HParams", "Readout", "Setup", "Sizes", "Stage", "Updates", "hparams"]
+__all__ = [
+    "BACKWARD",
+    "FORWARD",
+    "FORWARD_MODE",
+    "HESSIAN_PRODUCT",
+    "BaseMethod",
+    "HParams",
+    "Length",
+    "Readout",
+    "Schedule",
+    "Settings",
+    "Setup",
+    "Sizes",
+    "Stage",
+    "hparams",
+]
 
-Updates = Mapping[str, int]
-Sizes = Mapping[str, int]  # task -> labelled training examples, in suite order
 ExampleLoss = Callable[[Tensor, Tensor], Tensor]
+Logs = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class HParams:
-    """The settings of a method, by their names in ``search_spaces/``; `lambda` is spelt `lambda_` in Python."""
+class Settings:
+    """The settings of a method, by their names in ``search_spaces/``; `lambda` is spelt `lambda_` in Python.
+
+    A method that trains nothing has its own alone; one that trains has those of `HParams` too.
+    """
+
+
+@dataclass(frozen=True)
+class HParams(Settings):
+    """The settings that all methods share which train: of the optimizer, of the model, and of the fine-tuning."""
 
     lr: float = 5e-5
     batch_size: int = 32
@@ -54,15 +79,26 @@ class HParams:
         updates = max(updates, self.min_updates)
         return min(updates, self.max_updates) if self.max_updates else updates
 
+    def epochs_over(self, n: int, epochs: int) -> int:
+        """The updates of a stage of `epochs` over the `n` examples of one task."""
+        return self.bounded(epochs * epoch_updates([n], self.batch_size))
 
-def hparams(cls: type, settings: Mapping[str, Any]) -> Any:
+    def finetuning(self, n: int) -> Length:
+        """How long plain fine-tuning on `n` examples is."""
+        return Length.plain(self.epochs_over(n, self.epochs))
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def hparams(cls: type[S], settings: Mapping[str, Any]) -> S:
     """An `HParams` of class `cls` from resolved settings, in which a Python keyword has no trailing underscore."""
     names = {f.name.rstrip("_"): f.name for f in dataclasses.fields(cls)}
     return cls(**{names[k]: v for k, v in settings.items()})
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(Generic[S]):
     """All that a method may see: training splits only. Dev and test never reach a method.
 
     Labels that no training sees never reach one either, but for the floor that says how far these alone would go.
@@ -72,6 +108,7 @@ class Setup:
         corpus: the training splits, the target's cut to its setting.
         target: the index of the spec's target.
         hp: the method's own `HParams`.
+        unseen: whether the target takes no part in the transfer (`sources`).
         prior: how frequent the target's classes are in its whole training split, for a method that `knows_prior`; None
             for all others, which see the drawn examples alone.
     """
@@ -81,11 +118,22 @@ class Setup:
     corpus: Corpus
     target: int
     seed: int
-    hp: Any
+    hp: S
     workers: Workers
     precision: str = "fp32"
     device: torch.device = torch.device("cpu")
     prior: Prior | None = None
+    unseen: bool = False
+
+    @property
+    def sizes(self) -> Sizes:
+        """The labelled training examples of every task."""
+        return Sizes(dict(zip(self.tasks, self.corpus.sizes, strict=True)), self.tasks[self.target], self.unseen)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The tasks that take part in the transfer: all, or all but an unseen target."""
+        return tuple(i for i in range(len(self.tasks)) if not (self.unseen and i == self.target))
 
 
 @dataclass(frozen=True)
@@ -96,16 +144,21 @@ class Stage:
         start: at entry, once: fresh heads in place, freezing, optimizer, schedule.
         draw: step -> the GLOBAL batch or batches; pure in (seed, stage, step).
         update: (step, drawn) -> logs; shards what was drawn with the method's workers.
+        length: how many updates there are, and what they cost in passes.
         select: the task whose dev metric picks the weights (with `validate_every` > 0), else the last weights stay.
+        after: called with the step behind every `after_every`-th update, and before dev is looked at. What it changes
+            must be in the state_dict, as for an update.
     """
 
     name: str
     start: Callable[[], None]
     draw: Callable[[int], Any]
-    update: Callable[[int, Any], Mapping[str, float]]
-    steps: int
+    update: Callable[[int, Any], Logs]
+    length: Length
     select: int | None = None
     validate_every: int = 0
+    after: Callable[[int], None] | None = None
+    after_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,20 +173,24 @@ class Readout:
     open: bool = False
 
 
-class BaseMethod(nn.Module):
-    """The shared part of a method: an encoder with one head per task, and plain fine-tuning.
+class BaseMethod(nn.Module, Generic[S]):
+    """The shared part of a method with settings of class `S`: an encoder with one head per task, and plain fine-tuning.
 
     Every module that any stage needs is made in `__init__`, so that the keys of state_dict never change.
+
+    Attributes:
+        length: stage -> how long it is, as `schedule` says.
+        constants: what `compute_constants` gave, for the training examples of this cell.
     """
 
-    HParams: ClassVar[type] = HParams
     # The optimizer of the running stage: its moments are part of a mid-stage checkpoint.
     optimizer: torch.optim.Optimizer | None
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[S]) -> None:
         super().__init__()
         self.setup, self.hp, self.workers = setup, setup.hp, setup.workers
-        self.given: Mapping[str, Tensor] = {}
+        self.length = self.schedule(setup.hp, setup.sizes).stages
+        self.constants: Mapping[str, Tensor] = {}
         self.optimizer = None
         parts = setup.corpus.parts
         dropout = getattr(self.hp, "dropout", -1.0)
@@ -152,7 +209,7 @@ class BaseMethod(nn.Module):
 
     # -- what a method may say -----------------------------------------------------------------------------------------
 
-    def constants(self) -> dict[str, Tensor]:
+    def compute_constants(self) -> dict[str, Tensor]:
         """Prototypes, scores: pure in (PLM, training data, settings); computed once and kept in the stage store."""
         return {}
 
@@ -162,7 +219,7 @@ class BaseMethod(nn.Module):
 
     def adapt(self) -> list[Stage]:
         """For the spec's target; by default plain fine-tuning with a new head."""
-        return [self.finetune(self.setup.target)]
+        return [self.finetune()]
 
     def readout(self, task: int) -> Readout:
         """Which head answers for `task`."""
@@ -173,11 +230,12 @@ class BaseMethod(nn.Module):
         return {}
 
     @classmethod
-    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+    def admit(cls, hp: S, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
         """Called with the tasks of one suite before anything trains; returns what the plan should say.
 
         Args:
             depth: the number of layers of the pre-trained model.
+            unseen: the task among them that is a target without a part in the transfer, if one is.
 
         Raises:
             ConfigError: a setting that this model does not have.
@@ -186,40 +244,43 @@ class BaseMethod(nn.Module):
         return []
 
     @classmethod
-    def further_heads(cls, hp: Any, parts: Sequence[Encoded]) -> tuple[int, ...]:
+    def further_heads(cls, hp: S, parts: Sequence[Encoded]) -> tuple[int, ...]:
         """Widths of classification heads beside the tasks' own; they are numbered from the number of tasks on."""
         return ()
 
     @staticmethod
-    def target_aware(hp: Any) -> bool:
+    def target_aware(hp: S) -> bool:
         """Whether `transfer` depends on which task is the target (MetaXT, TAWT, mixed sampling)."""
         return False
 
     @staticmethod
-    def exact(hp: Any) -> bool:
+    def exact(hp: S) -> bool:
         """Whether training needs second derivatives or forward mode, hence plain attention in full precision."""
         return False
 
     @staticmethod
-    def knows_prior(hp: Any) -> bool:
+    def knows_prior(hp: S) -> bool:
         """Whether it is told how frequent the target's classes are in the whole training split; no training is."""
         return False
 
     @staticmethod
-    def cut_further(hp: Any, part: Encoded) -> int:
+    def cut_further(hp: S, part: Encoded) -> int:
         """How many texts of a training split it cuts more than the length asks, to write something behind them."""
         return 0
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        """Updates of the stages of (transfer, adapt), known before anything is loaded; the stages must agree."""
-        return {}, {"finetune": cls.finetune_updates(hp, sizes[target])}
+    def schedule(cls, hp: S, sizes: Sizes) -> Schedule:
+        """Every stage's length, known before anything is loaded; by default that of plain fine-tuning."""
+        assert isinstance(hp, HParams)
+        return Schedule(adapt={"finetune": hp.finetuning(sizes.own)})
 
     # -- what methods share --------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def finetune_updates(hp: Any, n: int) -> int:
-        return hp.bounded(hp.epochs * -(-n // hp.batch_size))  # type: ignore[no-any-return]
+    @cached_property
+    def shared(self) -> HParams:
+        """The settings that all methods share which train."""
+        assert isinstance(self.hp, HParams), f"{type(self.hp).__module__} trains nothing"
+        return self.hp
 
     def fresh_head(self, task: int, stage: str) -> None:
         """A new head for `task` (or a further head, by its number), the same on every rank."""
@@ -267,17 +328,19 @@ class BaseMethod(nn.Module):
             losses = losses * mine.weight.to(losses)
         return losses.sum() / batch.divisor.to(losses)
 
-    def descent(self, steps: int, lr: float | None = None) -> Callable[[int, Tensor], Mapping[str, float]]:
-        """A new AdamW with linear warm-up and decay over `steps`: (step, this rank's share of the loss) -> logs.
+    def descent(
+        self, updates: int, lr: float | None = None, optimizer: MakeOptimizer = adamw
+    ) -> Callable[[int, Tensor], Logs]:
+        """A new optimizer with linear warm-up and decay over `updates`: (step, this rank's share of the loss) -> logs.
 
         The peak rate is `lr`, by default the method's own.
         """
-        hp, peak = self.hp, self.hp.lr if lr is None else lr
-        optimizer = self.optimizer = adamw(self, peak, hp.weight_decay)
-        factor = warmup_linear(steps, hp.warmup)
+        hp, peak = self.shared, self.shared.lr if lr is None else lr
+        new = self.optimizer = optimizer(self, peak, hp.weight_decay)
+        factor = warmup_linear(updates, hp.warmup)
 
-        def step_down(step: int, loss: Tensor) -> Mapping[str, float]:
-            norm = descend(loss, optimizer, peak * factor(step), hp.clip, self.workers)
+        def step_down(step: int, loss: Tensor) -> Logs:
+            norm = descend(loss, new, peak * factor(step), hp.clip, self.workers)
             return {"loss": float(loss.detach()), "gradient_norm": norm}
 
         return step_down
@@ -285,39 +348,44 @@ class BaseMethod(nn.Module):
     def supervised(
         self,
         name: str,
-        steps: int,
         draw: Callable[[int], Any],
         loss: Callable[[Any], Tensor],
         fresh: Mapping[int, str],
         select: int | None = None,
         validations: int = 0,
         lr: float | None = None,
+        optimizer: MakeOptimizer = adamw,
     ) -> Stage:
         """A stage whose update is one descent of `loss(batch)`, this rank's share of the loss.
 
         Args:
+            name: of the stage; `schedule` has its length.
             fresh: the heads that start anew, task -> a word for what they are for.
             lr: the peak learning rate, by default the method's own.
+            optimizer: makes the optimizer from (module, peak rate, weight decay).
         """
-        down: list[Callable[[int, Tensor], Mapping[str, float]]] = []
+        length = self.length[name]
+        down: list[Callable[[int, Tensor], Logs]] = []
 
         def start() -> None:
             for task, purpose in fresh.items():
                 self.fresh_head(task, purpose)
-            self.encoder.body.freeze(self.hp.freeze)
-            down[:] = [self.descent(steps, lr)]
+            self.encoder.body.freeze(self.shared.freeze)
+            down[:] = [self.descent(length.updates, lr, optimizer)]
 
-        def update(step: int, drawn: Any) -> Mapping[str, float]:
+        def update(step: int, drawn: Any) -> Logs:
             return down[0](step, loss(drawn))
 
-        every = -(-steps // validations) if validations else 0
-        return Stage(name, start, draw, update, steps, select if validations else None, every)
+        every = -(-length.updates // validations) if validations else 0
+        return Stage(name, start, draw, update, length, select if validations else None, every)
 
-    def finetune(self, task: int, name: str = "finetune", steps: int | None = None) -> Stage:
-        """Plain fine-tuning of the whole model on one task from a new head (Meta-DTL's TMF, and every baseline's)."""
+    def finetune(self, name: str = "finetune", keep_head: bool = False, optimizer: MakeOptimizer = adamw) -> Stage:
+        """Plain fine-tuning of the whole model on the target (Meta-DTL's TMF, and every baseline's).
+
+        It starts from a new head, or from the head as it stands where the transfer has trained it (`keep_head`).
+        """
+        task, hp = self.setup.target, self.shared
         n = len(self.setup.corpus.parts[task])
-        rows = epoch_batches(task, n, self.hp.batch_size, self.setup.seed, name, self.setup.tasks[task])
-        steps = self.finetune_updates(self.hp, n) if steps is None else steps
-        return self.supervised(
-            name, steps, self.draw(rows), self.mean_loss, {task: name}, select=task, validations=self.hp.validations
-        )
+        rows = epoch_batches(task, n, hp.batch_size, self.setup.seed, name, self.setup.tasks[task])
+        fresh = {} if keep_head else {task: name}
+        return self.supervised(name, self.draw(rows), self.mean_loss, fresh, task, hp.validations, optimizer=optimizer)

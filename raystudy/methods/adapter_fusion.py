@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from torch import Tensor
 from raystudy.data.draws import epoch_batches, seed_of
 from raystudy.data.text import Batch
 from raystudy.errors import DataError, Problem
-from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
+from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.adapters import Adapters
 from raystudy.tasks import Task
@@ -45,13 +44,11 @@ class HParams(Shared):
     regularisation: float = 0.01
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
-    def __init__(self, setup: Setup) -> None:
-        _refuse_lonely(len(setup.tasks))
+class Method(BaseMethod[HParams]):
+    def __init__(self, setup: Setup[HParams]) -> None:
+        _refuse_lonely(len(setup.sources))
         super().__init__(setup)
-        body, count = self.encoder.body, len(setup.tasks)
+        body, count = self.encoder.body, len(setup.sources)
         width = max(1, body.hidden // self.hp.reduction_factor)
         body.inside = Adapters(count, body.depth, body.hidden, width, body.dropout).to(body.anchor)
         for n in range(count):
@@ -66,29 +63,33 @@ class Method(BaseMethod):
         return inside
 
     @classmethod
-    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
-        _refuse_lonely(len(tasks))
+    def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
+        _refuse_lonely(len(tasks) - (unseen is not None))
         return []
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        alone = {f"adapter {name}": _adapter_updates(hp, n) for name, n in sizes.items()}
-        return alone, {"fusion": cls.finetune_updates(hp, sizes[target])}
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        alone = {
+            f"adapter {name}": Length.plain(hp.epochs_over(n, hp.adapter_epochs))
+            for name, n in zip(sizes.tasks, sizes.transfer, strict=True)
+            if n
+        }
+        return Schedule(alone, {"fusion": hp.finetuning(sizes.own)})
 
     def generator(self, what: object) -> torch.Generator:
-        """What new adapters or fusions are drawn from, the same on every rank."""
-        name = self.setup.tasks[what] if isinstance(what, int) else what
+        """What the adapters of a source (by its number), or the fusions, are drawn from; the same on every rank."""
+        name = self.setup.tasks[self.setup.sources[what]] if isinstance(what, int) else what
         return torch.Generator().manual_seed(seed_of(self.setup.seed, "adapters", name))
 
     def transfer(self) -> list[Stage]:
-        return [self.alone(n) for n in range(len(self.setup.tasks))]
+        return [self.alone(n) for n in range(len(self.setup.sources))]
 
     def alone(self, n: int) -> Stage:
-        """The adapters and the head of task `n`, trained on it alone."""
-        name = f"adapter {self.setup.tasks[n]}"
-        size = len(self.setup.corpus.parts[n])
-        rows = epoch_batches(n, size, self.hp.batch_size, self.setup.seed, name)
-        stage = self.supervised(name, _adapter_updates(self.hp, size), self.draw(rows), self.mean_loss, {n: name})
+        """The adapters and the head of source `n`, trained on it alone."""
+        task = self.setup.sources[n]
+        name = f"adapter {self.setup.tasks[task]}"
+        rows = epoch_batches(task, self.setup.corpus.sizes[task], self.hp.batch_size, self.setup.seed, name)
+        stage = self.supervised(name, self.draw(rows), self.mean_loss, {task: name})
         return self.using(n, stage, lambda: self.adapters.fresh_adapter(n, self.generator(n)))
 
     def adapt(self) -> list[Stage]:
@@ -96,7 +97,6 @@ class Method(BaseMethod):
         size = len(self.setup.corpus.parts[target])
         stage = self.supervised(
             "fusion",
-            self.finetune_updates(hp, size),
             self.draw(epoch_batches(target, size, hp.batch_size, self.setup.seed, "fusion", self.setup.tasks[target])),
             self.fusion_loss,
             {target: "fusion"},
@@ -120,10 +120,6 @@ class Method(BaseMethod):
         """This rank's share of the mean loss and of the regulariser, which the first rank has whole."""
         loss = self.mean_loss(batch)
         return loss if self.workers.rank else loss + self.hp.regularisation * self.adapters.regulariser()
-
-
-def _adapter_updates(hp: Any, n: int) -> int:
-    return hp.bounded(hp.adapter_epochs * -(-n // hp.batch_size))  # type: ignore[no-any-return]
 
 
 def _refuse_lonely(tasks: int) -> None:

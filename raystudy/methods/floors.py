@@ -21,31 +21,29 @@ import torch
 from numpy.typing import NDArray
 
 from raystudy.data.text import IGNORED, Encoded
-from raystudy.methods import BaseMethod, Sizes, Stage, Updates
+from raystudy.methods import BaseMethod, Length, Schedule, Settings, Sizes, Stage
 from raystudy.nn.embed import embed
 
 __all__ = ["HParams", "Method"]
 
 
 @dataclass(frozen=True)
-class HParams:
+class HParams(Settings):
     floor: str = "majority"
     c: float = 1.0
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
+class Method(BaseMethod[HParams]):
     @staticmethod
-    def knows_prior(hp: Any) -> bool:
-        return bool(hp.floor == "majority")
+    def knows_prior(hp: HParams) -> bool:
+        return hp.floor == "majority"
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        return {}, {"fit": 0}
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        return Schedule(adapt={"fit": Length.plain(0)})
 
     def adapt(self) -> list[Stage]:
-        return [Stage("fit", self.fit, lambda step: None, lambda step, drawn: {}, steps=0)]
+        return [Stage("fit", self.fit, lambda step: None, lambda step, drawn: {}, self.length["fit"])]
 
     def fit(self) -> None:
         """Fill the target's head. No updates: a closed form, or scikit-learn's own solver."""

@@ -38,10 +38,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from raystudy.data.draws import epoch_updates, joint_batches
+from raystudy.data.draws import epoch_updates, joint_batches, task_distribution
 from raystudy.data.text import Batch, Encoded
 from raystudy.errors import DataError, Problem
-from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
+from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.embed import embed
 from raystudy.nn.losses import smoothed_cross_entropy
@@ -122,58 +122,58 @@ def weights(
     return instance_weights(m, policy, tasks, "m(x)")
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
-    def __init__(self, setup: Setup) -> None:
+class Method(BaseMethod[HParams]):
+    def __init__(self, setup: Setup[HParams]) -> None:
         super().__init__(setup)
-        _refuse(setup.hp, {t: p.kind for t, p in zip(setup.tasks, setup.corpus.parts, strict=True)})
+        _refuse(setup.hp, {setup.tasks[i]: setup.corpus.parts[i].kind for i in setup.sources})
 
     @classmethod
-    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
-        _refuse(hp, {name: t.kind for name, t in tasks.items()})
+    def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
+        _refuse(hp, {name: t.kind for name, t in tasks.items() if name != unseen})
         return []
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        return {"mmt": _mmt_updates(hp, list(sizes.values()))}, {"finetune": cls.finetune_updates(hp, sizes[target])}
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        per_epoch = epoch_updates(sizes.transfer, hp.batch_size, hp.sampler, hp.task_batches)
+        mmt = Length.plain(hp.bounded(hp.mmt_epochs * per_epoch))
+        return Schedule({"mmt": mmt}, {"finetune": hp.finetuning(sizes.own)})
 
     @staticmethod
-    def cut_further(hp: Any, part: Encoded) -> int:
+    def cut_further(hp: HParams, part: Encoded) -> int:
         return part.cut_for_label if hp.class_label and hp.scores != "none" else 0
 
-    def constants(self) -> dict[str, Tensor]:
+    def compute_constants(self) -> dict[str, Tensor]:
         """alpha and beta of every training example, from the untouched PLM. Nothing to compute without scores."""
         hp, s = self.hp, self.setup
         if hp.scores == "none":
             return {}
-        parts: list[Encoded] = list(s.corpus.parts)
+        parts: list[Encoded] = [s.corpus.parts[i] for i in s.sources]
         if hp.class_label:
             parts = [p.with_label_text(hp.label_segment) for p in parts]
         e = [embed(s.plm, p, hp.pool, s.workers, precision=s.precision, device=s.device) for p in parts]
         e = centre(e) if hp.centred else e
         y = [torch.from_numpy(p.labels) for p in parts]
         prototypes = [sub_prototypes(ei, yi, p.outputs, hp.prototypes) for ei, yi, p in zip(e, y, parts, strict=True)]
-        return {f"scores.{i}": s for i, s in enumerate(meta_knowledge(e, y, prototypes))}
+        return {f"scores.{i}": s for i, s in zip(s.sources, meta_knowledge(e, y, prototypes), strict=True)}
 
-    def m(self) -> list[Tensor]:
-        """The weight of every training example, per task."""
-        sizes = self.setup.corpus.sizes
-        scores = [self.given.get(f"scores.{i}", torch.ones(2, n)) for i, n in enumerate(sizes)]
-        return weights(scores, self.hp.scores, self.hp.weights, self.setup.tasks)
+    def instance_weights(self) -> list[Tensor]:
+        """m(x) of every training example in the transfer, (n_i,) per task."""
+        sizes, tasks = self.setup.sizes.transfer, self.setup.tasks
+        scores = [self.constants.get(f"scores.{i}", torch.ones(2, n)) for i, n in enumerate(sizes)]
+        return weights(scores, self.hp.scores, self.hp.weights, tasks)
 
     def transfer(self) -> list[Stage]:
-        hp, sizes = self.hp, self.setup.corpus.sizes
-        m = torch.cat(self.m())
+        hp, sizes = self.hp, self.setup.sizes.transfer
+        m = torch.cat(self.instance_weights())
         first = torch.tensor([0, *sizes]).cumsum(0)
-        rows = self.draw(joint_batches(sizes, hp.batch_size, hp.sampler, hp.task_batches, self.setup.seed, "mmt"))
+        tasks = task_distribution(hp.sampler, sizes)
+        rows = self.draw(joint_batches(sizes, hp.batch_size, tasks, hp.task_batches, self.setup.seed, "mmt"))
 
         def draw(step: int) -> Batch:
             batch = rows(step)
             return batch.weighted(m[first[batch.task] + batch.row])
 
-        fresh = dict.fromkeys(range(len(sizes)), "mmt")
-        return [self.supervised("mmt", _mmt_updates(hp, sizes), draw, self.loss, fresh)]
+        return [self.supervised("mmt", draw, self.loss, dict.fromkeys(self.setup.sources, "mmt"))]
 
     def loss(self, batch: Batch) -> Tensor:
         """This rank's share of the mean of L(x) over the global batch, or of Algorithm 1's sum."""
@@ -184,18 +184,13 @@ class Method(BaseMethod):
         """The spread of the scores per task: what the weighting could do at all."""
         out: dict[str, Any] = {}
         for i, task in enumerate(self.setup.tasks):
-            if (s := self.given.get(f"scores.{i}")) is None:
+            if (s := self.constants.get(f"scores.{i}")) is None:
                 continue
             out[task] = {k: spread(x) for k, x in {"alpha": s[0], "beta": s[1], "m": s.mean(0)}.items()}
         return {"meta_knowledge": out} if out else {}
 
 
-def _mmt_updates(hp: Any, sizes: Sequence[int]) -> int:
-    updates = hp.mmt_epochs * epoch_updates(sizes, hp.batch_size, hp.sampler, hp.task_batches)
-    return hp.bounded(updates)  # type: ignore[no-any-return]
-
-
-def _refuse(hp: Any, kinds: Mapping[str, str]) -> None:
+def _refuse(hp: HParams, kinds: Mapping[str, str]) -> None:
     problems = []
     if odd := [name for name, kind in kinds.items() if kind != "classification"]:
         problems.append(Problem(f"Meta-DTL is defined for classification tasks, but not for {', '.join(odd)}", "tasks"))

@@ -1,5 +1,9 @@
 """MetaXT: Meta Cross-Task Transfer between disparate label spaces (Sharma et al. 2021), with XT and the RTN.
 
+Examples of another task are labelled by a small network in the classes of our task, and the model learns from both. The
+network is judged by one question: if the model took a step on these labels, would it do better on other examples of our
+task? The answer has a derivative, and the network follows it.
+
     Theta       theta (the PLM), w (the target's head), v (the source's head)
     g_alpha     LTN: [h(x_s); emb(y_s)] -> 3 layers -> softmax over the target's classes: the soft label q   (sec. 3.1)
     h(x_s)      what the source says: the contextual representation of [CLS], or of a word                   (sec. 3.1)
@@ -12,19 +16,21 @@
     answers     f_{theta,w} alone
 
 Where the paper is silent (and what was chosen; MLC and MetaXL are earlier programs of the same authors):
-    h               detached, as in MLC and MetaXL; what the heads read (`feature`: [CLS] behind the model's pooler, or
-                    the mean); a word: its first piece's state. `ltn_input: cls` is the bare state of [CLS], as the
-                    paper's words have it: with models that are tuned for the mean it says less
-    a target batch  |B| different examples, drawn anew each time; its first half x' is for L_train, the other, x'', for
-                    L_meta; `full_batch_main` steps Theta on both. Not split where nothing is learned from L_meta: XT, a
-                    fixed map, an LTN that is held still. `meta_batch_size` gives L_meta more than half a batch (ours)
+    h               taken as a constant, as in MLC and MetaXL. It is what the heads read (`feature`: [CLS] behind the
+                    model's pooler, or the mean); of a word, the state of its first piece. `ltn_input: cls` is the bare
+                    state of [CLS], as the paper's words have it: with models that are tuned for the mean it says less
+    a target batch  |B| different examples, drawn anew each time. Its first half x' is for L_train, the other, x'', for
+                    L_meta; `full_batch_main` steps Theta on both. It is not split where nothing is learned from L_meta:
+                    in XT, with a fixed map, and while the LTN is held still. `meta_batch_size` gives L_meta more than
+                    half a batch (ours)
     a source batch  |B| examples of shuffled epochs over all sources
     alpha then Theta    Theta's gradient is that of the new alpha, with the same dropout; `reuse_grad`: that of the old
     eta             the learning rate as scheduled; the virtual step is plain SGD though the real one is AdamW
     the meta-gradient   divided by eta, which Adam would cancel but for its epsilon; `scale_by_eta` is literal
     LTN             hidden 128, tanh, labels embedded in 64, Xavier (MLC); no skip connection: the label sets differ
     optimizers      AdamW; the LTN's without weight decay, at its own rate and by the same schedule
-    RTN             residual, width 192, ReLU, input detached, learned with alpha by the same meta-gradient (MetaXL)
+    RTN             residual, width 192, ReLU, its input a constant; learned with alpha by the same meta-gradient
+                    (MetaXL)
     XT's LTN        learned at the rate of Theta
     gamma1, gamma2  1; "tuned by cross-validation"
 Beyond the paper: several sources, each with an LTN or all with one that is told the source (its future work); the LTN
@@ -39,8 +45,7 @@ logits can only say how these differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,19 +55,39 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from raystudy.catalogue import class_map, layers
-from raystudy.data.draws import epoch_updates, joint_batches, rng, seed_of
+from raystudy.data.draws import epoch_updates, joint_batches, rng, seed_of, task_distribution
 from raystudy.data.text import IGNORED, Batch, Encoded
 from raystudy.errors import ConfigError, DataError, Problem, UserError, did_you_mean, quoted
-from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
+from raystudy.methods import (
+    BACKWARD,
+    FORWARD_MODE,
+    HESSIAN_PRODUCT,
+    BaseMethod,
+    Length,
+    Schedule,
+    Setup,
+    Sizes,
+    Stage,
+)
 from raystudy.methods import HParams as Shared
+from raystudy.nn.dropout import replayed_masks
 from raystudy.nn.encoder import token_budget
-from raystudy.nn.gradients import adamw, step_down, warmup_linear
+from raystudy.nn.gradients import (
+    Gradient,
+    adamw,
+    add,
+    local_gradient,
+    scaled,
+    step_down,
+    summed_gradient,
+    warmup_linear,
+)
 from raystudy.nn.label_transfer import LTN, RTN, FixedMap
-from raystudy.nn.meta_gradient import Bilevel, MetaGradient, Terms, add, gradient, meta_gradient
-from raystudy.nn.workers import share, sum_over
+from raystudy.nn.meta_gradient import Bilevel, Terms, VirtualStep, train_gradient, virtual_step
 from raystudy.tasks import Task
+from raystudy.workers import share, sum_over
 
-__all__ = ["Drawn", "HParams", "Method", "fixed_map"]
+__all__ = ["Batches", "HParams", "Method", "fixed_map"]
 
 SHOWN = 256  # source examples whose labels the record averages
 
@@ -99,6 +124,35 @@ class HParams(Shared):
     meta_batch_size: int = 0
     route: str = "jvp"
 
+    @property
+    def has_meta_loss(self) -> bool:
+        """Whether something is learned from L_meta, so that the target batch is split in two."""
+        return self.bilevel and (self.ltn == "learned" or self.rtn)
+
+    def learns(self, done: float) -> bool:
+        """Whether the LTN or the RTN learns from L_meta after the fraction `done` of the updates."""
+        return self.has_meta_loss and self.ltn_hold <= done < self.ltn_until
+
+    @property
+    def ahead(self) -> int:
+        """How many examples L_meta is computed on, if the target has as many."""
+        return self.meta_batch_size or self.batch_size // 2
+
+    def passes(self, learns: bool) -> float:
+        """What an update costs: one that `learns` from L_meta, or one of XT, which does not."""
+        source = 2.0 if self.rtn else 1.0  # with the RTN the third term has a pass of its own
+        if not learns:
+            return source + 1.0
+        train, ahead = source + 0.5, self.ahead / self.batch_size
+        through = HESSIAN_PRODUCT if self.rtn or self.route == "double_backward" else FORWARD_MODE
+        if self.reuse_grad:
+            real = 0.0
+        elif self.route == "double_backward":
+            real = train
+        else:
+            real = 1.0 if self.rtn else BACKWARD
+        return train + ahead + through + real + (ahead if self.full_batch_main else 0.0)
+
 
 def fixed_map(value: str, sources: Mapping[str, Sequence[str]], target: str, classes: Sequence[str]) -> Tensor:
     """(all sources' classes in order, the target's classes): each row even over the classes that `value` names for it.
@@ -124,18 +178,19 @@ def fixed_map(value: str, sources: Mapping[str, Sequence[str]], target: str, cla
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The global batches of one update; `ahead` (x'') is empty where nothing is learned from it."""
+class Batches:
+    """The global batches of one update: x_s, and of the target x' (`main`) and x'' (`ahead`).
+
+    x'' is empty where nothing is learned from it.
+    """
 
     source: Batch
     main: Batch
     ahead: Batch
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
-    def __init__(self, setup: Setup) -> None:
+class Method(BaseMethod[HParams]):
+    def __init__(self, setup: Setup[HParams]) -> None:
         parts, target = setup.corpus.parts, setup.target
         _refuse(setup.hp, {t: p.kind for t, p in zip(setup.tasks, parts, strict=True)})
         super().__init__(setup)
@@ -153,16 +208,15 @@ class Method(BaseMethod):
             self.ltn = LTN(body.hidden, classes, outputs, hp.ltn_width, hp.ltn_embedding, universal, prior)
         self.ltn.to(body.anchor)
         self.rtn = RTN(_layer(hp.rtn_layer, body.depth), body.hidden, hp.rtn_width).to(body.anchor) if hp.rtn else None
-        self.splits = _splits(hp)
-        if self.splits and min(len(parts[target]), hp.batch_size) < 2:
+        if hp.has_meta_loss and min(len(parts[target]), hp.batch_size) < 2:
             raise DataError(Problem(f"{_SPLIT}, but train holds {len(parts[target])}", setup.tasks[target]))
         self.fresh_meta()
 
     @classmethod
-    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+    def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
         _refuse(hp, {name: t.kind for name, t in tasks.items()})
         lines = []
-        if _splits(hp) and hp.ltn_hold >= hp.ltn_until:
+        if hp.has_meta_loss and hp.ltn_hold >= hp.ltn_until:
             lines.append(f"the LTN never learns: ltn_until ({hp.ltn_until}) is not above ltn_hold ({hp.ltn_hold})")
         if hp.rtn:
             lines.append(f"RTN behind layer {_layer(hp.rtn_layer, depth)} of {depth}")
@@ -172,16 +226,18 @@ class Method(BaseMethod):
         return lines
 
     @staticmethod
-    def target_aware(hp: Any) -> bool:
+    def target_aware(hp: HParams) -> bool:
         return True
 
     @staticmethod
-    def exact(hp: Any) -> bool:
-        return _splits(hp) and hp.route != "fd_logits"
+    def exact(hp: HParams) -> bool:
+        return hp.has_meta_loss and hp.route != "fd_logits"
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        return {}, {"xt": _updates(hp, [n for name, n in sizes.items() if name != target])}
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        updates = hp.bounded(hp.epochs * epoch_updates(sizes.others, hp.batch_size))
+        passes = sum(hp.passes(hp.learns(step / updates)) for step in range(updates))
+        return Schedule(adapt={"xt": Length(updates, passes)})
 
     # -- the meta-parameters -------------------------------------------------------------------------------------------
 
@@ -204,162 +260,131 @@ class Method(BaseMethod):
     # -- the stage -----------------------------------------------------------------------------------------------------
 
     def adapt(self) -> list[Stage]:
-        hp, target, steps = self.hp, self.setup.target, self.steps
-        factor = warmup_linear(steps, hp.warmup)
+        hp, length = self.hp, self.length["xt"]
+        every = -(-length.updates // hp.validations) if hp.validations else 0
+        return [Stage("xt", self.start, self.draws(), self.update, length, self.setup.target, every)]
 
-        def start() -> None:
-            for task in range(len(self.setup.tasks)):
-                self.fresh_head(task, "xt")
-            self.fresh_meta()
-            self.encoder.body.freeze(hp.freeze)
-            self.optimizer = adamw(self.encoder, hp.lr, hp.weight_decay)
-            if self.meta:
-                self.optimizer.add_param_group({"params": self.meta, "weight_decay": 0.0})
+    def start(self) -> None:
+        """New heads, LTN and RTN; one optimizer for Theta, alpha and phi."""
+        for task in range(len(self.setup.tasks)):
+            self.fresh_head(task, "xt")
+        self.fresh_meta()
+        self.encoder.body.freeze(self.hp.freeze)
+        self.optimizer = adamw(self.encoder, self.hp.lr, self.hp.weight_decay)
+        if self.meta:
+            self.optimizer.add_param_group({"params": self.meta, "weight_decay": 0.0})
 
-        every = -(-steps // hp.validations) if hp.validations else 0
-        select = target if hp.validations else None
+    def done(self, step: int) -> float:
+        """The fraction of the updates that lie before this one."""
+        return step / self.length["xt"].updates
 
-        def update(step: int, drawn: Drawn) -> Mapping[str, float]:
-            return self.update(step, drawn, step / steps, factor(step))
-
-        return [Stage("xt", start, self.drawing(), update, steps, select, every)]
-
-    @property
-    def steps(self) -> int:
-        """How many updates there are."""
-        return _updates(self.hp, [self.setup.corpus.sizes[i] for i in self.sources])
-
-    def learns(self, done: float) -> bool:
-        """Whether the LTN or the RTN learns from L_meta after the fraction `done` of the updates."""
-        return self.splits and self.hp.ltn_hold <= done < self.hp.ltn_until
-
-    def drawing(self) -> Callable[[int], Drawn]:
+    def draws(self) -> Callable[[int], Batches]:
         """step -> the global batches."""
-        hp, seed, corpus = self.hp, self.setup.seed, self.setup.corpus
-        target, n, steps = self.setup.target, corpus.sizes[self.setup.target], self.steps
-        rows = joint_batches([corpus.sizes[i] for i in self.sources], hp.batch_size, hp.sampler, False, seed, "xt")
+        hp, seed, corpus, target = self.hp, self.setup.seed, self.setup.corpus, self.setup.target
+        n, sizes = corpus.sizes[target], [corpus.sizes[i] for i in self.sources]
+        rows = joint_batches(sizes, hp.batch_size, task_distribution(hp.sampler, sizes), False, seed, "xt")
 
-        def draw(step: int) -> Drawn:
+        def draw(step: int) -> Batches:
             source = rows(step)
             source = np.stack([np.asarray(self.sources)[source[:, 0]], source[:, 1]], 1)
             mine = rng(seed, "xt", "target", step).permutation(n)
             main, ahead = hp.batch_size, 0
-            if self.learns(step / steps):
-                main, ahead = -(-min(n, hp.batch_size) // 2), hp.meta_batch_size or hp.batch_size // 2
+            if hp.learns(self.done(step)):
+                main, ahead = -(-min(n, hp.batch_size) // 2), hp.ahead
             batch = corpus.batch(np.stack([np.full_like(mine, target), mine], 1)[: main + ahead])
-            return Drawn(corpus.batch(source), batch.part(slice(0, main)), batch.part(slice(main, None)))
+            return Batches(corpus.batch(source), batch.part(slice(0, main)), batch.part(slice(main, None)))
 
         return draw
 
-    def update(self, step: int, drawn: Drawn, done: float, factor: float) -> Mapping[str, float]:
-        """One round of Algorithm 1, after the fraction `done` of them, at the fraction `factor` of the peak rates."""
-        hp, optimizer = self.hp, self.optimizer
-        assert optimizer is not None
-        problem = self.bilevel(drawn, step, self.gamma2(done))
-        theta, lr = list(problem.theta.values()), hp.lr * factor
-        if not self.learns(done):
-            joint = theta if self.splits else [*theta, *self.meta]  # with alpha: XT
-            loss = problem.train().loss()
-            grads = sum_over(self.workers, gradient(loss, joint), joint)
-            return {"loss": float(loss.detach()), "gradient_norm": step_down(optimizer, joint, grads, lr, hp.clip)}
-        eta = {"scheduled": lr, "peak": hp.lr, "fixed": hp.eta_fixed}[hp.eta]
-        keep = not hp.reuse_grad and self.rtn is None
-        apart = hp.full_batch_main or self.rtn is not None
-        found = meta_gradient(problem, eta, hp.route, self.workers, keep=keep, apart=apart)
-        meta = [g * eta if hp.scale_by_eta and g is not None else g for g in found.meta]
-        meta_norm = step_down(optimizer, self.meta, meta, hp.ltn_lr * factor)
-        norm = step_down(optimizer, theta, self.real(problem, found, drawn), lr, hp.clip)
-        loss = found.terms.loss().detach()
-        return {"loss": float(loss), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
+    def update(self, step: int, batches: Batches) -> Mapping[str, float]:
+        """One round of Algorithm 1; of XT where nothing is learned from L_meta."""
+        hp, problem = self.hp, self.bilevel(batches, step, self.gamma2(self.done(step)))
+        if not hp.learns(self.done(step)):
+            return self.xt_update(step, problem)
+        # Theta' = Theta - eta grad_Theta L_train(Theta, alpha), and the gradient of L_meta(Theta') for alpha and phi
+        eta = self.eta(step)
+        there = virtual_step(problem, eta, hp.route, self.workers, keep=self.keeps_graph, apart=self.keeps_terms)
+        # alpha, and phi, down that gradient
+        meta = scaled(there.meta, eta if hp.scale_by_eta else 1.0)
+        meta_norm = step_down(self.adam, self.meta, meta, hp.ltn_lr * self.factor(step))
+        # Theta down grad_Theta L_train(Theta, alpha), with the new alpha
+        theta = self.theta_gradient(problem, there, batches)
+        norm = step_down(self.adam, problem.parameters, theta, self.rate(step), hp.clip)
+        return {"loss": float(there.terms.loss().detach()), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
+
+    def xt_update(self, step: int, problem: Bilevel) -> Mapping[str, float]:
+        """XT: Theta and alpha down the gradient of L_train. An LTN that is held still for now does not move."""
+        theta = problem.parameters if self.hp.has_meta_loss else [*problem.parameters, *self.meta]
+        loss = problem.train().loss()
+        norm = step_down(self.adam, theta, summed_gradient(loss, theta, self.workers), self.rate(step), self.hp.clip)
+        return {"loss": float(loss.detach()), "gradient_norm": norm}
+
+    def theta_gradient(self, problem: Bilevel, there: VirtualStep, batches: Batches) -> Gradient:
+        """grad_Theta L_train(Theta, alpha) for the alpha and phi of now, summed over ranks."""
+        hp = self.hp
+        terms = {**there.others, "third": there.through}  # of the old alpha
+        if not hp.reuse_grad:
+            terms = train_gradient(problem, there, hp.route)
+        if hp.full_batch_main:
+            terms["target"] = self.on_both_halves(terms["target"], problem, batches)
+        return sum_over(self.workers, add(*terms.values()), problem.parameters)
+
+    def on_both_halves(self, first: Gradient, problem: Bilevel, batches: Batches) -> Gradient:
+        """This rank's gradient of the target's loss on x' and x'' together, from that on x'."""
+        n, ahead = int(batches.main.units.sum()), int(batches.ahead.units.sum())
+        both = max(1, n + ahead)
+        return add(scaled(first, n / both), local_gradient(ahead / both * problem.validate(), problem.parameters))
+
+    @property
+    def keeps_graph(self) -> bool:
+        """Whether the real step goes backwards through the graph of the virtual one."""
+        return not self.hp.reuse_grad and self.rtn is None
+
+    @property
+    def keeps_terms(self) -> bool:
+        """Whether the real step needs the gradients of L_train's terms one by one."""
+        return self.hp.full_batch_main or self.rtn is not None
+
+    # -- rates ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def adam(self) -> torch.optim.Optimizer:
+        """The optimizer of the running stage."""
+        assert self.optimizer is not None
+        return self.optimizer
+
+    def factor(self, step: int) -> float:
+        """The fraction of the peak rates at this step."""
+        return warmup_linear(self.length["xt"].updates, self.hp.warmup)(step)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of Theta."""
+        return self.hp.lr * self.factor(step)
+
+    def eta(self, step: int) -> float:
+        """The rate of the virtual step."""
+        return {"scheduled": self.rate(step), "peak": self.hp.lr, "fixed": self.hp.eta_fixed}[self.hp.eta]
 
     def gamma2(self, done: float) -> float:
         """The weight of the third term: rising linearly while less than `gamma2_ramp` of the updates are done."""
         ramp = self.hp.gamma2_ramp
-        return float(self.hp.gamma2 * (1.0 if done >= ramp else done / ramp))
-
-    def real(self, problem: Bilevel, found: MetaGradient, drawn: Drawn) -> list[Tensor | None]:
-        """grad_Theta L_train(Theta, alpha) for the alpha and phi of now, summed over ranks.
-
-        What does not depend on them is taken over from the virtual step; of the third term only what q has changed by
-        goes backwards, through the graph that is still there.
-        """
-        theta, terms, rest = list(problem.theta.values()), found.terms, found.rest
-        if self.hp.reuse_grad:
-            through = found.through
-        elif self.hp.route == "double_backward":  # the reference takes nothing over
-            terms = problem.train()
-            rest = tuple(gradient(part, theta) for part in terms.rest)
-            through = gradient(terms.shared + terms.soft(terms.q.detach()), theta)
-        elif self.rtn is not None:
-            q, log_p = problem.labels().detach(), problem.log_p()
-            through = gradient(-terms.c * (q * log_p).sum(), theta)
-        else:
-            moved = problem.labels().detach() - terms.q.detach()
-            through = add(found.through, gradient(terms.soft(moved), theta))
-        if self.hp.full_batch_main:
-            n, ahead = int(drawn.main.units.sum()), int(drawn.ahead.units.sum())
-            both = max(1, n + ahead)
-            first = [None if g is None else n / both * g for g in rest[0]]
-            other = gradient(ahead / both * problem.validate(), theta)
-            rest = (add(first, other), *rest[1:])
-        return sum_over(self.workers, add(*rest, through), theta)
+        return self.hp.gamma2 * (1.0 if done >= ramp else done / ramp)
 
     # -- the losses ----------------------------------------------------------------------------------------------------
 
-    def bilevel(self, drawn: Drawn, step: int, gamma2: float) -> Bilevel:
-        """L_train and L_meta on these batches: this rank's share, every term divided by its global count."""
-        n_s, n_main, n_ahead = (int(b.divisor) for b in (drawn.source, drawn.main, drawn.ahead))
-        source, main, ahead = (b.shard(self.workers) for b in (drawn.source, drawn.main, drawn.ahead))
-        target = self.setup.target
-        none = torch.zeros(0, self.setup.corpus.parts[target].outputs).to(self.encoder.body.anchor)
-        zero = none.sum()
-        seen: list[tuple[Tensor, Tensor, Tensor]] = []  # what the LTN read last
-
-        def third(states: Tensor) -> Float[Tensor, "n k"]:
-            (answers,) = self.encoder.answers(source, states, head=target)
-            return answers.logits.log_softmax(-1)
-
-        def log_p() -> Float[Tensor, "n k"]:
-            if not len(source):
-                return none
-            with self.masks(step):
-                return third(self.encoder(source, (), self.rtn)[0])
-
-        def labels() -> Float[Tensor, "n k"]:
-            return self.ltn(*seen[0]) if seen else none
-
-        def train() -> Terms:
-            soft, own = none, zero
-            with self.masks(step):
-                if len(source):
-                    states = self.encoder(source)[0]
-                    soft = third(states)  # before the source's own head: `log_p` replays the masks up to here
-                    seen[:] = [self.read(source, states.detach())]
-                    own = self.losses(source, answers=self.encoder.answers(source, states)).sum()
-                first = self.losses(main).sum() / n_main
-            own, c = self.hp.gamma1 / n_s * own, gamma2 / n_s
-            if self.rtn is None:
-                return Terms((first,), own, soft, labels(), c)
-            return Terms((first, own), zero, log_p(), labels(), c)
-
+    def bilevel(self, batches: Batches, step: int, gamma2: float) -> Bilevel:
+        """L_train and L_meta on the batches of this step."""
+        losses = _Losses(self, batches, step, gamma2)
         return Bilevel(
             module=self.encoder,
             theta={name: p for name, p in self.encoder.named_parameters() if p.requires_grad},
-            meta=self.meta,
-            train=train,
-            log_p=log_p,
-            labels=labels,
-            validate=lambda: self.losses(ahead).sum() / n_ahead,
+            alpha=list(self.ltn.parameters()),
+            train=losses.train,
+            log_p=losses.log_p,
+            labels=losses.labels,
+            validate=losses.validate,
             inside=self.rtn,
         )
-
-    @contextmanager
-    def masks(self, step: int) -> Iterator[None]:
-        """While open, dropout draws this step's masks from their beginning: the same in every pass over its batches."""
-        device = self.encoder.body.anchor.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed_of(self.setup.seed, "xt", "masks", step, self.workers.rank))
-            yield
 
     def read(
         self, batch: Batch, states: Float[Tensor, "t h"]
@@ -407,6 +432,59 @@ class Method(BaseMethod):
         return total[:, :-1] / total[:, -1:]
 
 
+class _Losses:
+    """L_train and L_meta on the batches of one update: this rank's share, every term divided by its global count."""
+
+    def __init__(self, method: Method, batches: Batches, step: int, gamma2: float) -> None:
+        self.method, self.gamma2 = method, gamma2
+        self.n_source, self.n_main, self.n_ahead = (
+            int(b.divisor) for b in (batches.source, batches.main, batches.ahead)
+        )
+        self.source, self.main, self.ahead = (
+            b.shard(method.workers) for b in (batches.source, batches.main, batches.ahead)
+        )
+        self.mask_seed = seed_of(method.setup.seed, "xt", "masks", step, method.workers.rank)
+        classes = method.setup.corpus.parts[method.setup.target].outputs
+        self.no_rows = torch.zeros(0, classes).to(method.encoder.body.anchor)
+        self.read: tuple[Tensor, Tensor, Tensor] | None = None  # what the LTN reads of the last pass
+
+    def train(self) -> Terms:
+        """L_train (eq. 2): the target's term, the source's own, and what the third consists of."""
+        method, gamma1 = self.method, self.method.hp.gamma1
+        log_p, own = self.no_rows, self.no_rows.sum()
+        with replayed_masks(self.no_rows.device, self.mask_seed):
+            if len(self.source):
+                states = method.encoder(self.source)[0]
+                log_p = self.as_target(states)  # first, because `log_p` replays the masks up to here
+                self.read = method.read(self.source, states.detach())
+                own = method.losses(self.source, answers=method.encoder.answers(self.source, states)).sum()
+            target = method.losses(self.main).sum() / self.n_main
+        own, c = gamma1 / self.n_source * own, self.gamma2 / self.n_source
+        if method.rtn is None:
+            return Terms({"target": target}, own, log_p, self.labels(), c)
+        return Terms({"target": target, "source": own}, self.no_rows.sum(), self.log_p(), self.labels(), c)
+
+    def log_p(self) -> Float[Tensor, "n k"]:
+        """log f_{theta,w,phi}(x_s), the target's head on source examples, the RTN in its place where there is one."""
+        if not len(self.source):
+            return self.no_rows
+        with replayed_masks(self.no_rows.device, self.mask_seed):
+            return self.as_target(self.method.encoder(self.source, (), self.method.rtn)[0])
+
+    def as_target(self, states: Float[Tensor, "t h"]) -> Float[Tensor, "n k"]:
+        """What the target's head says of source examples."""
+        (answers,) = self.method.encoder.answers(self.source, states, head=self.method.setup.target)
+        return answers.logits.log_softmax(-1)
+
+    def labels(self) -> Float[Tensor, "n k"]:
+        """q, the soft labels of source examples, for the alpha of now."""
+        return self.no_rows if self.read is None else self.method.ltn(*self.read)
+
+    def validate(self) -> Tensor:
+        """L_meta."""
+        return self.method.losses(self.ahead).sum() / self.n_ahead
+
+
 _SPLIT = "a target batch is split in two, so it needs two examples"
 
 
@@ -415,15 +493,6 @@ def _shares(part: Encoded) -> Float[Tensor, "k"]:
     labels = torch.from_numpy(part.tags[part.tags != IGNORED] if part.kind == "tagging" else part.labels)
     count = torch.bincount(labels, minlength=part.outputs).double() + 1
     return count / count.sum()
-
-
-def _splits(hp: Any) -> bool:
-    """Whether something is learned on the second half of the target batch."""
-    return bool(hp.bilevel and (hp.ltn == "learned" or hp.rtn))
-
-
-def _updates(hp: Any, sizes: Sequence[int]) -> int:
-    return hp.bounded(hp.epochs * epoch_updates(sizes, hp.batch_size))  # type: ignore[no-any-return]
 
 
 def _layer(value: str, depth: int) -> int:
@@ -437,10 +506,10 @@ def _layer(value: str, depth: int) -> int:
     return found[0]
 
 
-def _refuse(hp: Any, kinds: Mapping[str, str]) -> None:
+def _refuse(hp: HParams, kinds: Mapping[str, str]) -> None:
     """Raise for everything that these settings cannot do, or these tasks are nothing for."""
     config, data = [], []
-    if _splits(hp) and hp.batch_size < 2:
+    if hp.has_meta_loss and hp.batch_size < 2:
         config.append(Problem(f"{_SPLIT}, but batch_size is {hp.batch_size}", "batch_size"))
     if hp.rtn and hp.bilevel and hp.route == "fd_logits":
         text = "fd_logits differentiates soft labels alone, and an RTN changes the model's own answers: take jvp"

@@ -1,5 +1,9 @@
 """MFT: Meta Fine-Tuning for multi-domain text mining (Wang et al. 2020); with a head per task it is Meta-FT*.
 
+One model is first trained on several domains of the same task, and then fine-tuned on each. Examples that are typical
+of all domains count more. Beside the labels, the model learns to answer a false domain from its inner layers, so that
+these layers hold what the domains have in common.
+
     E(x)        mean of the last layer's token states of the untouched PLM                            (sec. 3.2)
     c_m^k       prototype of class m in domain k: mean of E(x) over its training examples
     t(x)        alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'})      (eq. 1)
@@ -45,15 +49,15 @@ from raystudy.catalogue import layers
 from raystudy.data.draws import epoch_updates, rng, seed_of, union_batches
 from raystudy.data.text import Batch, Encoded
 from raystudy.errors import ConfigError, DataError, Problem
-from raystudy.methods import BaseMethod, Setup, Sizes, Stage, Updates
+from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.embed import embed
 from raystudy.nn.encoder import pool
 from raystudy.nn.heads import merge, union
 from raystudy.nn.losses import cross_entropy
 from raystudy.nn.prototypes import instance_weights, spread, sub_prototypes
-from raystudy.nn.workers import share
 from raystudy.tasks import Task
+from raystudy.workers import share
 
 __all__ = ["HParams", "Method", "corrupted", "typicality"]
 
@@ -80,9 +84,15 @@ class HParams(Shared):
     temperature: float = 0.1
 
 
-def _memberships(cosines: Float[Tensor, "n j"], temperature: float) -> Float[Tensor, "n j"]:
-    """b > 0, summing to one: how much x belongs to each prototype. Prototypes that do not exist (NaN) get 0."""
-    return torch.nan_to_num(torch.softmax((cosines / temperature).masked_fill(cosines.isnan(), -math.inf), -1))
+def equation_1(own: Float[Tensor, "n"], others: Sequence[Float[Tensor, "n"]], alpha: float) -> Float[Tensor, "n"]:
+    """t(x) = alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'}).
+
+    Args:
+        own: the cosine of each example to its class in its own domain; others: in every other domain, NaN where a
+            domain lacks the class. Such a domain takes no part; without any, t is the first cosine alone.
+    """
+    away = torch.stack(list(others)).nanmean(0) if others else torch.full_like(own, torch.nan)
+    return torch.where(away.isnan(), own, alpha * own + (1 - alpha) * away)
 
 
 def typicality(
@@ -111,37 +121,56 @@ def typicality(
     names = texts if texts is not None else [[str(m) for m in range(len(p))] for p in domains]
     unit = [F.normalize(e, dim=-1) for e in embeddings]
 
-    def cosines(i: int, vectors: Tensor) -> Tensor:
-        """(n_i, M, J) from prototypes (M, J, H)."""
-        return torch.einsum("nh,mjh->nmj", unit[i], F.normalize(vectors, dim=-1))
+    def cosines(k: int, c: Tensor) -> Tensor:
+        """(n_k, M, J): each example of domain k with the prototypes c (M, J, H)."""
+        return torch.einsum("nh,mjh->nmj", unit[k], F.normalize(c, dim=-1))
 
-    def to_class(i: int, k: int, found: Tensor, b: Tensor | None) -> Tensor:
-        """(n_i,) the cosine of each example of domain i to its class in domain k; NaN where that does not exist."""
-        at = torch.tensor([names[k].index(m) if m in names[k] else -1 for m in names[i]])[labels[i]]
-        rows = torch.arange(len(at))
-        if b is not None:  # the formula as printed: over the classes n, each with the membership of x in it
-            found = found[:, [names[k].index(m) for m in names[i]], 0]
-            b = b * ~found.isnan()
-            return torch.nan_to_num(found).mul(b).sum(-1) / b.sum(-1)
-        own = found[rows, at.clamp_min(0)]
-        value = torch.nan_to_num(own * _memberships(own, temperature)).sum(-1)
-        value = value.masked_fill(own.isnan().all(-1), torch.nan)
-        return torch.where(at < 0, found.flatten(1).nanmean(-1), value)
+    def to_class(k: int, c: Tensor, classes: Sequence[str]) -> Tensor:
+        """(n_k,) the cosine of each example of domain k to its class, by words, among the prototypes c of `classes`."""
+        if membership == "literal":
+            same = c[[classes.index(m) for m in names[k]]]
+            return _literal(cosines(k, same)[..., 0], cosines(k, domains[k])[..., 0], temperature)
+        places = torch.tensor([classes.index(m) if m in classes else -1 for m in names[k]])
+        return _of_class(cosines(k, c), places[labels[k]], temperature)
 
-    out = []
-    for i in range(len(domains)):
-        mine = cosines(i, domains[i])
-        b = _memberships(mine[..., 0], temperature) if membership == "literal" else None
-        own = to_class(i, i, mine, b)
-        others = [k for k in range(len(domains)) if k != i]
+    def mean_prototypes(k: int, others: Sequence[int]) -> Tensor:
+        """The prototypes of domain k's classes in the middle of the other domains."""
+        return torch.stack([domains[o][[names[o].index(m) for m in names[k]]] for o in others]).nanmean(0)
+
+    t = []
+    for k in range(len(domains)):
+        others = [o for o in range(len(domains)) if o != k]
+        own = to_class(k, domains[k], names[k])
         if cross == "mean" and others:
-            centre = torch.stack([domains[k][[names[k].index(m) for m in names[i]]] for k in others]).nanmean(0)
-            away = to_class(i, i, cosines(i, centre), b)
+            away = [to_class(k, mean_prototypes(k, others), names[k])]
         else:
-            found = [to_class(i, k, cosines(i, domains[k]), b) for k in others]
-            away = torch.stack(found).nanmean(0) if found else torch.full_like(own, torch.nan)
-        out.append(torch.where(away.isnan(), own, alpha * own + (1 - alpha) * away))
-    return out
+            away = [to_class(k, domains[o], names[o]) for o in others]
+        t.append(equation_1(own, away, alpha))
+    return t
+
+
+def _memberships(cosines: Float[Tensor, "n j"], temperature: float) -> Float[Tensor, "n j"]:
+    """b > 0, summing to one: how much x belongs to each prototype. Prototypes that do not exist (NaN) get 0."""
+    return torch.nan_to_num(torch.softmax((cosines / temperature).masked_fill(cosines.isnan(), -math.inf), -1))
+
+
+def _of_class(cosines: Float[Tensor, "n m j"], place: Int[Tensor, "n"], temperature: float) -> Float[Tensor, "n"]:
+    """The cosine of x to its class: with several prototypes of it, each by its membership b (eq. 2).
+
+    `place` is the class of each example among the M; -1, a class that is not there, gets the mean of all cosines.
+    """
+    own = cosines[torch.arange(len(place)), place.clamp_min(0)]
+    value = torch.nan_to_num(own * _memberships(own, temperature)).sum(-1)
+    value = value.masked_fill(own.isnan().all(-1), torch.nan)
+    return torch.where(place < 0, cosines.flatten(1).nanmean(-1), value)
+
+
+def _literal(
+    cosines: Float[Tensor, "n m"], in_own_domain: Float[Tensor, "n m"], temperature: float
+) -> Float[Tensor, "n"]:
+    """The formula as printed: a mean over the classes n, each with the membership of x in it in x's own domain."""
+    b = _memberships(in_own_domain, temperature) * ~cosines.isnan()
+    return torch.nan_to_num(cosines).mul(b).sum(-1) / b.sum(-1)
 
 
 def corrupted(domains: Int[Tensor, "b"], how: str, sizes: Sequence[int], *purpose: object) -> Int[Tensor, "b"]:
@@ -149,19 +178,18 @@ def corrupted(domains: Int[Tensor, "b"], how: str, sizes: Sequence[int], *purpos
 
     Args:
         how: ``shuffle`` = a permutation of the true ones; ``uniform``, or ``estimated`` by the domains' `sizes` = drawn
-            from that prior.
+            from that prior. A domain of size 0 takes no part.
     """
-    g = rng(*purpose, "corrupted")
+    g, n = rng(*purpose, "corrupted"), np.asarray(sizes)
     if how == "shuffle":
         return domains[torch.from_numpy(g.permutation(len(domains)))]
-    p = None if how == "uniform" else np.asarray(sizes) / sum(sizes)
+    even = None if n.all() else (n > 0) / np.count_nonzero(n)
+    p = even if how == "uniform" else n / n.sum()
     return torch.from_numpy(g.choice(len(sizes), size=len(domains), p=p))
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
-    def __init__(self, setup: Setup) -> None:
+class Method(BaseMethod[HParams]):
+    def __init__(self, setup: Setup[HParams]) -> None:
         super().__init__(setup)
         body, count = self.encoder.body, len(setup.tasks)
         self.layers = layers(self.hp.layers, body.depth) if self.hp.lambda_ else ()
@@ -174,7 +202,7 @@ class Method(BaseMethod):
         self.fresh_domains()
 
     @classmethod
-    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
+    def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
         if odd := [name for name, t in tasks.items() if t.kind != "classification"]:
             raise DataError(Problem(f"is defined for classification tasks, but not so {', '.join(odd)}", "tasks"))
         spaces = {name: {t.text_of(c) for c in t.labels} for name, t in tasks.items()}
@@ -200,13 +228,13 @@ class Method(BaseMethod):
         return [f"domain heads at layers {', '.join(map(str, found))} of {depth}"]
 
     @classmethod
-    def further_heads(cls, hp: Any, parts: Sequence[Encoded]) -> tuple[int, ...]:
+    def further_heads(cls, hp: HParams, parts: Sequence[Encoded]) -> tuple[int, ...]:
         return (len(union(parts).texts),) if hp.heads == "shared" else ()
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        mft = hp.bounded(hp.mft_epochs * epoch_updates(list(sizes.values()), hp.batch_size))
-        return {"mft": mft}, {"finetune": cls.finetune_updates(hp, sizes[target])}
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        mft = Length.plain(hp.bounded(hp.mft_epochs * epoch_updates(sizes.transfer, hp.batch_size)))
+        return Schedule({"mft": mft}, {"finetune": hp.finetuning(sizes.own)})
 
     def fresh_domains(self) -> None:
         """New E_D and delta, N(0, 0.02) weights and zero biases, the same on every rank."""
@@ -217,9 +245,10 @@ class Method(BaseMethod):
                     0.02 * torch.randn(p.shape, generator=g, dtype=torch.float64) if p.dim() > 1 else torch.zeros(())
                 )
 
-    def constants(self) -> dict[str, Tensor]:
+    def compute_constants(self) -> dict[str, Tensor]:
         """t of every training example, from the untouched PLM. Nothing to compute where all are 1."""
-        hp, s, parts = self.hp, self.setup, self.setup.corpus.parts
+        hp, s = self.hp, self.setup
+        parts = [s.corpus.parts[k] for k in s.sources]
         if not hp.typical:
             return {}
         e = [embed(s.plm, p, hp.pool, s.workers, precision=s.precision, device=s.device) for p in parts]
@@ -236,17 +265,16 @@ class Method(BaseMethod):
             membership=hp.membership,
             temperature=hp.temperature,
         )
-        return {f"t.{k}": tk for k, tk in enumerate(t)}
+        return {f"t.{k}": tk for k, tk in zip(s.sources, t, strict=True)}
 
-    def t(self) -> list[Tensor]:
-        """The weight of every training example, per domain."""
-        given = [self.given.get(f"t.{k}", torch.ones(n)) for k, n in enumerate(self.setup.corpus.sizes)]
-        return instance_weights(given, self.hp.weights, self.setup.tasks, "t(x)")
+    def typicality_weights(self) -> list[Tensor]:
+        """t(x) of every training example in the transfer, (n_k,) per domain; 1 where all count alike."""
+        t = [self.constants.get(f"t.{k}", torch.ones(n)) for k, n in enumerate(self.setup.sizes.transfer)]
+        return instance_weights(t, self.hp.weights, self.setup.tasks, "t(x)")
 
     def transfer(self) -> list[Stage]:
-        hp, sizes, seed = self.hp, self.setup.corpus.sizes, self.setup.seed
-        steps = hp.bounded(hp.mft_epochs * epoch_updates(sizes, hp.batch_size))
-        t, first = torch.cat(self.t()), torch.tensor([0, *sizes]).cumsum(0)
+        hp, sizes, seed = self.hp, self.setup.sizes.transfer, self.setup.seed
+        t, first = torch.cat(self.typicality_weights()), torch.tensor([0, *sizes]).cumsum(0)
         rows = self.draw(union_batches(sizes, hp.batch_size, seed, "mft"))
         times = len(self.layers) if hp.shuffle == "per_layer" else 1
 
@@ -255,8 +283,8 @@ class Method(BaseMethod):
             z = [corrupted(batch.task, hp.corruption, sizes, seed, "mft", step, i) for i in range(max(times, 1))]
             return batch.weighted(t[first[batch.task] + batch.row]), torch.stack(z, -1)
 
-        label_heads = range(len(sizes)) if hp.heads == "own" else [len(sizes)]
-        stage = self.supervised("mft", steps, draw, self.loss, dict.fromkeys(label_heads, "mft"))
+        label_heads = self.setup.sources if hp.heads == "own" else [len(sizes)]
+        stage = self.supervised("mft", draw, self.loss, dict.fromkeys(label_heads, "mft"))
 
         def start() -> None:
             self.fresh_domains()
@@ -302,7 +330,11 @@ class Method(BaseMethod):
 
     def facts(self) -> dict[str, Any]:
         """The spread of t per domain, and which layers have a domain head."""
-        t = {task: spread(self.given[f"t.{k}"]) for k, task in enumerate(self.setup.tasks) if f"t.{k}" in self.given}
+        t = {
+            task: spread(self.constants[f"t.{k}"])
+            for k, task in enumerate(self.setup.tasks)
+            if f"t.{k}" in self.constants
+        }
         return {**({"typicality": t} if t else {}), **({"layers": list(self.layers)} if self.layers else {})}
 
 

@@ -26,18 +26,19 @@ Where the papers are silent (and what was chosen):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from raystudy.data.draws import epoch_updates, joint_batches, other_tasks
+from raystudy.data.draws import epoch_updates, joint_batches, other_tasks, task_distribution
 from raystudy.data.text import Batch, Encoded
-from raystudy.errors import DataError, Problem
-from raystudy.methods import BaseMethod, Readout, Setup, Sizes, Stage, Updates
+from raystudy.errors import ConfigError, DataError, Problem
+from raystudy.methods import BaseMethod, Length, Readout, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.heads import merge, union
 from raystudy.nn.losses import cross_entropy, soft_cross_entropy
@@ -64,53 +65,51 @@ def reverse(x: Tensor, lambda_: float) -> Tensor:
     return fixed - lambda_ * (x - fixed)
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
-    def __init__(self, setup: Setup) -> None:
-        _refuse_lonely(setup.hp, setup.tasks)
+class Method(BaseMethod[HParams]):
+    def __init__(self, setup: Setup[HParams]) -> None:
+        _refuse_lonely(setup.hp, len(setup.sources))
         super().__init__(setup)
         self.union = union(setup.corpus.parts) if self.hp.heads == "union" else None
 
     @classmethod
-    def further_heads(cls, hp: Any, parts: Sequence[Encoded]) -> tuple[int, ...]:
+    def further_heads(cls, hp: HParams, parts: Sequence[Encoded]) -> tuple[int, ...]:
         """The head over the union first, the domain classifier last, each only where the settings ask for it."""
         joined = (len(union(parts).texts),) if hp.heads == "union" else ()
         return joined if hp.adversary == "none" else (*joined, len(parts))
 
     @classmethod
-    def admit(cls, hp: Any, depth: int, tasks: Mapping[str, Task]) -> list[str]:
-        _refuse_lonely(hp, tasks)
+    def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
+        _refuse_lonely(hp, len(tasks) - (unseen is not None))
+        if unseen is not None and hp.heads == "own" and not hp.then_finetune:
+            text = f"must be true for {unseen}, which takes no part in the transfer: its head would be untrained"
+            raise ConfigError(Problem(text, "then_finetune"))
         if hp.heads != "union":
             return []
         joined = merge((n, t.kind, [t.text_of(c) for c in t.labels]) for n, t in tasks.items())
         return [f"one head over {len(joined.texts)} labels: {', '.join(joined.texts)}"]
 
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        joint = cls.joint_updates(hp, list(sizes.values()))
-        finetune = {"finetune": cls.finetune_updates(hp, sizes[target])} if hp.then_finetune else {}
-        return {"joint": joint}, finetune
-
-    @staticmethod
-    def joint_updates(hp: Any, sizes: Sequence[int]) -> int:
-        per_epoch = epoch_updates(sizes, hp.batch_size, hp.sampler, hp.task_batches)
-        return hp.bounded(hp.joint_epochs * per_epoch)  # type: ignore[no-any-return]
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        per_epoch = epoch_updates(sizes.transfer, hp.batch_size, hp.sampler, hp.task_batches)
+        joint = Length.plain(hp.bounded(hp.joint_epochs * per_epoch))
+        return Schedule({"joint": joint}, {"finetune": hp.finetuning(sizes.own)} if hp.then_finetune else {})
 
     def transfer(self) -> list[Stage]:
-        hp, sizes = self.hp, self.setup.corpus.sizes
-        rows = self.draw(joint_batches(sizes, hp.batch_size, hp.sampler, hp.task_batches, self.setup.seed, "joint"))
+        hp, sizes = self.hp, self.setup.sizes.transfer
+        tasks = task_distribution(hp.sampler, sizes)
+        rows = self.draw(joint_batches(sizes, hp.batch_size, tasks, hp.task_batches, self.setup.seed, "joint"))
         fresh = dict.fromkeys(range(len(self.encoder.heads)), "joint")
-        steps = self.joint_updates(hp, sizes)
-        return [self.supervised("joint", steps, lambda step: self.told(rows(step), step), self.loss, fresh)]
+        return [self.supervised("joint", lambda step: self.with_domains(rows(step), step), self.loss, fresh)]
 
-    def told(self, batch: Batch, step: int) -> Batch:
+    def with_domains(self, batch: Batch, step: int) -> Batch:
         """The global batch, with what the domain classifier is to answer as `soft` (B, K): z, or the tasks."""
         if self.hp.adversary == "none":
             return batch
-        tasks, k = batch.task, len(self.setup.tasks)
+        tasks, k, sources = batch.task, len(self.setup.tasks), np.asarray(self.setup.sources)
         if self.hp.adversary == "flip":
-            tasks = torch.from_numpy(other_tasks(tasks.numpy(), k, self.setup.seed, "joint", step))
+            number = np.searchsorted(sources, tasks.numpy())  # counted among the tasks that take part
+            z = sources[other_tasks(number, len(sources), self.setup.seed, "joint", step)]
+            tasks = torch.from_numpy(z)
         return replace(batch, soft=F.one_hot(tasks, k).to(self.encoder.body.anchor.dtype))
 
     def loss(self, batch: Batch) -> Tensor:
@@ -137,7 +136,7 @@ class Method(BaseMethod):
         return term if hp.adversary == "grl" else hp.adversary_lambda * term
 
     def adapt(self) -> list[Stage]:
-        return [self.finetune(self.setup.target)] if self.hp.then_finetune else []
+        return [self.finetune()] if self.hp.then_finetune else []
 
     def readout(self, task: int) -> Readout:
         if self.union is None or self.hp.then_finetune:
@@ -149,6 +148,6 @@ class Method(BaseMethod):
         return {} if self.union is None else {"union": list(self.union.texts)}
 
 
-def _refuse_lonely(hp: Any, tasks: Iterable[str]) -> None:
-    if hp.adversary != "none" and len(list(tasks)) < 2:
+def _refuse_lonely(hp: HParams, tasks: int) -> None:
+    if hp.adversary != "none" and tasks < 2:
         raise DataError(Problem("an adversary confuses the tasks with one another, so it needs two of them", "tasks"))

@@ -2,16 +2,16 @@
 
 The papers call it single-task (Meta-DTL), BERT (S) (MFT), target-only (MetaXT), BERT (Dou et al.) and STL (TAWT).
 
-Control: a transfer method also makes more updates. `updates` > 0 fixes the number of updates whatever `epochs` says;
-the plan sets it to those of the study's longest method in the same setting (variant ``single_task_matched``).
+Control: a transfer method also trains longer. `updates` > 0 fixes the number of updates whatever `epochs` says. For the
+variant ``single_task_matched`` the plan takes the passes of the study's costliest method in the same setting, since an
+update here is one pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from raystudy.methods import BaseMethod, Sizes, Stage, Updates
+from raystudy.methods import BaseMethod, Length, Schedule, Sizes
 from raystudy.methods import HParams as Shared
 
 __all__ = ["HParams", "Method"]
@@ -22,12 +22,7 @@ class HParams(Shared):
     updates: int = 0
 
 
-class Method(BaseMethod):
-    HParams = HParams
-
+class Method(BaseMethod[HParams]):
     @classmethod
-    def planned(cls, hp: Any, sizes: Sizes, target: str) -> tuple[Updates, Updates]:
-        return {}, {"finetune": hp.updates or cls.finetune_updates(hp, sizes[target])}
-
-    def adapt(self) -> list[Stage]:
-        return [self.finetune(self.setup.target, steps=self.hp.updates or None)]
+    def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
+        return Schedule(adapt={"finetune": Length.plain(hp.updates) if hp.updates else hp.finetuning(sizes.own)})

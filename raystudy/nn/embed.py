@@ -10,7 +10,7 @@ from torch import Tensor
 from raystudy.data.plm import PLM
 from raystudy.data.text import IGNORED, Batch, Encoded
 from raystudy.nn.encoder import Body, pool, token_budget
-from raystudy.nn.workers import Workers
+from raystudy.workers import Workers
 
 __all__ = ["embed"]
 

@@ -1,5 +1,9 @@
 """The gradient of a validation loss through one virtual step of SGD, for what made the labels of that step.
 
+A model learns from soft labels that another network gives. Whether these labels are good is judged by the model's loss
+on other examples after one step on them, and that loss has a derivative for the network. The labels enter the step in
+one place only, so the derivative needs no graph of gradients: one pass in forward mode is enough.
+
     Theta       the model;  alpha: the net that makes soft labels q;  phi: a net inside the model for these terms alone
     L_train     R(Theta) - c sum_i <q_i(alpha), log p_i(Theta, phi)>
     Theta'      Theta - eta g,  g = grad_Theta L_train;      v = grad L_meta at Theta'
@@ -7,8 +11,8 @@
     identity    for alpha  = eta c grad_alpha sum_i <q_i(alpha), u_i>,  u_i = d log p_i(Theta + e v, phi) / de at e = 0
                 for phi    = eta d(c grad_phi sum_i <q_i, log p_i(Theta + e v, phi)>) / de at e = 0
 
-because v is a constant and only the last term of L_train knows alpha and phi. So there is no need for a graph of
-gradients: u is ONE pass in forward mode over the examples of that term. Three routes to the same vector:
+The identity holds because v is a constant and only the last term of L_train knows alpha and phi. Three routes lead to
+the same vector:
 
     jvp                 the identity, exact: u by forward mode; for phi, forward over reverse mode (the other way round,
                         torch's layer_norm gives a wrong second derivative and says nothing: pytorch#196700)
@@ -32,17 +36,26 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp
+from torch.func import grad, jvp
 
-from raystudy.nn.gradients import gradients
-from raystudy.nn.workers import Workers, sum_over
+from raystudy.nn.gradients import (
+    Gradient,
+    add,
+    detached,
+    dot,
+    leaves,
+    local_gradient,
+    moved,
+    norm,
+    summed_gradient,
+    with_parameters,
+)
+from raystudy.workers import Workers, sum_over
 
-__all__ = ["ROUTES", "Bilevel", "MetaGradient", "Terms", "add", "at", "gradient", "meta_gradient"]
+__all__ = ["ROUTES", "Bilevel", "Terms", "VirtualStep", "train_gradient", "virtual_step"]
 
 ROUTES = ("jvp", "double_backward", "fd_logits")
 FD_RADIUS = 0.01  # ||e v||: larger is off by curvature, smaller by the digits of float32
-
-Grads = list[Tensor | None]
 
 # torch keeps one level of forward mode for the whole process, and simulated ranks are threads of one
 _FORWARD_MODE = threading.Lock()
@@ -53,26 +66,26 @@ class Terms:
     """One pass over the training batches: this rank's share of L_train, with its graphs.
 
     Attributes:
-        rest: parts of R, each with a graph of its own.
+        others: the terms of R that do not go through the graph of `log_p`, by name, each with a graph of its own.
         shared: the part of R that goes through the graph of `log_p`; a zero where there is none.
         log_p: (n, K) with a graph to Theta, and to phi. No rows where this rank has no example.
         q: (n, K) with a graph to alpha.
         c: the weight of a row.
     """
 
-    rest: tuple[Tensor, ...]
+    others: Mapping[str, Tensor]
     shared: Tensor
     log_p: Float[Tensor, "n k"]
     q: Float[Tensor, "n k"]
     c: float
 
     def soft(self, q: Float[Tensor, "n k"]) -> Tensor:
-        """-c sum_i <q_i, log p_i>."""
+        """-c sum_i <q_i, log p_i>, the third term, for these soft labels."""
         return -self.c * (q * self.log_p).sum()
 
     def loss(self) -> Tensor:
         """This rank's share of L_train."""
-        return torch.stack([*self.rest, self.shared, self.soft(self.q)]).sum()
+        return torch.stack([*self.others.values(), self.shared, self.soft(self.q)]).sum()
 
 
 @dataclass(frozen=True)
@@ -81,92 +94,70 @@ class Bilevel:
 
     Attributes:
         module: the model; `theta`: the parameters of it that are trained, by their names in it.
-        meta: alpha, and phi behind it.
+        alpha: what makes the soft labels.
         train: a pass over the training batches.
         log_p: (n, K), the rows of `Terms.log_p` once more, with the same dropout.
         labels: (n, K), the rows of `Terms.q` once more, for the alpha of now and the features of the last `train`.
         validate: this rank's share of L_meta.
-        inside: the net of phi, where there is one; its parameters are the last of `meta`.
+        inside: the net of phi, where there is one.
     """
 
     module: nn.Module
     theta: Mapping[str, Tensor]
-    meta: Sequence[Tensor]
+    alpha: Sequence[Tensor]
     train: Callable[[], Terms]
     log_p: Callable[[], Float[Tensor, "n k"]]
     labels: Callable[[], Float[Tensor, "n k"]]
     validate: Callable[[], Tensor]
     inside: nn.Module | None = None
 
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Theta, as a gradient is aligned with it."""
+        return list(self.theta.values())
+
+    @property
+    def phi(self) -> dict[str, Tensor]:
+        """The parameters of the net inside, by their names in it."""
+        return {} if self.inside is None else dict(self.inside.named_parameters())
+
 
 @dataclass(frozen=True)
-class MetaGradient:
-    """What the virtual step gives.
+class VirtualStep:
+    """What one virtual step of SGD and the validation loss behind it give.
 
     Attributes:
-        meta: grad L_meta(Theta') for each of `Bilevel.meta`, the same on every rank, divided by eta.
-        g, v: summed over ranks, the same on every rank.
+        alpha, phi: grad L_meta(Theta') for each of their tensors, the same on every rank, divided by eta.
+        g, v: grad L_train at Theta and grad L_meta at Theta', summed over ranks, the same on every rank.
         terms: the pass at Theta; its graph of `log_p` is still there, where it was kept.
-        rest, through: this rank's gradients of each of `Terms.rest`, and of the shared part with the soft term; nothing
-            and their sum, where they are not kept apart.
+        others: this rank's gradient of each of `Terms.others`; empty where they are not kept apart.
+        through: this rank's gradient of the shared and the third term; where nothing is kept apart, of all terms.
     """
 
-    meta: Grads
-    g: Grads
-    v: Grads
+    alpha: Gradient
+    phi: Gradient
+    g: Gradient
+    v: Gradient
     terms: Terms
-    rest: tuple[Grads, ...]
-    through: Grads
+    others: Mapping[str, Gradient]
+    through: Gradient
+
+    @property
+    def meta(self) -> Gradient:
+        """The gradient of L_meta(Theta') for alpha, and for phi behind it."""
+        return [*self.alpha, *self.phi]
 
 
-class _Context(nn.Module):
-    """`functional_call` calls a module, but what is to be called here is a function that uses one."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, function: Callable[[], Tensor]) -> Tensor:
-        return function()
-
-
-def at(module: nn.Module, parameters: Mapping[str, Tensor], function: Callable[[], Tensor]) -> Tensor:
-    """``function()`` while these parameters of `module` are replaced. The module itself is not written to."""
-    named = {f"module.{name}": p for name, p in parameters.items()}
-    return functional_call(_Context(module), named, (function,))  # type: ignore[no-any-return]
-
-
-def gradient(loss: Tensor, parameters: Sequence[Tensor], *, keep: bool = False, graph: bool = False) -> Grads:
-    """This rank's gradient, None where `loss` does not depend on a parameter. `keep`: leave the graph for another."""
-    if not loss.requires_grad:
-        return [None] * len(parameters)
-    found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=keep or graph, create_graph=graph)
-    return list(found)
-
-
-def add(*terms: Grads) -> Grads:
-    """The sum of several gradients of the same parameters; None where all are."""
-    return [_sum([g for g in each if g is not None]) for each in zip(*terms, strict=True)]
-
-
-def _sum(present: list[Tensor]) -> Tensor | None:
-    # never in place: autograd may answer two parameters with one tensor
-    total = present[0] if present else None
-    for g in present[1:]:
-        total = g if total is None else total + g
-    return total
-
-
-def meta_gradient(
+def virtual_step(
     problem: Bilevel, eta: float, route: str, workers: Workers, *, keep: bool = True, apart: bool = False
-) -> MetaGradient:
-    """The gradient of L_meta(Theta - eta grad L_train) for `problem.meta`, divided by eta.
+) -> VirtualStep:
+    """The gradient of L_meta(Theta - eta grad L_train) for alpha and phi, divided by eta.
 
     Nothing of the module changes, nor its parameters' `grad`.
 
     Args:
         route: one of `ROUTES`.
-        keep: keep the graph of `log_p`, for the real step (`MetaGradient.terms`).
+        keep: keep the graph of `log_p`, for the real step (`train_gradient`).
         apart: keep the gradients of the terms apart, which costs the memory of one model each.
 
     Raises:
@@ -174,70 +165,72 @@ def meta_gradient(
     """
     if route not in ROUTES or (route == "fd_logits" and problem.inside is not None):
         raise ValueError(f"the route must be one of {ROUTES}, and not fd_logits with a net inside, but is {route!r}")
-    theta, terms = list(problem.theta.values()), problem.train()
-    graph = route == "double_backward"
-    rest = tuple(gradient(part, theta, graph=graph) for part in terms.rest)
-    through = gradient(terms.shared + terms.soft(terms.q if graph else terms.q.detach()), theta, keep=keep, graph=graph)
-    live = add(*rest, through)
-    if not apart:
-        rest, through = (), live
-    g = sum_over(workers, _detached(live), theta)
-    v = _at_the_virtual_step(problem, g, eta, workers)
-    if graph:
-        pairs = [(x * y).sum() for x, y in zip(live, v, strict=True) if x is not None and y is not None]
-        minus = -torch.stack(pairs).sum() if pairs else torch.zeros(())
-        local = gradient(minus, problem.meta)
-    else:
-        u, of_phi = _derivative(problem, terms, v, route)
-        alpha = problem.meta[: len(problem.meta) - len(of_phi)]
-        local = [*gradient(terms.c * (terms.q * u).sum(), alpha), *of_phi]
-    meta = sum_over(workers, local, problem.meta)
-    return MetaGradient(meta, g, v, terms, tuple(map(_detached, rest)), _detached(through))
+    theta, terms, graph = problem.parameters, problem.train(), route == "double_backward"
+    others = {name: local_gradient(term, theta, graph=graph) for name, term in terms.others.items()}
+    soft = terms.soft(terms.q if graph else terms.q.detach())
+    through = local_gradient(terms.shared + soft, theta, keep=keep, graph=graph)
+    local_g = add(*others.values(), through)
+    g = sum_over(workers, detached(local_g), theta)
+    there = leaves(moved(problem.theta, g, -eta))  # Theta'
+    v = summed_gradient(with_parameters(problem.module, there, problem.validate), list(there.values()), workers)
+    alpha, phi = _by_definition(problem, local_g, v) if graph else _by_identity(problem, terms, v, route)
+    summed = sum_over(workers, [*alpha, *phi], [*problem.alpha, *problem.phi.values()])
+    kept = {name: detached(d) for name, d in others.items()} if apart else {}
+    through = detached(through if apart else local_g)
+    return VirtualStep(summed[: len(alpha)], summed[len(alpha) :], g, v, terms, kept, through)
 
 
-def _detached(grads: Grads) -> Grads:
-    return [None if g is None else g.detach() for g in grads]
+def _by_definition(problem: Bilevel, local_g: Gradient, v: Gradient) -> tuple[Gradient, Gradient]:
+    """This rank's -grad <g, v> for alpha and for phi, backwards through the graph of g."""
+    alpha, phi = list(problem.alpha), list(problem.phi.values())
+    both = local_gradient(-dot(local_g, v), [*alpha, *phi])
+    return both[: len(alpha)], both[len(alpha) :]
 
 
-def _at_the_virtual_step(problem: Bilevel, g: Grads, eta: float, workers: Workers) -> Grads:
-    """v, from L_meta at Theta - eta g."""
-    moved = {
-        name: (p.detach().clone() if d is None else p.detach() - eta * d).requires_grad_()
-        for (name, p), d in zip(problem.theta.items(), g, strict=True)
-    }
-    return gradients(at(problem.module, moved, problem.validate), list(moved.values()), workers)
-
-
-def _derivative(problem: Bilevel, terms: Terms, v: Grads, route: str) -> tuple[Float[Tensor, "n k"], Grads]:
-    """u, the derivative of log p along v; and that of c grad_phi sum <q, log p>, for every tensor of phi."""
-    phi = {} if problem.inside is None else {n: p.detach() for n, p in problem.inside.named_parameters()}
+def _by_identity(problem: Bilevel, terms: Terms, v: Gradient, route: str) -> tuple[Gradient, Gradient]:
+    """This rank's c grad sum <q, u> for alpha, and for phi the derivative of c grad sum <q, log p> along v."""
     along = {name: d for name, d in zip(problem.theta, v, strict=True) if d is not None}
-    if not len(terms.log_p) or not along:
-        return torch.zeros_like(terms.log_p), [None] * len(phi)
-    fixed = {name: p.detach() for name, p in problem.theta.items()}
-    if route == "fd_logits":
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(along.values()))))
-        e = FD_RADIUS / norm if norm else torch.ones_like(norm)
-        with torch.no_grad():
-            here, there = (
-                at(problem.module, {**fixed, **{n: fixed[n] + s * e * d for n, d in along.items()}}, problem.log_p)
-                for s in (1, -1)
-            )
-        return (here - there).div(2 * e), []
+    u: Tensor = torch.zeros_like(terms.log_p)
+    phi: Gradient = [None for _ in problem.phi]
+    if len(terms.log_p) and along:
+        u, phi = (_differences(problem, along), []) if route == "fd_logits" else _forward_mode(problem, terms, along)
+    return local_gradient(terms.c * (terms.q * u).sum(), problem.alpha), phi
 
+
+def _differences(problem: Bilevel, along: Mapping[str, Tensor]) -> Float[Tensor, "n k"]:
+    """u from two passes on either side of Theta."""
+    fixed = {name: p.detach() for name, p in problem.theta.items()}
+    length = norm(list(along.values()))
+    e = FD_RADIUS / length if length else torch.ones_like(length)
+
+    def log_p(e: Tensor) -> Tensor:
+        there = {**fixed, **{n: fixed[n] + e * d for n, d in along.items()}}
+        return with_parameters(problem.module, there, problem.log_p)
+
+    with torch.no_grad():
+        return (log_p(e) - log_p(-e)).div(2 * e)
+
+
+def _forward_mode(
+    problem: Bilevel, terms: Terms, along: dict[str, Tensor]
+) -> tuple[Float[Tensor, "n k"], list[Tensor | None]]:
+    """u, the derivative of log p along v; and that of c grad_phi sum <q, log p>, for every tensor of phi."""
+    fixed = {name: p.detach() for name, p in problem.theta.items()}
+    phi = {name: p.detach() for name, p in problem.phi.items()}
     q = terms.q.detach()
 
-    def log_p(moving: dict[str, Tensor], phi: dict[str, Tensor]) -> Tensor:
+    def log_p(theta: dict[str, Tensor], phi: dict[str, Tensor]) -> Tensor:
         inner, net = problem.log_p, problem.inside
-        return at(problem.module, {**fixed, **moving}, inner if net is None else lambda: at(net, phi, inner))
+        replaced = inner if net is None else lambda: with_parameters(net, phi, inner)
+        return with_parameters(problem.module, {**fixed, **theta}, replaced)
 
-    def both(moving: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    def both(theta: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         if not phi:
-            return {}, log_p(moving, phi)
+            return {}, log_p(theta, phi)
 
         def weighed(phi: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            found = log_p(moving, phi)
-            return terms.c * (q * found).sum(), found
+            rows = log_p(theta, phi)
+            return terms.c * (q * rows).sum(), rows
 
         slope: tuple[dict[str, Tensor], Tensor] = grad(weighed, has_aux=True)(phi)
         return slope
@@ -245,3 +238,22 @@ def _derivative(problem: Bilevel, terms: Terms, v: Grads, route: str) -> tuple[F
     with _FORWARD_MODE, torch.no_grad():
         of_phi, u = jvp(both, ({n: fixed[n] for n in along},), (along,))[1]
     return u, list(of_phi.values())
+
+
+def train_gradient(problem: Bilevel, step: VirtualStep, route: str) -> dict[str, Gradient]:
+    """This rank's grad_Theta L_train for the alpha and phi of now, by term: those of `Terms.others`, and ``third``.
+
+    What does not depend on alpha and phi is taken over from the virtual step. Of the third term only what q has changed
+    by goes backwards, through the graph that is still there; where phi has moved too, log p is computed anew.
+    ``double_backward`` takes nothing over: it is the reference for the rest.
+    """
+    theta, terms = problem.parameters, step.terms
+    if route == "double_backward":
+        terms = problem.train()
+        others = {name: local_gradient(term, theta) for name, term in terms.others.items()}
+        return {**others, "third": local_gradient(terms.shared + terms.soft(terms.q.detach()), theta)}
+    q = problem.labels().detach()
+    if problem.inside is not None:
+        return {**step.others, "third": local_gradient(-terms.c * (q * problem.log_p()).sum(), theta)}
+    change = local_gradient(terms.soft(q - terms.q.detach()), theta)
+    return {**step.others, "third": add(step.through, change)}

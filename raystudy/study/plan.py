@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import Unit
 from raystudy.data.text import coverage_facts, encode
 from raystudy.errors import ConfigError, DataError, Problem, UserError, printable
-from raystudy.methods import hparams
+from raystudy.methods import Length, Schedule, Sizes, hparams
 from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.plugins import find_module
 from raystudy.spec import Arm, Places, Setting, Spec, digest
@@ -282,9 +283,10 @@ class Plan:
             said |= dict.fromkeys(self._frozen(hp))
         except UserError as e:
             wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
-        for suite in dict.fromkeys(map(self.study.together, self.study.target_names)):
+        unseen_in = {t: t if t in self.study.unseen else None for t in self.study.target_names}
+        for suite, unseen in dict.fromkeys((self.study.together(t), u) for t, u in unseen_in.items()):
             try:
-                found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite})
+                found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite}, unseen)
             except UserError as e:
                 wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
             else:
@@ -354,6 +356,7 @@ class Plan:
             task_options={k: dict(v) for k, v in study.task_options.items()},
             dev=study.dev,
             scope=study.scope,
+            unseen=target in study.unseen,
             length=self.lengths[target],
             numerics=study.numerics.spec_numerics,
         )
@@ -396,18 +399,18 @@ class Plan:
         return search.configurations[search.winners().get(target, 0)].settings if search.finished else None
 
     def _control(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
-        """The copied variant's settings, at the updates of the longest method in the same setting."""
+        """The copied variant's settings, with as many updates as the setting's costliest method has passes."""
         copied = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
-        longest = 0
+        most = 0.0
         for other in self.study.variants:
             if catalogue().variant(other).role in ("control", "floor"):
                 continue
             settings = self.settings_of(Arm(other, arm.setting), target, searches)
             if settings is None:
                 return None
-            longest = max(longest, sum(self.updates(other, settings, target, arm.setting)))
+            most = max(most, self.schedule(other, settings, target, arm.setting).cost.passes)
         own = catalogue().resolve(arm.variant, self.study.fixed_settings(arm.variant))
-        return None if copied is None else {**own, **copied, "updates": longest}
+        return None if copied is None else {**own, **copied, "updates": math.ceil(most)}
 
     def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
         """Every confirm spec whose settings are decided, seeds outermost, so that all methods advance together."""
@@ -427,12 +430,15 @@ class Plan:
             if (settings := self.settings_of(arm, target, searches)) is not None
         }
 
-    def updates(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> tuple[int, int]:
-        """Optimizer updates of (transfer, adapt) behind one training of `variant`."""
+    def schedule(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> Schedule:
+        """The stages of one training of `variant`, each with its updates and passes."""
         module = find_module("methods", catalogue().variant(variant).method)
-        parts = module.Method.planned(hparams(module.HParams, settings), self.sizes[target, setting], target)
-        transfer, adapt = (sum(part.values()) for part in parts)
-        return transfer, adapt
+        schedule = module.Method.schedule(hparams(module.HParams, settings), self._sizes_of(target, setting))
+        assert isinstance(schedule, Schedule)
+        return schedule
+
+    def _sizes_of(self, target: str, setting: Setting) -> Sizes:
+        return Sizes(self.sizes[target, setting], target, target in self.study.unseen)
 
     @cached_property
     def cautions(self) -> list[str]:
@@ -480,14 +486,13 @@ class Plan:
         yield from (cautions.majority(catalogue().variant(v).title, priors) for v in told)
 
     def _short(self) -> Iterator[str]:
-        """Stages of few updates. A control makes as many updates as the longest method."""
+        """Stages of few updates. A control makes as many updates as the costliest method has passes."""
         fewest: dict[str, tuple[str, int]] = {}
         for variant, (method, hp) in self._methods.items():
             if catalogue().variant(variant).role in ("control", "floor"):
                 continue
-            parts = [method.planned(hp, sizes, target) for (target, _), sizes in self.sizes.items()]
-            stages = [(n, name) for both in parts for part in both for name, n in part.items()]
-            n, name = min(stages)
+            schedules = [method.schedule(hp, self._sizes_of(target, setting)) for target, setting in self.sizes]
+            n, name = min((length.updates, name) for s in schedules for name, length in s.stages.items())
             fewest[variant] = (name, n)
         if (line := cautions.short_trainings(fewest)) is not None:
             yield line
@@ -504,36 +509,37 @@ class Plan:
 
     @cached_property
     def preview(self) -> dict[str, Any]:
-        """What the plan can say before anything ran: cells and updates with every search at the paper's settings.
+        """What the plan can say before anything ran: cells, updates and passes, every search at the paper's settings.
 
         Seeds and trials differ in no number here, so each (method, target, setting) is looked at once and multiplied.
         """
         study = self.study
         cells: Counter[str] = Counter()
-        updates: Counter[str] = Counter()
+        cost: dict[str, Length] = defaultdict(Length)
         stages: Counter[str] = Counter()
-        saved = 0
+        saved = Length()
         tried, seeds = study.search.trials * study.search.seeds, study.report.seeds
         for arm in self._searched_arms():
             settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
             for target in study.target_names:
                 cells[f"{arm.variant} search"] += tried
-                updates[f"{arm.variant} search"] += tried * sum(
-                    self.updates(arm.variant, settings, target, arm.setting)
-                )
+                cost[f"{arm.variant} search"] += self.schedule(arm.variant, settings, target, arm.setting).cost * tried
         for (arm, target), settings in self._decided({}).items():
-            transfer, adapt = self.updates(arm.variant, settings, target, arm.setting)
+            schedule = self.schedule(arm.variant, settings, target, arm.setting)
             cells[f"{arm.variant} confirm"] += seeds
-            updates[f"{arm.variant} confirm"] += seeds * (transfer + adapt)
+            cost[f"{arm.variant} confirm"] += schedule.cost * seeds
             key = self._sharing(arm, settings, target)
-            saved += seeds * transfer if stages[key] else 0
+            saved += sum(schedule.transfer.values(), Length()) * (seeds if stages[key] else 0)
             stages[key] += 1
         return {
             "cells": dict(cells),
-            "updates": dict(updates),
+            "updates": {kind: length.updates for kind, length in cost.items()},
+            "passes": {kind: length.passes for kind, length in cost.items()},
             "total_cells": cells.total(),
-            "total_updates": updates.total(),
-            "shared_updates": saved,
+            "total_updates": sum(length.updates for length in cost.values()),
+            "total_passes": sum(length.passes for length in cost.values()),
+            "shared_updates": saved.updates,
+            "shared_passes": saved.passes,
         }
 
     def _sharing(self, arm: Arm, settings: Mapping[str, Value], target: str) -> str:
@@ -547,5 +553,5 @@ class Plan:
         module = find_module("methods", method)
         aware = module.Method.target_aware(hparams(module.HParams, settings))
         few_shot = arm.setting != Setting() and self.study.scope == "target"  # cuts differ from target to target
-        own = target if aware or few_shot else ""
+        own = target if aware or few_shot or target in self.study.unseen else ""
         return digest([method, read, self.study.together(target), own, str(arm.setting)])

@@ -17,10 +17,10 @@ import torch
 
 from raystudy.code_versions import code_digest
 from raystudy.errors import PreflightError, Problem
-from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.spec import Places, Record
 from raystudy.train import NoStore, Outcome, Store, numerics_here, run
 from raystudy.wording import listed
+from raystudy.workers import Alone, Workers, simulate
 
 __all__ = ["Difference", "differences", "elsewhere", "train_again"]
 

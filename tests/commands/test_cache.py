@@ -20,10 +20,10 @@ from raystudy import __main__ as commands
 from raystudy import train
 from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.errors import ConfigError, PreflightError
-from raystudy.nn.workers import Alone
 from raystudy.spec import digest
 from raystudy.study.store.cache import GRACE, entries, oldest_beyond
 from raystudy.study.store.stage_store import StageStore
+from raystudy.workers import Alone
 
 
 def call(*args: str, **options: Any) -> Any:

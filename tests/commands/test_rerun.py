@@ -18,12 +18,12 @@ from raystudy import __main__ as commands
 from raystudy import train
 from raystudy.commands.folders import find_cell
 from raystudy.errors import ConfigError, PreflightError
-from raystudy.nn.workers import simulate
 from raystudy.spec import Numerics, Places, Record, Setting, Spec
 from raystudy.study.folder.records import Results
 from raystudy.study.pool.failures import attempt
 from raystudy.study.rerun import differences
 from raystudy.study.store.stage_store import StageStore
+from raystudy.workers import simulate
 
 FOLDER = Path("results") / "mine"
 SPEC = spec_of("meta_dtl", setting=Setting(shots=12), precision="fp32")

@@ -16,11 +16,15 @@ from raystudy.data.draws import (
     epoch_batches,
     epoch_updates,
     joint_batches,
+    mixed,
     other_tasks,
+    proportional,
     rng,
     seed_of,
     task_batches,
+    task_distribution,
     task_mixture,
+    uniform,
     union_batches,
 )
 
@@ -42,7 +46,7 @@ def test_seeds_are_the_same_on_every_platform() -> None:
         assert seed_of(*purpose) == seed
     assert rng(0, "golden").integers(1000, size=6).tolist() == GOLDEN_INTEGERS
     assert epoch_batches(1, 7, 3, 0, "golden")(4).tolist() == GOLDEN_EPOCH
-    assert task_mixture([5, 3], 4, "uniform", 0, "golden")(2).tolist() == GOLDEN_MIXTURE
+    assert task_mixture([5, 3], 4, uniform([5, 3]), 0, "golden")(2).tolist() == GOLDEN_MIXTURE
 
 
 def test_seeds_do_not_depend_on_the_process() -> None:
@@ -85,11 +89,11 @@ def test_epochs_are_shuffled_anew() -> None:
     "make",
     [
         lambda *p: epoch_batches(0, 20, 6, *p),
-        lambda *p: task_mixture([9, 4, 2], 6, "uniform", *p),
-        lambda *p: task_mixture([9, 4, 2], 6, "pps", *p),
-        lambda *p: task_batches([9, 4, 2], 6, "uniform", *p),
-        lambda *p: task_batches([9, 4, 2], 6, "pps", *p),
-        lambda *p: task_batches([9, 4, 2], 6, "epochs", *p),
+        lambda *p: task_mixture([9, 4, 2], 6, uniform([9, 4, 2]), *p),
+        lambda *p: task_mixture([9, 4, 2], 6, proportional([9, 4, 2]), *p),
+        lambda *p: task_batches([9, 4, 2], 6, uniform([9, 4, 2]), *p),
+        lambda *p: task_batches([9, 4, 2], 6, proportional([9, 4, 2]), *p),
+        lambda *p: task_batches([9, 4, 2], 6, None, *p),
         lambda *p: union_batches([9, 4, 2], 6, *p),
     ],
 )
@@ -109,15 +113,35 @@ def test_draws_are_pure(make: object) -> None:
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.sampled_from(["uniform", "pps"]))
 def test_mixtures_name_rows_that_exist(sizes: list[int], sampler: str) -> None:
-    rows = task_mixture(sizes, 40, sampler, 0)(0)
+    rows = task_mixture(sizes, 40, task_distribution(sampler, sizes), 0)(0)
     assert len(rows) == 40
     assert all(0 <= t < len(sizes) and 0 <= i < sizes[t] for t, i in rows)
 
 
 def test_unknown_samplers_are_refused() -> None:
-    for make in (task_mixture, task_batches):
-        with pytest.raises(ValueError, match="must be uniform or pps, but got 'ppz'"):
-            make([1], 1, "ppz")
+    with pytest.raises(ValueError, match="must be uniform, pps or epochs, but got 'ppz'"):
+        task_distribution("ppz", [1])
+
+
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=5).filter(any), st.integers(0, 30))
+def test_distributions_sum_to_one_and_leave_out_who_takes_no_part(sizes: list[int], step: int) -> None:
+    target = int(np.argmax(sizes))
+    for distribution in (uniform(sizes), proportional(sizes), mixed(sizes, target, 2, 6)):
+        p = distribution(step)
+        assert p.sum() == pytest.approx(1)
+        assert all(p[t] == 0 for t, n in enumerate(sizes) if n == 0)
+        rows = task_mixture(sizes, 12, distribution, 0)(step)
+        assert all(i < sizes[t] for t, i in rows)
+
+
+@pytest.mark.parametrize("ratio", [2, 5])
+def test_mixed_ends_every_epoch_with_the_target_alone(ratio: int) -> None:
+    sizes, per_epoch = [7, 5, 9], 12
+    p = mixed(sizes, 1, ratio, per_epoch)
+    even = [step for step in range(2 * per_epoch) if p(step)[0] > 0]
+    assert even == [s for s in range(2 * per_epoch) if s % per_epoch < per_epoch * ratio // (ratio + 1)]
+    assert all(np.array_equal(p(s), uniform(sizes)(s)) for s in even)
+    assert all(p(s).tolist() == [0, 1, 0] for s in range(2 * per_epoch) if s not in even)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -136,7 +160,7 @@ def in_order(rows: list[NDArray[np.int64]]) -> list[tuple[int, ...]]:
 
 @given(SIZES, st.integers(1, 12), st.integers(0, 5))
 def test_an_mt_dnn_epoch_is_the_union_of_the_tasks(sizes: list[int], batch_size: int, seed: int) -> None:
-    draw, per_epoch = task_batches(sizes, batch_size, "epochs", seed), epoch_updates(sizes, batch_size, "epochs", True)
+    draw, per_epoch = task_batches(sizes, batch_size, None, seed), epoch_updates(sizes, batch_size, "epochs", True)
     batches = [-(-n // batch_size) for n in sizes]
     assert per_epoch == sum(batches)
     for epoch in range(2):
@@ -154,7 +178,7 @@ def test_an_mt_dnn_epoch_is_the_union_of_the_tasks(sizes: list[int], batch_size:
 
 
 def test_the_order_of_mt_dnn_s_batches_is_shuffled_anew() -> None:
-    draw = task_batches([60, 60], 6, "epochs", 1)
+    draw = task_batches([60, 60], 6, None, 1)
     first, second = ([int(draw(e * 20 + i)[0, 0]) for i in range(20)] for e in range(2))
     assert first != second
     assert first != sorted(first)
@@ -164,7 +188,7 @@ def test_the_order_of_mt_dnn_s_batches_is_shuffled_anew() -> None:
 @pytest.mark.parametrize("sampler", ["uniform", "pps"])
 def test_one_task_batches_sample_as_mixtures_do(sampler: str) -> None:
     sizes = [30, 6, 12]
-    draw = task_batches(sizes, 4, sampler, 0)
+    draw = task_batches(sizes, 4, task_distribution(sampler, sizes), 0)
     rows = [draw(step) for step in range(3000)]
     assert all(len(r) == 4 and len(set(r[:, 0].tolist())) == 1 for r in rows)
     p = np.full(3, 1 / 3) if sampler == "uniform" else np.array(sizes) / 48
@@ -190,13 +214,13 @@ def test_a_union_epoch_holds_every_example_once(sizes: list[int], batch_size: in
 def test_joint_batches_are_one_of_the_three() -> None:
     n = [9, 4, 2]
     for step in range(5):
-        for sampler in ("uniform", "pps"):
-            mixed = task_mixture(n, 6, sampler, 3, "x")(step)
-            assert np.array_equal(joint_batches(n, 6, sampler, False, 3, "x")(step), mixed)
-        assert np.array_equal(joint_batches(n, 6, "epochs", False, 3, "x")(step), union_batches(n, 6, 3, "x")(step))
-        for sampler in ("uniform", "pps", "epochs"):
-            single = task_batches(n, 6, sampler, 3, "x")(step)
-            assert np.array_equal(joint_batches(n, 6, sampler, True, 3, "x")(step), single)
+        for p in (uniform(n), proportional(n)):
+            mixture = task_mixture(n, 6, p, 3, "x")(step)
+            assert np.array_equal(joint_batches(n, 6, p, False, 3, "x")(step), mixture)
+        assert np.array_equal(joint_batches(n, 6, None, False, 3, "x")(step), union_batches(n, 6, 3, "x")(step))
+        for distribution in (uniform(n), proportional(n), None):
+            single = task_batches(n, 6, distribution, 3, "x")(step)
+            assert np.array_equal(joint_batches(n, 6, distribution, True, 3, "x")(step), single)
 
 
 @pytest.mark.parametrize("among", [2, 3, 5])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import Unit
 from raystudy.data.text import IGNORED, Batch, Corpus, Encoded, encode, tokenizer
-from raystudy.nn.workers import Alone
 from raystudy.tasks import Example, Task
+from raystudy.workers import Alone
 
 TINY = resolve("tiny")
 SPLITS = ("train", "dev", "test")

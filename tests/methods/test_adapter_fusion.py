@@ -12,7 +12,7 @@ from torch import Tensor
 from raystudy.errors import DataError
 from raystudy.methods import Stage
 from raystudy.methods.adapter_fusion import Method
-from raystudy.nn.workers import simulate
+from raystudy.workers import simulate
 
 SETTINGS = {"lr": 1e-2, "fusion_lr": 1e-2, "max_updates": 2, "reduction_factor": 1}
 
@@ -28,7 +28,7 @@ def moved(made: Method, stage: Stage) -> set[str]:
     """The tensors that one stage changes, after its new parts are in place."""
     stage.start()
     before = state_of(made)
-    for step in range(stage.steps):
+    for step in range(stage.length.updates):
         stage.update(step, stage.draw(step))
     return {k for k, v in state_of(made).items() if not torch.equal(v, before[k])}
 

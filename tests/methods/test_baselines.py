@@ -27,7 +27,7 @@ from cells import (
 from torch import Tensor
 
 from raystudy import train
-from raystudy.data.draws import task_mixture
+from raystudy.data.draws import task_distribution, task_mixture
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, Batch, encode
@@ -35,9 +35,9 @@ from raystudy.evaluate import predict, task_metrics
 from raystudy.methods import BaseMethod, Readout
 from raystudy.nn.embed import embed
 from raystudy.nn.gradients import adamw, descend
-from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Prior, Task
+from raystudy.workers import Alone, Workers, simulate
 
 PLM = resolve("tiny")
 
@@ -126,7 +126,9 @@ def test_head_without_an_example_does_not_move(size: int) -> None:
 def test_samplers() -> None:
     sizes = [90, 10]
     for sampler, p in (("uniform", [0.5, 0.5]), ("pps", [0.9, 0.1])):
-        rows = np.concatenate([task_mixture(sizes, 32, sampler, 3, "joint")(s) for s in range(100)])
+        rows = np.concatenate(
+            [task_mixture(sizes, 32, task_distribution(sampler, sizes), 3, "joint")(s) for s in range(100)]
+        )
         share = np.bincount(rows[:, 0], minlength=2) / len(rows)
         assert share == pytest.approx(p, abs=4 * np.sqrt(p[0] * p[1] / len(rows)))
         assert all(0 <= i < sizes[t] for t, i in rows)
@@ -330,7 +332,7 @@ def test_the_unit_of_labels_changes_no_training(variant: str) -> None:
         method = method_over(tasks, variant, max_updates=4, min_updates=4)
         for stage in (*method.transfer(), *method.adapt()):
             stage.start()
-            for step in range(stage.steps):
+            for step in range(stage.length.updates):
                 stage.update(step, stage.draw(step))
         answers = predict(method, task, "dev", encode(task, "dev", PLM), method.readout(0), Alone())
         return method, np.array(answers.pred)
@@ -363,7 +365,7 @@ def test_regression_is_trained_by_squared_error() -> None:
     batch = stage.draw(0)
     predicted = method.encoder.answers(batch)[0].logits.squeeze(-1)
     torch.testing.assert_close(method.mean_loss(batch), ((predicted - batch.values) ** 2).mean(), rtol=1e-12, atol=0)
-    logs = [stage.update(step, stage.draw(step)) for step in range(stage.steps)]
+    logs = [stage.update(step, stage.draw(step)) for step in range(stage.length.updates)]
     assert logs[-1]["loss"] < 0.5 * logs[0]["loss"]
 
 

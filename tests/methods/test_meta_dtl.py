@@ -17,16 +17,16 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from raystudy.catalogue import catalogue
-from raystudy.data.draws import epoch_updates, task_mixture
+from raystudy.data.draws import epoch_updates, proportional, task_mixture, uniform
 from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import DataError
-from raystudy.methods import meta_dtl
+from raystudy.methods import Sizes, meta_dtl
 from raystudy.methods.meta_dtl import centre, meta_knowledge, weights
 from raystudy.nn.embed import embed
 from raystudy.nn.losses import cross_entropy, smoothed_cross_entropy, soft_cross_entropy
 from raystudy.nn.prototypes import class_means, sub_prototypes
-from raystudy.nn.workers import Alone, share, simulate
+from raystudy.workers import Alone, share, simulate
 
 NAN = float("nan")
 
@@ -221,7 +221,7 @@ def test_one_task_is_refused() -> None:
 def test_constants_are_the_scores_of_the_untouched_model() -> None:
     tasks = {"a": planted("target"), "b": planted("source")}
     method = method_over(tasks, "meta_dtl")
-    given_ = method.constants()
+    given_ = method.compute_constants()
     plm = resolve("tiny")
     parts = [encode(t, "train", plm).with_label_text() for t in tasks.values()]
     e = [embed(plm, p, "mean", Alone(), precision="fp64") for p in parts]
@@ -239,7 +239,7 @@ def test_constants_are_the_scores_of_the_untouched_model() -> None:
     ]
     seen = [given_["scores.0"]]
     for variant, settings in others:
-        seen.append(method_over(tasks, variant, **settings).constants()["scores.0"])
+        seen.append(method_over(tasks, variant, **settings).compute_constants()["scores.0"])
         assert not any(torch.allclose(seen[-1], s) for s in seen[:-1]), settings
 
 
@@ -274,7 +274,7 @@ def test_mean1_has_mean_one_over_all_tasks(values: list[float], cuts: int) -> No
 def test_raw_stops_a_cell_before_training() -> None:
     tasks = {"a": planted("target"), "b": planted("source")}
     method = method_over(tasks, "meta_dtl", weights="raw")
-    method.given = {"scores.0": -torch.ones(2, 36), "scores.1": torch.ones(2, 36)}
+    method.constants = {"scores.0": -torch.ones(2, 36), "scores.1": torch.ones(2, 36)}
     with pytest.raises(DataError, match="36 of 36 in a"):
         method.transfer()
 
@@ -327,7 +327,7 @@ def test_batch_loss_is_the_weighted_mean_under_own_heads() -> None:
     """R1: the sum over the mixed batch, each example through its own task's head, divided by |B| and not by sum m."""
     tasks = {"a": planted("target"), "b": planted("source")}
     method = method_over(tasks, "meta_dtl")
-    method.given = method.constants()
+    method.constants = method.compute_constants()
     batch = method.transfer()[0].draw(0)
     assert set(batch.task.tolist()) == {0, 1}
     loss = method.mean_loss(batch, partial(smoothed_cross_entropy, lambda_=0.3))
@@ -335,7 +335,7 @@ def test_batch_loss_is_the_weighted_mean_under_own_heads() -> None:
     losses = []
     for i in range(len(batch)):
         t, y = int(batch.task[i]), batch.labels[i : i + 1]
-        m = method.given[f"scores.{t}"].mean(0)[batch.row[i]]
+        m = method.constants[f"scores.{t}"].mean(0)[batch.row[i]]
         losses.append(m * smoothed_cross_entropy(method.encoder.heads[t](feature[i : i + 1]), y, 0.3))
     torch.testing.assert_close(loss, torch.cat(losses).sum() / len(batch), rtol=1e-12, atol=0)
 
@@ -359,7 +359,7 @@ def test_algorithm_1_sums_over_the_batch() -> None:
 
 def test_sampler_is_uniform_over_tasks_and_instances() -> None:
     sizes = [30, 6, 12]
-    draw = task_mixture(sizes, 50, "uniform", 0, "test")
+    draw = task_mixture(sizes, 50, uniform(sizes), 0, "test")
     rows = np.concatenate([draw(step) for step in range(240)])
     assert chisquare(np.bincount(rows[:, 0], minlength=3)).pvalue > 1e-3  # p(T_i) = 1 / K
     seen = Counter(map(tuple, rows.tolist()))
@@ -367,20 +367,20 @@ def test_sampler_is_uniform_over_tasks_and_instances() -> None:
     expected = [len(rows) / (3 * n) for n in sizes for _ in range(n)]
     assert chisquare(observed, expected).pvalue > 1e-3  # p(x) = 1 / (K |D_i|)
     # which the draw in proportion to size is not
-    assert chisquare(np.bincount(task_mixture(sizes, 9000, "pps", 0)(0)[:, 0])).pvalue < 1e-6
+    assert chisquare(np.bincount(task_mixture(sizes, 9000, proportional(sizes), 0)(0)[:, 0])).pvalue < 1e-6
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "epochs"])
 def test_one_task_batches_are_weighted_as_mixed_ones_are(sampler: str) -> None:
     tasks = {"a": planted("target"), "b": planted("source", n_train=17)}
     method = method_over(tasks, "meta_dtl", task_batches=True, sampler=sampler, max_updates=0, mmt_epochs=1)
-    method.given = method.constants()
+    method.constants = method.compute_constants()
     (mmt,) = method.transfer()
-    assert mmt.steps == (6 + 3 if sampler == "epochs" else -(-53 // 7))
-    for step in range(mmt.steps):
+    assert mmt.length.updates == (6 + 3 if sampler == "epochs" else -(-53 // 7))
+    for step in range(mmt.length.updates):
         batch = mmt.draw(step)
         (task,) = set(batch.task.tolist())
-        torch.testing.assert_close(batch.weight, method.given[f"scores.{task}"].mean(0)[batch.row].clamp_min(0))
+        torch.testing.assert_close(batch.weight, method.constants[f"scores.{task}"].mean(0)[batch.row].clamp_min(0))
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=5), st.integers(1, 64), st.integers(1, 3))
@@ -388,7 +388,9 @@ def test_updates_per_epoch(sizes: list[int], batch_size: int, epochs: int) -> No
     assert epoch_updates(sizes, batch_size) == -(-sum(sizes) // batch_size)
     hp = meta_dtl.HParams(mmt_epochs=epochs, batch_size=batch_size)
     named = {f"t{i}": n for i, n in enumerate(sizes)}
-    assert meta_dtl.Method.planned(hp, named, "t0")[0] == {"mmt": epochs * epoch_updates(sizes, batch_size)}
+    assert meta_dtl.Method.schedule(hp, Sizes(named, "t0")).transfer["mmt"].updates == epochs * epoch_updates(
+        sizes, batch_size
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -396,7 +398,9 @@ def test_updates_per_epoch(sizes: list[int], batch_size: int, epochs: int) -> No
 
 
 def test_without_imk_is_full_with_m_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meta_dtl.Method, "m", lambda self: [torch.ones(n) for n in self.setup.corpus.sizes])
+    monkeypatch.setattr(
+        meta_dtl.Method, "instance_weights", lambda self: [torch.ones(n) for n in self.setup.corpus.sizes]
+    )
     stubbed = ran(spec_of("meta_dtl"))
     assert_same_state(stubbed.state, undisturbed("meta_dtl_wo_imk").state)
 
@@ -424,10 +428,10 @@ def test_fine_tuning_starts_from_the_learnt_encoder_and_a_new_head() -> None:
     """Algorithm 1 returns the PLM alone: TMF has a new head for its task, and the optimizer is new too."""
     tasks = {"a": planted("target"), "b": planted("source")}
     method = method_over(tasks, "meta_dtl", max_updates=3)
-    method.given = method.constants()
+    method.constants = method.compute_constants()
     (mmt,) = method.transfer()
     mmt.start()
-    for step in range(mmt.steps):
+    for step in range(mmt.length.updates):
         mmt.update(step, mmt.draw(step))
     learnt = {k: v.clone() for k, v in method.state_dict().items()}
     used = method.optimizer

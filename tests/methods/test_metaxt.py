@@ -29,13 +29,14 @@ from raystudy.catalogue import catalogue, class_map
 from raystudy.data.text import IGNORED
 from raystudy.errors import ConfigError, DataError
 from raystudy.methods import hparams
-from raystudy.methods.metaxt import Drawn, HParams, Method, fixed_map
+from raystudy.methods.metaxt import Batches, HParams, Method, fixed_map
+from raystudy.nn.gradients import local_gradient, with_parameters
 from raystudy.nn.label_transfer import RTN
-from raystudy.nn.meta_gradient import Bilevel, at, gradient, meta_gradient
-from raystudy.nn.workers import Alone
+from raystudy.nn.meta_gradient import Bilevel, virtual_step
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
 from raystudy.tasks.planted import LABEL_MAP
+from raystudy.workers import Alone
 
 KINDS = {"classes": "", "words": "tag_"}
 SIZES = {"n_train": 20, "n_dev": 12, "n_test": 12}
@@ -59,8 +60,8 @@ def started(made: Method) -> Method:
     return made
 
 
-def problem_of(made: Method, step: int = 1, gamma2: float = 1.0) -> tuple[Bilevel, Drawn]:
-    drawn = made.drawing()(step)
+def problem_of(made: Method, step: int = 1, gamma2: float = 1.0) -> tuple[Bilevel, Batches]:
+    drawn = made.draws()(step)
     return made.bilevel(drawn, step, gamma2), drawn
 
 
@@ -102,14 +103,14 @@ def test_meta_gradient_is_the_slope_of_the_loss_after_the_step(shape: str, dropo
         return validate()
 
     problem = replace(problem, validate=seeded)
-    found = meta_gradient(problem, ETA, "jvp", Alone()).meta
+    found = virtual_step(problem, ETA, "jvp", Alone()).meta
     assert all(g is not None for g in found)
 
     def after() -> float:
-        g = gradient(problem.train().loss(), list(theta.values()))
+        g = local_gradient(problem.train().loss(), list(theta.values()))
         moved = {n: p if d is None else p - ETA * d for (n, p), d in zip(theta.items(), g, strict=True)}
         with torch.no_grad():
-            return at(problem.module, moved, problem.validate).item()
+            return with_parameters(problem.module, moved, problem.validate).item()
 
     of_alpha = len(list(made.ltn.parameters()))
     for start, stop in ((0, of_alpha), (of_alpha, len(made.meta))):
@@ -154,12 +155,12 @@ def after_updates(made: Method, count: int) -> dict[str, Tensor]:
 def test_finite_differences_are_close() -> None:
     made = started(method(route="fd_logits"))
     problem, _ = problem_of(made)
-    near = flat(meta_gradient(problem, ETA, "fd_logits", Alone()).meta)
+    near = flat(virtual_step(problem, ETA, "fd_logits", Alone()).meta)
     # any attention kernel does for it, and so it is not asked for the slow one
     assert not made.encoder.body.exact
     exact = started(method())
     assert exact.encoder.body.exact
-    there = flat(meta_gradient(problem_of(exact)[0], ETA, "jvp", Alone()).meta)
+    there = flat(virtual_step(problem_of(exact)[0], ETA, "jvp", Alone()).meta)
     assert 0 < relative(near, there) < 1e-3
 
 
@@ -184,19 +185,19 @@ def test_the_model_steps_along_the_loss_with_the_new_labels(options: str) -> Non
     problem, drawn = problem_of(made)
     theta = list(problem.theta.values())
     torch.manual_seed(8)
-    found = meta_gradient(problem, ETA, made.hp.route, Alone(), apart=options != "as it is")
+    found = virtual_step(problem, ETA, made.hp.route, Alone(), apart=options != "as it is")
     with torch.no_grad():
         for p in made.meta:
             p.mul_(1.5).add_(0.01)
     torch.manual_seed(9)
-    ours = made.real(problem, found, drawn)
+    ours = made.theta_gradient(problem, found, drawn)
     torch.manual_seed(9)
     terms = problem.train()
     loss = terms.loss()
     if made.hp.full_batch_main:
         n, ahead = int(drawn.main.units.sum()), int(drawn.ahead.units.sum())
-        loss = loss - terms.rest[0] + (n * terms.rest[0] + ahead * problem.validate()) / (n + ahead)
-    for a, b in zip(ours, gradient(loss, theta), strict=True):
+        loss = loss - terms.others["target"] + (n * terms.others["target"] + ahead * problem.validate()) / (n + ahead)
+    for a, b in zip(ours, local_gradient(loss, theta), strict=True):
         assert (a is None) == (b is None)
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
@@ -205,11 +206,11 @@ def test_the_model_steps_along_the_loss_with_the_new_labels(options: str) -> Non
 def test_reused_gradient_is_that_of_the_old_labels() -> None:
     made = started(method(reuse_grad=True))
     problem, drawn = problem_of(made)
-    found = meta_gradient(problem, ETA, "jvp", Alone(), keep=False)
+    found = virtual_step(problem, ETA, "jvp", Alone(), keep=False)
     with torch.no_grad():
         for p in made.meta:
             p.add_(1.0)
-    for a, b in zip(made.real(problem, found, drawn), found.g, strict=True):
+    for a, b in zip(made.theta_gradient(problem, found, drawn), found.g, strict=True):
         assert (a is None) == (b is None)
         assert a is None or torch.equal(a, b)
 
@@ -240,7 +241,7 @@ def test_what_the_ltn_reads_of_an_example(feature: str) -> None:
     """What the heads read, or the bare state of [CLS]; a constant either way."""
     for what in ("cls", "feature"):
         made = started(method(feature=feature, ltn_input=what))
-        drawn = made.drawing()(1)
+        drawn = made.draws()(1)
         states = made.encoder(drawn.source)[0]
         h, y, _ = made.read(drawn.source, states)
         own = made.encoder.feature(states, drawn.source.offsets)
@@ -279,7 +280,7 @@ def test_words_are_counted_per_term() -> None:
         terms = problem.train()
         (w,) = made.encoder.answers(drawn.main)
         tags = drawn.main.tags[drawn.main.tags >= 0]
-        assert terms.rest[0].item() == pytest.approx(F.cross_entropy(w.logits, tags).item(), abs=1e-12)
+        assert terms.others["target"].item() == pytest.approx(F.cross_entropy(w.logits, tags).item(), abs=1e-12)
         words = int((drawn.source.tags >= 0).sum())
         assert terms.log_p.shape == terms.q.shape == (words, made.setup.corpus.parts[0].outputs)
         assert terms.c == pytest.approx(1 / words)
@@ -290,15 +291,15 @@ def test_words_are_counted_per_term() -> None:
 def test_held_out_half_is_not_trained_on() -> None:
     """x'' never enters L_train: other examples there change nothing of it, and change what the LTN is taught."""
     made = started(method())
-    drawn = made.drawing()(1)
-    other = replace(drawn, ahead=made.drawing()(2).ahead)
-    one, two = (meta_gradient(made.bilevel(d, 1, 1.0), ETA, "jvp", Alone()) for d in (drawn, other))
+    drawn = made.draws()(1)
+    other = replace(drawn, ahead=made.draws()(2).ahead)
+    one, two = (virtual_step(made.bilevel(d, 1, 1.0), ETA, "jvp", Alone()) for d in (drawn, other))
     for a, b in zip(one.g, two.g, strict=True):
         assert (a is None) == (b is None)
         assert a is None or torch.equal(a, b)
     assert relative(flat(one.meta), flat(two.meta)) > 1e-3
     swapped = replace(drawn, main=drawn.ahead, ahead=drawn.main)
-    assert relative(flat(meta_gradient(made.bilevel(swapped, 1, 1.0), ETA, "jvp", Alone()).meta), flat(one.meta)) > 1e-3
+    assert relative(flat(virtual_step(made.bilevel(swapped, 1, 1.0), ETA, "jvp", Alone()).meta), flat(one.meta)) > 1e-3
 
 
 def test_virtual_step_leaves_no_trace() -> None:
@@ -311,7 +312,7 @@ def test_virtual_step_leaves_no_trace() -> None:
     assert optimizer is not None
     problem = made.bilevel(drawn, 0, 1.0)
     before, moments = state_of(made), copy.deepcopy(optimizer.state_dict())
-    meta_gradient(problem, ETA, "jvp", Alone())
+    virtual_step(problem, ETA, "jvp", Alone())
     assert_same_state(state_of(made), before)
     assert optimizer.state_dict()["state"] == moments["state"] == {}
     stage.update(0, drawn)
@@ -329,7 +330,7 @@ def test_first_step_of_alpha_is_adams() -> None:
         (stage,) = made.adapt()
         stage.start()
         drawn = stage.draw(0)
-        grads = meta_gradient(made.bilevel(drawn, 0, 1.0), made.hp.lr, "jvp", Alone()).meta
+        grads = virtual_step(made.bilevel(drawn, 0, 1.0), made.hp.lr, "jvp", Alone()).meta
         before = [p.detach().clone() for p in made.meta]
         stage.update(0, drawn)
         for p, was, g in zip(made.meta, before, grads, strict=True):
@@ -357,7 +358,7 @@ def test_ltn_is_held_and_gamma2_rises(until: float, learns: list[int]) -> None:
     made = method(ltn_hold=0.5, ltn_until=until, gamma2=0.8, gamma2_ramp=0.5, batch_size=10)
     assert [made.gamma2(x) for x in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.4, 0.8, 0.8]
     (stage,) = made.adapt()
-    assert stage.steps == 6
+    assert stage.length.updates == 6
     stage.start()
     moved = []
     for step in range(6):
@@ -375,7 +376,7 @@ def test_eta_is_the_rate_of_the_moment() -> None:
     seen: dict[str, list[float]] = {}
     from raystudy.methods import metaxt
 
-    original = metaxt.meta_gradient
+    original = metaxt.virtual_step
     for rule in ("scheduled", "peak", "fixed"):
         etas = seen.setdefault(rule, [])
 
@@ -384,7 +385,7 @@ def test_eta_is_the_rate_of_the_moment() -> None:
             return original(problem, eta, *rest, **more)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(metaxt, "meta_gradient", watching)
+            patched.setattr(metaxt, "virtual_step", watching)
             after_updates(method(eta=rule, eta_fixed=0.3, lr=1e-3, warmup=0.5), 4)
     assert seen["scheduled"] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
     assert seen["peak"] == [1e-3] * 4
@@ -397,7 +398,7 @@ def test_eta_is_the_rate_of_the_moment() -> None:
 
 def test_batches() -> None:
     made = method(batch_size=7, min_updates=12, max_updates=12)
-    draw = made.drawing()
+    draw = made.draws()
     seen = []
     for step in range(12):
         d = draw(step)
@@ -415,15 +416,15 @@ def test_batches() -> None:
     # few target examples: all of them each time
     few = method_over({"t": planted("target", n_train=5), "s": planted("source")}, "metaxt", batch_size=9)
     assert isinstance(few, Method)
-    d = few.drawing()(3)
+    d = few.draws()(3)
     assert sorted((*d.main.row.tolist(), *d.ahead.row.tolist())) == list(range(5))
 
 
 def test_more_examples_to_be_judged_on() -> None:
     """`meta_batch_size` widens x'' alone, up to all examples that x' leaves; x' stays what it was."""
-    usual = method(batch_size=7).drawing()
+    usual = method(batch_size=7).draws()
     for asked, got in ((1, 1), (12, 12), (100, 16)):  # of 20, 4 are in x'
-        d = method(batch_size=7, meta_batch_size=asked).drawing()(2)
+        d = method(batch_size=7, meta_batch_size=asked).draws()(2)
         assert (d.main.row.tolist(), len(d.ahead)) == (usual(2).main.row.tolist(), got)
         assert not {*d.main.row.tolist()} & {*d.ahead.row.tolist()}
         assert torch.equal(d.source.ids, usual(2).source.ids)
@@ -431,7 +432,7 @@ def test_more_examples_to_be_judged_on() -> None:
 
 @pytest.mark.parametrize("variant", ["xt", "metaxt_fixed"])
 def test_nothing_is_held_out_where_nothing_is_learned_from_it(variant: str) -> None:
-    d = method(variant, batch_size=7).drawing()(0)
+    d = method(variant, batch_size=7).draws()(0)
     assert (len(d.main), len(d.ahead)) == (7, 0)
 
 
@@ -439,7 +440,7 @@ def test_several_sources() -> None:
     tasks = {"s1": planted("source"), "t": planted("target"), "s2": planted("target", seed=5)}
     made = method_over(tasks, "metaxt", target=1, sampler="uniform", batch_size=12)
     assert isinstance(made, Method)
-    d = made.drawing()(0)
+    d = made.draws()(0)
     assert set(d.source.task.tolist()) == {0, 2}
     _, y, source = made.read(d.source, made.encoder(d.source)[0])
     # numbered among the sources alone
@@ -468,7 +469,7 @@ def test_labels_send_no_gradient_into_the_model() -> None:
     """h is detached (B1)."""
     made = started(method())
     problem, _ = problem_of(made)
-    assert gradient(problem.train().q.square().sum(), list(problem.theta.values())) == [None] * len(problem.theta)
+    assert local_gradient(problem.train().q.square().sum(), list(problem.theta.values())) == [None] * len(problem.theta)
 
 
 def test_xts_labels_are_taught_by_the_model_itself() -> None:
@@ -492,7 +493,7 @@ def test_rtn_that_gives_nothing_is_no_rtn(dropout: float) -> None:
                 made.rtn.net[-1].weight.zero_()
         problem, _ = problem_of(made)
         terms = problem.train()
-        losses.append((terms.loss(), terms.log_p, *gradient(terms.loss(), list(problem.theta.values()))))
+        losses.append((terms.loss(), terms.log_p, *local_gradient(terms.loss(), list(problem.theta.values()))))
     for a, b in zip(*losses, strict=True):
         assert (a is None) == (b is None)
         if a is not None and b is not None:
@@ -504,8 +505,8 @@ def test_rtn_acts_behind_its_layer_in_the_third_term_alone() -> None:
     with torch.no_grad():
         made.rtn.net[-1].weight.mul_(50)  # type: ignore[union-attr, operator]
     one, two = problem_of(plain)[0].train(), problem_of(made)[0].train()
-    assert one.rest[0].item() == two.rest[0].item()  # x'
-    assert one.shared.item() == two.rest[1].item()  # x_s under its own head
+    assert one.others["target"].item() == two.others["target"].item()  # x'
+    assert one.shared.item() == two.others["source"].item()  # x_s under its own head
     torch.testing.assert_close(one.q, two.q, rtol=0, atol=0)  # the LTN reads the states without it
     assert not torch.allclose(one.log_p, two.log_p)
     rtn = RTN(2, 4, 8)

@@ -17,7 +17,7 @@ from raystudy.errors import ConfigError, DataError
 from raystudy.methods import mft
 from raystudy.methods.mft import Method, corrupted, typicality
 from raystudy.nn.prototypes import class_means, sub_prototypes
-from raystudy.nn.workers import simulate
+from raystudy.workers import simulate
 
 NAN = float("nan")
 
@@ -155,7 +155,7 @@ def over(**settings: Any) -> tuple[Method, Any, Any]:
     tasks = {f"planted/domain_{k}": planted(f"domain_{k}") for k in (1, 2, 3)}
     method = method_over(tasks, "mft", **{"batch_size": 12, **settings})
     assert isinstance(method, Method)
-    method.given = method.constants()
+    method.constants = method.compute_constants()
     (stage,) = method.transfer()
     stage.start()
     return method, stage, stage.draw(0)
@@ -168,7 +168,7 @@ def test_z_and_gradients_are_those_of_one_worker() -> None:
     def gradients(workers: Any) -> Tensor:
         tasks = {f"planted/domain_{k}": planted(f"domain_{k}") for k in (1, 2, 3)}
         m = method_over(tasks, "mft", workers=workers, batch_size=12)
-        m.given = m.constants()
+        m.constants = m.compute_constants()
         (stage,) = m.transfer()
         stage.start()
         drawn = stage.draw(0)
@@ -272,10 +272,10 @@ def test_what_is_added_is_dropped() -> None:
     after = ran(spec).state
     tasks = {name: planted(name.partition("/")[2], **CELL) for name in DOMAINS}
     method = method_over(tasks, "mft", **dict(spec.settings))
-    method.given = method.constants()
+    method.constants = method.compute_constants()
     (stage,) = method.transfer()
     stage.start()
-    for step in range(stage.steps):
+    for step in range(stage.length.updates):
         torch.manual_seed(step)
         stage.update(step, stage.draw(step))
     for name in ("domain.weight", "delta.0.weight", "delta.1.bias"):
@@ -307,5 +307,5 @@ def test_domains_must_share_their_classes() -> None:
 
 def test_with_the_same_classes_own_heads_see_the_typicality_of_shared_ones() -> None:
     shared, own = over()[0], over(heads="own")[0]
-    for name, t in shared.given.items():
-        torch.testing.assert_close(own.given[name], t)
+    for name, t in shared.constants.items():
+        torch.testing.assert_close(own.constants[name], t)

@@ -28,12 +28,12 @@ from raystudy.catalogue import catalogue
 from raystudy.data.text import Batch
 from raystudy.errors import ConfigError, DataError
 from raystudy.evaluate import ELSEWHERE
-from raystudy.methods import BaseMethod, Readout, Stage
+from raystudy.methods import BaseMethod, Length, Readout, Schedule, Sizes, Stage
 from raystudy.methods.multi_task import Method, reverse
 from raystudy.nn.gradients import adamw, descend
 from raystudy.nn.losses import cross_entropy
-from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.tasks import Task
+from raystudy.workers import Alone, Workers, simulate
 
 UNION = ("task_combination", "bert_mix", "bert_adv", "bert_adv_grl")
 ADVERSARIES = ("bert_adv", "bert_adv_grl")
@@ -81,8 +81,8 @@ def test_one_task_is_single_task(variant: str) -> None:
     head = many.readout(0).head
     many.encoder.body.load_state_dict(one.encoder.body.state_dict())
     many.encoder.heads[head].load_state_dict(one.encoder.heads[0].state_dict())
-    assert single.steps == stage.steps
-    for step in range(single.steps):
+    assert single.length.updates == stage.length.updates
+    for step in range(single.length.updates):
         drawn = single.draw(step)
         assert single.update(step, drawn) == stage.update(step, drawn)
         assert_same_state(one.encoder.body.state_dict(), many.encoder.body.state_dict())
@@ -235,7 +235,7 @@ def test_heads_without_an_example_do_not_move(variant: str, size: int) -> None:
         first = method.setup.corpus.batch(np.array([[0, 2], [0, 3], [0, 4], [0, 5]]))
         states = []
         for step, batch in enumerate((both, first)):
-            descend(method.loss(method.told(batch, step)), optimizer, 1e-2, 1.0, workers)
+            descend(method.loss(method.with_domains(batch, step)), optimizer, 1e-2, 1.0, workers)
             states.append(state_of(method))
         moved = {k for k in states[0] if not torch.equal(states[0][k], states[1][k])}
         used = {"0"} if variant == "multi_task" else {str(i) for i in range(2, len(method.encoder.heads))}
@@ -260,8 +260,8 @@ def test_mt_dnn_s_stream(variant: str) -> None:
     method = over(PAIR, variant, task_batches=True, sampler="epochs", joint_epochs=2, max_updates=0)
     stage = joint(method, start=False)
     # ceil(36 / 7) + ceil(17 / 7) batches an epoch; mixed batches would be ceil(53 / 7)
-    assert stage.steps == 2 * (6 + 3)
-    assert Method.planned(method.hp, {"a": 36, "b": 17}, "a") == ({"joint": 18}, {})
+    assert stage.length.updates == 2 * (6 + 3)
+    assert Method.schedule(method.hp, Sizes({"a": 36, "b": 17}, "a")) == Schedule({"joint": Length(18, 18.0)})
     for epoch in range(2):
         batches = [stage.draw(9 * epoch + i) for i in range(9)]
         assert all(len(set(b.task.tolist())) == 1 for b in batches)
@@ -274,7 +274,7 @@ def test_union_epochs_are_the_default_of_the_domain_baselines() -> None:
     for variant in ("bert_mix", "bert_mtl", *ADVERSARIES):
         method = over(TRIPLE, variant, max_updates=0)
         stage = joint(method, start=False)
-        assert stage.steps == method.hp.joint_epochs * -(-30 // 7)
+        assert stage.length.updates == method.hp.joint_epochs * -(-30 // 7)
         batches = [stage.draw(i) for i in range(5)]
         drawn = sorted((t, r) for b in batches for t, r in zip(b.task.tolist(), b.row.tolist(), strict=True))
         assert drawn == [(t, i) for t, n in enumerate((9, 10, 11)) for i in range(n)]
@@ -337,7 +337,7 @@ def test_flipped_domains_are_never_the_true_ones(tasks: int) -> None:
     method = over(dict(list(TRIPLE.items())[:tasks]), "bert_adv", joint_epochs=60, max_updates=0)
     stage = joint(method, start=False)
     counts = np.zeros((tasks, tasks))
-    for step in range(stage.steps):
+    for step in range(stage.length.updates):
         batch = stage.draw(step)
         assert batch.soft is not None
         np.add.at(counts, (batch.task.numpy(), batch.soft.argmax(1).numpy()), 1)

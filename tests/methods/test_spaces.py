@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from raystudy.catalogue import Parameter, catalogue
-from raystudy.methods import BaseMethod
+from raystudy.methods import BaseMethod, Settings
 from raystudy.plugins import module_names
 
 METHODS = tuple(sorted(catalogue().parameters))
@@ -29,7 +29,7 @@ def test_every_module_has_a_file_and_every_file_a_module() -> None:
 def test_hparams_are_the_parameters(method: str) -> None:
     module, rules = module_of(method), catalogue().parameters[method]
     assert issubclass(module.Method, BaseMethod)
-    assert module.Method.HParams is module.HParams
+    assert issubclass(module.HParams, Settings)
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(module.HParams)}
     # the same names, but for the underscore behind a word that Python keeps for itself
     assert fields.keys() == rules.keys()

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from raystudy.data.text import IGNORED, Batch, Corpus, Encoded
 from raystudy.methods import BaseMethod
-from raystudy.methods.metaxt import Drawn, Method
-from raystudy.nn.gradients import adamw, descend, gradients
-from raystudy.nn.meta_gradient import gradient, meta_gradient
-from raystudy.nn.workers import Alone, Workers, simulate
+from raystudy.methods.metaxt import Batches, Method
+from raystudy.nn.gradients import adamw, descend, local_gradient, summed_gradient
+from raystudy.nn.meta_gradient import virtual_step
 from raystudy.tasks import Example, Task
+from raystudy.workers import Alone, Workers, simulate
 
 BLANK = (1, 4, 5)  # sentences of a tagged task without a labelled word
 SIZES = {"n_train": 12, "n_dev": 6, "n_test": 6}
@@ -80,7 +80,7 @@ def test_the_loss_is_the_mean_over_units(size: int, weighted: bool) -> None:
         method = over(MIXED, "multi_task", workers)
         batch = batch_of(method, rows)
         loss = method.mean_loss(batch.weighted(w) if weighted else batch)
-        return workers.sum(loss.detach()[None]), gradients(loss, list(method.parameters()), workers)
+        return workers.sum(loss.detach()[None]), summed_gradient(loss, list(method.parameters()), workers)
 
     method = over(MIXED, "multi_task")
     total, n = torch.zeros((), dtype=torch.float64), 0
@@ -156,11 +156,11 @@ def step_of(name: str, rows: dict[str, list[int]], workers: Workers) -> list[Ten
     method = over(TAGGED, options.pop("variant", "metaxt"), workers, **options)
     assert isinstance(method, Method)
     batches = {k: batch_of(method, [(int(k == "source"), i) for i in some]) for k, some in rows.items()}
-    drawn = Drawn(**batches)
+    drawn = Batches(**batches)
     problem = method.bilevel(drawn, 1, 1.0)
-    found = meta_gradient(problem, 0.2, method.hp.route, workers, apart=True)
+    found = virtual_step(problem, 0.2, method.hp.route, workers, apart=True)
     loss = workers.sum(found.terms.loss().detach()[None])
-    return [loss, *found.meta, *method.real(problem, found, drawn)]
+    return [loss, *found.meta, *method.theta_gradient(problem, found, drawn)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -194,8 +194,8 @@ def test_metaxt_learns_from_what_is_left() -> None:
     method = over(TAGGED, "metaxt")
     assert isinstance(method, Method)
     source, target = (batch_of(method, [(t, i) for i in some]) for t, some in ((1, BLANK), (0, FULL)))
-    problem = method.bilevel(Drawn(source, target, target), 1, 1.0)
+    problem = method.bilevel(Batches(source, target, target), 1, 1.0)
     theta = list(problem.theta.values())
-    plain = gradient(method.mean_loss(target), theta)
-    for a, b in zip(gradient(problem.train().loss(), theta), plain, strict=True):
+    plain = local_gradient(method.mean_loss(target), theta)
+    for a, b in zip(local_gradient(problem.train().loss(), theta), plain, strict=True):
         assert torch.allclose(torch.zeros(()) if a is None else a, torch.zeros(()) if b is None else b, atol=1e-12)

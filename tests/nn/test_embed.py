@@ -12,8 +12,8 @@ from raystudy.data.text import IGNORED, Encoded, encode
 from raystudy.nn import embed as module
 from raystudy.nn.embed import embed
 from raystudy.nn.encoder import Body
-from raystudy.nn.workers import Alone, simulate
 from raystudy.tasks import Example, Task
+from raystudy.workers import Alone, simulate
 
 PLM = resolve("tiny")
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from raystudy.nn.gradients import adamw, clip, descend, gradients, warmup_linear
-from raystudy.nn.workers import Alone, Workers, share, simulate
+from raystudy.nn.gradients import adamw, clip, descend, summed_gradient, warmup_linear
+from raystudy.workers import Alone, Workers, share, simulate
 
 
 class Net(nn.Module):
@@ -91,7 +91,7 @@ def test_gradients_of_an_empty_share_are_zero() -> None:
 
     def work(workers: Workers) -> list[Tensor | None]:
         loss = ((net(x[0]) - y[0]) ** 2).sum() if workers.rank == 0 else torch.zeros((), dtype=torch.float64)
-        return gradients(loss, [net.a.weight, net.unused.weight], workers)
+        return summed_gradient(loss, [net.a.weight, net.unused.weight], workers)
 
     for g, none in simulate(2, work):
         torch.testing.assert_close(g, wanted, rtol=0, atol=0)
@@ -116,7 +116,7 @@ def test_clip(values: list[float], largest: float) -> None:
 def test_clip_scales_a_shared_gradient_once() -> None:
     """Autograd may answer two parameters with one tensor: their sum's gradient is theirs."""
     a, b = (torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    g = gradients(((a + b) * torch.tensor([3.0, 0.0, 4.0])).sum(), [a, b], Alone())
+    g = summed_gradient(((a + b) * torch.tensor([3.0, 0.0, 4.0])).sum(), [a, b], Alone())
     norm = clip(g, 1.0)
     assert norm == pytest.approx(50**0.5)
     for t in g:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from raystudy.nn.gradients import local_gradient
 from raystudy.nn.label_transfer import LTN
-from raystudy.nn.meta_gradient import gradient
 
 
 @pytest.mark.parametrize("universal", [False, True])
@@ -27,7 +27,7 @@ def test_ltn(universal: bool) -> None:
     ltn.fresh(torch.Generator().manual_seed(0), even=True)
     even = ltn(h, y, source)
     torch.testing.assert_close(even, torch.full((5, 4), 0.25).double())
-    assert all(g is None or g.isfinite().all() for g in gradient(even[:, 0].sum(), list(ltn.parameters())))
+    assert all(g is None or g.isfinite().all() for g in local_gradient(even[:, 0].sum(), list(ltn.parameters())))
     ltn.fresh(torch.Generator().manual_seed(0))
     # it reads the label, the example and the source
     for changed in (ltn(h, (y + 1) % 2, source), ltn(h + 1, y, source), ltn(h, y.clamp_max(1), 1 - source)):
@@ -63,5 +63,5 @@ def test_centred_labels(universal: bool) -> None:
 def test_ltn_of_an_absent_source_does_not_move() -> None:
     ltn = LTN(5, [3, 2], 4, 8, 6, False)
     q = ltn(torch.randn(4, 5), torch.tensor([0, 1, 2, 0]), torch.zeros(4, dtype=torch.long))
-    grads = dict(zip(ltn.state_dict(), gradient(q.square().sum(), list(ltn.parameters())), strict=True))
+    grads = dict(zip(ltn.state_dict(), local_gradient(q.square().sum(), list(ltn.parameters())), strict=True))
     assert {n for n, g in grads.items() if g is None} == {n for n in grads if n.split(".")[1] == "1"}

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raystudy.nn.meta_gradient import ROUTES, Bilevel, Terms, at, gradient, meta_gradient
-from raystudy.nn.workers import Alone, Workers, share, simulate
+from raystudy.nn.gradients import local_gradient, with_parameters
+from raystudy.nn.meta_gradient import ROUTES, Bilevel, Terms, virtual_step
+from raystudy.workers import Alone, Workers, share, simulate
 
 N, D, K = 7, 5, 3
 
@@ -68,23 +69,24 @@ class Toy:
             found = log_p()
             # a term that is no function of alpha but goes through the same pass
             shared = found.square().sum() / N if self.phi is None else torch.zeros(()).double()
-            return Terms((first,), shared, found, labels(), self.c / N)
+            return Terms({"first": first}, shared, found, labels(), self.c / N)
 
         def validate() -> Tensor:
             masks(3)
             return F.cross_entropy(self.model(self.xv[mine]), self.yv[mine], reduction="sum") / N
 
         theta = dict(self.model.named_parameters())
-        return Bilevel(self.model, theta, self.meta, train, log_p, labels, validate, self.phi)
+        alpha = list(self.alpha.parameters())
+        return Bilevel(self.model, theta, alpha, train, log_p, labels, validate, self.phi)
 
     def after(self, eta: float) -> float:
         """L_meta(Theta - eta grad L_train), as the paper writes it."""
         problem = self.problem()
         theta = problem.theta
-        g = gradient(problem.train().loss(), list(theta.values()))
+        g = local_gradient(problem.train().loss(), list(theta.values()))
         moved = {n: p if d is None else p - eta * d for (n, p), d in zip(theta.items(), g, strict=True)}
         with torch.no_grad():
-            return at(self.model, moved, problem.validate).item()
+            return with_parameters(self.model, moved, problem.validate).item()
 
 
 def flat(grads: Any) -> Tensor:
@@ -115,7 +117,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("p", [0.0, 0.5], ids=["", "dropout"])
 def test_is_the_derivative_of_the_loss_after_the_step(route: str, inside: bool, p: float) -> None:
     toy, eta = Toy(p, inside), 0.3
-    found = flat(meta_gradient(toy.problem(), eta, route, Alone()).meta)
+    found = flat(virtual_step(toy.problem(), eta, route, Alone()).meta)
     assert relative(eta * found, differences(toy.meta, lambda: toy.after(eta))) < 1e-7
 
 
@@ -135,8 +137,8 @@ def test_by_hand() -> None:
     problem = Bilevel(
         module=model,
         theta={"w": model.w},
-        meta=[a],
-        train=lambda: Terms((model.w**2,), torch.zeros(()).double(), log_p(), a.softmax(-1)[None], 2.0),
+        alpha=[a],
+        train=lambda: Terms({"square": model.w**2}, torch.zeros(()).double(), log_p(), a.softmax(-1)[None], 2.0),
         log_p=log_p,
         labels=lambda: a.softmax(-1)[None],
         validate=lambda: model.w**3,
@@ -148,7 +150,7 @@ def test_by_hand() -> None:
     by_q = 2.0 * v * torch.tensor([slope, slope - 2], dtype=torch.float64)  # c <q, u>, u = v d log p / dw
     expected = q * (by_q - (q * by_q).sum())  # through the softmax
     for route in ("jvp", "double_backward"):
-        found = meta_gradient(problem, eta, route, Alone())
+        found = virtual_step(problem, eta, route, Alone())
         assert found.g[0] is not None and found.g[0].item() == pytest.approx(g, abs=1e-12)
         assert found.v[0] is not None and found.v[0].item() == pytest.approx(v, abs=1e-12)
         assert found.meta[0] is not None
@@ -159,8 +161,8 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("p", [0.0, 0.5])
 def test_routes_agree(inside: bool, p: float) -> None:
     toy = Toy(p, inside)
-    reference = meta_gradient(toy.problem(), 0.3, "double_backward", Alone())
-    found = meta_gradient(toy.problem(), 0.3, "jvp", Alone())
+    reference = virtual_step(toy.problem(), 0.3, "double_backward", Alone())
+    found = virtual_step(toy.problem(), 0.3, "jvp", Alone())
     assert relative(flat(found.meta), flat(reference.meta)) < 1e-12
     for a, b in zip(
         (*found.g, *found.v, *found.through), (*reference.g, *reference.v, *reference.through), strict=True
@@ -169,7 +171,7 @@ def test_routes_agree(inside: bool, p: float) -> None:
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
     if not inside:
-        near = flat(meta_gradient(toy.problem(), 0.3, "fd_logits", Alone()).meta)
+        near = flat(virtual_step(toy.problem(), 0.3, "fd_logits", Alone()).meta)
         assert 0 < relative(near, flat(reference.meta)) < 1e-3
 
 
@@ -177,23 +179,23 @@ def test_a_fresh_mask_would_be_another_direction() -> None:
     """Why `log_p` must replay its dropout: with other masks the vector is another one."""
     toy = Toy(0.5)
     problem = toy.problem()
-    right = flat(meta_gradient(problem, 0.3, "jvp", Alone()).meta)
+    right = flat(virtual_step(problem, 0.3, "jvp", Alone()).meta)
 
     def fresh() -> Tensor:
         torch.manual_seed(77)
         return toy.model(toy.xs).log_softmax(-1)
 
-    wrong = flat(meta_gradient(Bilevel(**{**vars(problem), "log_p": fresh}), 0.3, "jvp", Alone()).meta)
+    wrong = flat(virtual_step(Bilevel(**{**vars(problem), "log_p": fresh}), 0.3, "jvp", Alone()).meta)
     assert relative(wrong, right) > 0.1
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_without_a_third_term_there_is_nothing_to_learn(route: str) -> None:
-    assert flat(meta_gradient(Toy(c=0.0).problem(), 0.3, route, Alone()).meta).abs().max() == 0
+    assert flat(virtual_step(Toy(c=0.0).problem(), 0.3, route, Alone()).meta).abs().max() == 0
 
 
 def test_other_validation_examples_teach_something_else() -> None:
-    one, other = (flat(meta_gradient(Toy(unlike=u).problem(), 0.3, "jvp", Alone()).meta) for u in (False, True))
+    one, other = (flat(virtual_step(Toy(unlike=u).problem(), 0.3, "jvp", Alone()).meta) for u in (False, True))
     assert relative(one, other) > 0.1
 
 
@@ -202,7 +204,7 @@ def test_nothing_is_written_to_the_model(route: str) -> None:
     toy = Toy(0.5)
     before = {n: p.detach().clone() for n, p in toy.model.named_parameters()}
     versions = [p._version for p in toy.model.parameters()]
-    meta_gradient(toy.problem(), 0.3, route, Alone())
+    virtual_step(toy.problem(), 0.3, route, Alone())
     for (n, p), version in zip(toy.model.named_parameters(), versions, strict=True):
         assert torch.equal(p, before[n])
         assert p.grad is None
@@ -214,10 +216,10 @@ def test_the_graph_that_is_kept_gives_the_real_step() -> None:
     """through + what goes backwards of q' - q = the gradient with q', without another pass."""
     toy = Toy(0.5)
     problem, theta = toy.problem(), list(toy.model.parameters())
-    found = meta_gradient(problem, 0.3, "jvp", Alone(), apart=True)
-    together = meta_gradient(problem, 0.3, "jvp", Alone())
-    assert together.rest == ()
-    for r, t, both in zip(found.rest[0], found.through, together.through, strict=True):
+    found = virtual_step(problem, 0.3, "jvp", Alone(), apart=True)
+    together = virtual_step(problem, 0.3, "jvp", Alone())
+    assert together.others == {}
+    for r, t, both in zip(found.others["first"], found.through, together.through, strict=True):
         assert (both is None) == (r is None and t is None)
         if both is not None:
             torch.testing.assert_close(both, (0 if r is None else r) + (0 if t is None else t), rtol=0, atol=1e-12)
@@ -225,9 +227,9 @@ def test_the_graph_that_is_kept_gives_the_real_step() -> None:
         for p in toy.alpha.parameters():
             p.add_(0.5)
             p[0] -= 2
-    change = gradient(found.terms.soft(problem.labels().detach() - found.terms.q.detach()), theta)
-    whole = gradient(problem.train().loss(), theta)
-    for r, t, c, w in zip(found.rest[0], found.through, change, whole, strict=True):
+    change = local_gradient(found.terms.soft(problem.labels().detach() - found.terms.q.detach()), theta)
+    whole = local_gradient(problem.train().loss(), theta)
+    for r, t, c, w in zip(found.others["first"], found.through, change, whole, strict=True):
         if w is not None:
             assert r is not None and t is not None and c is not None
             assert c.abs().max() > 1e-3
@@ -241,12 +243,12 @@ def test_workers_compute_what_one_computes(route: str, inside: bool, size: int) 
     """Uneven shards, and ranks that have no example at all."""
     if route == "fd_logits" and inside:
         return
-    alone = meta_gradient(Toy(inside=inside).problem(), 0.3, route, Alone())
+    alone = virtual_step(Toy(inside=inside).problem(), 0.3, route, Alone())
 
     toys = [Toy(inside=inside) for _ in range(size)]  # made one after the other: threads share torch's generator
 
     def work(workers: Workers) -> Any:
-        return meta_gradient(toys[workers.rank].problem(workers), 0.3, route, workers)
+        return virtual_step(toys[workers.rank].problem(workers), 0.3, route, workers)
 
     for rank in simulate(size, work):
         for a, b in zip((*rank.meta, *rank.g, *rank.v), (*alone.meta, *alone.g, *alone.v), strict=True):
@@ -257,13 +259,13 @@ def test_workers_compute_what_one_computes(route: str, inside: bool, size: int) 
 
 def test_local_virtual_steps_are_something_else() -> None:
     """Why g and v are summed over ranks first: the sum of local meta-gradients is another vector."""
-    alone = flat(meta_gradient(Toy().problem(), 0.3, "jvp", Alone()).meta)
+    alone = flat(virtual_step(Toy().problem(), 0.3, "jvp", Alone()).meta)
     toys = [Toy(), Toy()]
-    local = simulate(2, lambda w: flat(meta_gradient(toys[w.rank].problem(w), 0.3, "jvp", Alone()).meta))
+    local = simulate(2, lambda w: flat(virtual_step(toys[w.rank].problem(w), 0.3, "jvp", Alone()).meta))
     assert relative(sum(local), alone) > 0.1
 
 
 def test_finite_differences_are_refused_with_a_net_inside() -> None:
     for route in ("fd_logits", "reptile"):
         with pytest.raises(ValueError, match="route"):
-            meta_gradient(Toy(inside=True).problem(), 0.3, route, Alone())
+            virtual_step(Toy(inside=True).problem(), 0.3, route, Alone())

@@ -24,7 +24,6 @@ from rich.console import Console
 from raystudy import run as running
 from raystudy import train
 from raystudy.errors import PreflightError
-from raystudy.nn.workers import Alone
 from raystudy.spec import Places, Record, Spec
 from raystudy.study import plan as planning
 from raystudy.study.folder import manifest, report_files, tensorboard
@@ -37,6 +36,7 @@ from raystudy.study.pool.cell_queue import CellQueue
 from raystudy.study.store.stage_store import StageStore
 from raystudy.study.study_run import StudyRun
 from raystudy.studyfile import Study
+from raystudy.workers import Alone
 from study.fakes import Fake, FakePool, plan, study
 from study.writes import Died, Points, death_at, watched
 

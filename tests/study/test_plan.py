@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem, UserError
-from raystudy.nn.workers import Alone
 from raystudy.origin import Origin
 from raystudy.spec import Places, Spec
 from raystudy.study.folder.records import Results
@@ -17,6 +16,7 @@ from raystudy.study.plan import Plan, merged_labels
 from raystudy.study.study_run import StudyRun
 from raystudy.studyfile import Study, expand_study, read_study
 from raystudy.train import load_tasks, method_of, stage_key
+from raystudy.workers import Alone
 from study.fakes import Fake, plan, study
 
 BOTH = {"tasks": "[planted/target, planted/source]", "targets": "[planted/target, planted/source]", "suite": "null"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raystudy.nn.workers import Alone, Workers, simulate
 from raystudy.study.store.stage_store import StageStore
+from raystudy.workers import Alone, Workers, simulate
 
 KEY = {"part": "transfer", "method": "meta_dtl", "settings": {"λ": 0.1}, "seed": 3}
 

@@ -30,12 +30,12 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
-from raystudy.nn.workers import Alone, ProcessGroup, Workers
 from raystudy.spec import Places, Spec
 from raystudy.study.pool.cell_queue import CellQueue, Lost
 from raystudy.study.pool.failures import failure, short_traceback
 from raystudy.study.store.stage_store import StageStore
 from raystudy.train import Checkpoint, Outcome, run
+from raystudy.workers import Alone, ProcessGroup, Workers
 
 __all__ = ["Pool", "Shape", "group_loop"]
 

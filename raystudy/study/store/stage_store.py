@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raystudy.nn.workers import Workers
 from raystudy.spec import canonical, digest
+from raystudy.workers import Workers
 
 __all__ = ["StageStore"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from raystudy.nn.workers import Alone, Workers, share, simulate, sum_over
+from raystudy.workers import Alone, Workers, share, simulate, sum_over
 
 
 @dataclass
