@@ -468,18 +468,18 @@ def test_search_never_reads_the_test_split(variant: str, monkeypatch: pytest.Mon
 @trained_variant
 def test_selection_keeps_the_earliest_best_weights(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     states, judged = [], []
-    predict, scores = train.predict, train.scores
+    predict, task_metrics = train.predict, train.task_metrics
 
     def watching_predict(method: Any, *rest: Any) -> Any:
         states.append(state_of(method))
         return predict(method, *rest)
 
     def watching_scores(*rest: Any) -> Any:
-        judged.append(scores(*rest))
+        judged.append(task_metrics(*rest))
         return judged[-1]
 
     monkeypatch.setattr(train, "predict", watching_predict)
-    monkeypatch.setattr(train, "scores", watching_scores)
+    monkeypatch.setattr(train, "task_metrics", watching_scores)
     options = {"n_train": 60, "n_dev": 30}
     settings = {"lr": 1e-2, "max_updates": 30, "epochs": 9, "joint_epochs": 3, "validations": 6, "then_finetune": True}
     run = ran(spec_of(variant, phase="search", options=options, **settings))

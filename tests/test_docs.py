@@ -332,8 +332,8 @@ import raystudy
 from raystudy import train
 from raystudy.catalogue import catalogue
 from raystudy.errors import ConfigError
+from raystudy.methods import Sizes, hparams
 from raystudy.plugins import find_module, module_names
-from raystudy.methods import hparams
 from raystudy.spec import Places, Setting, Spec
 from raystudy.tasks import load
 
@@ -350,7 +350,7 @@ outcome = train.run(spec, Places(data_root=str(root), plm="tiny"))
 sizes = {t: len(load(t, root=root, options=spec.task_options.get("planted") if "/" in t else None).splits["train"])
          for t in spec.suite}
 method = find_module("methods", "stilts")
-before, after = method.Method.planned(hparams(method.HParams, spec.settings), sizes, "ag_news")
+schedule = method.Method.schedule(hparams(method.HParams, spec.settings), Sizes(sizes, "ag_news"))
 try:
     load("ag_news/sport", root=root)
     refused = ""
@@ -358,8 +358,9 @@ except ConfigError as e:
     refused = str(e)
 print(json.dumps({
     "methods": module_names("methods"), "tasks": module_names("tasks"), "variants": list(catalogue().variants),
-    "searched": list(catalogue().searched_parameters("stilts", {})), "status": outcome.record.status,
-    "updates": outcome.record.updates, "planned": {**before, **after}, "labels": news.labels,
+    "searched": list(catalogue().searched("stilts", {})), "status": outcome.record.status,
+    "updates": outcome.record.updates, "labels": news.labels,
+    "planned": {name: length.updates for name, length in schedule.stages.items()},
     "metrics": list(outcome.record.metrics), "refused": refused,
 }))
 """

@@ -203,7 +203,8 @@ def test_a_method_that_was_left_out_leaves_the_published_number(left: Left) -> N
 
 def test_to_show_again_takes_neither_torch_nor_ray() -> None:
     code = (
-        "from raystudy import exhibits; from raystudy.study.folder import report_files; from raystudy.commands import report; "
+        "from raystudy import exhibits; from raystudy.study.folder import report_files; "
+        "from raystudy.commands import report; "
         "[exhibits.find(n) for n in exhibits.names()]; "
         "import sys; print(*sorted({'torch', 'ray', 'transformers', 'optuna'} & {*sys.modules}))"
     )

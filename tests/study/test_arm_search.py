@@ -130,12 +130,12 @@ def test_every_method_gets_the_same_number_of_trials(tmp_path: Path) -> None:
     assert {a.variant for a in searches} == {"single_task", "multi_task", "meta_dtl"}  # controls copy, floors have none
 
 
-def test_the_control_has_the_updates_of_the_longest(tmp_path: Path) -> None:
+def test_the_control_has_the_passes_of_the_costliest(tmp_path: Path) -> None:
     made = plan(tmp_path)
     searches = finish(made.searches())
     for setting in made.study.settings_grid:
         totals = {
-            v: sum(made.updates(v, s, "planted/target", setting))
+            v: made.schedule(v, s, "planted/target", setting).cost.passes
             for v in ("single_task", "multi_task", "meta_dtl", "single_task_matched")
             if (s := made.settings_of(Arm(v, setting), "planted/target", searches)) is not None
         }

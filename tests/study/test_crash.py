@@ -260,7 +260,7 @@ def test_death_at_every_write_of_the_stage_store(tmp_path: Path, monkeypatch: py
 
 
 def saved(step: int) -> train._Saved:
-    return train._Saved("adapt", 0, step, 0.5, {}, {}, "code", {"w": torch.full((50,), float(step))})
+    return train._Saved("adapt", 0, step, 0.5, {}, "code", {"w": torch.full((50,), float(step))})
 
 
 def test_death_at_every_write_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
