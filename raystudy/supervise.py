@@ -19,16 +19,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
+
+import psutil
 
 __all__ = ["RESUME_HINT", "end_process", "is_supervised", "run_supervised"]
 
 RESUME_HINT = "What was finished is kept; the same command goes on from here."
 
 _PATIENCE = 30.0  # seconds for the child to leave after it has told its code: Ray's own exit hooks may hang
-_told: int | None = None  # in the child: where the exit code goes
+_code_pipe: int | None = None  # in the child: the end of a pipe to which it writes its exit code
 
 
 def run_supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) -> int:
@@ -44,44 +45,44 @@ def run_supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str
         return work()
     sys.stdout.flush()
     sys.stderr.flush()
-    answer, told = os.pipe()
-    alive, held = os.pipe()
+    code_reader, code_writer = os.pipe()
+    life_reader, life_writer = os.pipe()  # nothing is written: its end closes when this process dies
     pid = os.fork()
     if pid == 0:
-        os.close(answer)
-        os.close(held)
-        return _child(work, told, alive)
-    os.close(told)
-    os.close(alive)
+        os.close(code_reader)
+        os.close(life_writer)
+        return _child(work, code_writer, life_reader)
+    os.close(code_writer)
+    os.close(life_reader)
     _adopt()
-    return _parent(pid, answer, lost)
+    return _parent(pid, code_reader, lost)
 
 
 def is_supervised() -> bool:
     """Whether this process is watched: what it leaves running ends with it."""
-    return _told is not None
+    return _code_pipe is not None
 
 
 def end_process(code: int, words: str) -> None:
     """End this process at once, whatever its threads hang in; the user gets `code` and `words`."""
-    if _told is None:
+    if _code_pipe is None:
         sys.stderr.write(words + "\n")
     else:
         with contextlib.suppress(OSError):
-            os.write(_told, bytes([code]) + words.encode())
+            os.write(_code_pipe, bytes([code]) + words.encode())
     os._exit(code)
 
 
-def _child(work: Callable[[], int], told: int, alive: int) -> int:
-    global _told  # one per process, like the process's streams
-    _told = told
+def _child(work: Callable[[], int], code_writer: int, life_reader: int) -> int:
+    global _code_pipe  # one per process, like the process's streams
+    _code_pipe = code_writer
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a background group may write to the terminal all the same
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_follow, args=(alive,), daemon=True).start()
+    threading.Thread(target=_follow, args=(life_reader,), daemon=True).start()
     code = work()
-    os.write(told, bytes([code]))
+    os.write(code_writer, bytes([code]))
     return code
 
 
@@ -89,35 +90,35 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _follow(alive: int) -> None:
+def _follow(life_reader: int) -> None:
     """Die when the parent has died: its end of the pipe closes then."""
-    os.read(alive, 1)
-    for pid in [*_below(os.getpid())]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    os.read(life_reader, 1)
+    for process in _descendants():
+        with contextlib.suppress(psutil.Error):
+            process.kill()
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _parent(pid: int, answer: int, lost: Callable[[int], tuple[int, str]]) -> int:
+def _parent(pid: int, code_reader: int, lost: Callable[[int], tuple[int, str]]) -> int:
     def pass_on(number: int, frame: Any) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
     before = {s: signal.signal(s, pass_on) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        said = os.read(answer, 65536)  # one write of the child, or nothing when it is gone
-        status = _reaped(pid, _PATIENCE if said else None)
+        message = os.read(code_reader, 65536)  # one write of the child, or nothing when it is gone
+        status = _reap(pid, _PATIENCE if message else None)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         _end_orphans()
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
-        os.close(answer)
-    if said:
-        code, words = said[0], said[1:].decode()
+        os.close(code_reader)
+    if message:
+        code, words = message[0], message[1:].decode()
     else:
         code, words = lost(os.waitstatus_to_exitcode(status))
         if sys.stdout.isatty():
@@ -136,31 +137,24 @@ def _adopt() -> None:
 def _end_orphans(patience: float = 10.0) -> None:
     """End every child that is left, those that its end makes our children among them."""
     deadline = time.monotonic() + patience
-    with contextlib.suppress(OSError):  # no child any more (ECHILD)
+    with contextlib.suppress(ChildProcessError):  # there is none any more
         while time.monotonic() < deadline:
-            for pid in _children(os.getpid()):
-                os.kill(pid, signal.SIGKILL)
+            for process in _descendants():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
             time.sleep(0.02)
 
 
-def _children(pid: int) -> list[int]:
-    """The processes that the threads of `pid` have started; none where there is no /proc to ask."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in path.read_text().split()]
-    return found
+def _descendants() -> list[psutil.Process]:
+    """Every process below this one, parents before what they have started: who is ended is not started anew."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process().children(recursive=True)
+    return []
 
 
-def _below(pid: int) -> Iterator[int]:
-    for child in _children(pid):
-        yield from _below(child)
-        yield child
-
-
-def _reaped(pid: int, patience: float | None) -> int:
+def _reap(pid: int, patience: float | None) -> int:
     """The child's wait status; a child that takes longer than `patience` is killed."""
     deadline = time.monotonic() + patience if patience is not None else None
     while True:

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 
 STUDY = """
@@ -81,21 +82,14 @@ class Finding:
         self.say(f"WRONG: {text}")
 
 
-Process = tuple[int, int]  # pid, start time in clock ticks: a pid alone may come back
+Process = tuple[int, float]  # pid, start time in seconds: a pid alone may come back
 
 
-def table() -> dict[int, tuple[int, int, str, str]]:
+def table() -> dict[int, tuple[int, float, str, str]]:
     """pid -> (parent, start time, state, command line) of every process."""
-    out = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            out[int(entry.name)] = (int(stat[1]), int(stat[19]), stat[0], command)
-    return out
+    wanted = ["ppid", "create_time", "status", "cmdline"]
+    rows = ((p.pid, p.info) for p in psutil.process_iter(wanted))
+    return {pid: (i["ppid"], i["create_time"], i["status"], " ".join(i["cmdline"] or [])) for pid, i in rows}
 
 
 class Run:
@@ -118,7 +112,7 @@ class Run:
         self.family: set[Process] = set()
         self.before = len(records(folder))
 
-    def below(self) -> dict[int, tuple[int, int, str, str]]:
+    def below(self) -> dict[int, tuple[int, float, str, str]]:
         """The living processes of this run, itself included."""
         rows = table()
 
@@ -127,7 +121,7 @@ class Run:
                 pid = rows[pid][0]
             return pid == self.process.pid
 
-        mine = {pid: row for pid, row in rows.items() if ours(pid) and row[2] != "Z"}
+        mine = {pid: row for pid, row in rows.items() if ours(pid) and row[2] != psutil.STATUS_ZOMBIE}
         self.family |= {(pid, row[1]) for pid, row in mine.items()}
         return mine
 
@@ -149,7 +143,8 @@ class Run:
         deadline = time.monotonic() + patience
         while True:
             rows = table()
-            left = [p for p, born in self.family if p in rows and rows[p][1] == born and rows[p][2] != "Z"]
+            same = [p for p, born in self.family if p in rows and rows[p][1] == born]
+            left = [p for p in same if rows[p][2] != psutil.STATUS_ZOMBIE]
             if not left or time.monotonic() > deadline:
                 return [f"{p} {rows[p][3][:100]}" for p in left]
             time.sleep(0.2)

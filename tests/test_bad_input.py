@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 from study.fakes import study
@@ -710,8 +711,10 @@ def test_signals_reach_the_driver_once_and_it_follows_its_parent() -> None:
     process.kill()
     process.communicate(timeout=30)  # the streams close when the child has gone too, and all that it had started
     for _ in range(100):
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text().split()[2] == "Z":
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
             return
         time.sleep(0.05)
     pytest.fail("the child lives on")

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from raystudy.code_versions import NUMERIC, installed_version, package_digest
 from raystudy.paths import kind_of
 
@@ -42,11 +44,7 @@ def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
 
 def _memory() -> int:
     """Bytes that may still be used: what the system says, or less where a container is given less."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = psutil.virtual_memory().available
     with contextlib.suppress(OSError, ValueError):  # "max" where nothing was limited
         group = Path("/sys/fs/cgroup")
         free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import resource
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
@@ -58,11 +58,8 @@ class Shape:
 
 
 def _resident() -> int:
-    """Resident memory of this process in bytes; the most that it ever had where there is no /proc to ask (macOS)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Resident memory of this process in bytes."""
+    return psutil.Process().memory_info().rss
 
 
 def _peer_lost(error: BaseException) -> bool:
