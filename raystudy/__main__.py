@@ -45,7 +45,7 @@ def options(version: running.Version = False) -> None:
 
 def main() -> None:
     """Entry point of ``python -m raystudy``: a user's mistake is a message and an exit code, never a traceback."""
-    raise SystemExit(run_with_safe_output(lambda: running.answered(app)))
+    raise SystemExit(run_with_safe_output(lambda: running.exit_code_of(app)))
 
 
 if __name__ == "__main__":

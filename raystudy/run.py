@@ -60,8 +60,8 @@ __all__ = ["Version", "app", "main", "open_study", "report_places", "study_file"
 EXIT_DONE, EXIT_FAILED_CELLS, EXIT_BUDGET, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 4, 70, 130  # a UserError carries 2 or 3
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from raystudy import __version__
 
         typer.echo(f"raystudy {__version__}")
@@ -75,8 +75,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 @dataclass(frozen=True)
-class Options:
-    """The command line of a run, beside the study file."""
+class RunOptions:
+    """The options of the command line of a run, which go beside the study file."""
 
     data_root: str | None = None
     plm: str | None = None
@@ -97,19 +97,19 @@ class Options:
 
     @property
     def cluster(self) -> Cluster:
-        """Where to train, as asked."""
+        """Where to train: the options that concern Ray."""
         return Cluster(self.address, self.groups, self.isolate, self.dashboard)
 
     def overrides(self) -> list[str]:
         """The options that stand for a key of the study file, as ``a.b=value``."""
-        named = {
+        values = {
             "data_root": self.data_root,
             "plm": self.plm,
             "numerics.workers": self.workers,
             "report.seeds": self.seeds,
         }
         # a JSON string is a YAML string, whatever it holds
-        return [*self.set, *(f"{k}={json.dumps(v)}" for k, v in named.items() if v is not None)]
+        return [*self.set, *(f"{k}={json.dumps(v)}" for k, v in values.items() if v is not None)]
 
 
 def is_own_file(name: str) -> bool:
@@ -126,19 +126,21 @@ def study_file(name: str) -> Path:
     if is_own_file(name):
         path = expanded_path(name)
         if (what := kind_of(path)) != "file":
-            said = {"folder": "is a folder, not a study file", "nothing": "no such file"}
-            raise ConfigError(Problem(said.get(what, "cannot be read"), file=quoted(name, 300)[1:-1]))
+            messages = {"folder": "is a folder, not a study file", "nothing": "no such file"}
+            raise ConfigError(Problem(messages.get(what, "cannot be read"), file=quoted(name, 300)[1:-1]))
         return path
-    shipped = {p.stem: p for p in (space_folder() / "studies").glob("*.yaml")}
-    if name not in shipped:
+    files = {p.stem: p for p in (space_folder() / "studies").glob("*.yaml")}
+    if name not in files:
         from raystudy.exhibits import names
 
-        known = [*shipped, *names()]
-        raise ConfigError(unknown_name("study or exhibit", name, known) + " A study file of your own ends in .yaml.")
-    return shipped[name]
+        known_names = [*files, *names()]
+        raise ConfigError(
+            unknown_name("study or exhibit", name, known_names) + " A study file of your own ends in .yaml."
+        )
+    return files[name]
 
 
-def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
+def open_study(name: str, options: RunOptions) -> tuple[Study, Places, Path]:
     """(study, places, results folder), with the command line's overrides in place.
 
     Args:
@@ -150,7 +152,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     from raystudy.data.plm import absolute_model_name
     from raystudy.study.store.cache import cache_folder
 
-    exhibit = exhibit_named(name, options)
+    exhibit = find_exhibit(name, options)
     path = None if exhibit else study_file(name)
     study: Study | None
     if exhibit is not None:
@@ -161,7 +163,7 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
         assert path is not None
         study = read_study(path, options.overrides())
     if options.only:
-        study = _restricted(study, options.only)
+        study = _only_methods(study, options.only)
     # a path in a study file is relative to the file, whatever folder the command is called in
     beside = path.parent if path is not None and is_own_file(name) else None
     root = _folder(study.data_root, str(path or name), beside if options.data_root is None else None)
@@ -169,30 +171,32 @@ def open_study(name: str, options: Options) -> tuple[Study, Places, Path]:
     plm = absolute_model_name(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
     if study.revision is not None and (plm in ("tiny", "minilm") or Path(plm).is_absolute()):
         what = "a folder" if Path(plm).is_absolute() else quoted(plm)
-        said = f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"
-        raise study.origin.with_places(ConfigError(Problem(said, "revision")))
+        message = (
+            f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"
+        )
+        raise study.origin.with_places(ConfigError(Problem(message, "revision")))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
     return study, places, expanded_path(options.out, "--out") if options.out else Path("results") / study.name
 
 
-def exhibit_named(name: str, options: Options) -> Exhibit | None:
+def find_exhibit(name: str, options: RunOptions) -> Exhibit | None:
     """The table or figure of a paper that is called `name`; None where a study is meant.
 
     Raises:
-        ConfigError: the name of neither, with the nearest one; options for exhibits, given to a study.
+        ConfigError: an option for exhibits stands beside a study.
     """
     from raystudy.exhibits import find, names
 
     if name in names():
         return find(name)
-    if options.search or options.scale != Options.scale:
+    if options.search or options.scale != RunOptions.scale:
         raise ConfigError(
             Problem(f"is for the tables and figures of the papers ({', '.join(names())}), not for a study", "--scale")
         )
     return None
 
 
-def exhibit_scale(options: Options) -> Scale:
+def exhibit_scale(options: RunOptions) -> Scale:
     """The scale that was asked for.
 
     Raises:
@@ -214,8 +218,8 @@ def _folder(root: str | None, file: str = "", base: Path | None = None) -> Path 
     return None if root is None else readable_folder(root, base, "data_root", file)
 
 
-def _restricted(study: Study, only: Sequence[str]) -> Study:
-    """The study with these methods alone, the baseline and what they copy kept."""
+def _only_methods(study: Study, only: Sequence[str]) -> Study:
+    """The study with the methods `only`, with the baseline and with the methods whose settings they copy."""
     parts = [n.strip() for part in only for n in re.split(r",(?![^\[]*\])", part) if n.strip()]  # no comma in brackets
     names, problems = [], [] if parts else ["must name at least one method of this study"]
     for name in parts:
@@ -228,12 +232,12 @@ def _restricted(study: Study, only: Sequence[str]) -> Study:
     ]
     if problems:
         raise ConfigError(Problem(p, "--only") for p in problems)
-    kept = {study.report.baseline, *names, *(catalogue().variant(n).copies for n in names)}
-    methods = tuple({v: own} for v, own in study.variants.items() if v in kept)
+    kept_variants = {study.report.baseline, *names, *(catalogue().variant(n).copies for n in names)}
+    methods = tuple({v: own} for v, own in study.variants.items() if v in kept_variants)
     return study.model_copy(update={"methods": methods})
 
 
-def on_this_machine(plan: Plan) -> list[str]:
+def machine_lines(plan: Plan) -> list[str]:
     """What a plan says of the machine that is to train it: how it computes in bf16, and GPUs that nobody uses.
 
     Raises:
@@ -275,14 +279,14 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     for note, names in notes.items():  # what several tasks of a family share is said once
         lines.append(f"    {', '.join(names)}: {note}")
     for suite in dict.fromkeys(map(study.together, study.target_names)):
-        for words, found in merged_labels(plan.tasks[name] for name in suite).items():
-            lines.append(f"one class in a union head: {words!r} = {printable(', '.join(found))}")
+        for words, class_names in merged_labels(plan.tasks[name] for name in suite).items():
+            lines.append(f"one class in a union head: {words!r} = {printable(', '.join(class_names))}")
     lines += kinds_together(plan)
-    said: dict[str, list[str]] = {}
-    for variant, found in plan.admitted.items():
-        for line in found:
-            said.setdefault(line, []).append(variant)
-    lines += [f"{', '.join(variants)}: {line}" for line, variants in said.items()]  # said once for all variants
+    variants_of_line: dict[str, list[str]] = {}  # a line that holds for several variants is printed once
+    for variant, admitted_lines in plan.admitted.items():
+        for line in admitted_lines:
+            variants_of_line.setdefault(line, []).append(variant)
+    lines += [f"{', '.join(variants)}: {line}" for line, variants in variants_of_line.items()]
     lines += [f"    {line}" for line in plan.cautions]
     settings = ", ".join(map(str, study.settings_grid))
     seeds = counted(study.report.seeds, "report seed")
@@ -329,16 +333,16 @@ def domain_lines(study: Study, cells: int) -> list[str]:
         if slash and not is_built_in(module):
             families.setdefault(module, []).append(target)
     return [
-        f"the column `domain` makes {len(found)} tasks of {name}, each a target, and the study has {cells:,} cells: "
-        f"`targets: [{found[0]}]` limits the targets, `domains: together` (an option of {name}) keeps it one task"
-        for name, found in families.items()
-        if len(found) > 1
+        f"the column `domain` makes {len(domains)} tasks of {name}, each a target, and the study has {cells:,} cells: "
+        f"`targets: [{domains[0]}]` limits the targets, `domains: together` (an option of {name}) keeps it one task"
+        for name, domains in families.items()
+        if len(domains) > 1
     ]
 
 
 def run_study(
-    opened: tuple[Study, Places, Path],
-    options: Options,
+    inputs: tuple[Study, Places, Path],
+    options: RunOptions,
     console: Console,
     *,
     dry_run: bool = False,
@@ -353,7 +357,7 @@ def run_study(
         UserError: whatever the user can mend, before or while running; what was finished stays.
     """
     started = time.monotonic()
-    study, places, folder = opened
+    study, places, folder = inputs
     from raystudy.exhibits import page_renderer
     from raystudy.live_view import LiveView
     from raystudy.study.folder.background_writer import BackgroundWriter
@@ -367,13 +371,13 @@ def run_study(
     from raystudy.terminal import say, show_opening
     from raystudy.yamlfile import to_yaml
 
-    kept = {"exhibit": exhibit.name, "scale": exhibit_scale(options)} if exhibit is not None else None
+    manifest_entry = {"exhibit": exhibit.name, "scale": exhibit_scale(options)} if exhibit is not None else None
     plan = Plan(study, places)
     plan.sizes  # noqa: B018  every impossible setting is refused here, before anything is written
     results = Results(folder)
     study_run = StudyRun(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
     study_run.open()
-    machine = on_this_machine(plan) if options.address is None else []
+    machine = machine_lines(plan) if options.address is None else []
     for line in describe(plan, study_run, machine):
         say(console, line)
     if dry_run:
@@ -388,35 +392,35 @@ def run_study(
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
         if study.numerics.precision == "bf16" and machine:
             facts["precision"] = machine[0]
-        write_manifest(study_run, facts, kept)
+        write_manifest(study_run, facts, manifest_entry)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
         old = list(study_run.known().values())
         pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old))
         view = LiveView(console, plan.preview["total_cells"], done=len(study_run.known()))
-        made: list[Record] = []
-        spent = 0.0
+        new_records: list[Record] = []
+        used_seconds = 0.0
 
-        def told(record: Record) -> None:
-            nonlocal spent
-            made.append(record)
+        def on_record(record: Record) -> None:
+            nonlocal used_seconds
+            new_records.append(record)
             view.record(record)
             pictures.add(record)
-            spent += worker_seconds(record)
+            used_seconds += worker_seconds(record)
             if over_budget() and not study_run.stopping.is_set():
                 study_run.drain()
 
         def over_budget() -> bool:
-            return options.budget is not None and spent >= options.budget
+            return options.budget is not None and used_seconds >= options.budget
 
-        def draining() -> None:
+        def on_drain() -> None:
             if over_budget():
                 why, how = f"the budget of {counted(round(options.budget or 0), 'worker-second')} is used up", ""
             else:
                 why, how = "interrupted", " Ctrl-C once more stops at once."
             view.say(f"{why}: the cells that run now are trained to their end, and no others are started.{how}")
 
-        study_run.on_record = told
-        study_run.on_drain = draining
+        study_run.on_record = on_record
+        study_run.on_drain = on_drain
         with view.live():
             try:
                 if not study_run.complete:
@@ -424,15 +428,15 @@ def run_study(
             finally:
                 if not all(s.finished for s in study_run.searches.values()):
                     study_run.searches = study_run.replay()  # what an interrupted search has seen counts too
-                write_manifest(study_run, facts, kept)
+                write_manifest(study_run, facts, manifest_entry)
                 pictures.close()
             view.begin("writing the report")
             write_best_settings(folder / "best", plan, study_run.searches)
             openings: list[Opening] = []
-            report = write_report(folder, page_renderer(kept), openings.append)
+            report = write_report(folder, page_renderer(manifest_entry), openings.append)
     for opening in openings:
         show_opening(console, opening)
-    for line in _summary(made, study_run.complete, time.monotonic() - started, report):
+    for line in _summary(new_records, study_run.complete, time.monotonic() - started, report):
         say(console, line)
     if study_run.stopping.is_set() and not study_run.complete:
         over = over_budget()
@@ -442,7 +446,7 @@ def run_study(
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.known().values()) else EXIT_DONE
 
 
-def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
+def show_untrained(exhibit: Exhibit, options: RunOptions, console: Console) -> int:
     """Make an exhibit for which nothing is trained: statistics of the data, examples with their scores.
 
     Raises:
@@ -466,7 +470,7 @@ def show_untrained(exhibit: Exhibit, options: Options, console: Console) -> int:
 
 
 def report_places(report: Path) -> list[str]:
-    """Where a report lies, in lines; `report` is the path of its report.md."""
+    """The lines that say where a report lies; `report` is the path of its report.md."""
     return [f"report: {report.with_suffix('.html')} (open it in a browser)", f"the same as text: {report}"]
 
 
@@ -477,15 +481,23 @@ def _has_gpu() -> bool:
 
 
 def _ray_can_start() -> None:
-    """Raises PreflightError where a Ray of this machine's own could not start, with all that hinders it."""
+    """Check that Ray can start on this machine.
+
+    Raises:
+        PreflightError: it cannot; all that hinders it.
+    """
     from raystudy.machine.ray_start import hinders_ray
 
-    if found := hinders_ray():
-        raise PreflightError(Problem(f"{what}; {mend}", "ray") for what, mend in found)
+    if obstacles := hinders_ray():
+        raise PreflightError(Problem(f"{what}; {mend}", "ray") for what, mend in obstacles)
 
 
 def _writable(cache: Path) -> None:
-    """Raises PreflightError where no cell could keep its stages: better now than once per cell."""
+    """Check that cells can keep their stages in the cache: better to fail now than once per cell.
+
+    Raises:
+        PreflightError: nothing can be written there.
+    """
     probe = cache / f".probe-{os.getpid()}"
     try:
         atomic_write(probe, b"")
@@ -496,7 +508,7 @@ def _writable(cache: Path) -> None:
 
 
 def worker_seconds(record: Record) -> float:
-    """What a cell cost: its seconds on every worker that trained it."""
+    """The worker-seconds of a cell: its seconds times the workers that trained it."""
     return record.wall * record.spec.numerics.workers
 
 
@@ -506,22 +518,26 @@ def duration(text: str) -> float:
     Raises:
         ConfigError: it is none of these, or not above zero.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
-    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
     if not seconds > 0:
         raise ConfigError(Problem(f"must be a time such as 90s, 30m, 8h or 2d, but is {text!r}", "--budget"))
     return seconds
 
 
-def _summary(made: Sequence[Record], complete: bool, seconds: float, report: Path) -> list[str]:
-    """Where the time went, and where the report lies."""
+def _summary(new_records: Sequence[Record], complete: bool, seconds: float, report: Path) -> list[str]:
+    """The last lines of a run: where its time went, and where the report lies."""
     parts: dict[str, float] = {}
-    for record in made:
-        for part, spent in record.seconds.items():
-            parts[part] = parts.get(part, 0.0) + spent
+    for record in new_records:
+        for part, part_seconds in record.seconds.items():
+            parts[part] = parts.get(part, 0.0) + part_seconds
     where = ", ".join(f"{part} {s:.0f} s" for part, s in parts.items())
     none = "nothing was missing" if complete else "no cell was finished"
-    cells = f"{counted(len(made), 'cell')} trained now ({where}; groups work at the same time)" if made else none
+    cells = (
+        f"{counted(len(new_records), 'cell')} trained now ({where}; groups work at the same time)"
+        if new_records
+        else none
+    )
     return ["", f"{cells}; {seconds:.0f} s since the start", *report_places(report)]
 
 
@@ -535,7 +551,7 @@ def command(
     ] = "quickstart",
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
-    scale: Annotated[str, typer.Option(help="Of an exhibit: smoke, small or paper.")] = Options.scale,
+    scale: Annotated[str, typer.Option(help="Of an exhibit: smoke, small or paper.")] = RunOptions.scale,
     search: Annotated[bool, typer.Option("--search", help="Of an exhibit: tune every method on dev first.")] = False,
     workers: Annotated[int | None, typer.Option(help="Data-parallel workers per training.")] = None,
     groups: Annotated[int | None, typer.Option(min=1, help="Trainings at a time (default: as many as fit).")] = None,
@@ -559,13 +575,13 @@ def command(
 ) -> None:
     """Run a study; run it again to finish what is missing."""
     from raystudy.live_view import streams_to_log
-    from raystudy.terminal import console as plain
+    from raystudy.terminal import console as plain_console
 
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported: here and in the workers
 
-    def whole() -> int:
-        options = Options(
+    def run_command() -> int:
+        options = RunOptions(
             data_root,
             plm,
             workers,
@@ -583,26 +599,28 @@ def command(
             scale,
             search,
         )
-        exhibit = exhibit_named(study, options)
+        exhibit = find_exhibit(study, options)
         if exhibit is not None and not exhibit.methods:
-            return show_untrained(exhibit, options, plain())
-        opened = open_study(study, options)
-        results_path(opened[2], "--out" if options.out else "")
+            return show_untrained(exhibit, options, plain_console())
+        inputs = open_study(study, options)
+        results_path(inputs[2], "--out" if options.out else "")
         if dry_run:
-            return run_study(opened, options, plain(), dry_run=True, exhibit=exhibit)
-        logs = opened[2] / "logs"
+            return run_study(inputs, options, plain_console(), dry_run=True, exhibit=exhibit)
+        logs = inputs[2] / "logs"
 
-        def watched() -> int:
+        def run_with_log() -> int:
             with streams_to_log(logs / "ray.log") as console:
-                return run_study(opened, options, console, exhibit=exhibit)
+                return run_study(inputs, options, console, exhibit=exhibit)
 
-        return run_supervised(lambda: answered(watched, logs), lambda status: _ended(status, logs / "ray.log"))
+        return run_supervised(
+            lambda: exit_code_of(run_with_log, logs), lambda status: _exit_of_dead_driver(status, logs / "ray.log")
+        )
 
-    raise typer.Exit(answered(whole))
+    raise typer.Exit(exit_code_of(run_command))
 
 
-def answered(work: Callable[[], int], logs: Path | None = None) -> int:
-    """The exit code of `work`; what it raises becomes words on the terminal and a code, never a traceback."""
+def exit_code_of(work: Callable[[], int], logs: Path | None = None) -> int:
+    """Do `work` and return its exit code. What it raises becomes a message and a code, never a traceback."""
     from raystudy.terminal import complain
 
     try:
@@ -623,12 +641,12 @@ def answered(work: Callable[[], int], logs: Path | None = None) -> int:
             complain(f"{place}cannot be written: {e.strerror}. {RESUME_HINT}")
             return PreflightError.exit_code
         complain(f"a bug in raystudy, {type(e).__name__}: {quoted(str(e), 300)[1:-1]}")
-        complain(f"The traceback is in {_keep_traceback(logs)}. {RESUME_HINT}")
+        complain(f"The traceback is in {_write_traceback(logs)}. {RESUME_HINT}")
         return EXIT_BUG
 
 
-def _keep_traceback(logs: Path | None) -> str:
-    """Write the traceback of the exception in hand where its reader finds it; returns where."""
+def _write_traceback(logs: Path | None) -> str:
+    """Write the traceback of the exception that is being handled to a file; returns the file's name."""
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{traceback.format_exc()}\n"
     places = [logs / "driver.log"] if logs is not None and is_folder(logs) else []
     with suppress(OSError):  # no folder for temporary files at all
@@ -641,8 +659,8 @@ def _keep_traceback(logs: Path | None) -> str:
     return "the lines above: no file can be written"
 
 
-def _ended(status: int, log: Path) -> tuple[int, str]:
-    """(exit code, words) for a driver that somebody else ended."""
+def _exit_of_dead_driver(status: int, log: Path) -> tuple[int, str]:
+    """(exit code, message) of a run whose process was ended by a signal, or by a Ray that died."""
     if status < 0:
         hint = ", for want of memory perhaps" if -status == signal.SIGKILL else ""
         return 128 - status, f"the run was ended by {signal.Signals(-status).name}{hint}. {RESUME_HINT}"

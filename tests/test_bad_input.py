@@ -350,7 +350,8 @@ def test_data_that_cannot_serve(call: Callable[..., tuple[int, str]], files: dic
 def test_a_reader_that_leaves_is_no_error() -> None:
     """``raystudy run --dry-run | head``."""
     code = (
-        "import sys; from raystudy import run; sys.exit(run.answered(lambda: any(print('x' * 99) for _ in [0] * 9999)))"
+        "import sys; from raystudy import run; "
+        "sys.exit(run.exit_code_of(lambda: any(print('x' * 99) for _ in [0] * 9999)))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -435,7 +436,7 @@ def test_scratch_folders_of_the_dead_are_removed_and_no_others(tmp_path: Path, m
 
 def said(work: Callable[[], int], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """(exit code, words) of what a user would see."""
-    code = running.answered(work)
+    code = running.exit_code_of(work)
     shown = "".join(capsys.readouterr())
     assert "Traceback" not in shown
     return code, shown
@@ -578,7 +579,7 @@ def test_a_changed_study_keeps_its_old_records_and_says_so(finished: Any, tmp_pa
     old = {p: p.read_bytes() for p in folder.glob("cells/*/*")}
     changed = study(tmp_path, **{**TINY, "shots": "[12]"})
     with (tmp_path / "said").open("w") as out:
-        assert running.run_study((changed, places, folder), running.Options(), Console(file=out, width=300)) == 0
+        assert running.run_study((changed, places, folder), running.RunOptions(), Console(file=out, width=300)) == 0
     assert (
         f"{len(old) // 2} records are here already, {len(old) // 2} of them no part of the study as it is now"
         in (tmp_path / "said").read_text()
@@ -722,12 +723,12 @@ def test_signals_reach_the_driver_once_and_it_follows_its_parent() -> None:
 
 def test_the_words_for_who_ended_a_driver() -> None:
     log = Path("r/logs/ray.log")
-    assert running._ended(1, log)[0] == 3
-    assert "ray died" in running._ended(1, log)[1]
-    code, words = running._ended(-9, log)
+    assert running._exit_of_dead_driver(1, log)[0] == 3
+    assert "ray died" in running._exit_of_dead_driver(1, log)[1]
+    code, words = running._exit_of_dead_driver(-9, log)
     assert code == 137
     assert words.startswith("the run was ended by SIGKILL, for want of memory perhaps. What was finished is kept")
-    assert running._ended(-11, log)[0] == 139
+    assert running._exit_of_dead_driver(-11, log)[0] == 139
 
 
 def test_a_message_is_harmless_on_a_terminal() -> None:

@@ -24,7 +24,7 @@ from raystudy.paths import (
     results_path,
     why_no_folder,
 )
-from raystudy.run import Options, open_study
+from raystudy.run import RunOptions, open_study
 from raystudy.spec import Arm, Setting
 from raystudy.study.plan import Plan
 from raystudy.study.pool.local import Local
@@ -70,16 +70,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_study_is_opened_to_absolute_places(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in the file is relative to the file, what stands in options or variables to the current folder."""
     beside = project / "studies"
-    _, places, out = open_study("studies/mine.yaml", Options())
+    _, places, out = open_study("studies/mine.yaml", RunOptions())
     assert places.plm == str(beside / "model")
     assert places.data_root == str(beside / "data")
     assert places.shared == str(project / "kept" / "cache")
     assert out == Path("results/mine")
-    _, places, _ = open_study("studies/mine.yaml", Options(plm="studies/model", data_root="studies/data"))
+    _, places, _ = open_study("studies/mine.yaml", RunOptions(plm="studies/model", data_root="studies/data"))
     assert (places.plm, places.data_root) == (str(beside / "model"), str(beside / "data"))
     (beside / "mine.yaml").write_text(STUDY.format(plm="studies/model", root="~/studies/data"))
     monkeypatch.setenv("HOME", str(project))
-    _, places, out = open_study("studies/mine.yaml", Options(out=Path("~/r")))
+    _, places, out = open_study("studies/mine.yaml", RunOptions(out=Path("~/r")))
     assert places.plm == str(beside / "model")  # beside the file lies none of that name, so the current folder counts
     assert places.data_root == str(beside / "data")
     assert out == project / "r"
@@ -112,7 +112,7 @@ def test_paths_of_the_environment_are_absolute_for_workers(tmp_path: Path, monke
 def test_a_worker_in_another_folder_finds_model_data_and_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second worker, in yet another folder, is answered by what the first one kept."""
     checkpoint(project / "studies" / "model")
-    study, places, _ = open_study("studies/mine.yaml", Options())
+    study, places, _ = open_study("studies/mine.yaml", RunOptions())
     plan = Plan(study, places)
     (spec,) = [
         s for s in plan.confirm({}) if s.variant == "meta_dtl" and s.seed == min(x.seed for x in plan.confirm({}))

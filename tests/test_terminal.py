@@ -407,7 +407,7 @@ def test_a_used_up_budget_says_so_and_offers_no_ctrl_c(tmp_path: Path, monkeypat
     opened = (study(tmp_path, **few), Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
     piped = screen(80, terminal=False)
     with without_ray(monkeypatch):
-        code = running.run_study(opened, dataclasses.replace(running.Options(), budget=0.1), piped)
+        code = running.run_study(opened, dataclasses.replace(running.RunOptions(), budget=0.1), piped)
     assert code == running.EXIT_BUDGET
     text = text_of(piped)
     assert "the budget of 0 worker-seconds is used up: the cells that run now are trained to their end" in text

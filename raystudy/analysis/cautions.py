@@ -142,7 +142,7 @@ def majority(title: str, facts_of_target: Mapping[str, Mapping[str, Any]]) -> st
     """What the floor of the majority class answers on each target.
 
     Args:
-        found: target -> see ``majority`` above.
+        facts_of_target: target -> what ``majority`` above says.
     """
     return f"{title}, from the labels of the whole training split: " + "; ".join(
         f"{target} {_constant(f)}" for target, f in facts_of_target.items()

@@ -27,7 +27,7 @@ def comparisons(
     finished or not: a number never gets smaller because a cell failed. Empty when the baseline is not in the study.
 
     Args:
-        found: what `frame.scores_by_seed` gives.
+        test_scores: the scores of every seed, from `frame.scores_by_seed`.
         examples: cell -> (seeds, examples) differences of correctness to the baseline (`stats.two_way`), where known.
     """
     base = design.baseline

@@ -17,7 +17,7 @@ def compute(test_scores: Mapping[Key, Mapping[int, float]], design: Design, targ
     """The few-shot curve of `target`; None with fewer than two k's that have results: a point is no curve.
 
     Args:
-        found: what `frame.scores_by_seed` gives.
+        test_scores: the scores of every seed, from `frame.scores_by_seed`.
     """
     shots = [k for k in design.shots if any((m.variant, target, f"k={k}") in test_scores for m in design.methods)]
     if len(shots) < 2:

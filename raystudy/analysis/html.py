@@ -41,7 +41,7 @@ def whole(
 
     Args:
         tables: by name: main, comparison, answers, search, cost, data, cells (confirm only).
-        drawn: figures with their SVG files.
+        svg_figures: the figures with their SVG files.
         exhibit: what the report opens with.
     """
     return _page("report.html.jinja").render(
@@ -54,7 +54,7 @@ def whole(
 
 
 def alone(exhibit: ExhibitPage, svg_figures: Sequence[tuple[Figure, bytes]]) -> str:
-    """report.html of an exhibit without a study behind it; `drawn` as for `whole`."""
+    """report.html of an exhibit without a study behind it; `svg_figures` as for `whole`."""
     return _page("exhibit.html.jinja").render(
         exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(svg_figures)
     )

@@ -25,19 +25,19 @@ StudyOf = Annotated[str, typer.Argument(help="A study's name, file, or results f
 
 
 def print_json(data: Any) -> None:
-    """What a program reads instead of the words."""
+    """Print data as JSON, for a program to read in place of the words."""
     typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
 
 
 def console(*, err: bool = False) -> Console:
-    """A terminal of its own width; where the output goes to a file or a pipe, no line is folded."""
+    """The console to print on, as wide as the terminal; where the output is a file or a pipe, no line is folded."""
     from raystudy.terminal import console as made
 
     return made(err=err)
 
 
 def tell(text: str, hang: int = 4) -> None:
-    """A line of running text: folded at word ends on a terminal, one line elsewhere (terminal.py)."""
+    """Print running text: folded at word ends on a terminal, as one line elsewhere (terminal.py)."""
     from raystudy.terminal import say
 
     say(console(), text, hang=hang)

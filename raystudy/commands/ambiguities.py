@@ -19,7 +19,7 @@ def ambiguities(
     method: Annotated[str, typer.Argument(help="A method whose paper leaves something open: meta_dtl, metaxt, mft.")],
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
-    scale: Annotated[str, typer.Option(help="smoke, small or paper.")] = running.Options.scale,
+    scale: Annotated[str, typer.Option(help="smoke, small or paper.")] = running.RunOptions.scale,
     seeds: Annotated[int | None, typer.Option(help="Report seeds.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, in place of the study's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,

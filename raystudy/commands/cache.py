@@ -57,9 +57,9 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
     from raystudy.study.store.cache import entries, held, leftovers
 
     where = _where(folder)
-    found, left = entries(where), leftovers(where)
-    busy = {e.key for e in found if held(e)}
-    total = sum(e.size for e in found)
+    entries_here, leftover_files = entries(where), leftovers(where)
+    keys_in_use = {e.key for e in entries_here if held(e)}
+    total = sum(e.size for e in entries_here)
     if as_json:
         rows = [
             {
@@ -69,12 +69,14 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
                 "bytes": e.size,
                 "used": e.used,
                 "fresh": e.fresh,
-                "held": e.key in busy,
+                "held": e.key in keys_in_use,
                 "path": str(e.path),
             }
-            for e in found
+            for e in entries_here
         ]
-        print_json({"folder": str(where), "bytes": total, "entries": rows, "leftovers": [str(p) for p in left]})
+        print_json(
+            {"folder": str(where), "bytes": total, "entries": rows, "leftovers": [str(p) for p in leftover_files]}
+        )
         return
     from raystudy.terminal import Column, grid
 
@@ -90,9 +92,9 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
         Column("", least=6),
     ]
     lines = []
-    for e in found:
+    for e in entries_here:
         # a digest begins with what tells it apart; a model's is long, and a person knows it by its name
-        state = "in use" if e.key in busy else "" if e.fresh else "of other code"
+        state = "in use" if e.key in keys_in_use else "" if e.fresh else "of other code"
         lines.append(
             [
                 e.key[:12],
@@ -106,17 +108,17 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
                 state,
             ]
         )
-    if found:
+    if entries_here:
         grid(console(), columns, lines)
-    old = [e for e in found if not e.fresh]
-    tell(f"{where}: {counted(len(found), 'entry', 'entries')}, {megabytes(total)}")
+    old = [e for e in entries_here if not e.fresh]
+    tell(f"{where}: {counted(len(entries_here), 'entry', 'entries')}, {megabytes(total)}")
     if old:
         size = megabytes(sum(e.size for e in old))
         tell(
             f"{len(old)} of them ({size}) made by other code or libraries than stand here: python -m raystudy cache gc"
         )
-    if left:
-        tell(f"{counted(len(left), 'file')} left by processes that died: python -m raystudy cache gc")
+    if leftover_files:
+        tell(f"{counted(len(leftover_files), 'file')} left by processes that died: python -m raystudy cache gc")
 
 
 def rm(
@@ -132,14 +134,16 @@ def rm(
     if bool(keys) == everything:
         raise ConfigError("name the keys to delete, or --all")
     where = _where(folder)
-    found = entries(where)
-    chosen = found if everything else _chosen(keys or [], found)
-    if busy := [e.key[:12] for e in chosen if held(e)]:
+    entries_here = entries(where)
+    entries_to_delete = entries_here if everything else _entries_of_keys(keys or [], entries_here)
+    if busy := [e.key[:12] for e in entries_to_delete if held(e)]:
         raise PreflightError(Problem(f"is computed now by a running study: {', '.join(busy)}", file=str(where)))
-    if everything and chosen and not yes:
-        size = megabytes(sum(e.size for e in chosen))
-        typer.confirm(f"Delete {counted(len(chosen), 'entry', 'entries')} ({size}) of {where}?", abort=True, err=True)
-    _report([e for e in chosen if remove(e)], [], as_json, done=True)
+    if everything and entries_to_delete and not yes:
+        size = megabytes(sum(e.size for e in entries_to_delete))
+        typer.confirm(
+            f"Delete {counted(len(entries_to_delete), 'entry', 'entries')} ({size}) of {where}?", abort=True, err=True
+        )
+    _report([e for e in entries_to_delete if remove(e)], [], as_json, done=True)
 
 
 def gc(
@@ -153,52 +157,59 @@ def gc(
     from raystudy.study.store.cache import entries, junk, leftovers, oldest_beyond, remove
 
     where = _where(folder)
-    found = entries(where)
+    entries_here = entries(where)
     results = _readable(expanded_path(results, "--results"), "--results")
     recorded = {p.parent.name for p in results.glob("*/cells/*/record.json")}
-    chosen = junk(found, recorded)
+    entries_to_delete = junk(entries_here, recorded)
     if keep_gb is not None:
-        chosen += oldest_beyond([e for e in found if e not in chosen], keep_gb * 1e9)
-    gone: list[Entry | Path] = [*chosen, *leftovers(where)]
+        entries_to_delete += oldest_beyond([e for e in entries_here if e not in entries_to_delete], keep_gb * 1e9)
+    deleted: list[Entry | Path] = [*entries_to_delete, *leftovers(where)]
     if not dry_run:
-        gone = [thing for thing in gone if remove(thing)]
+        deleted = [thing for thing in deleted if remove(thing)]
     _report(
-        [t for t in gone if not isinstance(t, Path)], [t for t in gone if isinstance(t, Path)], as_json, not dry_run
+        [t for t in deleted if not isinstance(t, Path)],
+        [t for t in deleted if isinstance(t, Path)],
+        as_json,
+        not dry_run,
     )
 
 
-def _chosen(keys: Sequence[str], found: Sequence[Entry]) -> list[Entry]:
+def _entries_of_keys(keys: Sequence[str], entries_here: Sequence[Entry]) -> list[Entry]:
     """The entries that `keys` begin.
 
     Raises:
         ConfigError: every key that begins none or several.
     """
-    chosen, problems = [], []
+    entries, problems = [], []
     for key in keys:
-        fits = [e for e in found if e.key.startswith(key)] if key else []
-        if len(fits) == 1:
-            chosen += fits
-        elif fits:
-            problems.append(Problem(f"begins {len(fits)} entries: {', '.join(e.key[:16] for e in fits)}", f"KEY {key}"))
+        matches = [e for e in entries_here if e.key.startswith(key)] if key else []
+        if len(matches) == 1:
+            entries += matches
+        elif matches:
+            problems.append(
+                Problem(f"begins {len(matches)} entries: {', '.join(e.key[:16] for e in matches)}", f"KEY {key}")
+            )
         else:
-            problems.append(Problem(f"no entry begins so{did_you_mean(key, [e.key for e in found])}", f"KEY {key}"))
+            problems.append(
+                Problem(f"no entry begins so{did_you_mean(key, [e.key for e in entries_here])}", f"KEY {key}")
+            )
     if problems:
         raise ConfigError(problems)
-    return list(dict.fromkeys(chosen))
+    return list(dict.fromkeys(entries))
 
 
-def _report(gone: Sequence[Entry], left: Sequence[Path], as_json: bool, done: bool) -> None:
-    size = sum(e.size for e in gone)
+def _report(deleted: Sequence[Entry], leftover_files: Sequence[Path], as_json: bool, done: bool) -> None:
+    size = sum(e.size for e in deleted)
     if as_json:
-        data: dict[str, Any] = {"deleted": done, "bytes": size, "entries": [e.key for e in gone]}
-        print_json({**data, "leftovers": [str(p) for p in left]})
+        data: dict[str, Any] = {"deleted": done, "bytes": size, "entries": [e.key for e in deleted]}
+        print_json({**data, "leftovers": [str(p) for p in leftover_files]})
         return
     word = "deleted" if done else "would delete"
-    for e in gone:
+    for e in deleted:
         what = " ".join(str(e.about[k]) for k in ("part", "method") if k in e.about) or e.kind
         tell(f"{word} {e.key[:12]}  {what}  {megabytes(e.size)}")
-    of = f"{counted(len(gone), 'entry', 'entries')} ({megabytes(size)})"
-    tell(f"{word} {of} and {counted(len(left), 'leftover file')}")
+    of = f"{counted(len(deleted), 'entry', 'entries')} ({megabytes(size)})"
+    tell(f"{word} {of} and {counted(len(leftover_files), 'leftover file')}")
 
 
 def _ago(used: float) -> str:

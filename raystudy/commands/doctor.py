@@ -38,7 +38,13 @@ RAY = 1.5e9  # its servers on the head, without a dashboard
 
 @dataclass(frozen=True)
 class Check:
-    """One answer. ``missing``: the study cannot run so; ``warn``: it can, but. `mend`: what to do."""
+    """One answer of the doctor.
+
+    Attributes:
+        state: ``missing`` means that the study cannot run so; ``warn`` that it can, with a disadvantage.
+        what: what was looked at, and what was seen.
+        mend: what to do about it.
+    """
 
     state: Literal["ok", "warn", "missing"]
     what: str
@@ -63,15 +69,17 @@ def doctor(
     """Check what a study needs on this machine (or cluster); exit code 3 if something is missing."""
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
-    opened, places, folder = running.open_study(study, running.Options(data_root, plm, set=tuple(set_ or ()), out=out))
-    found = []
-    for check in checks(opened, places, folder, address):
-        found.append(check)
+    loaded_study, places, folder = running.open_study(
+        study, running.RunOptions(data_root, plm, set=tuple(set_ or ()), out=out)
+    )
+    all_checks = []
+    for check in checks(loaded_study, places, folder, address):
+        all_checks.append(check)
         if not as_json:
             tell(str(check), hang=8)
     if as_json:
-        print_json({"study": opened.name, "checks": [asdict(c) for c in found]})
-    raise typer.Exit(EXIT_MISSING if any(c.state == "missing" for c in found) else 0)
+        print_json({"study": loaded_study.name, "checks": [asdict(c) for c in all_checks]})
+    raise typer.Exit(EXIT_MISSING if any(c.state == "missing" for c in all_checks) else 0)
 
 
 def checks(study: Study, places: Places, folder: Path, address: str | None = None) -> Iterator[Check]:
@@ -98,66 +106,68 @@ def checks(study: Study, places: Places, folder: Path, address: str | None = Non
         yield from _cluster(here, address, shared, paths, study.numerics)
 
 
-def packages(wanted: Sequence[str] | None = None, python: str | None = None) -> Iterator[Check]:
-    """Python and every library against the ranges that raystudy was installed with.
+def packages(requirements: Sequence[str] | None = None, python_range: str | None = None) -> Iterator[Check]:
+    """Check Python and every library against the ranges that raystudy was installed with.
 
     Args:
-        wanted, python: requirements to check instead of the installed raystudy's own.
+        requirements, python_range: what to check instead of the requirements of the installed raystudy.
     """
     import platform
 
     try:
-        wanted = requires("raystudy") or [] if wanted is None else wanted
-        python = (metadata("raystudy")["Requires-Python"] or "") if python is None else python
+        requirements = requires("raystudy") or [] if requirements is None else requirements
+        python_range = (metadata("raystudy")["Requires-Python"] or "") if python_range is None else python_range
     except PackageNotFoundError:
         yield Check("warn", "raystudy is not installed, only found: its requirements are unknown", "pip install -e .")
         return
     here = platform.python_version()
-    if SpecifierSet(python).contains(here, prereleases=True):
+    if SpecifierSet(python_range).contains(here, prereleases=True):
         yield Check("ok", f"Python {here}")
     else:
-        yield Check("missing", f"Python {here}, must be {python}", "make a virtual environment with another Python")
-    good = 0
-    for text in wanted:
+        yield Check(
+            "missing", f"Python {here}, must be {python_range}", "make a virtual environment with another Python"
+        )
+    fitting = 0
+    for text in requirements:
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         mend = f"pip install '{text.partition(';')[0].strip()}'"
         try:
-            has = version(requirement.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
             yield Check("missing", f"{requirement.name} is not installed", mend)
             continue
-        if requirement.specifier.contains(has, prereleases=True):
-            good += 1
+        if requirement.specifier.contains(installed, prereleases=True):
+            fitting += 1
         else:
-            yield Check("missing", f"{requirement.name} {has}, must be {requirement.specifier}", mend)
-    yield Check("ok", f"{counted(good, 'library', 'libraries')} in the versions that raystudy works with")
+            yield Check("missing", f"{requirement.name} {installed}, must be {requirement.specifier}", mend)
+    yield Check("ok", f"{counted(fitting, 'library', 'libraries')} in the versions that raystudy works with")
 
 
 def _imports() -> Generator[Check, None, bool]:
-    """Whether all of them can be imported."""
+    """Check that the large libraries can be imported; returns whether all can."""
     for name in ("torch", "transformers", "ray", "optuna"):
         try:
             importlib.import_module(name)
         except Exception as e:  # a broken build fails in its own way
-            said = f"{name} cannot be imported: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
-            yield Check("missing", said, f"install it anew: pip install --force-reinstall {name}")
+            what = f"{name} cannot be imported: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
+            yield Check("missing", what, f"install it anew: pip install --force-reinstall {name}")
             return False
     yield Check("ok", "torch, transformers, ray and optuna can be imported")
     return True
 
 
 def _folders(results: Path, shared: Path) -> Iterator[Check]:
-    """Results and cache can be written and locked, keep the time, and have room; so has Ray's folder."""
+    """Check that results and cache can be written and locked, keep the time and have room, Ray's folder too."""
     from raystudy.machine.filesystem import locks_hold, nearest, writes
     from raystudy.machine.ray_start import ray_folder
 
-    closed: set[str] = set()
+    unwritable: set[str] = set()
     for what, folder in (("results folder", results), ("cache folder", shared)):
         why, skew = writes(folder)
         if why:
-            closed.add(what)
+            unwritable.add(what)
             option = "--out" if folder is results else "RAYSTUDY_CACHE"
             yield Check("missing", f"{what} {folder} cannot be written: {why}", f"choose another with {option}")
             continue
@@ -171,7 +181,7 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
             yield Check("warn", f"the clock of the filesystem of the {what} is {skew:+.0f} s off", mend)
     places = {"results folder": results, "cache folder": shared, "Ray's temporary files": ray_folder()[0]}
     for place, folder in places.items():
-        if place in closed or (folder not in (results, shared) and writes(folder)[0]):
+        if place in unwritable or (folder not in (results, shared) and writes(folder)[0]):
             continue  # room is not what it lacks
         what = place.removesuffix(" folder")
         usage = shutil.disk_usage(nearest(folder))
@@ -182,29 +192,29 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
 
 
 def _ray_starts() -> Iterator[Check]:
-    """Whether Ray can start here, by what a run itself asks before it starts it."""
+    """Check that Ray can start here, by what a run itself asks before it starts Ray."""
     from raystudy.machine.ray_start import hinders_ray, ray_folder
 
-    found = hinders_ray()
-    yield from (Check("missing", what, mend) for what, mend in found)
-    if not found:
+    obstacles = hinders_ray()
+    yield from (Check("missing", what, mend) for what, mend in obstacles)
+    if not obstacles:
         yield Check("ok", f"Ray can keep its sessions in {ray_folder()[0]}, and its token")
 
 
 def _ray(address: str | None) -> Iterator[Check]:
-    """Who may talk to Ray's ports: whoever can may run any code."""
+    """Check who may talk to Ray's ports, because whoever can may run any code."""
     mode = os.environ.get("RAY_AUTH_MODE", "").lower()
     from raystudy.machine.ray_start import token_file
 
     path = token_file()
-    has = bool(os.environ.get("RAY_AUTH_TOKEN")) or (path is not None and is_file(path))
+    has_token = bool(os.environ.get("RAY_AUTH_TOKEN")) or (path is not None and is_file(path))
     if mode and mode != "token":
-        said = f"RAY_AUTH_MODE={mode}: who reaches Ray's ports may run any code here"
-        yield Check("warn", said, "unset RAY_AUTH_MODE")
-    elif has and not mode and address not in (None, "auto"):
-        said = "Ray shows its token to a cluster that is named by its address only if it is told to"
-        yield Check("warn", said, "RAY_AUTH_MODE=token, if that cluster asks for one")
-    elif has:
+        what = f"RAY_AUTH_MODE={mode}: who reaches Ray's ports may run any code here"
+        yield Check("warn", what, "unset RAY_AUTH_MODE")
+    elif has_token and not mode and address not in (None, "auto"):
+        what = "Ray shows its token to a cluster that is named by its address only if it is told to"
+        yield Check("warn", what, "RAY_AUTH_MODE=token, if that cluster asks for one")
+    elif has_token:
         yield Check("ok", "Ray asks for a token, and there is one")
     elif address is not None:
         mend = "the cluster's token: `ray get-auth-token` there, then RAY_AUTH_TOKEN here"
@@ -214,7 +224,7 @@ def _ray(address: str | None) -> Iterator[Check]:
 
 
 def _model(places: Places) -> Generator[Check, None, int]:
-    """Whether the model is here. Returns the bytes of its weights, 0 where unknown."""
+    """Check that the model is here. Returns the bytes of its weights, 0 where unknown."""
     from huggingface_hub import HfApi, constants
 
     from raystudy.data.plm import HUB_FILES, resolve
@@ -230,14 +240,14 @@ def _model(places: Places) -> Generator[Check, None, int]:
             there = False  # no hub id at all: asking the hub for it says so
         if not there:
             get = download_command(where, "model", places.revision)
-            said = f"the model {where} is not on this machine, and the hub "
+            what = f"the model {where} is not on this machine, and the hub "
             if offline:
-                yield Check("missing", f"{said}is not asked (HF_HUB_OFFLINE)", f"on a machine with a network: {get}")
+                yield Check("missing", f"{what}is not asked (HF_HUB_OFFLINE)", f"on a machine with a network: {get}")
                 return weights
             try:
                 HfApi().model_info(where, revision=places.revision, timeout=10)
             except Exception as e:
-                yield Check("missing", f"{said}does not give it ({_first(e)})", f"on a machine with a network: {get}")
+                yield Check("missing", f"{what}does not give it ({_first(e)})", f"on a machine with a network: {get}")
             else:
                 yield Check("warn", f"the model {where} will be downloaded when the study starts", get)
             return weights
@@ -259,7 +269,7 @@ def _first(error: Exception) -> str:
 
 
 def _data(study: Study, places: Places) -> Iterator[Check]:
-    """Every task is there, can be read, and can give what the study asks for."""
+    """Check that every task is there, can be read, and can give what the study asks for."""
     from raystudy.study.plan import Plan
 
     plan = Plan(study, places)
@@ -272,25 +282,25 @@ def _data(study: Study, places: Places) -> Iterator[Check]:
 
 
 def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator[Check]:
-    """Cores, memory and GPUs of one machine for at least one group of workers."""
+    """Check that the cores, the memory and the GPUs of one machine suffice for at least one group of workers."""
     from raystudy.machine.resources import unused_gpus
 
     cuda, cores, workers = numerics.device == "cuda", here["cpus"], numerics.workers
     if cores < workers:
-        said = f"{counted(cores, 'CPU core')} for {workers} workers per training"
-        yield Check("missing", said, f"--workers {cores}, or a larger machine")
+        what = f"{counted(cores, 'CPU core')} for {workers} workers per training"
+        yield Check("missing", what, f"--workers {cores}, or a larger machine")
     else:
         yield Check("ok", counted(cores, "CPU core"))
     size = 2 if numerics.precision == "fp64" else 1
-    each = PROCESS + (0 if cuda else COPIES * weights * size)
+    per_worker = PROCESS + (0 if cuda else COPIES * weights * size)
     groups = max(1, (len(here["gpus"]) if cuda else cores) // workers)
-    need = RAY + groups * workers * each
-    said = f"{megabytes(here['memory'])} of memory free, about {megabytes(need)} needed by {counted(groups, 'group')}"
-    if need <= here["memory"]:
-        yield Check("ok", said)
+    needed = RAY + groups * workers * per_worker
+    what = f"{megabytes(here['memory'])} of memory free, about {megabytes(needed)} needed by {counted(groups, 'group')}"
+    if needed <= here["memory"]:
+        yield Check("ok", what)
     else:
-        fit = int((here["memory"] - RAY) // (workers * each))
-        yield Check("warn", said, f"--groups {fit}" if fit >= 1 else "a smaller model, or a larger machine")
+        fit = int((here["memory"] - RAY) // (workers * per_worker))
+        yield Check("warn", what, f"--groups {fit}" if fit >= 1 else "a smaller model, or a larger machine")
     if not cuda:
         if here["gpus"]:
             mend = "--set numerics.device=cuda uses it"
@@ -299,18 +309,18 @@ def _room(here: Mapping[str, Any], numerics: Numerics, weights: int) -> Iterator
             yield from (Check("ok", line) for line in unused_gpus(numerics.device))
         return
     if len(here["gpus"]) < workers:
-        seen = counted(len(here["gpus"]), "GPU")
-        said = f"numerics.device is cuda for {counted(workers, 'worker')}, and torch sees {seen}"
+        gpus = counted(len(here["gpus"]), "GPU")
+        what = f"numerics.device is cuda for {counted(workers, 'worker')}, and torch sees {gpus}"
         mend = "a torch built for CUDA and an NVIDIA driver; or --set numerics.device=cpu"
-        yield Check("missing", said, mend)
+        yield Check("missing", what, mend)
     for gpu in here["gpus"]:
         least = COPIES * weights * size + 2e9  # and the activations of a batch
-        said = f"GPU {gpu['name']}: {megabytes(gpu['free'])} of {megabytes(gpu['total'])} free"
-        yield Check("warn", said, "smaller batch_size or length") if gpu["free"] < least else Check("ok", said)
+        what = f"GPU {gpu['name']}: {megabytes(gpu['free'])} of {megabytes(gpu['total'])} free"
+        yield Check("warn", what, "smaller batch_size or length") if gpu["free"] < least else Check("ok", what)
 
 
 def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterator[Check]:
-    """Whether this machine computes in bf16, where a study asks for it."""
+    """Check that this machine computes in bf16, where a study asks for it."""
     from raystudy.data.plm import resolve
     from raystudy.machine.bfloat16 import check_precision
 
@@ -349,8 +359,8 @@ def _cluster(
 
 
 def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: Path) -> Iterator[Check]:
-    """Whether the nodes run what this machine runs, see its data and model, and share its cache folder."""
-    apart = []
+    """Check that the nodes run what this machine runs, see its data and model, and share its cache folder."""
+    hosts_apart = []
     for node in nodes:
         name = f"node {node['host']}"
         if "error" in node:
@@ -368,10 +378,10 @@ def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: P
             yield Check("ok", f"{name} has the same Python, libraries and raystudy")
         for path in [p for p, there in node["there"].items() if here["there"][p] and not there]:
             yield Check("missing", f"{name} does not see {path}", "the same path on every node")
-        apart += [] if node["shares"] else [node["host"]]
-    if apart:
-        said = f"{shared} is not one folder for all: {', '.join(apart)} has its own"
+        hosts_apart += [] if node["shares"] else [node["host"]]
+    if hosts_apart:
+        what = f"{shared} is not one folder for all: {', '.join(hosts_apart)} has its own"
         mend = "RAYSTUDY_CACHE on shared storage, else stages are computed once per node and a lost cell starts over"
-        yield Check("warn", said, mend)
+        yield Check("warn", what, mend)
     elif nodes:
         yield Check("ok", f"every node shares {shared}")

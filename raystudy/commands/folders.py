@@ -1,4 +1,4 @@
-"""From what a person types to a folder: a study by name, file or folder; a cell by id or by its first letters."""
+"""Folders by what a person types: a study by its name, file or folder, a cell by its id or the first letters of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raystudy.paths import absolute_path, expanded_path, is_file, is_folder, kin
 __all__ = ["RESULTS", "find_cell", "ran_folder", "results_folder", "studies"]
 
 RESULTS = Path("results")
-_SHOWN = 8
+_LISTED_IDS = 8
 
 
 def studies() -> dict[str, Path]:
@@ -67,17 +67,19 @@ def find_cell(cell: str, study: str | None = None, out: Path | None = None) -> P
             raise ConfigError(Problem("is not the folder of a recorded cell", file=quoted(cell, 300)[1:-1]))
         return path if len(path.parts) > 2 else absolute_path(path)  # its study lies two folders above
     folders = [ran_folder(study or "", out)] if study or out else list(studies().values())
-    found = {p.parent for f in folders for p in f.glob("cells/*/record.json")}
-    fits = sorted(p for p in found if p.name == cell) or sorted(p for p in found if cell and p.name.startswith(cell))
-    ids = sorted({p.name for p in fits})
-    if not fits:
+    cell_folders = {p.parent for f in folders for p in f.glob("cells/*/record.json")}
+    matches = sorted(p for p in cell_folders if p.name == cell) or sorted(
+        p for p in cell_folders if cell and p.name.startswith(cell)
+    )
+    ids = sorted({p.name for p in matches})
+    if not matches:
         where = ", ".join(map(str, folders)) or f"{RESULTS}/ (no study was run from this folder)"
-        near = did_you_mean(cell, [p.name for p in found])
+        near = did_you_mean(cell, [p.name for p in cell_folders])
         raise ConfigError(Problem(f"no cell {quoted(cell)} is recorded in {where}{near}", "CELL"))
     if len(ids) > 1:
-        some = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
+        some = ", ".join(ids[:_LISTED_IDS]) + (", ..." if len(ids) > _LISTED_IDS else "")
         raise ConfigError(Problem(f"{quoted(cell)} begins {len(ids)} cells, give more of one: {some}", "CELL"))
-    if len(fits) > 1:
-        places = ", ".join(str(p.parents[1]) for p in fits)
+    if len(matches) > 1:
+        places = ", ".join(str(p.parents[1]) for p in matches)
         raise ConfigError(Problem(f"the cell {ids[0]} is recorded in {places}: choose one with --study", "CELL"))
-    return fits[0]
+    return matches[0]

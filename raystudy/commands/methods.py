@@ -22,24 +22,24 @@ def methods(
 ) -> None:
     """Every variant, what it is, and which of its settings a search moves; of one by name, all its settings."""
     cat = catalogue()
-    chosen = sorted(cat.variants.values(), key=lambda v: (v.method, v.role != "baseline"))
+    variants = sorted(cat.variants.values(), key=lambda v: (v.method, v.role != "baseline"))
     if name is not None:
-        chosen = _named(name, cat)
+        variants = _variants_of(name, cat)
     if as_json:
-        print_json([_row(v, cat) for v in chosen])
+        print_json([_row(v, cat) for v in variants])
         return
     if name is None:
-        _list(chosen, cat)
+        _list(variants, cat)
         tell("\npython -m raystudy methods NAME shows all settings of one, with the papers' values and the ranges.")
-    elif len(chosen) == 1:
-        _show(chosen[0], cat)
+    elif len(variants) == 1:
+        _show(variants[0], cat)
     else:
-        tell(f"{name}: {len(chosen)} variants of one method")
-        _list(chosen, cat)
+        tell(f"{name}: {len(variants)} variants of one method")
+        _list(variants, cat)
         tell("\npython -m raystudy methods NAME shows all settings of one.")
 
 
-def _named(name: str, cat: Catalogue) -> list[Variant]:
+def _variants_of(name: str, cat: Catalogue) -> list[Variant]:
     """The variant of that name, which may carry settings, or all variants of a method that is no variant itself.
 
     Raises:
@@ -73,11 +73,11 @@ def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
     }
 
 
-def _list(chosen: list[Variant], cat: Catalogue) -> None:
+def _list(variants: list[Variant], cat: Catalogue) -> None:
     from raystudy.terminal import Column, grid
 
     rows = []
-    for v in chosen:
+    for v in variants:
         searched = ", ".join(cat.searched_parameters(v.id, {}))
         rows.append([v.id, v.role, v.about + (f"\nsearched: {searched}" if searched else "")])
     grid(console(), [Column("variant", whole=True), Column("role", whole=True), Column("what it is", least=30)], rows)
@@ -119,8 +119,8 @@ def _show(v: Variant, cat: Catalogue) -> None:
         [n, p.symbol, spelt(values[n]), _range(p), _search(p) if n in searched else "", p.about]
         for n, p in free.items()
     ]
-    if left := grid(console(), columns, rows):
-        tell(f"\nLeft out on a terminal of this width: {', '.join(left)}. --json has everything.")
+    if hidden_columns := grid(console(), columns, rows):
+        tell(f"\nLeft out on a terminal of this width: {', '.join(hidden_columns)}. --json has everything.")
 
 
 def _can_matter(p: Parameter, v: Variant) -> bool:

@@ -23,12 +23,12 @@ def plan(
     """What a study would read and train, and how many updates that takes. Trains nothing."""
     from raystudy.study.plan import Plan, label_counts
 
-    options = running.Options(data_root, plm, only=tuple(only or ()), set=tuple(set_ or ()))
-    opened, places, _ = running.open_study(study, options)
-    made = Plan(opened, places)
-    made.sizes  # noqa: B018  refuses every impossible setting at once
+    options = running.RunOptions(data_root, plm, only=tuple(only or ()), set=tuple(set_ or ()))
+    loaded_study, places, _ = running.open_study(study, options)
+    study_plan = Plan(loaded_study, places)
+    study_plan.sizes  # noqa: B018  refuses every impossible setting at once
     if not as_json:
-        for line in running.describe(made, machine=running.on_this_machine(made)):
+        for line in running.describe(study_plan, machine=running.machine_lines(study_plan)):
             tell(line)
         return
     tasks = {
@@ -40,8 +40,8 @@ def plan(
             "counts": label_counts(t),
             "notes": list(t.notes),
         }
-        for name, t in made.tasks.items()
+        for name, t in study_plan.tasks.items()
     }
-    machine = running.on_this_machine(made)
-    said = {"tasks": tasks, "machine": machine, "no effect": made.idle, "cautions": made.cautions}
-    print_json({"study": opened.model_dump(mode="json"), **said, **made.preview})
+    machine = running.machine_lines(study_plan)
+    more = {"tasks": tasks, "machine": machine, "no effect": study_plan.idle, "cautions": study_plan.cautions}
+    print_json({"study": loaded_study.model_dump(mode="json"), **more, **study_plan.preview})

@@ -63,43 +63,45 @@ def rerun(
     except Exception as e:  # a developer asked to see it; a user's mistake is told in words here too
         error = str(e) if isinstance(e, UserError) else "".join(traceback.format_exception(e))
         same = record.status == "failed" and record.error.splitlines()[-1:] == error.splitlines()[-1:]
-        said = "it fails as it was recorded" if same else f"it fails; it was recorded as {record.status}"
+        outcome_text = "it fails as it was recorded" if same else f"it fails; it was recorded as {record.status}"
         if as_json:
             print_json({"cell": record.id, "same": False, "notes": notes, "error": error, "recorded": record.error})
         else:
             typer.echo(error, err=True)
-            tell(f"{record.id}: {said}")
+            tell(f"{record.id}: {outcome_text}")
         raise typer.Exit(EXIT_DIFFERENT) from None
     with ExitStack() as stack:
-        where = (
+        new_folder = (
             expanded_path(keep, "--keep")
             if keep
             else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raystudy-rerun-")))
         )
-        made = Results(where)
-        if os.path.realpath(made.cells / record.id) == os.path.realpath(folder):
-            raise ConfigError(Problem("is where the record lies, which is never written over", "--keep", str(where)))
-        made.write(outcome)
-        found = differences(folder, made.cells / record.id)
-    _say(record, found, notes, as_json)
-    raise typer.Exit(EXIT_DIFFERENT if found else EXIT_SAME)
+        new_results = Results(new_folder)
+        if os.path.realpath(new_results.cells / record.id) == os.path.realpath(folder):
+            raise ConfigError(
+                Problem("is where the record lies, which is never written over", "--keep", str(new_folder))
+            )
+        new_results.write(outcome)
+        differing_values = differences(folder, new_results.cells / record.id)
+    _say(record, differing_values, notes, as_json)
+    raise typer.Exit(EXIT_DIFFERENT if differing_values else EXIT_SAME)
 
 
-def _say(record: Record, found: list[Difference], notes: list[str], as_json: bool) -> None:
+def _say(record: Record, differing_values: list[Difference], notes: list[str], as_json: bool) -> None:
     if as_json:
-        rows: list[dict[str, Any]] = [asdict(d) for d in found]
-        print_json({"cell": record.id, "same": not found, "notes": notes, "differences": rows})
+        rows: list[dict[str, Any]] = [asdict(d) for d in differing_values]
+        print_json({"cell": record.id, "same": not differing_values, "notes": notes, "differences": rows})
         return
-    if not found:
+    if not differing_values:
         tell(f"{record.id}: the same record")
         return
     from raystudy.terminal import Column, grid
 
     columns = [Column("differs", whole=True), Column("recorded"), Column("now")]
-    grid(console(), columns, [[d.what, d.recorded, d.now] for d in found])
+    grid(console(), columns, [[d.what, d.recorded, d.now] for d in differing_values])
     if record.status == "failed":
         tell(f"It was recorded as failed: {(record.error.splitlines() or ['no reason given'])[-1]}")
-    tell(f"{record.id}: {counted(len(found), 'value differs', 'values differ')}")
+    tell(f"{record.id}: {counted(len(differing_values), 'value differs', 'values differ')}")
 
 
 def _record(folder: Path) -> Record:
@@ -128,12 +130,12 @@ def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
     from raystudy.study.folder.records import Results
 
     manifest = folder.parents[1] / "manifest.json"
-    then = Results(manifest.parent).manifest().get("places")
-    if then is None and plm is None:
-        said = "does not say where data and model lay: give --plm, and --data-root where the study had one"
-        raise ConfigError(Problem(said, file=str(manifest)))
+    recorded_places = Results(manifest.parent).manifest().get("places")
+    if recorded_places is None and plm is None:
+        message = "does not say where data and model lay: give --plm, and --data-root where the study had one"
+        raise ConfigError(Problem(message, file=str(manifest)))
     try:
-        places = Places(**then) if then is not None else Places()
+        places = Places(**recorded_places) if recorded_places is not None else Places()
     except TypeError as e:
         raise ConfigError(Problem(f"its places are not what they must be ({e})", file=str(manifest))) from None
     changed = {

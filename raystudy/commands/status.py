@@ -38,61 +38,61 @@ def status(
     from raystudy.terminal import line_width, show
 
     results = Results(ran_folder(study, out))
-    found = progress(results)
+    state = progress(results)
     if as_json:
-        print_json(_data(found))
+        print_json(_data(state))
         return
     terminal = console()
     if not watch:
-        for part in _shown(found, line_width(terminal)):
+        for part in _screen_parts(state, line_width(terminal)):
             show(terminal, part)
         return
     from rich.console import Group
     from rich.live import Live
 
-    def drawn() -> Group:
-        return Group(*_shown(found, line_width(terminal)))
+    def screen() -> Group:
+        return Group(*_screen_parts(state, line_width(terminal)))
 
     try:
-        with Live(drawn(), console=terminal, auto_refresh=False, vertical_overflow="visible") as live:
-            while found.running and write_error(terminal.file) is None:
-                began = time.monotonic()
-                found = progress(results)
-                live.update(drawn(), refresh=True)
+        with Live(screen(), console=terminal, auto_refresh=False, vertical_overflow="visible") as live:
+            while state.running and write_error(terminal.file) is None:
+                start = time.monotonic()
+                state = progress(results)
+                live.update(screen(), refresh=True)
                 # a study of thousands of cells takes long to read, and must not be slowed down by who watches it
-                time.sleep(max(1.0, 10 * (time.monotonic() - began)))
+                time.sleep(max(1.0, 10 * (time.monotonic() - start)))
     except KeyboardInterrupt:
         pass
 
 
-def _data(found: Progress) -> dict[str, Any]:
+def _data(state: Progress) -> dict[str, Any]:
     """What `--json` prints."""
-    confirm = [a.confirm for a in found.arms]
+    confirm = [a.confirm for a in state.arms]
     per_method: Counter[str] = Counter()
-    for a in found.arms:
+    for a in state.arms:
         for phase, count in (("search", a.search), ("confirm", a.confirm)):
             per_method[f"{a.arm.variant} {phase}"] += count.done + count.failed
     return {
-        "study": found.study,
-        "running": found.running,
-        "finished": found.finished,
-        "killed": found.killed,
-        "expected_cells": found.cells.planned,
-        "done": found.cells.done,
-        "failed": found.cells.failed,
+        "study": state.study,
+        "running": state.running,
+        "finished": state.finished,
+        "killed": state.killed,
+        "expected_cells": state.cells.planned,
+        "done": state.cells.done,
+        "failed": state.cells.failed,
         "confirm": {"planned": sum(c.planned for c in confirm), "done": sum(c.done + c.failed for c in confirm)},
         "per_method": {k: n for k, n in sorted(per_method.items()) if n},
-        "arms": [{**asdict(a), "arm": str(a.arm)} for a in found.arms],
-        "now": found.now,
-        "cells_per_minute": found.rate,
-        "seconds_left": found.seconds_left if found.running else None,
-        "failures": [{"cell": r.id, "spec": str(r.spec), "error": r.error} for r in found.failures],
-        "disk_bytes": found.disk,
+        "arms": [{**asdict(a), "arm": str(a.arm)} for a in state.arms],
+        "now": state.now,
+        "cells_per_minute": state.rate,
+        "seconds_left": state.seconds_left if state.running else None,
+        "failures": [{"cell": r.id, "spec": str(r.spec), "error": r.error} for r in state.failures],
+        "disk_bytes": state.disk,
     }
 
 
-def _shown(found: Progress, width: int) -> Iterator[RenderableType]:
-    """What a person sees in `width` columns, part by part."""
+def _screen_parts(state: Progress, width: int) -> Iterator[RenderableType]:
+    """What a person sees in `width` columns: the parts of the screen, from top to bottom."""
     from rich.text import Text
 
     from raystudy.live_view import groups_table
@@ -101,48 +101,48 @@ def _shown(found: Progress, width: int) -> Iterator[RenderableType]:
     def lines(*texts: str) -> Text:
         return Text("\n".join(line for text in texts for line in folded(text, width)))
 
-    yield lines(*_headline(found))
-    if found.now and found.now["groups"]:
-        yield from groups_table(found.now["groups"], width)
+    yield lines(*_headline(state))
+    if state.now and state.now["groups"]:
+        yield from groups_table(state.now["groups"], width)
     yield Text("")
-    yield _arms(found, width)
+    yield _arms(state, width)
     yield lines(_LEGEND)
-    if found.failures:
+    if state.failures:
         yield lines(
             "",
-            *(f"failed {r.id}: {r.spec}: {failure_reason(r)}" for r in found.failures[:_FAILURES]),
-            *([f"and {counted(more, 'more failed cell')}"] if (more := len(found.failures) - _FAILURES) > 0 else []),
+            *(f"failed {r.id}: {r.spec}: {failure_reason(r)}" for r in state.failures[:_FAILURES]),
+            *([f"and {counted(more, 'more failed cell')}"] if (more := len(state.failures) - _FAILURES) > 0 else []),
             "`python -m raystudy rerun CELL` shows the whole error of one",
         )
 
 
-def _headline(found: Progress) -> list[str]:
-    cells = found.cells
-    if found.running:
-        state = "running now"
-        if not found.now:
-            state += ": Ray is starting, or the report is being written"
-        elif found.now.get("waits"):
-            state += f": {found.now['waits']}"
-        elif found.now["draining"]:
-            state += ", finishing the running cells only"
+def _headline(state: Progress) -> list[str]:
+    cells = state.cells
+    if state.running:
+        word = "running now"
+        if not state.now:
+            word += ": Ray is starting, or the report is being written"
+        elif state.now.get("waits"):
+            word += f": {state.now['waits']}"
+        elif state.now["draining"]:
+            word += ", finishing the running cells only"
     else:
-        state = "finished" if found.finished else "not running; the same command goes on from here"
-        state += " (it was killed)" if found.killed else ""
-    phases = {"search": [a.search for a in found.arms], "confirm": [a.confirm for a in found.arms]}
+        word = "finished" if state.finished else "not running; the same command goes on from here"
+        word += " (it was killed)" if state.killed else ""
+    phases = {"search": [a.search for a in state.arms], "confirm": [a.confirm for a in state.arms]}
     each = [
-        f"{sum(c.done for c in counts)} of {'' if found.finished else 'at most '}{planned} in {phase}"
+        f"{sum(c.done for c in counts)} of {'' if state.finished else 'at most '}{planned} in {phase}"
         for phase, counts in phases.items()
         if (planned := sum(c.planned for c in counts))
     ]
-    said = [f"{counted(cells.done, 'cell')} trained ({', '.join(each)}), {cells.failed or 'none'} failed"]
-    if found.rate is not None:
-        said.append(f"{found.rate:.1f} cells a minute")
-    if found.running and found.seconds_left:
-        said.append(f"roughly {_duration(found.seconds_left)} left")
-    said.append(f"{megabytes(found.disk)} on disk")
-    lines = [f"{found.study}: {state}", "; ".join(said)]
-    if found.now and (dashboard := found.now.get("dashboard")):
+    amounts = [f"{counted(cells.done, 'cell')} trained ({', '.join(each)}), {cells.failed or 'none'} failed"]
+    if state.rate is not None:
+        amounts.append(f"{state.rate:.1f} cells a minute")
+    if state.running and state.seconds_left:
+        amounts.append(f"roughly {_duration(state.seconds_left)} left")
+    amounts.append(f"{megabytes(state.disk)} on disk")
+    lines = [f"{state.study}: {word}", "; ".join(amounts)]
+    if state.now and (dashboard := state.now.get("dashboard")):
         lines.append(f"Ray dashboard: http://{dashboard} (token: ray get-auth-token)")
     return lines
 
@@ -161,32 +161,32 @@ _LEGEND = (
 )
 
 
-def _arms(found: Progress, width: int) -> RenderableType:
-    """One line per arm. Scores in hundredths; a column that would be empty is left out."""
+def _arms(state: Progress, width: int) -> RenderableType:
+    """A table with a row per arm. Scores are printed x 100; a column that would be empty is left out."""
     from raystudy.terminal import Column, drawn
 
     columns = {
-        Column("method", whole=True): [a.arm.variant for a in found.arms],
-        Column("setting", whole=True): [str(a.arm.setting) for a in found.arms],
+        Column("method", whole=True): [a.arm.variant for a in state.arms],
+        Column("setting", whole=True): [str(a.arm.setting) for a in state.arms],
         Column("search cells", right=True): [
-            f"{a.search.done}/{a.search.planned}" if a.search.planned else "" for a in found.arms
+            f"{a.search.done}/{a.search.planned}" if a.search.planned else "" for a in state.arms
         ],
         Column("tried", right=True, whole=True): [
-            f"{a.trials.over}/{a.trials.total}" if a.trials else "" for a in found.arms
+            f"{a.trials.over}/{a.trials.total}" if a.trials else "" for a in state.arms
         ],
         Column("pruned", right=True, whole=True, spare=2): [
-            str(a.trials.pruned or "") if a.trials else "" for a in found.arms
+            str(a.trials.pruned or "") if a.trials else "" for a in state.arms
         ],
         Column("best", right=True, whole=True, spare=1): [
-            _score(a.trials.best) if a.trials else "" for a in found.arms
+            _score(a.trials.best) if a.trials else "" for a in state.arms
         ],
-        Column("confirm cells", right=True): [f"{a.confirm.done}/{a.confirm.planned}" for a in found.arms],
-        Column("failed", right=True, whole=True): [str(a.search.failed + a.confirm.failed or "") for a in found.arms],
-        Column("dev", right=True, whole=True): [_score(a.dev) for a in found.arms],
-        Column("test", right=True, whole=True): [_score(a.test) for a in found.arms],
+        Column("confirm cells", right=True): [f"{a.confirm.done}/{a.confirm.planned}" for a in state.arms],
+        Column("failed", right=True, whole=True): [str(a.search.failed + a.confirm.failed or "") for a in state.arms],
+        Column("dev", right=True, whole=True): [_score(a.dev) for a in state.arms],
+        Column("test", right=True, whole=True): [_score(a.test) for a in state.arms],
     }
-    shown = {column: cells for column, cells in columns.items() if any(cells)}
-    return drawn(list(shown), list(zip(*shown.values(), strict=True)), width)[0]
+    filled_columns = {column: cells for column, cells in columns.items() if any(cells)}
+    return drawn(list(filled_columns), list(zip(*filled_columns.values(), strict=True)), width)[0]
 
 
 def _score(x: float | None) -> str:

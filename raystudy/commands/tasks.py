@@ -36,7 +36,7 @@ def tasks(
     """Every task and suite; of one: its card, and if it is here its sizes, labels, notes and three examples."""
     data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
     if name is not None:
-        _tell(name, data_root, as_json)
+        _show_task_or_suite(name, data_root, as_json)
         return
     cards = {n: _card(n, data_root) for n in (*_built_in(), *_folders(data_root))}
     if as_json:
@@ -59,16 +59,16 @@ def tasks(
         here = "yes" if card["here"] else "no"
         rows.append([n, card["form"], classes, here, card["licence"], card["hub"] or "", card["about"]])
     terminal = console()
-    left = grid(terminal, columns, rows)
+    hidden_columns = grid(terminal, columns, rows)
     tell("")
     for n, suite in suites().items():
         same = list(suite["targets"]) == list(suite["tasks"])
         targets = "each a target" if same else f"targets {', '.join(suite['targets'])}"
         tell(f"suite {n}: {', '.join(suite['tasks'])}; {targets}")
     tell("")
-    if left:
-        shown = listed(left)
-        tell(f"The columns {shown} need a wider terminal; of one task: python -m raystudy tasks NAME.")
+    if hidden_columns:
+        titles = listed(hidden_columns)
+        tell(f"The columns {titles} need a wider terminal; of one task: python -m raystudy tasks NAME.")
     if data_root is None:
         tell("Which of them lie on this machine, and your own folders: --data-root DIR")
 
@@ -80,8 +80,8 @@ def _built_in() -> list[str]:
 
 def _folders(root: Path | None) -> list[str]:
     """The folders of a data root that no module reads: a user's own tasks."""
-    found = sorted(p.name for p in root.iterdir() if is_folder(p) and not p.name.startswith(".")) if root else []
-    return [n for n in found if n not in module_names("tasks")]
+    folder_names = sorted(p.name for p in root.iterdir() if is_folder(p) and not p.name.startswith(".")) if root else []
+    return [n for n in folder_names if n not in module_names("tasks")]
 
 
 def _card(name: str, root: Path | None) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def _embedded(name: str) -> bool:
     return all(importlib.util.find_spec(package) is not None for package in _READ_FROM.get(name, ()))
 
 
-def _tell(name: str, root: Path | None, as_json: bool) -> None:
-    """One task, or the tasks of one suite.
+def _show_task_or_suite(name: str, root: Path | None, as_json: bool) -> None:
+    """Print one task, or the tasks of one suite.
 
     Raises:
         ConfigError: there is no such task or suite. DataError: it is here, and cannot be read.
@@ -128,34 +128,34 @@ def _tell(name: str, root: Path | None, as_json: bool) -> None:
                 tell(f"    {task}" + (" (target)" if task in suite["targets"] else ""))
         return
     module, _, part = name.partition("/")
-    known = {*_built_in(), *_folders(root)}
-    if module not in known:
-        raise ConfigError(Problem(unknown_name("task", module, sorted(known | {*suites()})), "NAME"))
+    known_names = {*_built_in(), *_folders(root)}
+    if module not in known_names:
+        raise ConfigError(Problem(unknown_name("task", module, sorted(known_names | {*suites()})), "NAME"))
     card = _card(module, root)
     parts = card["parts"]
     if part and parts and part not in parts:
         raise ConfigError(Problem(unknown_name(f"part of {module}", part, parts), "NAME"))
     # a family without a whole (the lexicon, generated tasks) is shown part by part
     whole = part or not parts or module not in ("lexicon", "planted")
-    shown = [name] if whole else [f"{module}/{p}" for p in parts]
-    read = {n: _read(n, root) for n in shown} if card["here"] else {}
+    names_to_show = [name] if whole else [f"{module}/{p}" for p in parts]
+    facts_of_task = {n: _facts(n, root) for n in names_to_show} if card["here"] else {}
     if as_json:
-        print_json({"task": name, "card": card, "read": read})
+        print_json({"task": name, "card": card, "read": facts_of_task})
         return
     # what was read says its source and licence itself
-    for key in ("about", "form", "labels", "parts", "metric", *(() if read else ("source", "licence")), "hub"):
+    for key in ("about", "form", "labels", "parts", "metric", *(() if facts_of_task else ("source", "licence")), "hub"):
         if value := card.get(key):
             tell(f"{key + ':':<9}{', '.join(value) if isinstance(value, list) else value}", hang=9)
     if not card["here"]:
         tell(f"{'here:':<9}no" + (f"; {card['get']}" if card["get"] else ""), hang=9)
         if root is None:
             tell("         give the folder that holds it with --data-root DIR")
-    for n, task in read.items():
+    for n, task in facts_of_task.items():
         _print_task(n, task)
 
 
-def _read(name: str, root: Path | None) -> dict[str, Any]:
-    """Sizes, label counts, notes and the first examples of a task that is here."""
+def _facts(name: str, root: Path | None) -> dict[str, Any]:
+    """The sizes, the label counts, the notes and the first examples of a task that is here."""
     from raystudy.tasks import load
 
     task = load(name, root=root)
@@ -176,19 +176,19 @@ def _read(name: str, root: Path | None) -> dict[str, Any]:
 
 
 def _counts(task: Task, examples: tuple[Example, ...]) -> dict[str, float]:
-    """label -> examples; tag -> tokens; of numbers their least, mean and greatest."""
+    """Label -> number of examples, or tag -> number of tokens; of numbers their least, mean and greatest."""
     if task.kind == "regression":
         values = [e.label for e in examples if isinstance(e.label, float)]
         return {"least": min(values), "mean": sum(values) / len(values), "greatest": max(values)}
-    counted: Counter[str] = Counter()
+    label_counts: Counter[str] = Counter()
     for e in examples:
-        counted.update(e.label if isinstance(e.label, tuple) else [str(e.label)])
-    return {label: counted[label] for label in task.labels}
+        label_counts.update(e.label if isinstance(e.label, tuple) else [str(e.label)])
+    return {label: label_counts[label] for label in task.labels}
 
 
 def _example(e: Example) -> dict[str, Any]:
-    shown = {"text": e.text, "pair": e.pair, "tokens": list(e.tokens), "vector": list(e.vector), "label": e.label}
-    return {k: v for k, v in shown.items() if v or k == "label"}
+    fields = {"text": e.text, "pair": e.pair, "tokens": list(e.tokens), "vector": list(e.vector), "label": e.label}
+    return {k: v for k, v in fields.items() if v or k == "label"}
 
 
 def _print_task(name: str, task: Mapping[str, Any]) -> None:

@@ -205,7 +205,7 @@ def comparison_table(
         what: the caption.
         rows: the rows as the paper has them; a rule sets the study's other rows apart, baselines and controls first,
             then floors.
-        printed: the paper's numbers; ``Published()`` where none should stand beside ours.
+        published: the paper's numbers; ``Published()`` where none should stand beside ours.
         notes: what this table's reader must know.
     """
     scores = column_scores(n, heads)

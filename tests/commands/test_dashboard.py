@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy.commands import dashboard
-from raystudy.commands.dashboard import free_port, open_views, views
+from raystudy.commands.dashboard import dashboard_programs, free_port, open_programs
 from raystudy.errors import PreflightError
 
 PYTHON = sys.executable
@@ -74,9 +74,9 @@ def alive(pid: int) -> bool:
 
 
 def test_what_is_started_shows_the_study_on_this_machine_only_and_ends(study: Path, installed: Path) -> None:
-    found = views(study)
+    found = dashboard_programs(study)
     assert len({v.port for v in found}) == 2
-    with open_views(found) as running:
+    with open_programs(found) as running:
         said = [json.loads((installed / f"{n}.json").read_text()) for n in ("tensorboard", "optuna-dashboard")]
         assert [p.pid for p in running] == [s["pid"] for s in said]
         assert str(study / "tensorboard") in said[0]["args"]
@@ -109,7 +109,7 @@ def test_nothing_outlives_the_command(study: Path, installed: Path, how: signal.
 
 def test_a_program_that_fails_is_said_and_the_other_one_ended(study: Path, installed: Path) -> None:
     program(installed, "optuna-dashboard", "#!/bin/sh\necho no such journal\nexit 7\n")
-    with pytest.raises(PreflightError) as e, open_views(views(study)):
+    with pytest.raises(PreflightError) as e, open_programs(dashboard_programs(study)):
         raise AssertionError("it must not come to this")
     assert "optuna-dashboard ended with code 7: no such journal" in str(e.value)
     pid = json.loads((installed / "tensorboard.json").read_text())["pid"]
@@ -143,7 +143,7 @@ def test_printing_starts_nothing(study: Path, installed: Path) -> None:
 
 def test_a_study_without_a_search_has_nothing_for_optuna(study: Path, installed: Path) -> None:
     (study / "optuna.journal").unlink()
-    assert [v.why_not for v in views(study)] == ["", "this study has no search, or has not searched yet"]
+    assert [v.why_not for v in dashboard_programs(study)] == ["", "this study has no search, or has not searched yet"]
 
 
 def test_a_port_that_is_taken_is_not_given() -> None:
@@ -153,4 +153,4 @@ def test_a_port_that_is_taken_is_not_given() -> None:
         taken = s.getsockname()[1]
         got = free_port(taken)
         assert got != taken
-        assert free_port(got, taken=got) != got
+        assert free_port(got, excluded=got) != got

@@ -86,7 +86,7 @@ def test_memory_that_is_too_small_is_a_warning_with_the_groups_that_fit(monkeypa
 
     look = resources.look
     monkeypatch.setattr(resources, "look", small)
-    study, places, folder = running.open_study("smoke", running.Options())
+    study, places, folder = running.open_study("smoke", running.RunOptions())
     (found,) = [c for c in checks(study, places, folder) if c.state == "warn" and "memory" in c.what]
     assert found.mend == "--groups 2"
 

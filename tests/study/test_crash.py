@@ -101,7 +101,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
 
 def drive(opened: Any) -> int:
     with Path(os.devnull).open("w") as sink:
-        return running.run_study(opened, running.Options(), Console(file=sink))
+        return running.run_study(opened, running.RunOptions(), Console(file=sink))
 
 
 def products(folder: Path) -> dict[str, bytes]:
