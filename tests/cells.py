@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from jaxtyping import config as shape_checks
 from torch import Tensor
 
 from raystudy import train
@@ -156,6 +157,17 @@ def _watched(method: BaseMethod, updates: Counter[str], kill: Kill) -> None:
 
 
 @contextmanager
+def unchecked() -> Iterator[None]:
+    """While open, no shapes are checked (conftest.py): what repeats `undisturbed` meets the shapes that it met."""
+    was = shape_checks.jaxtyping_disable
+    shape_checks.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        shape_checks.update("jaxtyping_disable", was)
+
+
+@contextmanager
 def opened(kill: Kill = None) -> Iterator[dict[int, tuple[BaseMethod, Counter[str]]]]:
     """While open, the methods that `train.run` makes are kept by rank."""
     kept: dict[int, tuple[BaseMethod, Counter[str]]] = {}
@@ -171,10 +183,10 @@ def opened(kill: Kill = None) -> Iterator[dict[int, tuple[BaseMethod, Counter[st
         yield kept
 
 
-def ran(spec: Spec, *, kill: Kill = None, **options: Any) -> Ran:
-    """Run a spec alone in this process; `options` go to `train.run`."""
+def ran(spec: Spec, *, kill: Kill = None, shapes: bool = False, **options: Any) -> Ran:
+    """Run a spec alone in this process, with checked `shapes` if asked for; `options` go to `train.run`."""
     embed._MEMO.clear()
-    with opened(kill) as kept:
+    with opened(kill) as kept, nullcontext() if shapes else unchecked():
         outcome = train.run(spec, PLACES, **options)
     method, updates = kept[0]
     return Ran(outcome, state_of(method), updates)
@@ -183,17 +195,17 @@ def ran(spec: Spec, *, kill: Kill = None, **options: Any) -> Ran:
 def ran_by(spec: Spec, size: int) -> list[Ran]:
     """Run a spec on `size` simulated ranks."""
     embed._MEMO.clear()  # threads share it, and one rank must not find what another has to compute
-    with opened() as kept:
+    with opened() as kept, unchecked():
         outcomes = simulate(size, lambda workers: train.run(spec, PLACES, workers=workers))
     return [Ran(o, state_of(kept[r][0]), kept[r][1]) for r, o in enumerate(outcomes)]
 
 
 @cache
 def undisturbed(variant: str, batch_size: int = 7, validations: int = 0, target: str = "planted/target") -> Ran:
-    """One plain run of a variant, which several laws compare with."""
+    """One plain run of a variant, with every shape checked, which several laws compare with."""
     most = UPDATES if batch_size > 2 else 3
     settings = {"batch_size": batch_size, "validations": validations, "max_updates": most}
-    return ran(spec_of(variant, target=target, **settings))
+    return ran(spec_of(variant, target=target, **settings), shapes=True)
 
 
 def state_of(method: BaseMethod) -> dict[str, Tensor]:

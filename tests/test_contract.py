@@ -36,6 +36,7 @@ from cells import (
     spec_of,
     state_of,
     through_json,
+    unchecked,
     undisturbed,
 )
 from representatives import representatives
@@ -216,7 +217,7 @@ def test_resumed_on_two_workers(variant: str, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         ran(spec, kill=death, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
     checkpoint = train.Checkpoint(tmp_path / "cell", seconds=0)
-    with opened() as kept:
+    with opened() as kept, unchecked():
         simulate(2, lambda workers: train.run(spec, PLACES, workers=workers, checkpoint=checkpoint))
     for method, _ in kept.values():
         assert_same_state(state_of(method), undisturbed(variant, validations=3).state, 1e-10)
@@ -480,8 +481,8 @@ def test_selection_keeps_the_earliest_best_weights(variant: str, monkeypatch: py
 
     monkeypatch.setattr(train, "predict", watching_predict)
     monkeypatch.setattr(train, "task_metrics", watching_scores)
-    options = {"n_train": 60, "n_dev": 30}
-    settings = {"lr": 1e-2, "max_updates": 30, "epochs": 9, "joint_epochs": 3, "validations": 6, "then_finetune": True}
+    options = {"n_train": 28, "n_dev": 30}
+    settings = {"lr": 1e-2, "max_updates": 12, "epochs": 9, "joint_epochs": 3, "validations": 6, "then_finetune": True}
     run = ran(spec_of(variant, phase="search", options=options, **settings))
     *during, last = [s["accuracy"] for s in judged]
     assert len(during) == 6
