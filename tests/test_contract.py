@@ -39,6 +39,7 @@ from cells import (
     unchecked,
     undisturbed,
 )
+from jaxtyping import TypeCheckError
 from representatives import representatives
 from torch import Tensor
 
@@ -515,3 +516,13 @@ def test_settings_of_the_quick_cells_are_in_effect() -> None:
     task = load("planted/target", options=spec_of("majority").task_options["planted"])
     lengths = set(map(int, torch.from_numpy(encode(task, "train", resolve("tiny")).offsets).diff()))
     assert lengths == {10}
+
+
+def test_shapes_are_checked_but_in_repeats() -> None:
+    flat, offsets = torch.zeros(3), torch.tensor([0, 3])  # one dimension where there must be two
+    with pytest.raises(TypeCheckError):
+        pool(flat, offsets)
+    with unchecked(), pytest.raises(IndexError):
+        pool(flat, offsets)
+    with pytest.raises(TypeCheckError):
+        pool(flat, offsets)
