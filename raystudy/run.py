@@ -300,15 +300,16 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         lines.append(f"set by the study, otherwise than in the papers: {'; '.join(departs)}")
     lines += domain_lines(study, preview["total_cells"])
     for kind, cells in preview["cells"].items():
-        updates = preview["updates"][kind]
-        word = "cell " if cells == 1 else "cells"
-        lines.append(f"    {kind:<36} {cells:>5} {word} {updates:>8} update{'' if updates == 1 else 's'}")
-    shared = preview["shared_updates"]
+        updates, passes = preview["updates"][kind], preview["passes"][kind]
+        word, noun = "cell " if cells == 1 else "cells", "update " if updates == 1 else "updates"
+        lines.append(f"    {kind:<36} {cells:>5} {word} {updates:>8} {noun} {passes:>10,.0f} passes")
+    shared = preview["shared_passes"]
     searched = any(kind.endswith(" search") for kind in preview["cells"])
     lines.append(
-        f"in all {counted(preview['total_cells'], 'cell')} and {counted(preview['total_updates'], 'update')}"
+        f"in all {counted(preview['total_cells'], 'cell')}, {counted(preview['total_updates'], 'update')} and "
+        f"{preview['total_passes']:,.0f} passes (a pass is forward and backward over one batch)"
         + (", if all configurations of a search are as long as its first" if searched else "")
-        + (f"; {shared:,} of these are saved, because cells that share a transfer stage run it once" if shared else "")
+        + (f"; {shared:,.0f} passes are saved, because cells that share a transfer stage run it once" if shared else "")
     )
     if study_run is not None:
         old = [why for r in study_run.seen.values() if (why := made_otherwise(r))]

@@ -195,17 +195,22 @@ class Record:
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     updates: Mapping[str, int] = field(default_factory=dict)
-    passes: Mapping[str, float] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     made_by: Mapping[str, str] = field(default_factory=dict)
+    passes: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
     def id(self) -> str:
         return self.spec.id
+
+    @property
+    def total_passes(self) -> float:
+        """What all stages cost in passes; nan in a record of an earlier version, which does not say."""
+        return math.nan if self.updates.keys() - self.passes.keys() else math.fsum(self.passes.values())
 
     @property
     def wall(self) -> float:

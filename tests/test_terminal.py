@@ -394,7 +394,7 @@ def test_a_report_opens_with_its_verdict_and_says_where_it_lies(
     assert not any(line.startswith("|") for line in lines)  # no Markdown
     assert any(re.match(r"single-task +\S*\d+\.\d ± \d+\.\d \(3\)", line) for line in lines)
     harm = next((line for line in verdict if line.startswith("Negative transfer")), "")
-    assert "equal updates" not in harm  # a control transfers nothing
+    assert "equal passes" not in harm  # a control transfers nothing
 
 
 def test_a_used_up_budget_says_so_and_offers_no_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

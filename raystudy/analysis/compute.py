@@ -166,19 +166,20 @@ def _search(cell: Key, rows: Sequence[SearchRow]) -> Search:
             math.nan if r.dev_mean is None else r.dev_mean,
             r.seeds,
             r.updates,
+            r.passes,
             r.seconds,
             dict(r.settings),
         )
         for r in rows
     )
     steps: list[Step] = []
-    updates, seconds, best = 0, 0.0, math.nan
+    updates, passes, seconds, best = 0, 0.0, 0.0, math.nan
     for t in trials:
-        updates, seconds = updates + t.updates, seconds + t.seconds
+        updates, passes, seconds = updates + t.updates, passes + t.passes, seconds + t.seconds
         # a pruned configuration has a mean over fewer cells: it costs, but cannot be the best
         if t.state == "complete" and not math.isnan(t.dev) and not t.dev <= best:
             best = t.dev
-        steps.append(Step(t.number, updates, seconds, best))
+        steps.append(Step(t.number, updates, passes, seconds, best))
     names = sorted({name for t in trials for name in t.settings})
     searched = [n for n in names if len({canonical(t.settings.get(n)) for t in trials}) > 1]
     return Search(*cell, trials, tuple(steps), tuple(searched), tuple(_changes(cell[0], trials)))
@@ -232,6 +233,7 @@ def costs(records: Iterable[Record], design: Design) -> list[Cost]:
                     _phase_cost(search),
                     _phase_cost(confirm),
                     sum(map(_stored_updates, stored)),
+                    math.fsum(map(_stored_passes, stored)),
                     math.nan if unknown else math.fsum(saved),
                 )
             )
@@ -243,12 +245,19 @@ def _phase_cost(records: Sequence[Record]) -> PhaseCost:
         len({(str(r.spec.setting), canonical(dict(r.spec.settings))) for r in records}),
         len(records),
         sum(n for r in records for n in r.updates.values()),
+        math.fsum(r.total_passes for r in records),
         math.fsum(r.wall for r in records),
     )
 
 
 def _stored_updates(r: Record) -> int:
     return sum(n for stage, n in r.updates.items() if r.stages.get(stage) == "stored")
+
+
+def _stored_passes(r: Record) -> float:
+    if any(stage not in r.passes for stage in r.updates):
+        return math.nan
+    return math.fsum(n for stage, n in r.passes.items() if r.stages.get(stage) == "stored")
 
 
 def _transfer_key(r: Record) -> str:

@@ -77,7 +77,7 @@ def figures(n: Numbers) -> list[Figure]:
     for target in n.design.targets:
         runs = [s for s in n.searches if s.target == target and any(not math.isnan(x.best) for x in s.steps)]
         if runs:
-            title = f"{target}: best dev score so far against the updates that the search had cost"
+            title = f"{target}: best dev score so far against the passes that the search had cost"
             out.append(Figure("search", name("search", target), title, _with(_best_so_far, runs, n.design, look)))
     for setting in n.design.settings:
         weights = [w for w in n.weights if w.setting == setting and w.shares and w.trials >= IMPORTANCE_TRIALS]
@@ -383,7 +383,7 @@ def _best_so_far(runs: Sequence[Search], design: Design, look: dict[str, Look]) 
         axes.tick_params(labelbottom=True)
         _grid(axes, "y")
     _heading(canvas, runs[0].target)
-    _x_label(panels, "optimizer updates spent on this target, all configurations so far")
+    _x_label(panels, "passes spent on this target, all configurations so far")
     canvas.supylabel("best dev score so far × 100", fontsize=9.5)
     drawn_variants = {run.variant for run in runs}
     handles = [
@@ -398,10 +398,10 @@ def _best_so_far(runs: Sequence[Search], design: Design, look: dict[str, Look]) 
 
 
 def _stairs(axes: Axes, run: Search, look: Look) -> None:
-    known_steps = [s for s in run.steps if not math.isnan(s.best)]
+    known_steps = [s for s in run.steps if not math.isnan(s.best) and not math.isnan(s.passes)]
     if not known_steps:
         return
-    x, y = [s.updates for s in known_steps], [100 * s.best for s in known_steps]
+    x, y = [s.passes for s in known_steps], [100 * s.best for s in known_steps]
     axes.step(x, y, where="post", color=look.colour, linestyle=look.style, linewidth=1.5, zorder=2)
     rises = [i for i in range(len(y)) if i == 0 or y[i] > y[i - 1]]
     rises += [len(y) - 1] if rises[-1] != len(y) - 1 else []

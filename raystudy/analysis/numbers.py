@@ -60,7 +60,7 @@ class SearchRow:
         settings: the complete settings.
         dev_mean: the mean dev score, a fraction, over the search seeds that finished; None if no seed has.
         winner: whether this configuration was chosen for this target.
-        updates, seconds: what all its search cells on this target took together.
+        updates, passes, seconds: what all its search cells on this target took together.
         seeds: how many finished cells `dev_mean` is the mean of.
     """
 
@@ -72,6 +72,7 @@ class SearchRow:
     state: State
     winner: bool
     updates: int = 0
+    passes: float = 0.0
     seconds: float = 0.0
     seeds: int = 0
 
@@ -332,6 +333,7 @@ class TrialResult:
     dev: float
     seeds: int
     updates: int
+    passes: float
     seconds: float
     settings: Mapping[str, Any] = field(hash=False)
 
@@ -342,6 +344,7 @@ class Step:
 
     number: int
     updates: int
+    passes: float
     seconds: float
     best: float
 
@@ -387,11 +390,18 @@ class RankedImportance:
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """What the cells of one phase took; `trials` counts different configurations, all data settings together."""
+    """What the cells of one phase took.
+
+    Attributes:
+        trials: the number of different configurations, all data settings together.
+        passes: what the updates cost in forward and backward passes over one batch; nan where a record of an earlier
+            version does not say.
+    """
 
     trials: int
     cells: int
     updates: int
+    passes: float
     seconds: float
 
 
@@ -401,6 +411,7 @@ class Cost:
 
     Attributes:
         stored_updates: how many of these updates belong to stages that the stage store answered.
+        stored_passes: what those would have cost in passes.
         saved_seconds: an estimate of the time that those would have taken; nan where the records do not say.
     """
 
@@ -409,6 +420,7 @@ class Cost:
     search: PhaseCost
     confirm: PhaseCost
     stored_updates: int
+    stored_passes: float
     saved_seconds: float
 
 

@@ -11,6 +11,10 @@ from raystudy.analysis.table import counted, listed, place
 
 __all__ = ["IMPORTANCE_TRIALS", "sentences"]
 
+PASS = (
+    "A pass is a forward and a backward pass over one batch: an update of plain fine-tuning takes one, an update that "
+    "differentiates through another takes several."
+)
 _SHOWN = 5  # places that a sentence lists before it refers to the table
 IMPORTANCE_TRIALS = 30  # with fewer completed trials an importance is noise, and none is shown
 
@@ -286,10 +290,14 @@ def _cost(n: Numbers) -> str:
         return "Nothing has run yet."
     phases = [s for c in n.costs for s in (c.search, c.confirm)]
     cells, updates = sum(s.cells for s in phases), sum(s.updates for s in phases)
+    passes = math.fsum(s.passes for s in phases)
+    cost = "" if math.isnan(passes) else f" ({passes:,.0f} passes)"
     text = (
-        f"{counted(cells, 'cell')} with {counted(updates, 'optimizer update')} behind them took "
+        f"{counted(cells, 'cell')} with {counted(updates, 'optimizer update')}{cost} behind them took "
         f"{_duration(math.fsum(s.seconds for s in phases))} of training, all cells one after another."
     )
+    if cost:
+        text += f" {PASS}"
     stored = sum(c.stored_updates for c in n.costs)
     if stored:
         saved = math.fsum(c.saved_seconds for c in n.costs)

@@ -214,6 +214,7 @@ def search_table(n: Numbers) -> Table:
         Column("winner_dev", "dev, winner", "number"),
         Column("winner", "winner", "count"),
         Column("updates", "updates", "count"),
+        Column("passes", "passes", "number"),
         Column("seconds", "seconds", "number"),
         Column("changes", "winner's settings that differ from trial 0"),
     )
@@ -233,6 +234,7 @@ def search_table(n: Numbers) -> Table:
                 Cell(_points(s.winner.dev) if s.winner else None),
                 Cell(s.winner.number if s.winner else None),
                 Cell(s.steps[-1].updates),
+                Cell(s.steps[-1].passes),
                 Cell(s.steps[-1].seconds),
                 Cell(_changes(s) if s.winner else None),
             )
@@ -281,6 +283,7 @@ def _configurations(design: Design, variant: str, setting: str, group: Sequence[
         *(Column(name, name) for name in names),
         *(Column(f"dev {s.target}", f"dev, {s.target}", "number") for s in group),
         Column("updates", "updates", "count"),
+        Column("passes", "passes", "number"),
         Column("seconds", "seconds", "number"),
     )
     rows = []
@@ -297,6 +300,7 @@ def _configurations(design: Design, variant: str, setting: str, group: Sequence[
                     for t in (on.get((s.target, number)) for s in group)
                 ),
                 Cell(sum(t.updates for t in here)),
+                Cell(math.fsum(t.passes for t in here)),
                 Cell(math.fsum(t.seconds for t in here)),
             )
         )
@@ -317,6 +321,7 @@ def trials_table(n: Numbers) -> Table:
         "dev",
         "seeds",
         "updates",
+        "passes",
         "seconds",
         "settings",
     )
@@ -333,6 +338,7 @@ def trials_table(n: Numbers) -> Table:
                 t.dev,
                 t.seeds,
                 t.updates,
+                t.passes,
                 t.seconds,
                 json.dumps(dict(t.settings), sort_keys=True, ensure_ascii=False),
             )
@@ -348,27 +354,31 @@ def trials_table(n: Numbers) -> Table:
 
 
 def cost_table(n: Numbers) -> Table:
-    """The trials, cells, updates and seconds of every method on every target, with search and confirm apart."""
+    """The trials, cells, updates, passes and seconds of every method on every target, search and confirm apart."""
     columns = (
         Column("variant", "method"),
         Column("target", "target"),
         Column("search_trials", "search trials", "count"),
         Column("search_runs", "search cells", "count"),
         Column("search_updates", "search updates", "count"),
+        Column("search_passes", "search passes", "number"),
         Column("search_seconds", "search seconds", "number"),
         Column("confirm_runs", "confirm cells", "count"),
         Column("confirm_updates", "confirm updates", "count"),
+        Column("confirm_passes", "confirm passes", "number"),
         Column("confirm_seconds", "confirm seconds", "number"),
         Column("stored_updates", "updates from the store", "count"),
+        Column("stored_passes", "passes from the store", "number"),
         Column("saved_seconds", "seconds saved (estimate)", "number"),
     )
     rows = [
         (
             _method(n.design, c.variant),
             Cell(c.target),
-            *(Cell(x) for x in (c.search.trials, c.search.cells, c.search.updates, c.search.seconds)),
-            *(Cell(x) for x in (c.confirm.cells, c.confirm.updates, c.confirm.seconds)),
+            *(Cell(x) for x in (c.search.trials, c.search.cells, c.search.updates, c.search.passes, c.search.seconds)),
+            *(Cell(x) for x in (c.confirm.cells, c.confirm.updates, c.confirm.passes, c.confirm.seconds)),
             Cell(c.stored_updates),
+            Cell(c.stored_passes),
             Cell(c.saved_seconds),
         )
         for c in n.costs

@@ -33,7 +33,7 @@ __all__ = [
     "mean",
 ]
 
-BASE = "single_task"  # what updates are counted in
+BASE = "single_task"  # what passes are counted in
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def comparison_table(
     cols = (
         Column("method", "method"),
         *(Column(h.title, h.title, "estimate", group=h.group, short=h.title) for h in heads),
-        Column("updates", "updates", "number", 1),
+        Column("passes", "passes", "number", 1),
     )
     marks_of_paper = _marks(numbers, [*rows, *other_rows], heads)
     table_notes = (*(Note(text) for text in notes), *_notes(n, heads, lines, published), *marks_of_paper)
@@ -250,16 +250,16 @@ def _ours(row: Row, head: Head, s: Score | None, n: Numbers) -> Cell:
 
 
 def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:
-    """The updates behind one training of `variant` over the table's targets, as a multiple of plain fine-tuning's."""
+    """The passes behind one training of `variant` over the table's targets, as a multiple of plain fine-tuning's."""
     targets = {t for h in heads for t in h.targets}
 
-    def updates(v: str) -> float:
+    def passes(v: str) -> float:
         of_v = [c.confirm for c in n.costs if c.variant == v and c.target in targets]
         cells = sum(s.cells for s in of_v)
-        return sum(s.updates for s in of_v) / cells if cells else 0.0
+        return math.fsum(s.passes for s in of_v) / cells if cells else 0.0
 
-    own, base = updates(variant), updates(BASE)
-    return own / base if own and base else None
+    own, base = passes(variant), passes(BASE)
+    return own / base if own and base and not math.isnan(own / base) else None
 
 
 def _marks(
@@ -289,7 +289,7 @@ def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], p
         yield Note("Bold: our best mean of the column, floors apart. It says nothing about significance.")
     if any(line[-1].value is not None for line in lines):
         yield Note(
-            "Updates: optimizer updates behind one training, search apart, as a multiple of "
+            "Passes: the forward and backward passes over a batch behind one training, search apart, as a multiple of "
             f"{n.design.title(BASE)}'s; those that several targets share count for each of them."
         )
     if BELOW in marks:

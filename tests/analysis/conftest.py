@@ -65,6 +65,7 @@ def make() -> Make:
             {"finetune": "ran"},
             {"run": seconds, "load": 0.25},
             {"metric": metric},
+            passes={"finetune": 60.0},
         )
 
     return record
@@ -250,6 +251,7 @@ def left_by(
                             state,
                             i == best,
                             updates=120 if pruned[i] else 240 + 60 * (i % 2),
+                            passes=120.0 if pruned[i] else 240.0 + 60.0 * (i % 2),
                             seconds=11.5,
                             seeds=1 if pruned[i] else 2,
                         )

@@ -44,7 +44,9 @@ def transferred(make, seed, *, stored, seconds, target="polarity", **settings):
     r = make("meta_dtl", target, seed, settings={"lr": 5e-5, **settings})
     stages = {"finetune": "ran", "meta": "stored" if stored else "ran"}
     updates = {"finetune": 60, "meta": 120}
-    return dataclasses.replace(r, stages=stages, updates=updates, seconds={"adapt": 3.0, "transfer": seconds})
+    passes = {"finetune": 60.0, "meta": 360.0}
+    spent = {"adapt": 3.0, "transfer": seconds}
+    return dataclasses.replace(r, stages=stages, updates=updates, passes=passes, seconds=spent)
 
 
 def test_what_the_store_saved_is_estimated_from_transfers_that_ran(make, study):
@@ -58,9 +60,17 @@ def test_what_the_store_saved_is_estimated_from_transfers_that_ran(make, study):
     first, second = compute(both, given).costs
     assert (first.stored_updates, first.saved_seconds) == (0, 0.0)
     assert (second.stored_updates, second.saved_seconds) == (240, pytest.approx(2 * (12.0 - 0.5)))
+    assert (second.stored_passes, second.confirm.passes) == (720.0, 840.0)
     assert second.confirm.updates == 360  # all that stand behind the results, stored or not
     said = compute(both, given).words["cost"][0].rest
     assert "answered 240 of these updates (33%), which saved about 23 seconds (an estimate)" in said
+
+
+def test_passes_of_an_earlier_version_s_record_are_unknown(make, study):
+    old = dataclasses.replace(transferred(make, 0, stored=True, seconds=0.5), passes={})
+    (cost,) = compute(study, [old]).costs
+    assert math.isnan(cost.confirm.passes) and math.isnan(cost.stored_passes)
+    assert "180 optimizer updates behind them took" in compute(study, [old]).words["cost"][0].rest
 
 
 def test_nothing_is_estimated_where_no_such_transfer_ran(make, study):

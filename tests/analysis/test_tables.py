@@ -62,7 +62,7 @@ def test_main_table_golden(make):
 | :--- | ---: |
 | single-task | 65.0 ± 63.5 (2) |
 | Meta-DTL | **72.0 ± 12.7 (2)** |
-| single-task, equal updates§ | 45.0 (1)†‡ |
+| single-task, equal passes§ | 45.0 (1)†‡ |
 | majority class¶ | 50.0 ± 0.0 (2) |
 
 Test examples: polarity: 200.
@@ -268,7 +268,7 @@ def test_search_table_when_the_paper_wins_or_nobody_does():
     assert won["changes"].value == "none" and won["winner"].value == 0
     (lost,) = by_name(t.search_table(compute(small(), [], [_row(0, None, state="failed")])))
     assert lost["winner"].value is None and lost["changes"].value is None
-    assert "| – | – | – | 0 | 0.0 | – |" in to_markdown(
+    assert "| – | – | – | 0 | 0.0 | 0.0 | – |" in to_markdown(
         t.search_table(compute(small(), [], [_row(0, None, state="failed")]))
     )
 
@@ -283,11 +283,14 @@ def test_cost_table_keeps_search_and_confirm_apart(make):
         "search_trials": 3,
         "search_runs": 6,
         "search_updates": 360,
+        "search_passes": 360.0,
         "search_seconds": 10.5,
         "confirm_runs": 2,
         "confirm_updates": 60,
+        "confirm_passes": 60.0,
         "confirm_seconds": 13.25,
         "stored_updates": 0,
+        "stored_passes": 0.0,
         "saved_seconds": 0.0,
     }
 

@@ -69,6 +69,7 @@ def left() -> Left:
                                 {"finetune": "ran"},
                                 {"adapt": 1.0},
                                 {"metric": "accuracy", **facts(variant, target, seed)},
+                                passes={"finetune": float(made)},
                             )
                         )
         return compute(study, records, facts={"model": "minilm 00: six layers"})

@@ -122,7 +122,7 @@ def test_the_best_of_an_average_is_chosen_like_that_of_a_data_set(left: Left) ->
         assert best == {max(means.keys() - floors, key=means.__getitem__)}
 
 
-def test_cost_is_in_updates_of_plain_fine_tuning(left: Left) -> None:
+def test_cost_is_in_passes_of_plain_fine_tuning(left: Left) -> None:
     study = study_of("mft_table4")
     n = left(study, noisy, updates={"single_task": 50, "mft": 175, "bert_mix": 0})
     (table,) = exhibits.find("mft_table4").page("small", study, n).tables
@@ -152,14 +152,14 @@ def test_golden(left: Left) -> None:
         """\
 **What it shows.**
 
-| method | Animal | Plant | Vehicle | Avg. | updates |
+| method | Animal | Plant | Vehicle | Avg. | passes |
 | :--- | ---: | ---: | ---: | ---: | ---: |
 | BERT (S) | 81.0 ± 2.5 (3) | 79.0 ± 2.5 (3) | 81.0 ± 2.5 (3) | 80.3 ± 2.5 (3) | 1.0 |
 | published (difference) | 93.6 (-12.6) | 91.8 (-12.8) | 84.2 (-3.2) | 89.3 (-9.0) |  |
 | MFT (Full) | **91.0 ± 2.5 (3)** | **89.0 ± 2.5 (3)** | **91.0 ± 2.5 (3)** | **90.3 ± 2.5 (3)** | 1.5 |
 | published (difference) | 94.5 (-3.5) | 92.3 (-3.3) | 90.2 (+0.8) | 92.3 (-2.0) |  |
 | gain | 10.0 ± 0.0 (3) | 10.0 ± 0.0 (3) | 10.0 ± 0.0 (3) | 10.0 ± 0.0 (3) | – |
-| single-task, equal updates§ | 86.0 ± 2.5 (3) | 84.0 ± 2.5 (3) | 86.0 ± 2.5 (3) | 85.3 ± 2.5 (3) | 1.0 |
+| single-task, equal passes§ | 86.0 ± 2.5 (3) | 84.0 ± 2.5 (3) | 86.0 ± 2.5 (3) | 85.3 ± 2.5 (3) | 1.0 |
 | majority class¶ | 51.0 ± 2.5 (3) | 49.0 ± 2.5 (3) | 51.0 ± 2.5 (3) | 50.3 ± 2.5 (3) | – |
 
 A note.
@@ -170,8 +170,8 @@ Our averages are means over the data sets seed by seed, then over the seeds; the
 
 Bold: our best mean of the column, floors apart. It says nothing about significance.
 
-Updates: optimizer updates behind one training, search apart, as a multiple of single-task's; \
-those that several targets share count for each of them.
+Passes: the forward and backward passes over a batch behind one training, search apart, as a multiple of \
+single-task's; those that several targets share count for each of them.
 
 § control, not in the paper: how much more training alone would have given.
 

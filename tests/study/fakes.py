@@ -59,6 +59,7 @@ def outcome(spec: Spec) -> Outcome:
         metrics=metrics,
         counts={"n_train": 6, "n_dev": 12, **({"n_test": 12} if "test" in splits else {})},
         updates={"finetune": 3},
+        passes={"finetune": 3.0},
         stages={"finetune": "ran"},
         seconds={"adapt": 0.5},
         facts={"metric": "accuracy"},

@@ -37,18 +37,26 @@ def sharing(made: Plan, spec: Spec) -> tuple[str, int]:
 
 
 def transfer_of(made: Plan, spec: Spec) -> int:
-    return made.updates(spec.variant, spec.settings, spec.target, spec.setting)[0]
+    schedule = made.schedule(spec.variant, spec.settings, spec.target, spec.setting)
+        return sum(length.updates for length in schedule.transfer.values())
 
 
 def test_the_preview_multiplies_what_it_looked_at_once(tmp_path: Path) -> None:
     """Cells, updates and what is shared are those of every spec, one by one, though no spec is made for them."""
     made = plan(tmp_path, search="{trials: 0}", report="{seeds: 3}", methods="[single_task, meta_dtl, metaxt]", **BOTH)
     specs = made.confirm({})
-    updates = {s.id: made.updates(s.variant, s.settings, s.target, s.setting) for s in specs}
-    first = {sharing(made, s): updates[s.id][0] for s in reversed(specs)}
+    schedules = {s.id: made.schedule(s.variant, s.settings, s.target, s.setting) for s in specs}
+    first = {sharing(made, s): schedules[s.id].transfer for s in reversed(specs)}
     assert made.preview["total_cells"] == len(specs)
-    assert made.preview["total_updates"] == sum(map(sum, updates.values()))
-    assert made.preview["shared_updates"] == sum(t for t, _ in updates.values()) - sum(first.values())
+    for unit in ("updates", "passes"):
+        every = [sum(getattr(length, unit) for length in s.stages.values()) for s in schedules.values()]
+        transfer = [sum(getattr(length, unit) for length in s.transfer.values()) for s in schedules.values()]
+        once = [sum(getattr(length, unit) for length in stages.values()) for stages in first.values()]
+        assert made.preview[f"total_{unit}"] == pytest.approx(sum(every))
+        assert made.preview[f"shared_{unit}"] == pytest.approx(sum(transfer) - sum(once))
+    # an update of MetaXT is several passes, one of plain fine-tuning is one
+    assert made.preview["passes"]["metaxt confirm"] > 3 * made.preview["updates"]["metaxt confirm"]
+    assert made.preview["passes"]["single_task confirm"] == made.preview["updates"]["single_task confirm"]
     many = plan(tmp_path, search="{trials: 50, seeds: 300}", report="{seeds: 1000}", methods="[single_task]")
     assert many.preview["total_cells"] == 2 * (50 * 300 + 1000)
 

@@ -36,6 +36,7 @@ def search_rows(searches: Mapping[Arm, ArmSearch], seen: Mapping[str, Record]) -
                         state,
                         won.get(target) == t.number,
                         updates=sum(n for r in made for n in r.updates.values()),
+                        passes=math.fsum(r.total_passes for r in made),
                         seconds=math.fsum(r.wall for r in made),
                         seeds=len(scores),
                     )
