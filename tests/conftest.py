@@ -23,7 +23,7 @@ from sharing import SPLIT, group_of
 if "torch" in sys.modules:  # a plugin was quicker
     sys.modules["torch"].set_num_threads(1)
 
-# The shapes that signatures declare are checked at every call, but for runs that repeat what a checked one did (cells.py).
+# The shapes that signatures declare are checked at every call, but for runs that repeat a checked one (cells.py).
 SHAPED = ["raystudy.nn.losses", "raystudy.nn.encoder", "raystudy.nn.embed", "raystudy.methods.meta_dtl"]
 install_import_hook(SHAPED, "beartype.beartype")
 

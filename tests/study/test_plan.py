@@ -38,7 +38,7 @@ def sharing(made: Plan, spec: Spec) -> tuple[str, int]:
 
 def transfer_of(made: Plan, spec: Spec) -> int:
     schedule = made.schedule(spec.variant, spec.settings, spec.target, spec.setting)
-        return sum(length.updates for length in schedule.transfer.values())
+    return sum(length.updates for length in schedule.transfer.values())
 
 
 def test_the_preview_multiplies_what_it_looked_at_once(tmp_path: Path) -> None:
