@@ -50,6 +50,7 @@ from raystudy.data.plm import resolve
 from raystudy.data.text import encode
 from raystudy.errors import PreflightError
 from raystudy.methods import Schedule, Sizes, hparams
+from raystudy.nn.encoder import pool
 from raystudy.plugins import find_module
 from raystudy.spec import Record, Setting, Spec
 from raystudy.study.store.stage_store import StageStore
