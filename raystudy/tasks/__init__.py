@@ -1,4 +1,4 @@
-"""Tasks: labelled examples with splits, and where they come from.
+"""Loads tasks. A task is a data set of labelled examples in three splits.
 
 A task is named ``NAME`` or ``NAME/PART`` (``sst5``, ``lexicon/stars``, ``amazon_mds/books``). NAME is a module of this
 package or a user's own folder under the data root; `load` gives the `Task`. A data set with domains has one part for
@@ -84,7 +84,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Prior:
-    """What a training split says before any text is read: how often each class occurs in it.
+    """How often each class occurs in a training split, and which answer is best before any text is read.
 
     Attributes:
         answer: the best constant answer: the class (or tag) that is most frequent, of equals the first in the order of
@@ -104,7 +104,7 @@ class Prior:
         return tuple(most) if len(most) > 1 else ()
 
     def facts(self) -> dict[str, Any]:
-        """For a record or a plan: the answer, how often it occurs (`count`, of `n` labels), and who is as frequent."""
+        """JSON values for a record or a plan: the answer, how often it occurs, and the classes that are as frequent."""
         count = {"count": self.counts[str(self.answer)]} if self.counts else {}
         return {"answer": self.answer, **count, "n": self.n, **({"tied": list(self.tied)} if self.tied else {})}
 
@@ -187,8 +187,8 @@ class Task:
             first = float(train[0].label)  # type: ignore[arg-type]
             mean = first + math.fsum(float(e.label) - first for e in train) / len(train)  # type: ignore[arg-type]
             return Prior(mean, {}, len(train))
-        found = Counter(t for e in train for t in (e.label if isinstance(e.label, tuple) else (e.label,)))
-        counts = {c: found[c] for c in self.labels}
+        frequencies = Counter(t for e in train for t in (e.label if isinstance(e.label, tuple) else (e.label,)))
+        counts = {c: frequencies[c] for c in self.labels}
         return Prior(max(counts, key=lambda c: counts[c]), counts, sum(counts.values()))
 
     @cached_property
@@ -199,13 +199,13 @@ class Task:
         """
         if self.kind == "regression":
             return {}
-        out = {}
+        by_split = {}
         for split in SPLITS:
-            found: Counter[str] = Counter()
+            frequencies: Counter[str] = Counter()
             for e in self.splits[split]:
-                found.update(e.label if isinstance(e.label, tuple) else (str(e.label),))
-            out[split] = {c: found[c] for c in (*self.labels, *sorted(set(found) - set(self.labels)))}
-        return out
+                frequencies.update(e.label if isinstance(e.label, tuple) else (str(e.label),))
+            by_split[split] = {c: frequencies[c] for c in (*self.labels, *sorted(set(frequencies) - set(self.labels)))}
+        return by_split
 
     @cached_property
     def digest(self) -> str:
@@ -232,7 +232,7 @@ def looks_like_no_class(label: str) -> bool:
 
 @dataclass(frozen=True)
 class Suite:
-    """Tasks that are studied together. By default each of `targets` is a target in turn, all others its sources."""
+    """Tasks that are studied together. Each of `targets` is the target in turn; all other tasks are its sources."""
 
     name: str
     tasks: tuple[str, ...]
@@ -254,75 +254,79 @@ def load(name: str, *, root: Path | None = None, options: Mapping[str, Any] | No
         ConfigError: the name is neither a folder under `root` nor a module (with the nearest name).
         DataError, PreflightError: the data are there but unusable, or are missing (with what to install or lay where).
     """
-    task = _loaded(name, root, options or {})
+    task = _load_whole(name, root, options or {})
     if not (others := (options or {}).get("without")):
         return task
     try:
-        return _apart(task, [load(other, root=root) for other in others])
+        return _without_texts_of(task, [load(other, root=root) for other in others])
     except ConfigError as e:  # what is asked of the others is asked by this option
         path = f"task_options.{name.partition('/')[0]}.without"
         raise ConfigError(Problem(p.message, path) for p in e.problems) from None
 
 
-def _apart(task: Task, others: Sequence[Task]) -> Task:
-    """`task` without the texts that one of the `others` has in any split, letter case and blanks apart."""
+def _without_texts_of(task: Task, others: Sequence[Task]) -> Task:
+    """`task` without the texts that one of the `others` has in any split; letter case and blanks make no difference."""
 
-    def words(e: Example) -> tuple[Any, ...]:
+    def normalised(e: Example) -> tuple[Any, ...]:
         texts = (" ".join(e.tokens) or e.text, e.pair or "")
         return (*(" ".join(text.casefold().split()) for text in texts), e.vector)
 
-    taken = {words(e) for other in others for rows in other.splits.values() for e in rows}
-    kept = {s: tuple(e for e in task.splits[s] if words(e) not in taken) for s in SPLITS}
+    texts = {normalised(e) for other in others for rows in other.splits.values() for e in rows}
+    remaining = {s: tuple(e for e in task.splits[s] if normalised(e) not in texts) for s in SPLITS}
     names_of = " and ".join(t.name for t in others)
-    if gone := [s for s in SPLITS if not kept[s]]:
-        raise DataError(Problem(f"without the texts of {names_of} nothing is left of {', '.join(gone)}", task.name))
-    lost = ", ".join(f"{len(task.splits[s]) - len(kept[s])} of {len(task.splits[s])} in {s}" for s in SPLITS)
-    note = f"texts that are in {names_of} too are left out: {lost}"
-    return replace(task, splits=kept, notes=(*task.notes, note))
+    if empty_splits := [s for s in SPLITS if not remaining[s]]:
+        raise DataError(
+            Problem(f"without the texts of {names_of} nothing is left of {', '.join(empty_splits)}", task.name)
+        )
+    losses = ", ".join(f"{len(task.splits[s]) - len(remaining[s])} of {len(task.splits[s])} in {s}" for s in SPLITS)
+    note = f"texts that are in {names_of} too are left out: {losses}"
+    return replace(task, splits=remaining, notes=(*task.notes, note))
 
 
-def _place(name: str) -> str:
-    """Where a wrong name of a task stands. Whole as far as it can be read, for the study's line is found by it."""
+def _place_of_task(name: str) -> str:
+    """The place of a wrong name of a task. A readable name is not cut, because the study's line is found by it."""
     return f"task {name if len(name) <= 300 else quoted(name)}"
 
 
-def _loaded(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
-    """The task as it is, whatever other tasks hold; see `load`."""
+def _load_whole(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
+    """The task with all of its texts, even those that other tasks have too; see `load`."""
     from raystudy.tasks._options import options_of
 
     module, _, part = name.partition("/")
     if module.startswith(".") or not module.isprintable() or not module.strip() or "\\" in module:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
-        raise ConfigError(Problem(f"{rule}, but is {quoted(name)}", _place(name)))
+        raise ConfigError(Problem(f"{rule}, but is {quoted(name)}", _place_of_task(name)))
     if is_built_in(module):
-        found = find_module("tasks", module)
-        if (card := getattr(found, "CARD", None)) is not None:
+        module_found = find_module("tasks", module)
+        if (card := getattr(module_found, "CARD", None)) is not None:
             task = find_module("tasks", "folder").load(name, root, card=card, options=own)
-            if _there(module, root):
-                said = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
-                task = _noted(task, f"{said}the metric and the licence; data of your own want another name")
-        elif taken := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
-            raise ConfigError(Problem(f"unknown option {quoted(k)}", path=f"task_options.{module}.{k}") for k in taken)
+            if _folder_exists(module, root):
+                note = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
+                task = _with_note(task, f"{note}the metric and the licence; data of your own want another name")
+        elif misnamed := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
+            raise ConfigError(
+                Problem(f"unknown option {quoted(k)}", path=f"task_options.{module}.{k}") for k in misnamed
+            )
         else:
             if "without" in own:
                 options_of(module, {"without": own["without"]})
-            task = found.load(part, root=root, **{k: v for k, v in own.items() if k != "without"})
-            if _there(module, root):
-                said = f"the folder {module} under the data root is NOT read: a built-in data set has that name"
-                task = _noted(task, f"{said}; data of your own want another one")
-    elif _there(module, root) or "hub" in own:
+            task = module_found.load(part, root=root, **{k: v for k, v in own.items() if k != "without"})
+            if _folder_exists(module, root):
+                note = f"the folder {module} under the data root is NOT read: a built-in data set has that name"
+                task = _with_note(task, f"{note}; data of your own want another one")
+    elif _folder_exists(module, root) or "hub" in own:
         task = find_module("tasks", "folder").load(name, root, options=own)
     else:
         listable = root is not None and not why_no_folder(root)
         folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and listable else []
         known = [n for n in module_names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
         where = f" No folder of that name is in {root} either." if root is not None else ""
-        raise ConfigError(Problem(unknown_name("task", name, known) + where, _place(name)))
+        raise ConfigError(Problem(unknown_name("task", name, known) + where, _place_of_task(name)))
     assert isinstance(task, Task)
     return task
 
 
-def _noted(task: Task, note: str) -> Task:
+def _with_note(task: Task, note: str) -> Task:
     return replace(task, notes=(note, *task.notes))
 
 
@@ -331,8 +335,8 @@ def is_built_in(name: str) -> bool:
     return name in module_names("tasks") and name != "folder"
 
 
-def _there(folder: str, root: Path | None) -> bool:
-    # where nobody may look, `folder.load` says so
+def _folder_exists(folder: str, root: Path | None) -> bool:
+    # of a folder that may not be read, `folder.load` says so
     return root is not None and kind_of(root / folder) in ("folder", "closed")
 
 
@@ -367,25 +371,25 @@ def expand(
     Raises:
         ConfigError: ``NAME/*`` of a data set without domains; more than 50 domains that nobody asked for.
     """
-    out: dict[str, tuple[str, ...]] = {}
+    tasks_of: dict[str, tuple[str, ...]] = {}
     problems = []
     for name in asked:
         module, _, part = name.partition("/")
-        found: tuple[str, ...] = ()
-        readable = may_expand(name)
-        if readable:
+        parts: tuple[str, ...] = ()
+        expandable = may_expand(name)
+        if expandable:
             try:
-                found = domains(module, root=root, options=(task_options or {}).get(module))
+                parts = domains(module, root=root, options=(task_options or {}).get(module))
             except UserError:
-                readable = False
-        if readable and part == "*" and not found:
+                expandable = False
+        if expandable and part == "*" and not parts:
             problems.append(
                 Problem(f"{name} asks for one task per domain, but {module} has no domains", f"task {name}")
             )
-        elif part != "*" and len(found) > 50:
+        elif part != "*" and len(parts) > 50:
             cure = f"list those you want, ask for all with {module}/*, or keep it whole with `domains: together`"
-            problems.append(Problem(f"{module} has {len(found)} domains, a task each: {cure}", f"task {name}"))
-        out[name] = tuple(f"{module}/{d}" for d in found) or (name,)
+            problems.append(Problem(f"{module} has {len(parts)} domains, a task each: {cure}", f"task {name}"))
+        tasks_of[name] = tuple(f"{module}/{d}" for d in parts) or (name,)
     if problems:
         raise ConfigError(problems)
-    return out
+    return tasks_of

@@ -1,11 +1,11 @@
-"""From numbered rows to a task, whatever format they came from: columns, kinds of labels, domains, and every problem.
+"""Makes a task of the rows of its files: finds the columns, reads the labels, and lists every problem with its place.
 
-`Source` is one split as it arrives, `Table` is all rows as examples, and `task_of` makes the `Task` of the whole or of
-one domain. The rows of all splits are checked before anything is refused, so that everything that is
-wrong is said at once, where it stands.
+The way from rows to a task has three steps. `SplitRows` holds the rows of one split as a reader of files gives them.
+`LabelledRows` holds the rows of all splits as examples. `task_of` makes a `Task` of them, or of one of their domains.
+The rows of all splits are checked before anything is refused, so that a person reads all problems at once.
 
-What is guessed is told in ``Task.notes``, and an option decides otherwise: the columns (`_columns`), whether labels
-are classes or numbers (`_labels`), and how tags mark spans (`_tags`).
+Three things are guessed where nobody declares them: which columns hold what (`_columns`), whether labels are classes or
+numbers (`_labels`), and how tags mark spans (`_tags`). ``Task.notes`` names each guess, and an option overrules it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from raystudy.tasks import SPLITS, Example, Form, Task, TaskKind
 from raystudy.tasks._card import Card
 from raystudy.tasks._columns import NEEDS, ROLES, Columns, advice, find_columns, guess, strays
 from raystudy.tasks._labels import WHOLE, Labels, RowError, labels_of, several, suspects, unclear_numbers, whole_text
-from raystudy.tasks._options import Options, options_of
-from raystudy.tasks._rows import Row, UnreadableError, short
+from raystudy.tasks._options import DatasetOptions, options_of
+from raystudy.tasks._rows import Row, UnreadableError, in_words
 from raystudy.tasks._tags import NoScheme, Scheme, broken, scheme_of
 
-__all__ = ["LISTED", "Source", "Table", "task_of"]
+__all__ = ["LISTED", "LabelledRows", "SplitRows", "task_of"]
 
 BLANKS = " \t\r\n"  # between tokens; other white space may be one
 LISTED = 20  # problems of one file that are shown
@@ -45,15 +45,15 @@ METRICS_OF: dict[TaskKind, tuple[str, ...]] = {
 
 
 @dataclass
-class Source:
-    """One split as it arrives, and everything that is wrong with it.
+class SplitRows:
+    """The rows of one split as a reader of files gives them, with everything that is wrong with them.
 
     Attributes:
         where: the file, or whatever else a person can look it up by.
         rows: numbered rows, or what is wrong with the row of that number (None: with the whole).
-        typed: values carry their types; otherwise they are strings, and labels are numbers by their spelling.
-        counts: what the numbers count.
-        header: the columns are named in the first line, which a person may have left out.
+        typed: whether values carry their types; otherwise they are strings, and labels are numbers by their spelling.
+        counts: whether the numbers count lines or rows.
+        header: whether the first line names the columns; a person may have left it out.
         problems: what is wrong, with the number of the row; more are added while the rows are read.
         notes: what a person should know although it is no error.
     """
@@ -67,23 +67,23 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
-    def good(self) -> list[tuple[int | None, Row]]:
+    def readable(self) -> list[tuple[int | None, Row]]:
         """The rows that could be read as rows; what keeps others from it is in `problems` from here on."""
-        good: list[tuple[int | None, Row]] = []
+        readable: list[tuple[int | None, Row]] = []
         try:
             for number, row in self.rows:
                 if isinstance(row, str):
                     self.problems.append((number, row))
                 else:
-                    good.append((number, row))
+                    readable.append((number, row))
         except UnreadableError as e:
             self.problems.append((None, str(e)))
-        if not good and not self.problems:
+        if not readable and not self.problems:
             self.problems.append((None, "must hold at least one row, but is empty"))
-        return good
+        return readable
 
-    def listed(self) -> Iterator[Problem]:
-        """At most `LISTED` problems in the order of the rows, then how many more."""
+    def listed_problems(self) -> Iterator[Problem]:
+        """The first problems in the order of the rows, at most `LISTED`, then a line that counts the others."""
         ordered = sorted(dict.fromkeys(self.problems), key=lambda p: p[0] or 0)
         for number, message in ordered[:LISTED]:
             if self.counts == "line" or number is None:
@@ -95,10 +95,10 @@ class Source:
 
 
 def task_of(
-    name: str, sources: Mapping[str, Source], *, card: Card | None, options: Mapping[str, Any], domain: str = ""
+    name: str, sources: Mapping[str, SplitRows], *, card: Card | None, options: Mapping[str, Any], domain: str = ""
 ) -> Task:
     """The task of a data set, or of one of its domains: `Table.read`, then `Table.task`, which raise what is wrong."""
-    return Table.read(name, sources, card=card, options=options).task(domain)
+    return LabelledRows.read(name, sources, card=card, options=options).task(domain)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -106,10 +106,10 @@ def task_of(
 
 
 @dataclass
-class _Reading:
-    """How rows of one split become examples."""
+class _RowReader:
+    """Makes examples of the rows of one split."""
 
-    source: Source
+    source: SplitRows
     columns: Columns
     labels: Labels
     strays: Sequence[str]  # second texts, where single ones are meant
@@ -125,7 +125,7 @@ class _Reading:
         """
         of, form = self.columns.of, self.columns.form
         if absent := [of[role] for role in NEEDS[form] if of[role] not in row]:
-            has = ", ".join(sorted(short(k) for k in row)[:8]) or "none"
+            has = ", ".join(sorted(in_words(k) for k in row)[:8]) or "none"
             raise RowError(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
         if stray := [s for s in self.strays if s in row]:
             raise RowError(f"must hold a single text like the first row of train, but has {stray[0]!r} as well")
@@ -152,7 +152,9 @@ class _Reading:
         if (name := self.domains.get(value)) is None:
             name = self.domains[value] = _domain_name(value)
         if not name:
-            raise RowError(f"{key} must hold a letter or a digit and be short, to name a task, but is {short(value)}")
+            raise RowError(
+                f"{key} must hold a letter or a digit and be short, to name a task, but is {in_words(value)}"
+            )
         return name
 
 
@@ -165,9 +167,9 @@ def _domain_name(value: str) -> str:
 def _text(row: Row, key: str) -> str:
     value = row[key]
     if not isinstance(value, str):
-        raise RowError(f"{key} must be a string, but is {short(value)}")
+        raise RowError(f"{key} must be a string, but is {in_words(value)}")
     if not value.strip():
-        raise RowError(f"{key} must not be empty, but is {short(value)}")
+        raise RowError(f"{key} must not be empty, but is {in_words(value)}")
     return whole_text(value, key)
 
 
@@ -175,18 +177,18 @@ def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
     """Tokens or tags: a list of strings; where all values are strings, JSON's list or what stands between blanks."""
     value = row[key]
     if isinstance(value, str) and not typed:
-        value = _list_in(value, key)
+        value = _parse_list(value, key)
     if not isinstance(value, list):
-        raise RowError(f"{key} must be a list of strings, but is {short(value)}")
+        raise RowError(f"{key} must be a list of strings, but is {in_words(value)}")
     if not value:
         raise RowError(f"{key} must not be empty, but is []")
     for i, item in enumerate(value):
         if not isinstance(item, str) or not item.strip():
-            raise RowError(f"{key} must be non-empty strings, but item {i + 1} is {short(item)}")
+            raise RowError(f"{key} must be non-empty strings, but item {i + 1} is {in_words(item)}")
     return tuple(whole_text(item, key) for item in value)
 
 
-def _list_in(text: str, key: str) -> list[Any]:
+def _parse_list(text: str, key: str) -> list[Any]:
     text = text.strip(BLANKS)
     if text.startswith('["') and text.endswith('"]'):
         try:
@@ -197,27 +199,27 @@ def _list_in(text: str, key: str) -> list[Any]:
             return value
     if text.startswith(("['", '["')) and text.endswith(("']", '"]')):
         rule = "must be strings between blanks, or a JSON list of strings in double quotation marks"
-        raise RowError(f"{key} {rule}, but is {short(text)}")
+        raise RowError(f"{key} {rule}, but is {in_words(text)}")
     return re.split(f"[{BLANKS}]+", text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # from splits to a table of all domains
 
-Numbered = tuple[int | None, str, Example]  # number of the row, domain, example
+NumberedExample = tuple[int | None, str, Example]  # number of the row, domain, example
 
 
 @dataclass(frozen=True)
-class Table:
-    """All rows of a data set as examples, checked; each of its domains is a task, and so is the whole.
+class LabelledRows:
+    """All rows of a data set as examples, after all checks. A task is made of all of them or of one domain.
 
     Attributes:
         rows: split -> (domain, example) of every row.
         metrics: the primary metric first.
         domains: their names, sorted; empty if the data set has none or is kept together.
         scheme: how tags mark spans, if they do.
-        names: of the columns that labels were read from.
-        declared: the label set is the user's or the card's, so no label of it is doubtful.
+        label_columns: the names of the columns that labels were read from.
+        declared: whether the user or the card states the label set, so that no label of it is doubtful.
     """
 
     name: str
@@ -229,11 +231,13 @@ class Table:
     card: Card
     notes: tuple[str, ...]
     scheme: Scheme | None = None
-    names: tuple[str, ...] = ()
+    label_columns: tuple[str, ...] = ()
     declared: bool = False
 
     @classmethod
-    def read(cls, name: str, sources: Mapping[str, Source], *, card: Card | None, options: Mapping[str, Any]) -> Table:
+    def read(
+        cls, name: str, sources: Mapping[str, SplitRows], *, card: Card | None, options: Mapping[str, Any]
+    ) -> LabelledRows:
         """All rows as examples.
 
         The label set is the one declared, else the sorted set of the full train split, all domains, so that the
@@ -242,65 +246,67 @@ class Table:
         Args:
             sources: train, dev and test; dev may be absent if the option ``dev_from_train`` is given.
             card: what is known of the data set; None = a user's own.
-            options: as in `Options`; they win over the card.
+            options: as in `DatasetOptions`; they win over the card.
 
         Raises:
             DataError: everything that is wrong in all splits, with its place (20 per split, then how many more).
             ConfigError: an unknown option, or one that is wrong or does not suit the data.
         """
-        chosen = options_of(name, options)
-        _refuse_missing(name, sources, chosen)
+        asked = options_of(name, options)
+        _refuse_missing(name, sources, asked)
         train = sources["train"]
         for source in sources.values():
-            source.good  # noqa: B018  whatever cannot be read is a problem from here on
-        columns = _columns(name, sources, card, chosen)
+            source.readable  # noqa: B018  whatever cannot be read is a problem from here on
+        columns = _columns(name, sources, card, asked)
         form, own = columns["train"].form, card is None
-        train.notes += _column_notes(sources, columns, chosen, own=own)
-        card = _with_options(card or Card(form="single"), chosen)
-        if form == "tagging" and chosen.kind is not None:
+        train.notes += _column_notes(sources, columns, asked, own=own)
+        card = _with_options(card or Card(form="single"), asked)
+        if form == "tagging" and asked.kind is not None:
             raise ConfigError(
                 Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}.kind")
             )
-        valued = [(n, row[c]) for n, row in train.good if (c := columns["train"].of.get("label", "")) in row]
-        values = [v for _, v in valued]
-        labels = labels_of(values, kind=chosen.kind, declared=card.labels, described=bool(chosen.label_text))
-        decided = bool(chosen.kind is not None or card.labels or chosen.label_text)
-        if not decided and form != "tagging" and (unclear := unclear_numbers(values)):
-            train.problems.append((valued[unclear[0]][0], unclear[1]))
+        numbered_labels = [
+            (n, row[c]) for n, row in train.readable if (c := columns["train"].of.get("label", "")) in row
+        ]
+        values = [v for _, v in numbered_labels]
+        labels = labels_of(values, kind=asked.kind, declared=card.labels, described=bool(asked.label_text))
+        kind_declared = bool(asked.kind is not None or card.labels or asked.label_text)
+        if not kind_declared and form != "tagging" and (unclear := unclear_numbers(values)):
+            train.problems.append((numbered_labels[unclear[0]][0], unclear[1]))
         kind: TaskKind = "tagging" if form == "tagging" else "regression" if labels.numbers else "classification"
-        rows: dict[str, list[Numbered]] = {}
+        rows: dict[str, list[NumberedExample]] = {}
         for split, source in sources.items():
-            clear = not (columns[split].missing or columns["train"].missing)
-            rows[split] = _examples(source, columns[split], labels, chosen, own=own) if clear else []
+            has_columns = not (columns[split].missing or columns["train"].missing)
+            rows[split] = _examples(source, columns[split], labels, asked, own=own) if has_columns else []
         if "dev" not in sources:
-            rows["train"], rows["dev"] = _carved(name, rows["train"], chosen.dev_from_train, train)
-        known = () if kind == "regression" else card.labels or _label_set(rows["train"])
-        merge = _merge_of(name, kind, known, card, chosen)
+            rows["train"], rows["dev"] = _with_dev_from_train(name, rows["train"], asked.dev_from_train, train)
+        label_set = () if kind == "regression" else card.labels or _label_set(rows["train"])
+        merge = _merge_of(name, kind, label_set, card, asked)
         if merge:
-            rows, merged = _merged(rows, merge)
-            known = tuple(dict.fromkeys(merge.get(label, label) for label in known))
-            train.notes.append(merged)
-        respelt: list[str] = []
-        scheme = scheme_of(known) if kind == "tagging" else None
+            rows, merge_note = _merge_labels(rows, merge)
+            label_set = tuple(dict.fromkeys(merge.get(label, label) for label in label_set))
+            train.notes.append(merge_note)
+        spelling_notes: list[str] = []
+        scheme = scheme_of(label_set) if kind == "tagging" else None
         if isinstance(scheme, Scheme):
             card = replace(card, label_text={scheme.spelt(k): v for k, v in card.label_text.items()})
-            rows, known, respelt = _respelt(rows, known, scheme)
+            rows, label_set, spelling_notes = _respell_tags(rows, label_set, scheme)
         if kind == "classification" and (card.labels or not train.problems):
-            _refuse_unseen(rows, sources, known, bool(card.labels))
+            _refuse_unseen(rows, sources, label_set, bool(card.labels))
         if not train.problems:
-            train.problems += _degenerate(kind, rows["train"])
-        if problems := [p for source in sources.values() for p in source.listed()]:
+            train.problems += _only_one_label(kind, rows["train"])
+        if problems := [p for source in sources.values() for p in source.listed_problems()]:
             raise DataError(problems)
-        _check_words(name, kind, known, card.label_text if chosen.label_text else {})
-        if isinstance(scheme, NoScheme) and "span_f1" not in (chosen.metric, *chosen.metrics):
+        _check_words(name, kind, label_set, card.label_text if asked.label_text else {})
+        if isinstance(scheme, NoScheme) and "span_f1" not in (asked.metric, *asked.metrics):
             # the metric of a card is that of its own tags, and the user may have asked for others (`merge`)
             card = replace(card, metric="", metrics=()) if card.metric == "span_f1" else card
         metrics = _metrics(name, kind, scheme, card)
-        _check_positive(name, known, metrics, card, chosen)
+        _check_positive(name, label_set, metrics, card, asked)
         return cls(
             name=name,
             form=form,
-            labels=known,
+            labels=label_set,
             metrics=metrics,
             rows={split: [(d, e) for _, d, e in rows[split]] for split in SPLITS},
             domains=tuple(sorted({d for part in rows.values() for _, d, _ in part if d})),
@@ -308,14 +314,14 @@ class Table:
             notes=(
                 *dict.fromkeys(note for source in sources.values() for note in source.notes),
                 *([] if form == "tagging" else labels.notes),
-                *([] if decided else _label_notes(kind, known)),
-                *respelt,
-                *_scheme_notes(scheme, known, metrics, card),
-                *_positive_note(known, metrics, card),
-                *([] if "dev" in sources else [_carved_note(rows, chosen)]),
+                *([] if kind_declared else _label_notes(kind, label_set)),
+                *spelling_notes,
+                *_scheme_notes(scheme, label_set, metrics, card),
+                *_positive_note(label_set, metrics, card),
+                *([] if "dev" in sources else [_dev_from_train_note(rows, asked)]),
             ),
             scheme=scheme if isinstance(scheme, Scheme) else None,
-            names=()
+            label_columns=()
             if card.labels
             else tuple(
                 {c.of[r] for c in columns.values() for r in ("label", "tags") if r in c.of}.union(
@@ -339,7 +345,7 @@ class Table:
             )
         splits = {s: tuple(e for d, e in rows if not domain or d == domain) for s, rows in self.rows.items()}
         if domain:
-            _refuse_thin(self.name, domain, self, splits)
+            _refuse_empty_domain(self.name, domain, self, splits)
         task = Task(
             name=full,
             form=self.form,
@@ -357,94 +363,108 @@ class Table:
         return replace(task, notes=tuple(map(printable, (*self.notes, *_split_notes(task, self)))))
 
 
-def _refuse_thin(name: str, domain: str, table: Table, splits: Mapping[str, Sequence[Example]]) -> None:
-    """Raise DataError for a domain that is no task."""
+def _refuse_empty_domain(name: str, domain: str, table: LabelledRows, splits: Mapping[str, Sequence[Example]]) -> None:
+    """Raise DataError for a domain of which no task can be made."""
     problems = [f"the domain {domain!r} of {name} has no rows in {s}" for s in SPLITS if not splits[s]]
     classes = {e.label for e in splits["train"]}
     if table.form != "tagging" and len(classes) == 1:
         what = "the class" if table.labels else "the number"
-        problems.append(f"the domain {domain!r} of {name} has only {what} {short(next(iter(classes)))} in train")
+        problems.append(f"the domain {domain!r} of {name} has only {what} {in_words(next(iter(classes)))} in train")
     if problems:
         cure = f"list the domains that you want, or keep {name} whole with `domains: together`"
         raise DataError(Problem(f"{p}: {cure}", path=f"task {name}/{domain}") for p in problems)
 
 
-def _columns(name: str, sources: Mapping[str, Source], card: Card | None, options: Options) -> dict[str, Columns]:
+def _columns(
+    name: str, sources: Mapping[str, SplitRows], card: Card | None, options: DatasetOptions
+) -> dict[str, Columns]:
     """The columns of every split. The first row of train decides the form of all, unless the card does."""
-    given = {role: str(column) for role, column in options.columns.items()}
+    named_columns = {role: str(column) for role, column in options.columns.items()}
     domain: tuple[str, ...] = ROLES["domain"] if card is None else ("domain", "genre") if card.domains else ()
     if options.domains == "together":
         domain = ()
-    names = {split: list(dict.fromkeys(k for _, row in source.good for k in row)) for split, source in sources.items()}
-    first = list(sources["train"].good[0][1]) if sources["train"].good else []
-    form = card.form if card else find_columns(first, given, None).form
-    found: dict[str, Columns] = {}
+    names = {
+        split: list(dict.fromkeys(k for _, row in source.readable for k in row)) for split, source in sources.items()
+    }
+    first = list(sources["train"].readable[0][1]) if sources["train"].readable else []
+    form = card.form if card else find_columns(first, named_columns, None).form
+    columns_of: dict[str, Columns] = {}
     for split, source in sorted(sources.items(), key=lambda s: s[0] != "train"):
-        # a split calls its columns as train does; only where it cannot, it is asked for names of its own
-        said = {**{r: c for r, c in (found["train"].of if found else {}).items() if c in names[split]}, **given}
-        columns = find_columns(names[split], said, form, domain=domain)
-        lost = [c for c in given.values() if c not in names[split]]
-        if split == "train" and not lost and (more := guess([r for _, r in source.good], names[split], columns)):
-            columns = replace(columns, of={**columns.of, **more})
+        # the other splits use the names of train's columns; only a split that lacks one is searched for other names
+        of_train = columns_of["train"].of if columns_of else {}
+        roles = {**{r: c for r, c in of_train.items() if c in names[split]}, **named_columns}
+        columns = find_columns(names[split], roles, form, domain=domain)
+        absent = [c for c in named_columns.values() if c not in names[split]]
+        if (
+            split == "train"
+            and not absent
+            and (guessed := guess([r for _, r in source.readable], names[split], columns))
+        ):
+            columns = replace(columns, of={**columns.of, **guessed})
             source.notes.append(
                 "GUESSED, because no name says it: "
-                + ", ".join(f"{r} is the column {short(c)}" for r, c in more.items())
+                + ", ".join(f"{r} is the column {in_words(c)}" for r, c in guessed.items())
             )
-        if (columns.missing or lost) and source.good and not (split != "train" and found["train"].missing):
+        if (columns.missing or absent) and source.readable and not (split != "train" and columns_of["train"].missing):
             header = source.header and not options.numbers
-            source.problems.append((None, advice(name, names[split], columns, given, header=header)))
-        found[split] = columns
-    return found
+            source.problems.append((None, advice(name, names[split], columns, named_columns, header=header)))
+        columns_of[split] = columns
+    return columns_of
 
 
 def _column_notes(
-    sources: Mapping[str, Source], found: Mapping[str, Columns], options: Options, *, own: bool
+    sources: Mapping[str, SplitRows], columns_of: Mapping[str, Columns], options: DatasetOptions, *, own: bool
 ) -> Iterator[str]:
-    """What was read under another name than ours, what could have been read instead, and what was not read."""
-    read: dict[tuple[str, str], None] = {}
-    for columns in found.values():
-        read.update(dict.fromkeys((role, c) for role, c in columns.of.items()))
-    if other := [f"{_bare(c)} as {role}" for role, c in read if c != role]:
+    """Notes on columns: those read under another name than ours, those that could have been, and those not read."""
+    columns_read: dict[tuple[str, str], None] = {}
+    for columns in columns_of.values():
+        columns_read.update(dict.fromkeys((role, c) for role, c in columns.of.items()))
+    if other := [f"{_name_in_words(c)} as {role}" for role, c in columns_read if c != role]:
         yield "columns read: " + ", ".join(other)
-    rivals = found["train"].rivals if own else {}
-    if could := [f"{_bare(r)} as {role}" for role in rivals if role not in options.columns for r in rivals[role]]:
-        yield f"columns not read, though they could have been: {', '.join(could)} (`columns` in task_options decides)"
-    used = {c for _, c in read}.union(*rivals.values())
-    if ignored := sorted({k for source in sources.values() for _, row in source.good for k in row} - used):
-        more = f" and {len(ignored) - 10} more" if len(ignored) > 10 else ""
-        yield "columns not read: " + ", ".join(_bare(k) for k in ignored[:10]) + more
+    rivals = columns_of["train"].rivals if own else {}
+    if alternatives := [
+        f"{_name_in_words(r)} as {role}" for role in rivals if role not in options.columns for r in rivals[role]
+    ]:
+        could = f"columns not read, though they could have been: {', '.join(alternatives)}"
+        yield f"{could} (`columns` in task_options decides)"
+    used = {c for _, c in columns_read}.union(*rivals.values())
+    if unread := sorted({k for source in sources.values() for _, row in source.readable for k in row} - used):
+        rest = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
+        yield "columns not read: " + ", ".join(_name_in_words(k) for k in unread[:10]) + rest
 
 
-def _bare(name: str) -> str:
+def _name_in_words(name: str) -> str:
     """A column's name in a sentence, quoted only where it has to be."""
-    return name if re.fullmatch(r"[\w .-]{1,60}", name) and name == name.strip() else short(name)
+    return name if re.fullmatch(r"[\w .-]{1,60}", name) and name == name.strip() else in_words(name)
 
 
-def _examples(source: Source, columns: Columns, labels: Labels, options: Options, *, own: bool) -> list[Numbered]:
-    """(number, domain, example) of every good row; what is wrong with the others is added to the source."""
-    names = dict.fromkeys(k for _, row in source.good for k in row)
+def _examples(
+    source: SplitRows, columns: Columns, labels: Labels, options: DatasetOptions, *, own: bool
+) -> list[NumberedExample]:
+    """(number, domain, example) of every row that makes one; the others become problems of the split."""
+    names = dict.fromkeys(k for _, row in source.readable for k in row)
     second = strays(list(names)) if columns.form == "single" and "text" not in options.columns else ()
-    reading = _Reading(source, columns, labels, second, must_have_domain=own)
-    out: list[Numbered] = []
-    for number, row in source.good:
+    reader = _RowReader(source, columns, labels, second, must_have_domain=own)
+    examples: list[NumberedExample] = []
+    for number, row in source.readable:
         try:
-            out.append((number, *reading.example(row)))
+            examples.append((number, *reader.example(row)))
         except RowError as e:
             source.problems.append((number, str(e)))
-    if reading.stripped:
-        many = "1 label has" if reading.stripped == 1 else f"{reading.stripped} labels have"
+    if reader.stripped:
+        many = "1 label has" if reader.stripped == 1 else f"{reader.stripped} labels have"
         source.notes.append(f"{many} blanks at the ends, which are no part of the class")
-    meant: dict[str, str] = {}
-    for value, name in reading.domains.items():
-        if name and meant.setdefault(name, value) != value:
-            both = f"{short(meant[name])} and {short(value)}"
+    value_of: dict[str, str] = {}
+    for value, name in reader.domains.items():
+        if name and value_of.setdefault(name, value) != value:
+            both = f"{in_words(value_of[name])} and {in_words(value)}"
             source.problems.append((None, f"domains must differ in letters or digits, but {both} are both {name}"))
         elif name and name != value:
-            source.notes.append(f"the domain {short(value)} is called {name} in the names of tasks")
-    return out
+            source.notes.append(f"the domain {in_words(value)} is called {name} in the names of tasks")
+    return examples
 
 
-def _refuse_missing(name: str, sources: Mapping[str, Source], options: Options) -> None:
+def _refuse_missing(name: str, sources: Mapping[str, SplitRows], options: DatasetOptions) -> None:
     """Raise DataError unless every split is there, or dev can be carved from train."""
     missing = [s for s in SPLITS if s not in sources and not (s == "dev" and options.dev_from_train is not None)]
     problems = [f"must have the split {s}: name it with `splits` in task_options" for s in missing]
@@ -456,13 +476,13 @@ def _refuse_missing(name: str, sources: Mapping[str, Source], options: Options) 
         raise DataError(Problem(p, path=f"task {name}") for p in problems)
 
 
-def _carved(
-    name: str, train: Sequence[Numbered], amount: float | int | None, source: Source
-) -> tuple[list[Numbered], list[Numbered]]:
-    """(train, dev), both in the order of the file; what cannot be is added to the problems of `source`.
+def _with_dev_from_train(
+    name: str, train: Sequence[NumberedExample], amount: float | int | None, source: SplitRows
+) -> tuple[list[NumberedExample], list[NumberedExample]]:
+    """(train, dev), both in the order of the file; an amount that train cannot spare is a problem of `source`.
 
-    The same proportions of domains and classes as in train, no domain or class taken whole. Who is taken depends on the
-    name of the data set and on the texts, not on their order in the file.
+    Dev has the proportions of domains and classes that train has, and none of them is taken whole. Which examples are
+    taken depends on the name of the data set and on the texts, not on their order in the file.
     """
     n = max(1, round(amount * len(train))) if isinstance(amount, float) else int(amount or 0)
     strata: dict[tuple[str, str], list[int]] = {}
@@ -492,14 +512,16 @@ def _carved(
     return [r for i, r in enumerate(train) if i not in taken], [r for i, r in enumerate(train) if i in taken]
 
 
-def _with_options(card: Card, options: Options) -> Card:
+def _with_options(card: Card, options: DatasetOptions) -> Card:
     """The card with the options on top."""
     names = ("labels", "label_text", "metric", "metrics", "positive", "length")
-    given = {k: v for k in names if (v := getattr(options, k))}
-    return replace(card, **given)
+    set_options = {k: v for k in names if (v := getattr(options, k))}
+    return replace(card, **set_options)
 
 
-def _merge_of(name: str, kind: TaskKind, labels: Sequence[str], card: Card, options: Options) -> Mapping[str, str]:
+def _merge_of(
+    name: str, kind: TaskKind, labels: Sequence[str], card: Card, options: DatasetOptions
+) -> Mapping[str, str]:
     """Label -> the one that it is read as.
 
     Raises:
@@ -515,7 +537,9 @@ def _merge_of(name: str, kind: TaskKind, labels: Sequence[str], card: Card, opti
     return options.merge
 
 
-def _merged(rows: Mapping[str, Sequence[Numbered]], merge: Mapping[str, str]) -> tuple[dict[str, list[Numbered]], str]:
+def _merge_labels(
+    rows: Mapping[str, Sequence[NumberedExample]], merge: Mapping[str, str]
+) -> tuple[dict[str, list[NumberedExample]], str]:
     """The rows with coarser labels, and how often each was read as another."""
     counts: Counter[str] = Counter()
 
@@ -525,42 +549,45 @@ def _merged(rows: Mapping[str, Sequence[Numbered]], merge: Mapping[str, str]) ->
         counts[label] += label in merge
         return merge.get(label, label)
 
-    made = {s: [(n, d, replace(e, label=coarser(e.label))) for n, d, e in part] for s, part in rows.items()}
-    said = ", ".join(f"{short(k)} as {short(v)} ({counts[k]})" for k, v in merge.items() if k != v)
-    return made, f"labels read as coarser ones, in all splits: {said} (`merge: {{}}` keeps them)"
+    merged_rows = {s: [(n, d, replace(e, label=coarser(e.label))) for n, d, e in part] for s, part in rows.items()}
+    changes = ", ".join(f"{in_words(k)} as {in_words(v)} ({counts[k]})" for k, v in merge.items() if k != v)
+    return merged_rows, f"labels read as coarser ones, in all splits: {changes} (`merge: {{}}` keeps them)"
 
 
-def _label_set(train: Sequence[Numbered]) -> tuple[str, ...]:
-    found: set[str] = set()
+def _label_set(train: Sequence[NumberedExample]) -> tuple[str, ...]:
+    labels: set[str] = set()
     for *_, e in train:
-        found.update(e.label if isinstance(e.label, tuple) else [str(e.label)])
-    return tuple(sorted(found))
+        labels.update(e.label if isinstance(e.label, tuple) else [str(e.label)])
+    return tuple(sorted(labels))
 
 
 def _refuse_unseen(
-    rows: Mapping[str, Sequence[Numbered]], sources: Mapping[str, Source], labels: Sequence[str], declared: bool
+    rows: Mapping[str, Sequence[NumberedExample]],
+    sources: Mapping[str, SplitRows],
+    labels: Sequence[str],
+    declared: bool,
 ) -> None:
     """Add to the problems every label that is none of `labels`."""
-    shown = ", ".join(map(short, labels[:12])) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
-    rule = f"must be one of the declared labels ({shown})" if declared else f"must occur in train ({shown})"
+    names = ", ".join(map(in_words, labels[:12])) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
+    rule = f"must be one of the declared labels ({names})" if declared else f"must occur in train ({names})"
     numbers = not declared and all(WHOLE.fullmatch(label) for label in labels)
     cure = "; if the labels are numbers and no classes, say `kind: regression`" if numbers else ""
-    known = frozenset(labels)
+    label_set = frozenset(labels)
     for split, part in rows.items():
         problems = sources["train" if split not in sources else split].problems
         for number, _, e in part:
-            if e.label not in known:
+            if e.label not in label_set:
                 near = did_you_mean(e.label, labels) if len(problems) < LISTED else ""
-                problems.append((number, f"label {rule}, but is {short(e.label)}{near}{cure}"))
+                problems.append((number, f"label {rule}, but is {in_words(e.label)}{near}{cure}"))
 
 
-def _degenerate(kind: TaskKind, train: Sequence[Numbered]) -> list[tuple[int | None, str]]:
+def _only_one_label(kind: TaskKind, train: Sequence[NumberedExample]) -> list[tuple[int | None, str]]:
     """What is wrong with a train split that has nothing to tell apart."""
-    found = {e.label for *_, e in train}
-    if len(found) != 1 or kind == "tagging":
+    labels = {e.label for *_, e in train}
+    if len(labels) != 1 or kind == "tagging":
         return []
     needs = "two different numbers as labels" if kind == "regression" else "two classes"
-    return [(None, f"a {kind} task needs at least {needs}, but every label is {short(next(iter(found)))}")]
+    return [(None, f"a {kind} task needs at least {needs}, but every label is {in_words(next(iter(labels)))}")]
 
 
 def _check_words(name: str, kind: TaskKind, labels: Sequence[str], words: Mapping[str, str]) -> None:
@@ -572,7 +599,9 @@ def _check_words(name: str, kind: TaskKind, labels: Sequence[str], words: Mappin
         raise ConfigError(Problem(unknown_name("label", k, labels), f"{path}.{k}") for k in strange)
 
 
-def _check_positive(name: str, labels: Sequence[str], metrics: Sequence[str], card: Card, options: Options) -> None:
+def _check_positive(
+    name: str, labels: Sequence[str], metrics: Sequence[str], card: Card, options: DatasetOptions
+) -> None:
     """Raise ConfigError for a positive class that is none or that no metric reads, and for f1 where none is meant."""
     path, f1 = f"task_options.{name}.positive", "f1" in metrics
     if options.positive and not f1:
@@ -590,7 +619,7 @@ def _positive_note(labels: Sequence[str], metrics: Sequence[str], card: Card) ->
     """Of which class f1 is, and why."""
     if "f1" in metrics:
         why = "" if card.positive else ", the last of the label set (`positive` in task_options names another)"
-        yield f"f1 is that of the class {short(card.positive or labels[-1])}{why}"
+        yield f"f1 is that of the class {in_words(card.positive or labels[-1])}{why}"
 
 
 def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: Card) -> tuple[str, ...]:
@@ -628,27 +657,31 @@ def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: 
 # what a person should know
 
 
-def _label_notes(kind: TaskKind, known: Sequence[str]) -> Iterator[str]:
+def _label_notes(kind: TaskKind, label_set: Sequence[str]) -> Iterator[str]:
     """What was inferred of labels that nobody described."""
-    if kind == "classification" and all(WHOLE.fullmatch(label) for label in known):
-        as_classes = f"labels are whole numbers and were read as {len(known)} classes"
+    if kind == "classification" and all(WHOLE.fullmatch(label) for label in label_set):
+        as_classes = f"labels are whole numbers and were read as {len(label_set)} classes"
         yield f"{as_classes} (`kind: regression` reads them as numbers)"
 
 
-def _respelt(
-    rows: Mapping[str, Sequence[Numbered]], known: Sequence[str], scheme: Scheme
-) -> tuple[dict[str, list[Numbered]], tuple[str, ...], list[str]]:
+def _respell_tags(
+    rows: Mapping[str, Sequence[NumberedExample]], label_set: Sequence[str], scheme: Scheme
+) -> tuple[dict[str, list[NumberedExample]], tuple[str, ...], list[str]]:
     """The rows and the label set with every tag spelt ``B-x``, and a note if any was not."""
-    changed = [t for t in known if scheme.spelt(t) != t]
+    changed = [t for t in label_set if scheme.spelt(t) != t]
     if not changed:
-        return {s: list(part) for s, part in rows.items()}, tuple(known), []
+        return {s: list(part) for s, part in rows.items()}, tuple(label_set), []
 
     def spelt(e: Example) -> Example:
         return replace(e, label=tuple(map(scheme.spelt, e.label))) if isinstance(e.label, tuple) else e
 
-    made = {s: [(n, d, spelt(e)) for n, d, e in part] for s, part in rows.items()}
-    said = several([f"{short(t)} as {short(scheme.spelt(t))}" for t in changed], 4)
-    return made, tuple(dict.fromkeys(map(scheme.spelt, known))), [f"tags read in another spelling: {said}"]
+    respelt_rows = {s: [(n, d, spelt(e)) for n, d, e in part] for s, part in rows.items()}
+    changes = several([f"{in_words(t)} as {in_words(scheme.spelt(t))}" for t in changed], 4)
+    return (
+        respelt_rows,
+        tuple(dict.fromkeys(map(scheme.spelt, label_set))),
+        [f"tags read in another spelling: {changes}"],
+    )
 
 
 def _scheme_notes(
@@ -665,7 +698,7 @@ def _scheme_notes(
         yield f"token_f1 leaves out the tag O, but train has no O, so that every tag is a right answer to find: {cure}"
 
 
-def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> str:
+def _dev_from_train_note(rows: Mapping[str, Sequence[NumberedExample]], options: DatasetOptions) -> str:
     n, of = len(rows["dev"]), len(rows["dev"]) + len(rows["train"])
     return f"dev is {n} of {of} training examples (dev_from_train: {options.dev_from_train}), always the same ones"
 
@@ -673,16 +706,16 @@ def _carved_note(rows: Mapping[str, Sequence[Numbered]], options: Options) -> st
 def _span_notes(task: Task, scheme: Scheme) -> Iterator[str]:
     """Tags that stand where the scheme does not allow them, in all splits."""
     wrong = {s: sum(broken(e.label, scheme) for e in task.splits[s] if isinstance(e.label, tuple)) for s in SPLITS}
-    said = ", ".join(f"{n} in {s}" for s, n in wrong.items() if n)
-    if said and scheme.ends:
-        yield f"tags that {scheme.name} does not allow where they stand: {said}; read as conlleval does"
-    elif said:
-        yield f"I tags that continue no span: {said}; each begins one, as conlleval reads them"
-        if _first_iob(task):
+    places = ", ".join(f"{n} in {s}" for s, n in wrong.items() if n)
+    if places and scheme.ends:
+        yield f"tags that {scheme.name} does not allow where they stand: {places}; read as conlleval does"
+    elif places:
+        yield f"I tags that continue no span: {places}; each begins one, as conlleval reads them"
+        if _is_iob1(task):
             yield "the tags are IOB1: B stands only between two spans of one type"
 
 
-def _first_iob(task: Task) -> bool:
+def _is_iob1(task: Task) -> bool:
     """Whether every B of train, of which there is one, divides a span from one of its type before it."""
     pairs = [
         (a, b)
@@ -694,20 +727,23 @@ def _first_iob(task: Task) -> bool:
     return bool(pairs) and all(a[:1] in ("B", "I") and a[1:] == b[1:] for a, b in pairs)
 
 
-def _damaged(
+def _encoding_notes(
     texts: Mapping[str, Sequence[tuple[str, str | None, tuple[str, ...]]]],
 ) -> Iterator[str]:
     """Texts that were written or decoded in another encoding before they came here."""
-    whole = {s: [" ".join((text, pair or "", *tokens)) for text, pair, tokens in part] for s, part in texts.items()}
-    odd = {s: [t for t in part if not t.isascii()] for s, part in whole.items()}
-    for what, seen in _DAMAGES:
-        found = {s: [m for t in part if (m := seen.search(t))] for s, part in odd.items()}
-        if said := ", ".join(f"{len(part)} in {s}" for s, part in found.items() if part):
-            at = next(m for part in found.values() for m in part)
-            yield f"texts {what}: {said} (the first: {short(at.string[max(0, at.start() - 10) : at.end() + 10])})"
+    whole_texts = {
+        s: [" ".join((text, pair or "", *tokens)) for text, pair, tokens in part] for s, part in texts.items()
+    }
+    not_ascii = {s: [t for t in part if not t.isascii()] for s, part in whole_texts.items()}
+    for what, pattern in _ENCODING_DAMAGES:
+        matches = {s: [m for t in part if (m := pattern.search(t))] for s, part in not_ascii.items()}
+        if places := ", ".join(f"{len(part)} in {s}" for s, part in matches.items() if part):
+            first = next(m for part in matches.values() for m in part)
+            excerpt = first.string[max(0, first.start() - 10) : first.end() + 10]
+            yield f"texts {what}: {places} (the first: {in_words(excerpt)})"
 
 
-_DAMAGES = (
+_ENCODING_DAMAGES = (
     ("with the mark of a lost character, U+FFFD", re.compile("\ufffd")),
     # two-byte and three-byte characters of UTF-8 whose bytes were taken for characters of Windows-1252
     (
@@ -717,28 +753,35 @@ _DAMAGES = (
 )
 
 
-def _split_notes(task: Task, table: Table) -> Iterator[str]:
+def _split_notes(task: Task, table: LabelledRows) -> Iterator[str]:
     """Tags that train does not hold, labels that look like none, evaluation on one class, texts in two splits."""
     if table.scheme is not None:
         yield from _span_notes(task, table.scheme)
     if task.kind != "regression" and not table.declared:
-        yield from suspects(task.counts, task.labels, table.names, tags=task.kind == "tagging")
-    known = set(task.labels)
+        yield from suspects(task.counts, task.labels, table.label_columns, tags=task.kind == "tagging")
+    label_set = set(task.labels)
     for split in SPLITS:
-        found = Counter(t for e in task.splits[split] for t in (e.label if isinstance(e.label, tuple) else [e.label]))
-        if task.kind == "tagging" and (unseen := {str(t): n for t, n in found.items() if t not in known}):
-            counts = several([f"{_bare(t)} {n}" for t, n in sorted(unseen.items())])
+        frequencies = Counter(
+            t for e in task.splits[split] for t in (e.label if isinstance(e.label, tuple) else [e.label])
+        )
+        if task.kind == "tagging" and (unseen := {str(t): n for t, n in frequencies.items() if t not in label_set}):
+            counts = several([f"{_name_in_words(t)} {n}" for t, n in sorted(unseen.items())])
             yield f"{split} holds {sum(unseen.values())} tags outside the label set: {counts}"
-        if task.kind != "regression" and split == "train" and (lost := [c for c in task.labels if c not in found]):
+        if (
+            task.kind != "regression"
+            and split == "train"
+            and (absent := [c for c in task.labels if c not in frequencies])
+        ):
             one, more = ("tag", "tags") if task.kind == "tagging" else ("class", "classes")
-            yield f"train holds no example of the {one if len(lost) == 1 else more} {several(list(map(short, lost)))}"
-        if task.kind != "tagging" and split != "train" and len(found) == 1:
-            yield f"every label of {split} is {short(next(iter(found)))}: a metric on it says little"
+            noun = one if len(absent) == 1 else more
+            yield f"train holds no example of the {noun} {several(list(map(in_words, absent)))}"
+        if task.kind != "tagging" and split != "train" and len(frequencies) == 1:
+            yield f"every label of {split} is {in_words(next(iter(frequencies)))}: a metric on it says little"
     if "f1" in task.all_metrics and not task.counts["test"].get(task.positive_class) and len(task.labels) > 2:
-        yield f"test holds no example of the positive class {short(task.positive_class)}, so that f1 is 0"
+        yield f"test holds no example of the positive class {in_words(task.positive_class)}, so that f1 is 0"
     texts = {s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS}
-    yield from _damaged(texts)
+    yield from _encoding_notes(texts)
     for first, second in combinations(SPLITS, 2):
-        there = set(texts[first])
-        if n := sum(t in there for t in texts[second]):
+        texts_of_first = set(texts[first])
+        if n := sum(t in texts_of_first for t in texts[second]):
             yield f"{n} of {len(texts[second])} {second} texts also occur in {first}"

@@ -1,4 +1,7 @@
-"""What a data-set module declares, and the refusals that all task modules share. Imports no reader of files."""
+"""`Card`, by which a module of this package describes a data set, and the refusals that all of them share.
+
+This module imports no reader of files, so that `raystudy tasks` lists all data sets at once.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from types import MappingProxyType
 from raystudy.errors import ConfigError, PreflightError, Problem, unknown_name
 from raystudy.tasks import Form
 
-__all__ = ["Card", "Hub", "missing", "refuse_options", "refuse_part"]
+__all__ = ["Card", "HubDataset", "missing", "refuse_options", "refuse_part"]
 
 LAYOUT = (
     "Lay the folder as train.jsonl, validation.jsonl and test.jsonl (or .csv, .tsv, .parquet, CoNLL columns) with the "
@@ -23,8 +26,8 @@ KEYS = {
 
 
 @dataclass(frozen=True)
-class Hub:
-    """A data set on the Hugging Face hub, and how it is read there. A study may say the same in ``task_options``.
+class HubDataset:
+    """Where a data set lies on the Hugging Face hub, and how it is read. ``task_options`` of a study may say the same.
 
     Attributes:
         id: ``owner/name``.
@@ -47,7 +50,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class Card:
-    """A data set in a few lines: how it is read, what its labels mean, who made it and how to get it.
+    """Describes a data set in a few lines: how it is read, what its labels mean, who made it and how to get it.
 
     Attributes:
         form: single text, pair or tagging; every row must have it.
@@ -72,13 +75,13 @@ class Card:
     length: int = 128
     licence: str = ""
     source: str = ""
-    hub: Hub | None = None
+    hub: HubDataset | None = None
     get: str = ""
     domains: tuple[str, ...] = ()
 
 
 def missing(name: str, where: object, card: Card | None, hub: PreflightError | None = None) -> PreflightError:
-    """The data set `name` is not under the data root: where to get it, how to lay it, which option to give.
+    """The error for a data set that is not under the data root: where to get it, how to lay it, which option to give.
 
     Args:
         where: the data root that was searched, or None when no data root was given.
@@ -97,10 +100,10 @@ def missing(name: str, where: object, card: Card | None, hub: PreflightError | N
         parts.append("Its labels are " + ", ".join(card.labels))
     parts.append(LAYOUT.format(keys=keys))
     parts.append(f"Then give the folder that holds {name}/ with --data-root DIR (or `data_root:` in the study file)")
-    said = ". ".join(p.rstrip(".") for p in parts) + "."
+    message = ". ".join(p.rstrip(".") for p in parts) + "."
     if hub is not None:
-        said = "; ".join(p.message for p in hub.problems) + f"; without the hub: {said}"
-    return PreflightError(Problem(said, path=f"task {name}"))
+        message = "; ".join(p.message for p in hub.problems) + f"; without the hub: {message}"
+    return PreflightError(Problem(message, path=f"task {name}"))
 
 
 def refuse_options(task: str, options: Iterable[str], known: Sequence[str]) -> None:
@@ -113,7 +116,7 @@ def refuse_part(module: str, part: str, known: Sequence[str]) -> None:
     """Raise ConfigError when ``module/part`` does not exist; `known` is empty for a module without parts."""
     if part in known or not (part or known):
         return
-    said = f"{module} has no parts" if not known else f"name a part of {module}: {', '.join(known)}"
+    message = f"{module} has no parts" if not known else f"name a part of {module}: {', '.join(known)}"
     if part and known:
-        said = unknown_name(f"part of {module}", part, known)
-    raise ConfigError(Problem(said, path=f"task {module}" + (f"/{part}" if part else "")))
+        message = unknown_name(f"part of {module}", part, known)
+    raise ConfigError(Problem(message, path=f"task {module}" + (f"/{part}" if part else "")))

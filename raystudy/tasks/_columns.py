@@ -1,7 +1,9 @@
-"""Which column is the text, which the label: by what the user said, by common names, or as the only plausible reading.
+"""Finds which column of a file is the text and which the label.
 
-`ROLES` and `PAIRS` are in order of preference: where two columns could play a role, the first name wins and a note says
-so. A name means the same in any case, and with blanks or hyphens for underscores.
+A column plays a role: it is the text, the label, and so on. What the user says of a role counts first, then the common
+names of columns, and last the values, if only one column can play the role. `ROLES` and `PAIRS` are in order of
+preference: where the names of two columns suit a role, the first wins and a note says so. A name means the same in any
+letter case, and with blanks or hyphens for underscores.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from raystudy.errors import did_you_mean
 from raystudy.tasks import Form
-from raystudy.tasks._rows import Row, short
+from raystudy.tasks._rows import Row, in_words
 
 __all__ = ["NEEDS", "ROLES", "Columns", "advice", "find_columns", "guess", "strays"]
 
@@ -68,7 +70,7 @@ SAMPLE = 2000  # rows that a guess looks at
 
 @dataclass(frozen=True)
 class Columns:
-    """role -> column of one file, the form they make, and who else could have played a role."""
+    """role -> column of one file, the form that these make, and the other columns that could have played a role."""
 
     form: Form
     of: Mapping[str, str]
@@ -79,25 +81,27 @@ class Columns:
         return [role for role in NEEDS[self.form] if role not in self.of]
 
 
-def _usual(name: str) -> str:
+def _normalised(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip()).casefold()
 
 
 def find_columns(
     names: Sequence[str], given: Mapping[str, str], form: Form | None, *, domain: Sequence[str] = ROLES["domain"]
 ) -> Columns:
-    """The columns that `names` offer.
+    """The column of every role, from the names of all columns.
 
     Args:
-        given: role -> column, as the user said; a column that is not there is not found.
-        form: where it is known already.
+        given: role -> column, as the user says; a column that the file lacks is left out.
+        form: the form of the examples, where it is known already.
         domain: what the column of the domains may be called; empty = it is not looked for.
     """
     usual: dict[str, str] = {}
-    for name in sorted(names, key=lambda n: n != _usual(n)):  # a name that is exactly ours comes before one like it
-        usual.setdefault(_usual(name), name)
+    for name in sorted(
+        names, key=lambda n: n != _normalised(n)
+    ):  # a name that is exactly ours comes before one like it
+        usual.setdefault(_normalised(name), name)
 
-    def known(role: str) -> list[str]:
+    def usual_columns(role: str) -> list[str]:
         return [usual[a] for a in ROLES[role] if a in usual and usual[a] not in given.values()]
 
     def pair() -> tuple[str, str] | None:
@@ -105,33 +109,39 @@ def find_columns(
             return (given.get("text", ""), given["text_pair"]) if "text_pair" in given else None
         for first, second in PAIRS:
             if second in usual:
-                return usual.get(first) or next((c for c in known("text") if c != usual[second]), ""), usual[second]
+                return usual.get(first) or next((c for c in usual_columns("text") if c != usual[second]), ""), usual[
+                    second
+                ]
         both = ((usual[a], usual[b]) for a, b in PARTNERS if a in usual and b in usual and "text" not in usual)
         return next(both, None)
 
-    found: dict[str, list[str]] = {role: [given[role]] if role in given else known(role) for role in ROLES}
+    candidates: dict[str, list[str]] = {role: [given[role]] if role in given else usual_columns(role) for role in ROLES}
     if form is None:
-        words, texts = found["tokens"] and found["tags"], found["text"] and found["label"]
-        tagging = words or (not texts and (found["tokens"] or found["tags"]))
+        words, texts = candidates["tokens"] and candidates["tags"], candidates["text"] and candidates["label"]
+        tagging = words or (not texts and (candidates["tokens"] or candidates["tags"]))
         form = "tagging" if tagging and "text" not in given else "pair" if pair() else "single"
     two = pair() if form == "pair" else None
     if two is not None:
-        found |= {"text": [two[0]] if two[0] else [], "text_pair": [two[1]]}
+        candidates |= {"text": [two[0]] if two[0] else [], "text_pair": [two[1]]}
     if "domain" not in given:
-        found["domain"] = [usual[d] for d in domain if d in usual]
-    of = {role: found[role][0] for role in (*NEEDS[form], "domain") if found.get(role) and found[role][0] in names}
-    rivals = {r: [c for c in found[r][1:] if c not in of.values()] for r in of}
+        candidates["domain"] = [usual[d] for d in domain if d in usual]
+    of = {
+        role: candidates[role][0]
+        for role in (*NEEDS[form], "domain")
+        if candidates.get(role) and candidates[role][0] in names
+    }
+    rivals = {r: [c for c in candidates[r][1:] if c not in of.values()] for r in of}
     return Columns(form, of, {role: others for role, others in rivals.items() if others})
 
 
 def strays(names: Sequence[str]) -> list[str]:
     """Columns that can only be the second of two texts: no row of single texts may hold one."""
     second = {b for _, b in PAIRS}
-    return [n for n in names if _usual(n) in second]
+    return [n for n in names if _normalised(n) in second]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# without a known name
+# columns that no common name shows
 
 
 def _is_text(values: Sequence[Any]) -> bool:
@@ -152,36 +162,39 @@ def _is_label(name: str, values: Sequence[Any]) -> bool:
     return fractions or 2 <= len(words) <= min(50, len(values) / 2)
 
 
-def guess(rows: Sequence[Row], names: Sequence[str], found: Columns) -> dict[str, str]:
-    """role -> column for the text and the label that no name gave away, if there is exactly one plausible reading."""
-    if found.form != "single" or not found.missing:
+def guess(rows: Sequence[Row], names: Sequence[str], columns: Columns) -> dict[str, str]:
+    """role -> column for a text and a label that no name shows, if the values of exactly one column suit each."""
+    if columns.form != "single" or not columns.missing:
         return {}
-    taken = {*found.of.values()}
+    used = {*columns.of.values()}
     sample = rows[:SAMPLE]
-    values = {name: [row.get(name) for row in sample] for name in names if name not in taken}
+    values = {name: [row.get(name) for row in sample] for name in names if name not in used}
     fitting = {
         "text": [n for n, v in values.items() if _is_text(v)],
         "label": [n for n, v in values.items() if _is_label(n, v)],
     }
-    if any(len(fitting[role]) != 1 for role in found.missing):
+    if any(len(fitting[role]) != 1 for role in columns.missing):
         return {}
-    return {role: fitting[role][0] for role in found.missing}
+    return {role: fitting[role][0] for role in columns.missing}
 
 
-def advice(task: str, names: Sequence[str], found: Columns, given: Mapping[str, str], *, header: bool) -> str:
-    """What is missing, and the line that the study file wants.
+def advice(task: str, names: Sequence[str], columns: Columns, named: Mapping[str, str], *, header: bool) -> str:
+    """Which columns are missing, and the line for the study file that names them.
 
     Args:
-        header: the names stand in the first line of the file, or should.
+        header: whether the names stand in the first line of the file, or should.
     """
-    lost = [f"{short(c)}{did_you_mean(c, names)}" for c in given.values() if c not in names]
-    said = f"has no column {', '.join(lost)}" if lost else f"has no column that is known as the {_or(found.missing)}"
-    want = {role: found.of.get(role, f"{role.upper()}_COLUMN") for role in NEEDS[found.form]}
-    line = f"task_options: {{{_yaml(task)}: {{columns: {{{', '.join(f'{r}: {_yaml(c)}' for r, c in want.items())}}}}}}}"
-    has = ", ".join(short(n) for n in names[:20]) or "none"
-    text = f"{said.rstrip('?')}; its columns are {has}. Say in the study file which they are: {line}"
+    absent = [f"{in_words(c)}{did_you_mean(c, names)}" for c in named.values() if c not in names]
+    complaint = f"has no column {', '.join(absent)}"
+    if not absent:
+        complaint = f"has no column that is known as the {_or(columns.missing)}"
+    suggestion = {role: columns.of.get(role, f"{role.upper()}_COLUMN") for role in NEEDS[columns.form]}
+    roles = ", ".join(f"{role}: {_yaml_name(column)}" for role, column in suggestion.items())
+    line = f"task_options: {{{_yaml_name(task)}: {{columns: {{{roles}}}}}}}"
+    existing = ", ".join(in_words(n) for n in names[:20]) or "none"
+    text = f"{complaint.rstrip('?')}; its columns are {existing}. Say in the study file which they are: {line}"
     if header:
-        numbers = ", ".join(f"{role}: {n}" for n, role in enumerate(want, 1))
+        numbers = ", ".join(f"{role}: {n}" for n, role in enumerate(suggestion, 1))
         text += f". If the first line is data already and names no columns, count them: columns: {{{numbers}}}"
     return text
 
@@ -190,6 +203,6 @@ def _or(words: Sequence[str]) -> str:
     return " or the ".join(words)
 
 
-def _yaml(name: str) -> str:
+def _yaml_name(name: str) -> str:
     """A name as YAML writes it inside braces."""
     return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII) else json.dumps(name)

@@ -1,9 +1,10 @@
-"""What labels are (classes or numbers), guessed in one way for every format, and which of them look like no class.
+"""Decides whether labels are classes or numbers, in one way for every format, and finds labels that look like no class.
 
-A text format holds strings only, a typed one may hold numbers as strings or whole numbers as floating-point ones (what
-a data frame leaves after a missing value). So values decide and not their types: labels that are all numbers, not all
-of them whole, make a regression task; whole numbers are classes, whether written ``1``, ``1.0`` or ``1e0``. Numbers in
-a spelling that could mean something else (``3,5``, ``1,000``, ``50%``) are refused until the user says what they are.
+The values decide, not their types: a text format holds strings only, and a typed format may hold numbers as strings, or
+whole numbers as floating-point ones (what a data frame leaves after a missing value). Labels that are all numbers, but
+not all of them whole, make a regression task. Whole numbers are classes, whether written ``1``, ``1.0`` or ``1e0``.
+Numbers in a spelling that could mean something else (``3,5``, ``1,000``, ``50%``) are refused until the user says what
+they are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from raystudy.tasks import looks_like_no_class
-from raystudy.tasks._rows import short
+from raystudy.tasks._rows import in_words
 
 __all__ = [
     "NUMERAL",
@@ -58,7 +59,7 @@ def whole_text(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as e:
-        raise RowError(f"{what} must be Unicode text, but holds half a character: {short(text[e.start])}") from None
+        raise RowError(f"{what} must be Unicode text, but holds half a character: {in_words(text[e.start])}") from None
     return text
 
 
@@ -68,7 +69,7 @@ def several(things: Sequence[str], most: int = 12) -> str:
 
 
 def _sort(value: object) -> Sort:
-    """What one value could be as a label."""
+    """Which sort of label one value could be."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
@@ -86,31 +87,31 @@ def _sort(value: object) -> Sort:
     if any(p.fullmatch(text) for p in (COMMA, GROUPS, MONEY, PER_CENT)):
         return "unclear"
     # the minus of Unicode, digits of another script: whole numbers are classes in any, fractions may be numbers
-    western = text if text.isascii() else _western(text)
+    western = text if text.isascii() else _in_western_digits(text)
     return "unclear" if NUMERAL.fullmatch(western) and float(western) % 1 else "word"
 
 
 _SIGNS = {0x2212: "-", 0x066B: ".", 0x066C: None, 0xFF0E: ".", 0xFF0D: "-", 0xFF0B: "+"}
 
 
-def _western(text: str) -> str:
+def _in_western_digits(text: str) -> str:
     """A number in the digits 0 to 9, whatever digits it is written with."""
     return "".join(str(unicodedata.decimal(c, c)) for c in text.translate(_SIGNS))
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What labels are, decided on train for every split.
+    """How the labels of a data set are read. The training split decides it for every split.
 
     Attributes:
-        numbers: a regression task.
-        strings: numbers may be spelt, because those of train are, or because the user says that they are numbers.
-        comma: a comma stands before the fraction.
+        numbers: whether labels are numbers, so that this is a regression task.
+        strings: whether numbers may be strings, because those of train are, or the user says that they are numbers.
+        comma: whether a comma stands before the fraction.
         why: how it is known that labels are numbers.
-        cut: whole numbers lose their fraction (``1.0`` is the class ``1``, as it is where integers are typed).
-        lossless: all labels are whole numbers, so that ``nan`` among them is a lost one.
-        forced: names of classes whatever they look like, so that a floating-point number is one too.
-        booleans: all are true or false, in any letter case.
+        cut: whether whole numbers lose their fraction (``1.0`` is the class ``1``, as where integers are typed).
+        lossless: whether all labels are whole numbers, so that ``nan`` among them is a lost one.
+        forced: whether labels are names of classes whatever they look like, floating-point numbers among them.
+        booleans: whether all labels are true or false, in any letter case.
         declared: the label set, as the user or the card spells it.
         notes: what was guessed, for the person who reads the plan.
     """
@@ -146,17 +147,17 @@ class Labels:
                 value = repr(value)
         if isinstance(value, bool) or not isinstance(value, str | int):
             rule = "label must be a string or a whole number (a class), or a floating-point number in every split"
-            raise RowError(f"{rule}, but is {short(value)}")
+            raise RowError(f"{rule}, but is {in_words(value)}")
         try:
             text = str(value).strip()
         except ValueError:  # Python writes no integer of more than 4300 digits
-            raise RowError(f"label must be a class, but is {short(value)}") from None
+            raise RowError(f"label must be a class, but is {in_words(value)}") from None
         if not text:
-            raise RowError(f"label must not be empty, but is {short(value)}")
+            raise RowError(f"label must not be empty, but is {in_words(value)}")
         if self.lossless and text.casefold() in LOST:
             cure = "`kind: classification` reads it as the name of a class"
             raise RowError(
-                f"label must be a whole number as all others are, but is {short(text)}: a lost one? ({cure})"
+                f"label must be a whole number as all others are, but is {in_words(text)}: a lost one? ({cure})"
             )
         if text in self.declared:
             return whole_text(text, "label")
@@ -172,13 +173,13 @@ class Labels:
         if not spelt and (isinstance(value, bool) or not isinstance(value, int | float)):
             unclear = isinstance(value, str) and _sort(value) == "unclear"
             cure = " (write digits and a point, as 1000 or 0.5)" if unclear else ""
-            raise RowError(f"label must be a number ({self.why}), but is {short(value)}{cure}")
+            raise RowError(f"label must be a number ({self.why}), but is {in_words(value)}{cure}")
         try:
             number = float(text if spelt else value)  # type: ignore[arg-type]
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            raise RowError(f"label must be a finite number, but is {short(value)}")
+            raise RowError(f"label must be a finite number, but is {in_words(value)}")
         return number
 
 
@@ -198,19 +199,21 @@ def labels_of(
     declared: Sequence[str] = (),
     described: bool = False,
 ) -> Labels:
-    """What the labels of train are.
+    """How the labels of a data set are read, from those of its training split.
 
     Args:
         kind: what the user says of them.
-        declared: the label set, where it is known: they are classes whatever they look like.
-        described: the user says in words what they stand for: they are classes as well.
+        declared: the label set, where it is known; its labels are classes whatever they look like.
+        described: whether the user says in words what the labels stand for; they are classes then as well.
     """
     sorts = Counter(map(_sort, values))
     strings = any(isinstance(v, str) for v in values)
     if kind == "regression":
         comma = _decimal_commas(values)
         notes = (
-            (f"labels have a comma before the fraction: {short(comma)} is {comma.replace(',', '.')}",) if comma else ()
+            (f"labels have a comma before the fraction: {in_words(comma)} is {comma.replace(',', '.')}",)
+            if comma
+            else ()
         )
         return Labels(numbers=True, strings=True, comma=bool(comma), why="kind: regression", notes=notes)
     numbers, words = sorts["whole"] + sorts["fraction"], sorts["word"] + sorts["boolean"] + sorts["unclear"]
@@ -228,14 +231,20 @@ def labels_of(
         most = "as those of train are" if not words else "as most of train are; `kind: classification` reads names"
         why = "labels are numbers, not all of them whole: regression (`kind: classification` makes them classes)"
         grouped = [v.strip() for v in values if isinstance(v, str) and v.strip()]
-        if grouped and all(_POINTS.fullmatch(v) for v in grouped):
-            point = f"labels have a point and three digits: {short(grouped[0])} was read as {float(grouped[0]):g}, "
+        if grouped and all(_THREE_DECIMALS.fullmatch(v) for v in grouped):
+            point = f"labels have a point and three digits: {in_words(grouped[0])} was read as {float(grouped[0]):g}, "
             return Labels(numbers=True, strings=strings, why=most, notes=(why, f"{point}the point not as thousands"))
         return Labels(numbers=True, strings=strings, why=most, notes=(why,))
     if all_whole:
-        odd = [v for v in values if isinstance(v, float) or (isinstance(v, str) and _fraction_written(v.strip()))]
-        said = f"{len(odd)} of {len(values)} labels of train are whole numbers with a point or an exponent, as"
-        notes = (f"{said} {short(odd[0])}; they were read as {short(_bare_number(odd[0]))}",) if odd else ()
+        with_point = [
+            v for v in values if isinstance(v, float) or (isinstance(v, str) and _has_point_or_exponent(v.strip()))
+        ]
+        count = f"{len(with_point)} of {len(values)} labels of train are whole numbers with a point or an exponent, as"
+        notes = (
+            (f"{count} {in_words(with_point[0])}; they were read as {in_words(_bare_number(with_point[0]))}",)
+            if with_point
+            else ()
+        )
         return Labels(cut=True, lossless=True, notes=notes)
     notes = ()
     if numbers and words:
@@ -243,10 +252,10 @@ def labels_of(
     return Labels(forced=numbers > 0 and words > 0, notes=notes)
 
 
-_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)  # a fraction of three digits, or a German thousand
+_THREE_DECIMALS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)  # a fraction of three digits, or a German thousand
 
 
-def _fraction_written(text: str) -> bool:
+def _has_point_or_exponent(text: str) -> bool:
     return NUMERAL.fullmatch(text) is not None and re.fullmatch(r"[+-]?\d+", text, re.ASCII) is None
 
 
@@ -271,7 +280,7 @@ def unclear_numbers(values: Sequence[Any]) -> tuple[int, str] | None:
         return None
     at = sorts.index("unclear")
     text = str(values[at]).strip()
-    many = f"{sorts.count('unclear')} of {len(values)} labels of train, the first {short(text)},"
+    many = f"{sorts.count('unclear')} of {len(values)} labels of train, the first {in_words(text)},"
     names = "`kind: classification` reads them as names of classes"
     if _decimal_commas(values):
         cure = f"`kind: regression` reads the comma as the point of a number, {names}"
@@ -296,30 +305,32 @@ def suspects(
         tags: labels of words, among which marks of punctuation are common.
     """
 
-    def told(label: str) -> str:
-        found = ", ".join(f"{counts[s][label]} in {s}" for s in counts if counts[s].get(label))
-        return f"{short(label)} ({found})" if found else short(label)
+    def with_counts(label: str) -> str:
+        places = ", ".join(f"{counts[s][label]} in {s}" for s in counts if counts[s].get(label))
+        return f"{in_words(label)} ({places})" if places else in_words(label)
 
     signs = set(labels) <= {"-1", "1", "+1"} or "+" in labels
     columns = {n.strip().casefold() for n in names}
-    marks = [] if tags else [c for c in labels if c not in "+-" and not any(map(str.isalnum, c)) and _punctuation(c)]
-    marks = marks if 2 * len(marks) < len(labels) else []  # one to five asterisks are classes
+    punctuation = (
+        [] if tags else [c for c in labels if c not in "+-" and not any(map(str.isalnum, c)) and _punctuation(c)]
+    )
+    punctuation = punctuation if 2 * len(punctuation) < len(labels) else []  # one to five asterisks are classes
 
     def none_at_all(c: str) -> bool:
-        return c in marks or (looks_like_no_class(c) and not (signs and c in ("-1", "-")))
+        return c in punctuation or (looks_like_no_class(c) and not (signs and c in ("-1", "-")))
 
-    if none := [c for c in labels if none_at_all(c)]:
-        yield f"LOOKS LIKE NO CLASS: {several(list(map(told, none)))}"
+    if no_classes := [c for c in labels if none_at_all(c)]:
+        yield f"LOOKS LIKE NO CLASS: {several(list(map(with_counts, no_classes)))}"
     if headers := [c for c in labels if c.casefold() in columns]:
-        yield f"LOOKS LIKE NO CLASS, but like the name of its column: {several(list(map(told, headers)))}"
-    case, spelling, equal = _alike(labels)
+        yield f"LOOKS LIKE NO CLASS, but like the name of its column: {several(list(map(with_counts, headers)))}"
+    case, spelling, equal = _similar_labels(labels)
     if case:
-        yield f"labels that differ only in case: {several(list(map(short, case)))}"
+        yield f"labels that differ only in case: {several(list(map(in_words, case)))}"
     if spelling:
-        alike = several(list(map(told, spelling)))
+        alike = several(list(map(with_counts, spelling)))
         yield f"labels that look the same but are written with other characters or blanks: {alike}"
     if equal:
-        yield f"labels that are the same number: {several(list(map(told, equal)))}"
+        yield f"labels that are the same number: {several(list(map(with_counts, equal)))}"
 
 
 def _punctuation(label: str) -> bool:
@@ -328,7 +339,7 @@ def _punctuation(label: str) -> bool:
 
 
 # letters of other alphabets that look like Latin ones, and marks that are taken for one another
-_LOOKS = str.maketrans(
+_LOOKALIKES = str.maketrans(
     {
         **dict(zip("\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425", "ABEKMHOPCTX", strict=True)),
         **dict(zip("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458", "aeopcyxisj", strict=True)),
@@ -347,14 +358,14 @@ _LOOKS = str.maketrans(
 _WITHIN = re.compile("(?<=[^\\W_])[_\\s\u2010-\u2015-]+(?=[^\\W_])")  # between letters or digits; -1 is not 1
 
 
-def _alike(labels: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+def _similar_labels(labels: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Labels that differ only in letter case; only in how Unicode writes them; only in how a number is written."""
 
     def seen(label: str) -> str:
         """As a reader sees it: compatible characters are one, and what has no width is not there."""
         text = unicodedata.normalize("NFKC", label)
         if any(map(str.isalnum, text)):
-            text = _WITHIN.sub(" ", unicodedata.normalize("NFKC", text.casefold()).translate(_LOOKS))
+            text = _WITHIN.sub(" ", unicodedata.normalize("NFKC", text.casefold()).translate(_LOOKALIKES))
         return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
 
     def number(label: str) -> Decimal | str:

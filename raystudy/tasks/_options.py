@@ -1,4 +1,4 @@
-"""What a study may say of a data set in ``task_options``: every option, its rule, all mistakes at once."""
+"""The options that a study may give a data set in ``task_options``. Each has a rule; all mistakes are told at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 from raystudy.errors import ConfigError, Problem, unknown_name
 from raystudy.tasks import SPLITS
-from raystudy.tasks._rows import short
+from raystudy.tasks._rows import in_words
 
-__all__ = ["ROLE_NAMES", "RULES", "Options", "options_of"]
+__all__ = ["ROLE_NAMES", "RULES", "DatasetOptions", "options_of"]
 
 ROLE_NAMES = ("text", "text_pair", "label", "tokens", "tags", "domain")
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of one data set, checked. What is given wins over the card of a data set and over any guess.
+class DatasetOptions:
+    """The options of one data set after all checks. An option wins over the card of the data set and over any guess.
 
     Attributes:
         labels: the label set, in its order.
@@ -59,27 +59,27 @@ class Options:
         return {role: column for role, column in self.columns.items() if isinstance(column, int)}
 
 
-def _word(value: object) -> bool:
+def _is_label(value: object) -> bool:
     """A label or a label's words: text, or a whole number as YAML reads 0 and 1."""
     return isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip() != ""
 
 
-def _named(value: object) -> bool:
+def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.strip() != ""
 
 
-def _list(value: object, good: Callable[[object], bool]) -> bool:
+def _is_list_of(value: object, good: Callable[[object], bool]) -> bool:
     return isinstance(value, list | tuple) and all(good(v) for v in value)
 
 
-def _columns(value: Any) -> bool:
+def _are_columns(value: Any) -> bool:
     if not isinstance(value, Mapping) or not value:
         return False
     numbers = all(type(v) is int and 1 <= v <= 10_000 for v in value.values())
-    return numbers or all(_named(v) for v in value.values())
+    return numbers or all(_is_name(v) for v in value.values())
 
 
-def _amount(value: object) -> bool:
+def _is_amount(value: object) -> bool:
     return (type(value) is float and 0 < value < 1) or (type(value) is int and value >= 1)
 
 
@@ -89,42 +89,42 @@ _NAMES_OR_NUMBERS = "names of columns, or to numbers counted from 1 where column
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "labels": (
         "a list of at least two different strings",
-        lambda v: _list(v, _word) and len({str(x) for x in v}) == len(v) > 1,
+        lambda v: _is_list_of(v, _is_label) and len({str(x) for x in v}) == len(v) > 1,
     ),
     "label_text": (
         "a mapping from labels to words",
-        lambda v: isinstance(v, Mapping) and _list([*v, *v.values()], _word),
+        lambda v: isinstance(v, Mapping) and _is_list_of([*v, *v.values()], _is_label),
     ),
     "merge": (
         "a mapping from labels to the labels that they are read as",
-        lambda v: isinstance(v, Mapping) and _list([*v, *v.values()], _word),
+        lambda v: isinstance(v, Mapping) and _is_list_of([*v, *v.values()], _is_label),
     ),
-    "without": ("a list of names of tasks", lambda v: _list(v, _named)),
-    "metric": ("the name of a metric", _named),
-    "metrics": ("a list of names of metrics", lambda v: _list(v, _named)),
-    "positive": ("a label", _word),
+    "without": ("a list of names of tasks", lambda v: _is_list_of(v, _is_name)),
+    "metric": ("the name of a metric", _is_name),
+    "metrics": ("a list of names of metrics", lambda v: _is_list_of(v, _is_name)),
+    "positive": ("a label", _is_label),
     "length": ("a whole number from 4 to 512", lambda v: type(v) is int and 4 <= v <= 512),
-    "columns": (f"a mapping from {', '.join(ROLE_NAMES)} to {_NAMES_OR_NUMBERS}", _columns),
+    "columns": (f"a mapping from {', '.join(ROLE_NAMES)} to {_NAMES_OR_NUMBERS}", _are_columns),
     "splits": (
         "a mapping from train, dev, test to different names without '/'",
         lambda v: (
             isinstance(v, Mapping)
             and len(v) > 0
-            and _list([*v.values()], lambda s: _named(s) and not set("/\\") & set(str(s)))
+            and _is_list_of([*v.values()], lambda s: _is_name(s) and not set("/\\") & set(str(s)))
             and len(set(v.values())) == len(v)
         ),
     ),
-    "dev_from_train": ("a fraction between 0 and 1, or a whole number of examples", _amount),
+    "dev_from_train": ("a fraction between 0 and 1, or a whole number of examples", _is_amount),
     "kind": ("regression or classification", lambda v: v in ("regression", "classification")),
     "quotes": ("true or false", lambda v: isinstance(v, bool)),
     "domains": ("together", lambda v: v == "together"),
-    "hub": ("the id of a data set on the Hugging Face hub", _named),
-    "config": ("the name of a configuration of the hub's data set", _named),
-    "revision": ("a branch, tag or commit of the hub's data set", _named),
+    "hub": ("the id of a data set on the Hugging Face hub", _is_name),
+    "config": ("the name of a configuration of the hub's data set", _is_name),
+    "revision": ("a branch, tag or commit of the hub's data set", _is_name),
 }
 
 
-def options_of(name: str, options: Mapping[str, Any]) -> Options:
+def options_of(name: str, options: Mapping[str, Any]) -> DatasetOptions:
     """The options of the data set `name`; labels and their words are strings, as YAML may read 0 and 1.
 
     Raises:
@@ -132,26 +132,26 @@ def options_of(name: str, options: Mapping[str, Any]) -> Options:
     """
     if problems := list(_problems(f"task_options.{name}", options)):
         raise ConfigError(problems)
-    made: dict[str, Any] = dict(options)
-    made |= {k: tuple(str(v).strip() for v in made[k]) for k in ("labels", "without", "metrics") if k in made}
-    if "label_text" in made:
-        made["label_text"] = {str(k).strip(): str(v) for k, v in made["label_text"].items()}
-    if "positive" in made:
-        made["positive"] = str(made["positive"]).strip()
-    if "merge" in made:
-        made["merge"] = {str(k).strip(): str(v).strip() for k, v in made["merge"].items()}
-    return Options(**made)
+    values: dict[str, Any] = dict(options)
+    values |= {k: tuple(str(v).strip() for v in values[k]) for k in ("labels", "without", "metrics") if k in values}
+    if "label_text" in values:
+        values["label_text"] = {str(k).strip(): str(v) for k, v in values["label_text"].items()}
+    if "positive" in values:
+        values["positive"] = str(values["positive"]).strip()
+    if "merge" in values:
+        values["merge"] = {str(k).strip(): str(v).strip() for k, v in values["merge"].items()}
+    return DatasetOptions(**values)
 
 
 def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
-    known = [f.name for f in fields(Options)]
+    known = [f.name for f in fields(DatasetOptions)]
     for key, value in options.items():
         if key not in RULES:
             yield Problem(unknown_name("option", key, known), f"{path}.{key}")
             continue
         rule, holds = RULES[key]
         if not holds(value):
-            yield Problem(f"{key} must be {rule}, but is {short(value)}", f"{path}.{key}")
+            yield Problem(f"{key} must be {rule}, but is {in_words(value)}", f"{path}.{key}")
         elif key in ("columns", "splits"):
             among = ROLE_NAMES if key == "columns" else SPLITS
             what = "role of a column" if key == "columns" else "split"

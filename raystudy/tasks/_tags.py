@@ -1,10 +1,10 @@
-"""How tags mark spans: the scheme, told from the tag set, and one spelling of its tags.
+"""Finds the scheme by which the tags of a data set mark spans, and gives its tags one spelling.
 
-A tag says where in a span its word stands, and of which type the span is: ``B-x`` begins a span of type x, ``I-x``
-goes on. IOB2 begins every span with B, IOB1 only one that follows another of its type. Others mark the end of a span
-too: IOBES has E for its last word and S for a span of one word, BILOU calls them L and U, BMES and BMEWO call a word
-in the middle M. `raystudy.metrics.spans` reads them all, where they are spelt ``B-x``; other spellings (``b-x``,
-``B_x``, ``B+x``, ``x-B``) are turned into that one when the data are read.
+A span is a run of words with one type, such as a name. A tag says where in a span its word stands, and of which type
+the span is: ``B-x`` begins a span of type x, ``I-x`` continues it. IOB2 begins every span with B, IOB1 only one that
+follows another of its type. Other schemes mark the end of a span too: IOBES has E for its last word and S for a span of
+one word, BILOU calls them L and U, BMES and BMEWO call a word in the middle M. `raystudy.metrics.spans` reads them all
+where they are spelt ``B-x``; other spellings (``b-x``, ``B_x``, ``B+x``, ``x-B``) become that one when data are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from raystudy.errors import printable
 from raystudy.tasks._labels import several
-from raystudy.tasks._rows import short
+from raystudy.tasks._rows import in_words
 
 __all__ = ["NoScheme", "Scheme", "broken", "scheme_of"]
 
@@ -27,12 +27,12 @@ BETWEEN = r"(?:[^\w\s]|_)"  # between letter and type: a hyphen, an underscore, 
 
 @dataclass(frozen=True)
 class Scheme:
-    """One scheme and the spelling in which a data set has it.
+    """One scheme of tags, and how a data set spells it.
 
     Attributes:
         name: as papers call it.
-        suffix: the type stands first (``x-B``).
-        lower: the letters are small (``b-x``).
+        suffix: whether the type stands first (``x-B``).
+        lower: whether the letters are small (``b-x``).
     """
 
     name: str
@@ -54,7 +54,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class NoScheme:
-    """Why a tag set marks no spans; `alike` says that some of its tags look as if they did."""
+    """Why a tag set marks no spans. `alike` says whether some of its tags look as if they did."""
 
     why: str
     alike: bool
@@ -67,8 +67,8 @@ def _part(tag: str, suffix: bool, lower: bool) -> tuple[str, str] | None:
         return "O", ""
     if re.fullmatch(letters, tag):
         return tag.upper(), ""
-    if found := re.fullmatch(rf"(.+){BETWEEN}({letters})" if suffix else rf"({letters}){BETWEEN}(.+)", tag, re.DOTALL):
-        letter, kind = found.groups()[::-1] if suffix else found.groups()
+    if match := re.fullmatch(rf"(.+){BETWEEN}({letters})" if suffix else rf"({letters}){BETWEEN}(.+)", tag, re.DOTALL):
+        letter, kind = match.groups()[::-1] if suffix else match.groups()
         return letter.upper(), kind
     return None
 
@@ -76,39 +76,41 @@ def _part(tag: str, suffix: bool, lower: bool) -> tuple[str, str] | None:
 def scheme_of(tags: Iterable[str]) -> Scheme | NoScheme:
     """The scheme of a tag set, or why it has none."""
     tags = sorted(set(tags))
-    fewest: list[str] = tags  # what the spelling that explains most tags leaves
+    unexplained: list[str] = tags  # what the spelling that explains most tags leaves
     for suffix, lower in ((False, False), (False, True), (True, False), (True, True)):
         parts = [_part(t, suffix, lower) for t in tags]
-        odd = [t for t, p in zip(tags, parts, strict=True) if p is None]
-        if len(odd) < len(fewest) and not lower:  # of two letter cases, the usual one says what is odd
-            fewest = odd
-        if not odd:
-            return _named([p for p in parts if p is not None], suffix, lower)
-    others = {t for t in tags if t not in fewest} - {"O", "o"}
+        unknown = [t for t, p in zip(tags, parts, strict=True) if p is None]
+        if len(unknown) < len(unexplained) and not lower:  # of two letter cases, the usual one says what is odd
+            unexplained = unknown
+        if not unknown:
+            return _scheme_named([p for p in parts if p is not None], suffix, lower)
+    others = {t for t in tags if t not in unexplained} - {"O", "o"}
     if not any(len(t) > 1 for t in others):  # single letters are tags of many kinds
-        said = f"tags such as {short(fewest[0])} do not say where a span begins and goes on"
-        return NoScheme(f"{said} ({_known()})", alike=False)
-    is_ = "is" if len(fewest) == 1 else "are"
-    like = several(list(map(printable, sorted(others))), 3)
-    said = f"{several(list(map(short, fewest)), 6)} {is_} no tag of the scheme that {like} is of"
-    return NoScheme(f"{said} ({_known()})", alike=True)
+        complaint = f"tags such as {in_words(unexplained[0])} do not say where a span begins and goes on"
+        return NoScheme(f"{complaint} ({_known_schemes()})", alike=False)
+    is_ = "is" if len(unexplained) == 1 else "are"
+    similar = several(list(map(printable, sorted(others))), 3)
+    complaint = f"{several(list(map(in_words, unexplained)), 6)} {is_} no tag of the scheme that {similar} is of"
+    return NoScheme(f"{complaint} ({_known_schemes()})", alike=True)
 
 
-def _named(parts: Sequence[tuple[str, str]], suffix: bool, lower: bool) -> Scheme | NoScheme:
+def _scheme_named(parts: Sequence[tuple[str, str]], suffix: bool, lower: bool) -> Scheme | NoScheme:
     """The scheme of these letters and types."""
-    found = {letter for letter, _ in parts} - {"O"}
+    letters_used = {letter for letter, _ in parts} - {"O"}
     bare = {letter for letter, kind in parts if not kind} - {"O"}
-    name = next((n for n, letters in LETTERS.items() if found <= set(letters)), "")
+    name = next((n for n, letters in LETTERS.items() if letters_used <= set(letters)), "")
     if not name:
-        said = f"they mix schemes: no scheme has all the letters {', '.join(sorted(found))}"
-        return NoScheme(f"{said} ({_known()})", alike=True)
+        complaint = f"they mix schemes: no scheme has all the letters {', '.join(sorted(letters_used))}"
+        return NoScheme(f"{complaint} ({_known_schemes()})", alike=True)
     # a lone S-x or U-x is a span of one word; E, L, M or W without any beginning is no scheme's
-    if (found and not found & set("BI") and not found <= set("SU")) or (bare - set("BI") and "B" not in bare):
-        return NoScheme(f"no tag begins a span ({_known()})", alike=False)
+    if (letters_used and not letters_used & set("BI") and not letters_used <= set("SU")) or (
+        bare - set("BI") and "B" not in bare
+    ):
+        return NoScheme(f"no tag begins a span ({_known_schemes()})", alike=False)
     return Scheme(name, suffix, lower)
 
 
-def _known() -> str:
+def _known_schemes() -> str:
     return "known are " + ", ".join(LETTERS)
 
 

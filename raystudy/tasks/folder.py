@@ -1,8 +1,9 @@
-"""A task from a folder of files: `train`, `validation` (or `dev`, `valid`, `val`) and `test`, in any format of `_rows`.
+"""Reads a task from a folder with the files `train`, `validation` (or `dev`, `valid`, `val`) and `test`.
 
-One folder per data set under the data root. A row has `text`[, `text_pair`], `label`[, `domain`], or `tokens` and
-`tags`; common other names of these columns are read too (`_columns`), and ``folder/domain`` is the task of one domain.
-What rows mean is the work of `_build`; this room finds the files and has each of them read once.
+Each data set has one folder under the data root; its files have any format of `_rows`. A row has the columns
+`text`[, `text_pair`], `label`[, `domain`], or `tokens` and `tags`; other common names of these columns are read too
+(`_columns`). ``folder/domain`` is the task of one domain. This module finds the files and reads each of them once;
+what the rows mean is the work of `_build`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import Any
 from raystudy.errors import DataError, PreflightError, Problem
 from raystudy.paths import kind_of, why_no_folder
 from raystudy.tasks import SPLITS, Task
-from raystudy.tasks._build import Source, Table
+from raystudy.tasks._build import LabelledRows, SplitRows
 from raystudy.tasks._card import Card, missing, refuse_part
-from raystudy.tasks._options import Options, options_of
-from raystudy.tasks._rows import READERS, How, short, suffix_of
+from raystudy.tasks._options import DatasetOptions, options_of
+from raystudy.tasks._rows import READERS, ReadOptions, in_words, suffix_of
 
 __all__ = ["load"]
 
 FILES = {"train": ("train",), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
-KEPT = 8  # data sets; their domains are asked for one after another, and share their examples
+TABLES_KEPT = 8  # data sets whose examples stay in memory: their domains are asked for one after another
 
-_TABLES: dict[tuple[str, ...], Table] = {}
+_TABLES: dict[tuple[str, ...], LabelledRows] = {}
 
 
 def load(
@@ -38,7 +39,7 @@ def load(
 
     Args:
         card: what a data-set module declares; without one, everything is taken from the files.
-        options: as in `Options`; they win over the card.
+        options: as in `DatasetOptions`; they win over the card.
 
     Raises:
         PreflightError: there is no such folder; with where to get the data when a card says so.
@@ -49,10 +50,10 @@ def load(
     if card is not None and not card.domains:
         refuse_part(folder_name, domain, ())
     options = options or {}
-    chosen = options_of(folder_name, options)
+    asked = options_of(folder_name, options)
     if (folder := _folder(folder_name, root)) is not None:
-        return _table(folder_name, folder, card, chosen, options).task(domain)
-    hub = chosen.hub or (card.hub if card is not None else None)
+        return _labelled_rows(folder_name, folder, card, asked, options).task(domain)
+    hub = asked.hub or (card.hub if card is not None else None)
     if hub is None:
         raise missing(folder_name, root, card)
     from raystudy.tasks import _hub
@@ -67,7 +68,7 @@ def _folder(name: str, root: Path | str | None) -> Path | None:
     """The folder of the data set, if there is one.
 
     Raises:
-        DataError: nobody may look.
+        DataError: this process has no right to look.
     """
     folder = None if root is None else Path(root) / name
     if folder is None or (what := kind_of(folder)) not in ("folder", "closed"):
@@ -77,39 +78,44 @@ def _folder(name: str, root: Path | str | None) -> Path | None:
     return folder
 
 
-def _table(name: str, folder: Path, card: Card | None, chosen: Options, options: Mapping[str, Any]) -> Table:
-    """The folder's files as examples; read again when a file changes."""
-    files = _files(folder, chosen)
+def _labelled_rows(
+    name: str, folder: Path, card: Card | None, asked: DatasetOptions, options: Mapping[str, Any]
+) -> LabelledRows:
+    """The examples of the folder's files. They are kept, and read again only when a file has changed."""
+    files = _files(folder, asked)
     stats = [(str(p.absolute()), p.stat()) for p in files.values()]
     state = repr([(path, s.st_mtime_ns, s.st_size, s.st_ino) for path, s in stats])
     key = (name, state, repr(card), json.dumps(options, sort_keys=True))
-    if (table := _TABLES.pop(key, None)) is None:
-        sources = {split: _source(path, chosen) for split, path in files.items()}
-        table = Table.read(name, sources, card=card, options=options)
-    _TABLES[key] = table
-    while len(_TABLES) > KEPT:
+    if (rows := _TABLES.pop(key, None)) is None:
+        splits = {split: _split_rows(path, asked) for split, path in files.items()}
+        rows = LabelledRows.read(name, splits, card=card, options=options)
+    _TABLES[key] = rows
+    while len(_TABLES) > TABLES_KEPT:
         del _TABLES[next(iter(_TABLES))]
-    return table
+    return rows
 
 
-def _source(path: Path, options: Options) -> Source:
-    """The rows of one file; what keeps it from being read is its problem."""
+def _split_rows(path: Path, options: DatasetOptions) -> SplitRows:
+    """The rows of one file; if it cannot be read, the reason is a problem of the split."""
     form = READERS[suffix_of(path.name)]
-    if form.names == "none" and (named := [c for c in options.columns.values() if isinstance(c, str)]):
+    if form.names == "none" and (column_names := [c for c in options.columns.values() if isinstance(c, str)]):
         rule = "has columns without names, so `columns` must give their numbers, counted from 1"
-        return Source(path, problems=[(None, f"{rule}, but gives {', '.join(map(short, named))}")])
+        return SplitRows(path, problems=[(None, f"{rule}, but gives {', '.join(map(in_words, column_names))}")])
     try:
         data = path.read_bytes()
     except OSError as e:
-        return Source(path, problems=[(None, f"cannot be read: {e.strerror or e}")])
-    source = Source(path, typed=form.typed, counts=form.counts, header=form.names == "first line")
-    how = How(options.quotes, options.numbers, lambda note: source.notes.append(f"{path.name}: {note}"))
-    source.rows = form.rows(data, how)
-    return source
+        return SplitRows(path, problems=[(None, f"cannot be read: {e.strerror or e}")])
+    rows = SplitRows(path, typed=form.typed, counts=form.counts, header=form.names == "first line")
+
+    def add_note(note: str) -> None:
+        rows.notes.append(f"{path.name}: {note}")
+
+    rows.rows = form.rows(data, ReadOptions(options.quotes, options.numbers, add_note))
+    return rows
 
 
-def _files(folder: Path, options: Options) -> dict[str, Path]:
-    """One file per split; none for dev if it is carved from train.
+def _files(folder: Path, options: DatasetOptions) -> dict[str, Path]:
+    """split -> its file; dev has none if it is taken from train.
 
     Raises:
         DataError: a split has no file, or two, or a file cannot be one.
@@ -120,8 +126,8 @@ def _files(folder: Path, options: Options) -> dict[str, Path]:
         raise DataError(Problem(f"cannot be read: {e.strerror or e}", file=str(folder))) from None
     # a file name is taken with its suffix or without; one that the user gives to a split is no other split's
     stems = {s: (options.splits[s],) if s in options.splits else FILES[s] for s in SPLITS}
-    given = set(options.splits.values())
-    found: dict[str, Path] = {}
+    chosen_names = set(options.splits.values())
+    file_of: dict[str, Path] = {}
     problems: list[Problem] = []
     absent: list[Problem] = []
     for split in SPLITS:
@@ -130,11 +136,11 @@ def _files(folder: Path, options: Options) -> dict[str, Path]:
             for p in present
             if (s := suffix_of(p.name))
             and ({p.name, stem := p.name.removesuffix(s)} & set(stems[split]))
-            and (split in options.splits or not {p.name, stem} & given)
+            and (split in options.splits or not {p.name, stem} & chosen_names)
         ]
         if len(paths) > 1:
-            both = ", ".join(p.name for p in paths)
-            problems.append(Problem(f"must hold one file for the split {split}, but has {both}", file=str(folder)))
+            names = ", ".join(p.name for p in paths)
+            problems.append(Problem(f"must hold one file for the split {split}, but has {names}", file=str(folder)))
         elif not paths and split == "dev" and options.dev_from_train is not None and "dev" not in options.splits:
             continue
         elif not paths:
@@ -145,12 +151,12 @@ def _files(folder: Path, options: Options) -> dict[str, Path]:
             what = "a folder" if paths[0].is_dir() else "a broken link" if paths[0].is_symlink() else "no regular file"
             problems.append(Problem(f"must be a file, but is {what}", file=str(paths[0])))
         else:
-            found[split] = paths[0]
+            file_of[split] = paths[0]
     if absent:
         endings = ", ".join(s for s in READERS if not s.endswith(".gz"))
         have = ", ".join(p.name for p in present[:20]) or "nothing"
-        said = f"it holds {have}; the endings that are read are {endings}, all but Parquet with .gz too"
-        absent.append(Problem(said, file=str(folder)))
+        present_files = f"it holds {have}; the endings that are read are {endings}, all but Parquet with .gz too"
+        absent.append(Problem(present_files, file=str(folder)))
     if problems or absent:
         raise DataError([*problems, *absent])
-    return found
+    return file_of

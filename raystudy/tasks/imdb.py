@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raystudy.tasks._card import Card, Hub
+from raystudy.tasks._card import Card, HubDataset
 
 __all__ = ["CARD"]
 
@@ -14,7 +14,7 @@ CARD = Card(
     length=128,
     licence="none stated by the authors (research use with citation; texts from IMDb users)",
     source="Maas et al. 2011, Learning Word Vectors for Sentiment Analysis (ACL)",
-    hub=Hub(
+    hub=HubDataset(
         "stanfordnlp/imdb",
         config="plain_text",
         splits={"train": "train", "test": "test"},

@@ -1,4 +1,4 @@
-"""The embedded default: sentiment of single terms, from the data files of two PyPI packages; nothing is downloaded.
+"""The default data: the sentiment of single terms, read from the data files of two PyPI packages without a download.
 
 ========================  ======================================================================================
 ``lexicon/stars``         target: five levels of sentiment of a single word, from the ten human ratings of each
@@ -62,7 +62,7 @@ TERMS = re.compile(rf"{WORD.pattern}(?: {WORD.pattern})*")
 # the two files
 
 
-def _missing(what: str) -> PreflightError:
+def _missing_package(what: str) -> PreflightError:
     return PreflightError(Problem(f"{what}. Install it with: pip install 'raystudy[quickstart]'", path="task lexicon"))
 
 
@@ -81,8 +81,8 @@ def _file(package: str, *parts: str) -> Path:
         if path.is_file():
             return path
     if spec is None:
-        raise _missing(f"the lexicon is read from the package {package}, which is not installed")
-    raise _missing(f"the installed package {package} does not hold the file {'/'.join(parts)}")
+        raise _missing_package(f"the lexicon is read from the package {package}, which is not installed")
+    raise _missing_package(f"the installed package {package} does not hold the file {'/'.join(parts)}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ def _stemmer() -> Callable[[str], str]:
     try:
         from nltk.stem.snowball import SnowballStemmer
     except ImportError:
-        raise _missing("the lexicon groups words by stem with the package nltk, which is not installed") from None
+        raise _missing_package(
+            "the lexicon groups words by stem with the package nltk, which is not installed"
+        ) from None
     stem: Callable[[str], str] = SnowballStemmer("english").stem
     return stem
 
@@ -213,7 +215,7 @@ class _Lexicon:
     sense_notes: tuple[str, ...]
 
 
-def _listed(left_out: Mapping[str, int]) -> str:
+def _in_words(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {reason}" for reason, n in left_out.items() if n)
 
 
@@ -223,33 +225,33 @@ def _read(vader: Path, textblob: Path) -> _Lexicon:
         terms, terms_out = _vader(vader)
         senses, senses_out = _textblob(textblob)
     except (OSError, ValueError, ET.ParseError) as e:
-        raise _missing(f"a lexicon file cannot be read as its known version ({e})") from None
+        raise _missing_package(f"a lexicon file cannot be read as its known version ({e})") from None
     stars: dict[str, list[tuple[str, int]]] = {s: [] for s in SPLITS}
-    apart = 0
+    between_splits = 0
     for term, total in sorted(terms.items()):
         if split := _one_split(term):
             stars[split].append((term, total))
         else:
-            apart += 1
-    terms_out["whose parts fall in different splits"] = apart
+            between_splits += 1
+    terms_out["whose parts fall in different splits"] = between_splits
     evaluated = {s: {group(w) for term, _ in stars[s] for w in words(term)} for s in SPLITS}
-    kept, glosses = _split_senses(senses, evaluated)
+    senses_of, gloss_notes = _split_senses(senses, evaluated)
     rule = (
         f"split by a hash of the first {GROUP_LETTERS} letters of the Snowball stem, the same for all parts: "
         + ", ".join(f"{s} {len(stars[s])} terms" for s in SPLITS)
     )
     return _Lexicon(
         stars={s: tuple(rows) for s, rows in stars.items()},
-        senses=kept,
+        senses=senses_of,
         star_notes=(
-            f"{sum(map(len, stars.values()))} words of VADER; left out: {_listed(terms_out)}",
+            f"{sum(map(len, stars.values()))} words of VADER; left out: {_in_words(terms_out)}",
             "mean of ten ratings from -4 to 4, cut at -2, -1, 1 and 2; slang spelt like a word stays",
             rule,
         ),
         sense_notes=(
-            f"{sum(map(len, kept.values()))} adjective senses of TextBlob; left out: {_listed(senses_out)}",
+            f"{sum(map(len, senses_of.values()))} adjective senses of TextBlob; left out: {_in_words(senses_out)}",
             "partly inferred: the file marks hand-tagged senses with 1.0, but every entry has 0.8 or 0.9",
-            *glosses,
+            *gloss_notes,
             rule,
         ),
     )
@@ -264,31 +266,31 @@ def _split_senses(
         evaluated: split -> groups of the target's terms in it.
     """
     rows: dict[str, list[_Sense]] = {s: [] for s in SPLITS}
-    mixed = 0
+    between_splits = 0
     for sense in senses:
         if split := _one_split(sense.form):
             rows[split].append(sense)
         else:
-            mixed += 1
+            between_splits += 1
     given_away, repeated = 0, 0
-    kept: dict[str, tuple[_Sense, ...]] = {}
+    senses_of: dict[str, tuple[_Sense, ...]] = {}
     for split in SPLITS:
         later_terms = set().union(*(evaluated[s] for s in LATER[split]))
         later_glosses = {sense.gloss for s in LATER[split] for sense in rows[s]}
-        good = []
+        admitted = []
         for sense in rows[split]:
             if later_terms.intersection(group(w) for w in words(sense.gloss)):
                 given_away += 1
             elif sense.gloss in later_glosses:
                 repeated += 1
             else:
-                good.append(sense)
-        kept[split] = tuple(good)
-    dropped = (
+                admitted.append(sense)
+        senses_of[split] = tuple(admitted)
+    dropped_note = (
         f"dropped: {given_away} senses whose gloss holds a word of a later split's target term, {repeated} whose gloss "
-        f"is also that of a later split's sense, {mixed} whose words fall in different splits"
+        f"is also that of a later split's sense, {between_splits} whose words fall in different splits"
     )
-    return kept, (dropped, "a gloss may still hold a word that is another sense's form in a later split")
+    return senses_of, (dropped_note, "a gloss may still hold a word that is another sense's form in a later split")
 
 
 def _star_rows(lexicon: _Lexicon) -> Iterator[tuple[str, Example]]:
@@ -303,9 +305,9 @@ def _sense_rows(
     """(split, example), or None for a sense whose entries disagree on the class."""
     for split, senses in lexicon.senses.items():
         for sense in senses:
-            found = {label(v) for v in values(sense)}
-            example = Example(found.pop(), text=sense.text, group=group(words(sense.form)[0]))
-            yield split, None if found else example
+            classes = {label(v) for v in values(sense)}
+            example = Example(classes.pop(), text=sense.text, group=group(words(sense.form)[0]))
+            yield split, None if classes else example
 
 
 def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raystudy.tasks._card import Card, Hub
+from raystudy.tasks._card import Card, HubDataset
 
 __all__ = ["CARD"]
 
@@ -15,7 +15,7 @@ CARD = Card(
     licence="OANC licence for most text; CC BY 3.0, CC BY-SA 3.0 or public domain for fiction",
     source="Williams, Nangia, Bowman 2018, A Broad-Coverage Challenge Corpus for Sentence Understanding through "
     "Inference (NAACL)",
-    hub=Hub(
+    hub=HubDataset(
         "nyu-mll/multi_nli",
         splits={"train": "train", "test": "validation_matched"},
         columns={"text": "premise", "text_pair": "hypothesis", "label": "label", "domain": "genre"},

@@ -1,4 +1,7 @@
-"""Generated tasks whose true relation is known: for tests, and for the `smoke` study.
+"""Generates tasks whose true relation to one another is known, for tests and for the `smoke` study.
+
+One option, `relatedness`, turns the relation between two tasks from "the same" to "none". So it is known in advance
+whether a method that transfers knowledge should help.
 
 **The law.** There are `TOPIC_WORDS` words with a meaning; the other words have none. In the target's world every topic
 word belongs to one of K latent classes (K = the larger of `classes` and `source_classes`; K = 2 for pairs), equally
@@ -44,7 +47,7 @@ from raystudy.errors import ConfigError, Problem, quoted
 from raystudy.tasks import SPLITS, Example, Task
 from raystudy.tasks._card import refuse_options, refuse_part
 
-__all__ = ["DOMAINS", "LABEL_MAP", "PARTS", "VOCABULARY", "Options", "label_map", "load", "meanings"]
+__all__ = ["DOMAINS", "LABEL_MAP", "PARTS", "VOCABULARY", "PlantedOptions", "label_map", "load", "meanings"]
 
 DOMAINS = ("domain_1", "domain_2", "domain_3", "domain_4")
 PARTS = ("target", "source", "pair_target", "pair_source", "tag_target", "tag_source", *DOMAINS)
@@ -70,8 +73,8 @@ LABEL_MAP: Mapping[str, str] = dict(zip((*SOURCE_NAMES, *SOURCE_COUNTS), (*TARGE
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a planted task depends on; the same options give a target, a source and domains that belong together.
+class PlantedOptions:
+    """The options of a planted task. The same options give a target, a source and domains that belong together.
 
     Attributes:
         relatedness: fraction of the topic words that keep their meaning in the source, and in each domain but the
@@ -106,32 +109,34 @@ class Options:
             raise ConfigError(Problem(p, f"task_options.planted.{name}") for name, p in problems)
 
 
-def _rng(options: Options, *purpose: str) -> np.random.Generator:
+def _rng(options: PlantedOptions, *purpose: str) -> np.random.Generator:
     digest = hashlib.blake2b("/".join(("planted", str(options.seed), *purpose)).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest))
 
 
-def _latent(options: Options, pair: bool) -> int:
+def _latent(options: PlantedOptions, pair: bool) -> int:
     return PAIR_LATENT if pair else max(options.classes, options.source_classes)
 
 
-def meanings(options: Options, *, source: bool = False, pair: bool = False, domain: int = 1) -> dict[str, int]:
+def meanings(options: PlantedOptions, *, source: bool = False, pair: bool = False, domain: int = 1) -> dict[str, int]:
     """topic word -> its latent class, in the world of the target (that of domain 1), of the source, or of a domain."""
     k = _latent(options, pair)
     order = _rng(options, "meanings", str(k)).permutation(TOPIC_WORDS)
-    again = _rng(options, "meanings", str(k), f"domain {domain}") if domain > 1 else None
+    reshuffled = _rng(options, "meanings", str(k), f"domain {domain}") if domain > 1 else None
     world: dict[str, int] = {}
     for c in range(k):
         own = [WORDS[i] for i in order[c::k]]
-        kept = round(options.relatedness * len(own)) if source or again else len(own)
-        rest = own[kept:] if again is None else [own[kept + i] for i in again.permutation(len(own) - kept)]
-        world |= dict.fromkeys(own[:kept], c)
+        n_kept = round(options.relatedness * len(own)) if source or reshuffled else len(own)
+        rest = (
+            own[n_kept:] if reshuffled is None else [own[n_kept + i] for i in reshuffled.permutation(len(own) - n_kept)]
+        )
+        world |= dict.fromkeys(own[:n_kept], c)
         # Dealt out from the next class on: with nothing kept, each class gets equally many (up to one) of each other's.
         world |= {w: (c + 1 + j) % k for j, w in enumerate(rest)}
     return world
 
 
-def label_map(part: str, options: Options) -> dict[str, str]:
+def label_map(part: str, options: PlantedOptions) -> dict[str, str]:
     """source label -> target label, for the kind of task of `part`.
 
     Raises:
@@ -149,7 +154,7 @@ def label_map(part: str, options: Options) -> dict[str, str]:
     return pairs
 
 
-def _names(part: str, options: Options, source: bool) -> tuple[str, ...]:
+def _names(part: str, options: PlantedOptions, source: bool) -> tuple[str, ...]:
     """Label names in latent order, without B- and I-."""
     n = options.source_classes if source else options.classes
     if part.startswith("pair_"):
@@ -167,7 +172,7 @@ def _pick(words: Sequence[str], n: int, draw: np.random.Generator) -> list[str]:
 
 @dataclass(frozen=True)
 class _World:
-    """What one part's examples are made from."""
+    """The meanings of words from which the examples of one part are made."""
 
     by_class: tuple[tuple[str, ...], ...]  # latent class -> its topic words
     names: tuple[str, ...]
@@ -211,7 +216,7 @@ class _World:
 
 
 def _distinct(
-    options: Options, part: str, make: Callable[[int, np.random.Generator], Example], n_labels: int
+    options: PlantedOptions, part: str, make: Callable[[int, np.random.Generator], Example], n_labels: int
 ) -> dict[str, tuple[Example, ...]]:
     """The splits, no text twice. Test first: the number of training examples changes nothing but train."""
     seen: set[tuple[Any, ...]] = set()
@@ -247,17 +252,17 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
 
     Args:
         root: not read.
-        options: see `Options`; give tasks that belong together the same ones.
+        options: see `PlantedOptions`; give tasks that belong together the same ones.
 
     Raises:
         ConfigError: no such part, an unknown option, or one of the wrong type or out of range.
     """
     refuse_part("planted", part, PARTS)
-    known = [f.name for f in fields(Options)]
+    known = [f.name for f in fields(PlantedOptions)]
     wrong: list[Problem] = []
     for check in (
         lambda: refuse_options("planted", options, known),
-        lambda: Options(**{k: v for k, v in options.items() if k in known}),
+        lambda: PlantedOptions(**{k: v for k, v in options.items() if k in known}),
     ):
         try:
             check()
@@ -265,32 +270,32 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
             wrong += e.problems
     if wrong:
         raise ConfigError(wrong)
-    chosen = Options(**options)
+    asked = PlantedOptions(**options)
     domain = DOMAINS.index(part) + 1 if part in DOMAINS else 1
     form, _, role = ("", "", "target") if part in DOMAINS else part.rpartition("_")
     source, pair = role == "source", form == "pair"
-    if pair and max(chosen.classes, chosen.source_classes) > len(TARGET_COUNTS):
+    if pair and max(asked.classes, asked.source_classes) > len(TARGET_COUNTS):
         rule = f"classes and source_classes of pairs must be 2 or {len(TARGET_COUNTS)}"
-        got = f"but are {chosen.classes} and {chosen.source_classes}"
-        raise ConfigError(Problem(f"{rule}, {got}", path="task_options.planted"))
-    meaning = meanings(chosen, source=source, pair=pair, domain=domain)
-    k = _latent(chosen, pair)
-    names = _names(part, chosen, source)
-    world = _World(tuple(tuple(w for w in sorted(meaning) if meaning[w] == c) for c in range(k)), names, chosen.length)
+        values = f"but are {asked.classes} and {asked.source_classes}"
+        raise ConfigError(Problem(f"{rule}, {values}", path="task_options.planted"))
+    class_of = meanings(asked, source=source, pair=pair, domain=domain)
+    k = _latent(asked, pair)
+    names = _names(part, asked, source)
+    world = _World(tuple(tuple(w for w in sorted(class_of) if class_of[w] == c) for c in range(k)), names, asked.length)
     make = {"": world.single, "pair": world.pair, "tag": world.tagged}[form]
     labels = tuple(sorted(names))
     if form == "tag":
         labels = ("O", *(f"{b}-{name}" for name in labels for b in "BI"))
-    related = f", relatedness {chosen.relatedness:g}" if source or domain > 1 else ""
+    relation = f", relatedness {asked.relatedness:g}" if source or domain > 1 else ""
     return Task(
         name=f"planted/{part}",
         form="tagging" if form == "tag" else "pair" if pair else "single",
         labels=labels,
-        splits=_distinct(chosen, part, make, len(names)),
+        splits=_distinct(asked, part, make, len(names)),
         metric="span_f1" if form == "tag" else "accuracy",
         metrics=("token_accuracy",) if form == "tag" else ("macro_f1",),
-        length=min(512, PIECES * chosen.length * (2 if pair else 1) + (3 if pair else 2)),
+        length=min(512, PIECES * asked.length * (2 if pair else 1) + (3 if pair else 2)),
         source="generated",
         licence="none needed",
-        notes=(f"{k} latent classes over {TOPIC_WORDS} words with a meaning, seed {chosen.seed}{related}",),
+        notes=(f"{k} latent classes over {TOPIC_WORDS} words with a meaning, seed {asked.seed}{relation}",),
     )

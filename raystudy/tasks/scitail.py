@@ -5,7 +5,7 @@ Its `entails` is the class that MNLI calls entailment; with these words the two 
 
 from __future__ import annotations
 
-from raystudy.tasks._card import Card, Hub
+from raystudy.tasks._card import Card, HubDataset
 
 __all__ = ["CARD"]
 
@@ -19,7 +19,7 @@ CARD = Card(
     length=128,
     licence="Apache 2.0 (as its distributors state)",
     source="Khot, Sabharwal, Clark 2018, SciTail: A Textual Entailment Dataset from Science Question Answering (AAAI)",
-    hub=Hub(
+    hub=HubDataset(
         "allenai/scitail",
         config="snli_format",  # tsv_format lost 499 pairs of train to a reader that took quotation marks for quoting
         columns={"text": "sentence1", "text_pair": "sentence2", "label": "gold_label"},

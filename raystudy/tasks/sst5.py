@@ -6,7 +6,7 @@ five-level scale is not the class "negative" of a two-level one, and a union hea
 
 from __future__ import annotations
 
-from raystudy.tasks._card import Card, Hub
+from raystudy.tasks._card import Card, HubDataset
 
 __all__ = ["CARD"]
 
@@ -19,7 +19,7 @@ CARD = Card(
     length=128,
     licence="none stated by the authors (research use; sentences from Rotten Tomatoes)",
     source="Socher et al. 2013, Recursive Deep Models for Semantic Compositionality over a Sentiment Treebank (EMNLP)",
-    hub=Hub("SetFit/sst5", columns={"text": "text", "label": "label_text"}),
+    hub=HubDataset("SetFit/sst5", columns={"text": "text", "label": "label_text"}),
     get="It is read from SetFit/sst5 on the Hugging Face hub (8,544 / 1,101 / 2,210 sentences), its `label_text` as "
     "our `label`; elsewhere: https://nlp.stanford.edu/sentiment/, the whole sentences of the trees",
 )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raystudy.errors import UserError
-from raystudy.tasks._rows import READERS, How, Row
+from raystudy.tasks._rows import READERS, ReadOptions, Row
 
 Table = Sequence[Mapping[str, Any]]
 FILES = {"train": "train", "dev": "validation", "test": "test"}
@@ -80,7 +80,7 @@ def lay(root: Path, name: str = "mine", suffix: str = ".jsonl", **splits: Table 
 
 def read(suffix: str, data: bytes, **how: Any) -> tuple[list[tuple[int | None, Row]], list[tuple[int | None, str]]]:
     """(rows, problems) that the reader of `suffix` gives."""
-    found = list(READERS[suffix].rows(data, How(**how)))
+    found = list(READERS[suffix].rows(data, ReadOptions(**how)))
     return [(n, r) for n, r in found if isinstance(r, dict)], [(n, p) for n, p in found if isinstance(p, str)]
 
 

@@ -16,7 +16,7 @@ from tables import WRITERS, Table, lay, refusal
 
 from raystudy.errors import ConfigError, DataError, UserError
 from raystudy.tasks import Task
-from raystudy.tasks._build import LISTED, Source, task_of
+from raystudy.tasks._build import LISTED, SplitRows, task_of
 from raystudy.tasks._card import Card
 from raystudy.tasks._columns import PAIRS, PARTNERS, ROLES
 from raystudy.tasks.folder import load
@@ -38,7 +38,7 @@ def task(
     rows = {"train": train, "dev": dev, "test": test}
     card = options.pop("card", None)
     sources = {
-        split: Source(split, [(i, dict(r)) for i, r in enumerate(train if part is None else part, 1)], typed=typed)
+        split: SplitRows(split, [(i, dict(r)) for i, r in enumerate(train if part is None else part, 1)], typed=typed)
         for split, part in rows.items()
         if part is not None or "dev_from_train" not in options or split != "dev"
     }
@@ -534,7 +534,7 @@ def test_what_cannot_be_carved() -> None:
     (said,) = refusal(lambda: task(GOOD, GOOD, GOOD, dev_from_train=0.5), DataError)
     assert "has a dev split (dev), so dev_from_train must be left out" in said
     (said,) = refusal(
-        lambda: task_of("mine", {"train": Source("a"), "test": Source("b")}, card=None, options={}), DataError
+        lambda: task_of("mine", {"train": SplitRows("a"), "test": SplitRows("b")}, card=None, options={}), DataError
     )
     assert "must have the split dev: name it with `splits` in task_options, or carve it from train with" in said
 
@@ -587,7 +587,11 @@ def test_whatever_the_rows_it_is_a_task_or_listed_problems(
         del rows["dev"]
     try:
         t = task_of(
-            "mine", {s: Source(s, r, typed=typed) for s, r in rows.items()}, card=None, options=options, domain=domain
+            "mine",
+            {s: SplitRows(s, r, typed=typed) for s, r in rows.items()},
+            card=None,
+            options=options,
+            domain=domain,
         )
     except UserError as e:  # either outcome is right: a task, or listed problems
         assert e.problems  # noqa: PT017

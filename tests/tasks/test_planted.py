@@ -14,7 +14,7 @@ import pytest
 
 from raystudy.errors import ConfigError
 from raystudy.tasks import Example, Task, load, planted
-from raystudy.tasks.planted import DOMAINS, LABEL_MAP, PARTS, TOPIC_WORDS, VOCABULARY, Options, label_map
+from raystudy.tasks.planted import DOMAINS, LABEL_MAP, PARTS, TOPIC_WORDS, VOCABULARY, PlantedOptions, label_map
 
 MANY = {"n_train": 1200, "n_test": 600}
 FORMS = ("", "pair_", "tag_")
@@ -58,7 +58,7 @@ def transferred(form: str, **options: Any) -> float:
     """Accuracy on the target of a classifier that saw only the source and the label map (on span tokens for tags)."""
     options = {**MANY, **options}
     source, target = (load(f"planted/{form}{role}", options=options) for role in ("source", "target"))
-    answers = label_map(f"{form}target", Options(**options))
+    answers = label_map(f"{form}target", PlantedOptions(**options))
     if form == "tag_":
         predict = most_frequent_tag(source)
         kinds = {s.partition("-")[2]: t.partition("-")[2] for s, t in answers.items()} | {"O": "O"}
@@ -96,13 +96,13 @@ def test_relatedness_is_monotone() -> None:
 
 def test_meanings_are_even() -> None:
     for k in (2, 3, 4, 5, 6):
-        options = Options(relatedness=0.0, classes=k, source_classes=k)
+        options = PlantedOptions(relatedness=0.0, classes=k, source_classes=k)
         ours, theirs = (planted.meanings(options, source=s) for s in (False, True))
         assert set(Counter(ours.values()).values()) == set(Counter(theirs.values()).values()) == {TOPIC_WORDS // k}
         shared = Counter((ours[w], theirs[w]) for w in ours)
         assert len(shared) == k * k
         assert max(shared.values()) - min(shared.values()) <= 1
-        related = Options(relatedness=1.0, classes=k, source_classes=k)
+        related = PlantedOptions(relatedness=1.0, classes=k, source_classes=k)
         assert planted.meanings(related, source=True) == ours
 
 
@@ -128,7 +128,7 @@ def test_tasks_are_well_formed(part: str, sizes: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("part", ["tag_target", "tag_source"])
 def test_tags_follow_from_words(part: str) -> None:
-    options = Options(relatedness=0.4)
+    options = PlantedOptions(relatedness=0.4)
     task = load(f"planted/{part}", options={"relatedness": 0.4})
     meaning = planted.meanings(options, source=part == "tag_source")
     names = planted.SOURCE_NAMES if part == "tag_source" else planted.TARGET_NAMES
@@ -142,7 +142,7 @@ def test_tags_follow_from_words(part: str) -> None:
 
 def test_pairs_count_the_texts_of_the_second_class() -> None:
     task = load("planted/pair_target")
-    meaning = planted.meanings(Options(), source=False, pair=True)
+    meaning = planted.meanings(PlantedOptions(), source=False, pair=True)
     for e in task.splits["test"]:
         votes = [[meaning[w] for w in text.split() if w in meaning] for text in (e.text, e.pair or "")]
         count = sum(np.mean(v) > 0.5 for v in votes)
@@ -155,22 +155,22 @@ def test_equal_columns_mean_different_things() -> None:
         for n in (2, 3):
             options = {"classes": n, "source_classes": n}
             source, target = (load(f"planted/{form}{r}", options=options).labels for r in ("source", "target"))
-            answers = label_map(f"{form}target", Options(**options))
+            answers = label_map(f"{form}target", PlantedOptions(**options))
             assert all(answers[s] == LABEL_MAP[s] for s in source)
             assert [answers[s] for s in source] != list(target)
     assert not set(LABEL_MAP) & set(LABEL_MAP.values())
 
 
 def test_label_map_with_other_numbers_of_classes() -> None:
-    assert label_map("target", Options(classes=2, source_classes=4)) == {
+    assert label_map("target", PlantedOptions(classes=2, source_classes=4)) == {
         "zinc": "amber",
         "gold": "birch",
         "iron": "amber",
         "tin": "birch",
     }
-    assert label_map("pair_target", Options(classes=2)) == {"never": "one", "once": "one", "twice": "both"}
+    assert label_map("pair_target", PlantedOptions(classes=2)) == {"never": "one", "once": "one", "twice": "both"}
     with pytest.raises(ConfigError, match="at least as many classes as the target, but has 2 for the target's 3"):
-        label_map("target", Options(source_classes=2))
+        label_map("target", PlantedOptions(source_classes=2))
     assert transferred("", classes=2, source_classes=4) > 0.85
     assert transferred("pair_", classes=2, source_classes=3) > 0.9
 
@@ -191,7 +191,7 @@ def test_what_each_option_changes() -> None:
 # domains
 
 
-def worlds(options: Options) -> list[dict[str, int]]:
+def worlds(options: PlantedOptions) -> list[dict[str, int]]:
     return [planted.meanings(options, domain=d) for d in range(1, len(DOMAINS) + 1)]
 
 
@@ -220,7 +220,7 @@ def law(relatedness: float, draw: np.random.Generator) -> float:
 
 
 def test_domains_are_one_task_in_four_worlds() -> None:
-    options = Options(relatedness=0.5)
+    options = PlantedOptions(relatedness=0.5)
     assert planted.meanings(options, domain=1) == planted.meanings(options, source=False)
     tasks = [load(f"planted/{d}", options={"relatedness": 0.5}) for d in DOMAINS]
     target = load("planted/target")
@@ -236,7 +236,7 @@ def test_domains_are_one_task_in_four_worlds() -> None:
 @pytest.mark.parametrize("k", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("relatedness", [0.0, 0.3, 0.5, 0.8, 1.0])
 def test_words_keep_their_class_in_other_domains_as_the_law_says(k: int, relatedness: float) -> None:
-    options = Options(relatedness=relatedness, classes=k, source_classes=k)
+    options = PlantedOptions(relatedness=relatedness, classes=k, source_classes=k)
     first, *others = worlds(options)
     size = TOPIC_WORDS // k
     kept = round(relatedness * size)
@@ -256,7 +256,7 @@ def test_words_keep_their_class_in_other_domains_as_the_law_says(k: int, related
 def test_two_further_domains_are_as_related_as_the_first_to_each_on_average() -> None:
     shares = []
     for seed in range(60):
-        _, *others = worlds(Options(relatedness=0.4, seed=seed))
+        _, *others = worlds(PlantedOptions(relatedness=0.4, seed=seed))
         shares += [np.mean([a[w] == b[w] for w in a]) for i, a in enumerate(others) for b in others[i + 1 :]]
     assert np.mean(shares) == pytest.approx(0.4 + 0.6 / 3, abs=3 * np.std(shares) / 60**0.5)
 
@@ -266,7 +266,7 @@ def test_a_perfect_classifier_of_one_domain_scores_on_another_as_the_law_says(re
     draw = np.random.default_rng(0)
     options = {"relatedness": relatedness, "n_train": 1, "n_test": 2000}
     tasks = [load(f"planted/{d}", options=options) for d in DOMAINS]
-    known = worlds(Options(relatedness=relatedness))
+    known = worlds(PlantedOptions(relatedness=relatedness))
     for task, own in zip(tasks, known, strict=True):
         assert by_meaning(task, own, draw) == 1
     expected = law(relatedness, draw)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tables import WRITERS, conll, conllu, jsonl, parquet, read, separated
 
-from raystudy.tasks._rows import READERS, How, UnreadableError, suffix_of
+from raystudy.tasks._rows import READERS, ReadOptions, UnreadableError, suffix_of
 
 TEXT = [{"text": "good film", "label": "pos"}, {"text": "bad film", "label": "neg"}]
 TAGGED = [{"tokens": ["John", "lives"], "tags": ["B-per", "O"]}, {"tokens": ["here"], "tags": ["O"]}]
@@ -122,8 +122,8 @@ def test_every_column_has_one_name(first: bytes, says: str) -> None:
 def test_what_common_programs_write() -> None:
     said: list[str] = []
     rows = [{"text": "a, b", "label": "x"}]
-    assert [r for _, r in read(".csv", b'\xef\xbb\xbftext;label\r\n"a, b";x\r\n', say=said.append)[0]] == rows
-    assert [r for _, r in read(".csv", b',text,label\n0,"a, b",x\n', say=said.append)[0]] == rows
+    assert [r for _, r in read(".csv", b'\xef\xbb\xbftext;label\r\n"a, b";x\r\n', add_note=said.append)[0]] == rows
+    assert [r for _, r in read(".csv", b',text,label\n0,"a, b",x\n', add_note=said.append)[0]] == rows
     assert said == [
         "its columns are separated by semicolons, not by commas",
         "its first column has no name and was not read",
@@ -149,7 +149,7 @@ def test_columns_may_have_numbers_for_names() -> None:
 def test_quotation_marks_of_tsv_are_kept_and_told() -> None:
     data = b'text\tlabel\n"to be"\tx\n"or not"\ty\nplain\tx\n'
     said: list[str] = []
-    assert [r["text"] for _, r in read(".tsv", data, say=said.append)[0]] == ['"to be"', '"or not"', "plain"]
+    assert [r["text"] for _, r in read(".tsv", data, add_note=said.append)[0]] == ['"to be"', '"or not"', "plain"]
     (note,) = said
     assert note.startswith("2 of 3 rows hold a field in quotation marks, which were kept as part of it; ")
     assert note.endswith("a file that pandas wrote wants `quotes: true`")
@@ -272,7 +272,7 @@ def test_no_bytes_break_a_reader(suffix: str) -> None:
     @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary(max_size=60) | mutated(written(suffix)), st.sampled_from([None, True, False]), st.booleans())
     def law(data: bytes, quotes: bool | None, numbered: bool) -> None:
-        how = How(quotes=quotes, numbers={"tokens": 1, "tags": 2, "text": 1, "label": 2} if numbered else {})
+        how = ReadOptions(quotes=quotes, numbers={"tokens": 1, "tags": 2, "text": 1, "label": 2} if numbered else {})
         began = time.monotonic()
         try:
             found = list(READERS[suffix].rows(data, how))
@@ -294,7 +294,7 @@ def test_no_bytes_break_a_reader(suffix: str) -> None:
 def told(suffix: str, data: bytes, **how: Any) -> tuple[int, list[str]]:
     """(rows read, what the reader says); nothing may be wrong with a row."""
     said: list[str] = []
-    rows, problems = read(suffix, data, say=said.append, **how)
+    rows, problems = read(suffix, data, add_note=said.append, **how)
     assert not problems
     return len(rows), said
 
@@ -312,7 +312,7 @@ def test_a_word_that_begins_with_a_hash_is_a_word(separator: str) -> None:
 
 def test_comments_stand_before_a_sentence_and_are_counted() -> None:
     data = b"# id = 7 x\n#begin document (a);\na O\nb O\n\n# O\n# K\n# O\n\n#end document\n"
-    rows, problems = read(".conll", data, say=(said := []).append)
+    rows, problems = read(".conll", data, add_note=(said := []).append)
     # `# O` has the tag of a word and is one; after it the sentence has begun, so `# K` is one as well
     assert [r["tokens"] for _, r in rows] == [["a", "b"], ["#", "#", "#"]]
     assert (problems, said) == ([], ["3 comments were passed over (the first: line 1, '# id = 7 x')"])
@@ -393,13 +393,13 @@ def test_a_key_of_json_stands_once(line: bytes) -> None:
 def test_columns_of_csv_between_other_characters(separator: str, name: str) -> None:
     said: list[str] = []
     data = f'"te,xt"{separator}label\n"a, b{separator} c"{separator}x\n'.encode()
-    assert read(".csv", data, say=said.append)[0] == [(2, {"te,xt": f"a, b{separator} c", "label": "x"})]
+    assert read(".csv", data, add_note=said.append)[0] == [(2, {"te,xt": f"a, b{separator} c", "label": "x"})]
     assert said == [f"its columns are separated by {name}, not by commas"]
 
 
 def test_commas_in_a_table_of_tabs() -> None:
     said: list[str] = []
-    assert [r for _, r in read(".tsv", b'text,label\n"a, b",x\n', say=said.append)[0]] == [
+    assert [r for _, r in read(".tsv", b'text,label\n"a, b",x\n', add_note=said.append)[0]] == [
         {"text": "a, b", "label": "x"}
     ]
     assert said == ["its columns are separated by commas, not by tabs"]
