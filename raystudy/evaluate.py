@@ -95,7 +95,7 @@ def predict(
         logits = logits[:, [*readout.columns, *others]]
     gold = tuple(e.label for e in task.splits[split])
     if task.kind == "regression":
-        return Predictions(gold, tuple(encoded.unit.own(logits[:, 0]).tolist()))
+        return Predictions(gold, tuple(encoded.unit.in_own_unit(logits[:, 0]).tolist()))
     names = [*task.labels, *[ELSEWHERE] * (logits.shape[1] - own)]
     best = [names[i] for i in logits.argmax(1)]
     if task.kind == "classification":

@@ -78,7 +78,9 @@ def test_answers_are_in_example_order(form: str) -> None:
     assert p.gold == tuple(e.label for e in task.splits["dev"])
     assert len(p) == len(p.pred) == 150
     if form == "numbers":
-        assert p.pred == pytest.approx(encode(task, "dev", PLM).unit.own([float(w[0, 0]) for w in wanted]), abs=1e-12)
+        assert p.pred == pytest.approx(
+            encode(task, "dev", PLM).unit.in_own_unit([float(w[0, 0]) for w in wanted]), abs=1e-12
+        )
         assert p.probabilities is None
     elif form == "classes":
         assert p.pred == tuple(task.labels[int(w.argmax())] for w in wanted)
@@ -160,7 +162,7 @@ def test_numbers_are_answered_in_the_labels_own_unit() -> None:
     method = answering(task)
     z = [float(x[0, 0]) for x in one_by_one(method, task)]
     unit = encode(task, "dev", PLM).unit
-    assert answers_of(method, task).pred == pytest.approx(unit.own(z), abs=1e-12)
+    assert answers_of(method, task).pred == pytest.approx(unit.in_own_unit(z), abs=1e-12)
     assert unit.sd > 2
 
 

@@ -1,7 +1,8 @@
-"""Seeded draws, pure in (seed, purpose, step): asked again, or on another rank, the answer is the same.
+"""Seeded draws: which training examples a batch holds, as a pure function of (seed, purpose, step).
 
-Every draw names rows of a `Corpus`: pairs of (task index, row of that task's train split). All ranks draw the same
-GLOBAL batch and take their slice of it afterwards.
+A draw that is asked for again, or on another rank, has the same answer. It names rows of a `Corpus`, which are pairs
+(task index, row of that task's train split). All ranks draw the same GLOBAL batch and take their slice of it
+afterwards.
 """
 
 from __future__ import annotations

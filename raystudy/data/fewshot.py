@@ -1,4 +1,4 @@
-"""Which labelled examples a low-resource setting sees: nested, balanced, and the same for every method.
+"""Chooses the labelled examples that a low-resource setting sees. They are the same for every method.
 
 k is the number of labelled examples IN TOTAL, as in the papers' "few-shot" settings, balanced over the classes. The
 draw for k = 20 is contained in the draw for k = 50 of the same seed, so a few-shot curve only ever adds examples.
@@ -46,18 +46,18 @@ def balanced_order(examples: Sequence[Example], draw: np.random.Generator) -> li
 
 def _tagging_order(examples: Sequence[Example], shuffled: np.ndarray) -> list[int]:
     """Sentences that bring the least seen tag first, until every tag was seen, then the shuffled rest."""
-    left = dict.fromkeys(int(i) for i in shuffled)
-    tags = {i: set(examples[i].label) for i in left}  # type: ignore[arg-type]
-    missing = Counter(t for i in left for t in tags[i])
+    rest = dict.fromkeys(int(i) for i in shuffled)
+    tags = {i: set(examples[i].label) for i in rest}  # type: ignore[arg-type]
+    missing = Counter(t for i in rest for t in tags[i])
     order: list[int] = []
     while missing:
         rarest = min(missing, key=lambda t: (missing[t], t))
-        chosen = next(i for i in left if rarest in tags[i])
+        chosen = next(i for i in rest if rarest in tags[i])
         order.append(chosen)
-        del left[chosen]
+        del rest[chosen]
         for t in tags[chosen]:
             missing.pop(t, None)
-    return order + list(left)
+    return order + list(rest)
 
 
 def stratified(examples: Sequence[Example], n: int, draw: np.random.Generator) -> list[int]:
@@ -69,11 +69,11 @@ def stratified(examples: Sequence[Example], n: int, draw: np.random.Generator) -
     for i in draw.permutation(len(examples)):
         rows.setdefault(str(examples[i].label), []).append(int(i))
     exact = {c: n * len(r) / len(examples) for c, r in rows.items()}
-    take = {c: int(x) for c, x in exact.items()}
-    by_remainder = sorted(exact, key=lambda c: (take[c] - exact[c], c))
-    for c in by_remainder[: n - sum(take.values())]:
-        take[c] += 1
-    return sorted(i for c, r in rows.items() for i in r[: take[c]])
+    quota = {c: int(x) for c, x in exact.items()}
+    by_remainder = sorted(exact, key=lambda c: (quota[c] - exact[c], c))
+    for c in by_remainder[: n - sum(quota.values())]:
+        quota[c] += 1
+    return sorted(i for c, r in rows.items() for i in r[: quota[c]])
 
 
 def cap(task: Task, *, seed: int = 0, **limits: int | None) -> Task:

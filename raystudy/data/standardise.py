@@ -17,17 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Unit"]
+__all__ = ["LabelUnit"]
 
 Reals = NDArray[np.float64] | Sequence[float]
 
 
 @dataclass(frozen=True)
-class Unit:
+class LabelUnit:
     """Mean and standard deviation (n in the denominator) of some labels, in the labels' own unit.
 
     Attributes:
-        constant: all labels were one number, so that there is no spread to divide by: `sd` is 1 then.
+        constant: whether all labels were one number, so that there is no spread to divide by; `sd` is 1 then.
     """
 
     mean: float = 0.0
@@ -35,7 +35,7 @@ class Unit:
     constant: bool = False
 
     @classmethod
-    def of(cls, labels: Reals) -> Unit:
+    def of(cls, labels: Reals) -> LabelUnit:
         """The unit of at least one label; finite for all finite labels but those whose spread has no float."""
         y = np.asarray(labels, np.float64)
         # a power of two takes the size off without rounding, so that no sum or square is too large or too small
@@ -52,6 +52,6 @@ class Unit:
         """(n,) labels in standard deviations from the mean."""
         return (np.asarray(labels, np.float64) - self.mean) / self.sd
 
-    def own(self, answers: Reals) -> NDArray[np.float64]:
+    def in_own_unit(self, answers: Reals) -> NDArray[np.float64]:
         """(n,) answers in the labels' own unit."""
         return self.mean + self.sd * np.asarray(answers, np.float64)

@@ -1,6 +1,8 @@
-"""Text to ragged arrays, once: `Encoded` is a tokenised split, `Corpus` the training splits of a suite, `Batch` a draw.
+"""Turns texts into arrays of word pieces, which is done once for every split of a task.
 
-Nothing here is padded. A batch is flat: all tokens of all its examples in a row, with offsets.
+`Encoded` holds one split, `Corpus` the training splits of a suite, and `Batch` the examples that one draw picks.
+Nothing here is padded. A batch is flat: it holds the pieces of all its examples in a row, and the offsets where each
+example begins.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from raystudy.data.draws import Rows
 from raystudy.data.plm import PLM
-from raystudy.data.standardise import Unit
+from raystudy.data.standardise import LabelUnit
 from raystudy.errors import PreflightError, Problem
 from raystudy.spec import canonical
 from raystudy.tasks import Example, Task, TaskKind
@@ -33,10 +35,10 @@ IGNORED = -100  # the label of what has none; torch's cross_entropy skips it
 
 @dataclass(frozen=True)
 class Batch:
-    """B examples of T tokens in all, ragged and flat.
+    """B examples with T tokens in all. They stand one behind the other (flat) and differ in length (ragged).
 
     Shapes: ids, types (T,); offsets (B + 1,); task, row, labels (B,) int64; values (B,) float, the regression targets
-    in standard deviations from the mean of their task's training labels (`Unit`); tags (T,) int64 with IGNORED
+    in standard deviations from the mean of their task's training labels (`LabelUnit`); tags (T,) int64 with IGNORED
     everywhere but at the first piece of a labelled word; tagged (B,) bool, whether the labels of an example are those
     of its words; weight (B,) float or None; soft (B, C) float or None.
     """
@@ -100,7 +102,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of one split a model reads. A piece is a word piece of the tokenizer; special tokens are none.
+    """Counts how much of one split a model reads. A piece is a word piece of the tokenizer; special tokens are none.
 
     Attributes:
         examples: in the split; `pieces`: of all of them, before anything is cut.
@@ -143,7 +145,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One split of one task, tokenised: n examples, N word pieces.
+    """One split of one task after the tokenizer: n examples with N word pieces in all.
 
     Shapes: ids, types (N,) int32; offsets (n + 1,) int64; labels (n,) int64 (IGNORED where there is none); values (n,)
     float64; tags, words (N,) int64; label_ids: the pieces of each label's words, without special tokens; texts: these
@@ -152,7 +154,7 @@ class Encoded:
     Attributes:
         values: regression labels in standard deviations from the mean of the task's training labels, `unit`.
         words: the number of the word within its sentence wherever `tags` has a label, elsewhere IGNORED.
-        start_is_cut: texts over the length lose their start, as this tokenizer asks; else their end.
+        start_is_cut: whether texts over the length lose their start, as this tokenizer asks, or else their end.
     """
 
     task: str
@@ -169,7 +171,7 @@ class Encoded:
     length: int
     pair: bool
     words: NDArray[np.int64]
-    unit: Unit
+    unit: LabelUnit
     coverage: Coverage
     texts: tuple[str, ...] = ()
     start_is_cut: bool = False
@@ -218,11 +220,11 @@ class Encoded:
             c = (*self.label_ids[self.labels[i]], self.separator)
             keep = max(1, min(b - a - 1, self._beside_label(i)))  # [CLS] and the text, without the last [SEP]
             first = b - keep if self.start_is_cut else a + 1
-            kept = np.array([a, *range(first, first + keep - 1)])
-            ids.append(np.concatenate([self.ids[kept], [self.separator], c]))
+            rows = np.array([a, *range(first, first + keep - 1)])
+            ids.append(np.concatenate([self.ids[rows], [self.separator], c]))
             last = self.types[b - 1]
             of_label = np.full(len(c), last if segment == "same" else 1)
-            types.append(np.concatenate([self.types[kept], [last], of_label]))
+            types.append(np.concatenate([self.types[rows], [last], of_label]))
             lengths.append(len(ids[-1]))
         flat = np.concatenate(ids).astype(np.int32)
         return replace(
@@ -247,7 +249,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The splits that a draw indexes: rows are (task, example) pairs."""
+    """The training splits that a draw picks rows from: a row is a pair (task, example)."""
 
     parts: tuple[Encoded, ...]
 
@@ -329,10 +331,10 @@ def _pretrained_tokenizer(plm: PLM) -> Any:
         return PreflightError(Problem(w, f"plm {plm.name}") for w in wrong)
 
     assert plm.folder is not None
-    own = plm.folder / "tokenizer.json"
+    file = plm.folder / "tokenizer.json"
     try:
         tok = AutoTokenizer.from_pretrained(plm.folder, use_fast=True, local_files_only=True)
-        as_filed = Tokenizer.from_file(str(own)) if own.is_file() else None
+        as_filed = Tokenizer.from_file(str(file)) if file.is_file() else None
     except Exception as e:  # what a broken file raises depends on its parser; those in Rust raise Exception itself
         lines = str(e).strip().splitlines() or [""]
         raise refused(f"its tokenizer cannot be read: {type(e).__name__}: {lines[0]}") from None
@@ -340,8 +342,8 @@ def _pretrained_tokenizer(plm: PLM) -> Any:
     wrong = []
     if not tok.is_fast:
         wrong.append(f"its tokenizer must be a fast one, but is a {type(tok).__name__}")
-    if lacking := [n for n, i in special.items() if i is None]:
-        wrong.append(f"its tokenizer must have a cls, sep, pad and unk token, but has no {', '.join(lacking)}")
+    if absent := [n for n, i in special.items() if i is None]:
+        wrong.append(f"its tokenizer must have a cls, sep, pad and unk token, but has no {', '.join(absent)}")
     highest = max(tok.get_vocab().values(), default=-1)
     if plm.vocabulary is not None and highest >= plm.vocabulary:
         wrong.append(
@@ -352,8 +354,8 @@ def _pretrained_tokenizer(plm: PLM) -> Any:
         # the library builds some tokenizers anew from their class name and takes only the words from the file
         as_filed.no_padding()
         as_filed.no_truncation()
-        filed = as_filed.encode(_PROBE, add_special_tokens=False).ids
-        if filed != tok(_PROBE, add_special_tokens=False)["input_ids"]:
+        ids_as_filed = as_filed.encode(_PROBE, add_special_tokens=False).ids
+        if ids_as_filed != tok(_PROBE, add_special_tokens=False)["input_ids"]:
             wrong.append(
                 f"tokenizer.json cuts text in another way than the {type(tok).__name__} that the library makes of it "
                 "(upper case, accents); tokenizer_config.json must say which is meant, e.g. "
@@ -366,9 +368,9 @@ def _pretrained_tokenizer(plm: PLM) -> Any:
 
 
 def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encoded:
-    """Tokenise one split; texts longer than `length` pieces lose their end, or their start if the tokenizer says so.
+    """Tokenise one split. Texts longer than `length` pieces lose their end, or their start if the tokenizer says so.
 
-    The default is the task's own length; never more than the model has positions for.
+    By default `length` is the task's own; it is never more than the model has positions for.
 
     A word's label goes to the first of its pieces that is read. A word that lies behind the cut, or of which the
     tokenizer makes no piece, has no place: `Encoded.coverage` counts both kinds, and evaluation answers them with the
@@ -387,7 +389,7 @@ def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encod
 
 
 def coverage_facts(splits: Mapping[str, Encoded], plm: PLM) -> dict[str, Any]:
-    """The coverage of some splits of one task as JSON values, what is zero left out; `analysis.cautions` says it.
+    """The coverage of some splits of one task as JSON values, without the zeros; `analysis.cautions` puts it in words.
 
     ``length``: where texts are cut; ``positions``: the greatest length of this model; ``side``: what of a long text is
     lost, its ``end`` or its ``start``; ``splits``: split -> the numbers of `Coverage`.
@@ -404,7 +406,7 @@ def coverage_facts(splits: Mapping[str, Encoded], plm: PLM) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Tokens:
-    """One example as the tokenizer has it; `words`: for each piece the number of its word, None for special tokens."""
+    """One example after the tokenizer. `words` has for each piece the number of its word, None for special tokens."""
 
     ids: list[int]
     types: list[int]
@@ -444,10 +446,10 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
             _place_tags(tags[here], words[here], read[i].words, e, index)
     plain = task.kind == "classification"
     texts = tok([task.text_of(c) for c in task.labels], add_special_tokens=False)["input_ids"] if task.labels else []
-    unit = Unit()
+    unit = LabelUnit()
     values = np.zeros(len(examples))
     if task.kind == "regression":
-        unit = Unit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
+        unit = LabelUnit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
         values = unit.standard([float(e.label) for e in examples])  # type: ignore[arg-type]
     return Encoded(
         task=task.name,
@@ -494,41 +496,41 @@ def _place_tags(
 def _coverage(
     tok: Any, form: str, examples: Sequence[Example], whole: Sequence[_Tokens], read: Sequence[_Tokens]
 ) -> Coverage:
-    """What of these examples is read; `whole`: as they are, `read`: cut to the length."""
+    """How much of these examples is read; `whole` are all their pieces, `read` those that the length leaves."""
     added = tok.num_special_tokens_to_add(pair=form == "pair")
     pieces = np.array([len(t.ids) for t in whole]) - added
-    lost = pieces + added - np.array([len(t.ids) for t in read])
+    n_lost = pieces + added - np.array([len(t.ids) for t in read])
     special = [i for i in (tok.cls_token_id, tok.sep_token_id, tok.pad_token_id, tok.mask_token_id) if i is not None]
     ids = np.concatenate([np.asarray(t.ids) for t in whole])
     starts = np.concatenate([[0], np.cumsum(pieces + added)[:-1]])
-    written = np.add.reduceat(np.isin(ids, special).astype(int), starts) - added  # beyond those that frame every text
+    n_written = np.add.reduceat(np.isin(ids, special).astype(int), starts) - added  # beyond those that frame every text
     unknown = np.add.reduceat((ids == tok.unk_token_id).astype(int), starts)
-    found = {
+    numbers = {
         "examples": len(examples),
         "pieces": int(pieces.sum()),
         "longest": int(pieces.max() + added),
-        "cut": int((lost > 0).sum()),
-        "cut_pieces": int(lost.sum()),
+        "cut": int((n_lost > 0).sum()),
+        "cut_pieces": int(n_lost.sum()),
         "empty": int((pieces == 0).sum()),
-        "special": int((written > 0).sum()),
+        "special": int((n_written > 0).sum()),
         "unknown": int((unknown > 0).sum()),
         "unknown_pieces": int(unknown.sum()),
         "only_unknown": int(((unknown == pieces) & (pieces > 0)).sum()),
     }
     if form == "pair":
         texts = [Counter(t.words) for t in whole]
-        after = [Counter(t.words) if n else c for t, c, n in zip(read, texts, lost, strict=True)]
-        found |= {
+        words_read = [Counter(t.words) if n else c for t, c, n in zip(read, texts, n_lost, strict=True)]
+        numbers |= {
             "half_empty": sum((c[0] == 0) != (c[1] == 0) for c in texts),
-            "cut_first": sum(c[0] > r[0] for c, r in zip(texts, after, strict=True)),
-            "cut_second": sum(c[1] > r[1] for c, r in zip(texts, after, strict=True)),
+            "cut_first": sum(c[0] > r[0] for c, r in zip(texts, words_read, strict=True)),
+            "cut_second": sum(c[1] > r[1] for c, r in zip(texts, words_read, strict=True)),
         }
     if form == "tagging":
-        there = [set(t.words) - {None} for t in whole]
-        kept = [set(t.words) - {None} if n else w for t, w, n in zip(read, there, lost, strict=True)]
-        found |= {
+        all_words = [set(t.words) - {None} for t in whole]
+        read_words = [set(t.words) - {None} if n else w for t, w, n in zip(read, all_words, n_lost, strict=True)]
+        numbers |= {
             "words": sum(len(e.tokens) for e in examples),
-            "words_without_pieces": sum(len(e.tokens) - len(w) for e, w in zip(examples, there, strict=True)),
-            "cut_words": sum(len(w) - len(k) for w, k in zip(there, kept, strict=True)),
+            "words_without_pieces": sum(len(e.tokens) - len(w) for e, w in zip(examples, all_words, strict=True)),
+            "cut_words": sum(len(w) - len(k) for w, k in zip(all_words, read_words, strict=True)),
         }
-    return Coverage(**found)
+    return Coverage(**numbers)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystudy.data.plm import PLM, resolve
-from raystudy.data.standardise import Unit
+from raystudy.data.standardise import LabelUnit
 from raystudy.data.text import IGNORED, Batch, Corpus, Encoded, encode, tokenizer
 from raystudy.tasks import Example, Task
 from raystudy.workers import Alone
@@ -91,9 +91,9 @@ def test_numbers() -> None:
     encoded = encode(Task("numbers", "single", (), dict.fromkeys(SPLITS, rows), metric="pearson"), "dev", TINY)
     assert encoded.outputs == 1
     # in standard deviations from the mean of train, (0.5 - 2) / 2 and (0.5 + 2) / 2
-    assert encoded.unit == Unit(-0.75, 1.25)
+    assert encoded.unit == LabelUnit(-0.75, 1.25)
     assert encoded.values.tolist() == [1.0, -1.0]
-    assert encoded.unit.own(encoded.values).tolist() == [0.5, -2.0]
+    assert encoded.unit.in_own_unit(encoded.values).tolist() == [0.5, -2.0]
     assert encoded.labels.tolist() == [IGNORED] * 2
 
 
