@@ -2,8 +2,9 @@
 
 A map of the package, bottom to top; each room imports only from those above it in this list:
 
-    errors, files, find     what is wrong and where; whole files or none; plug-ins by module name
-    source, huggingface     which code and libraries make a result; repositories of the hub as folders
+    errors, files, plugins  what is wrong and where; whole files or none; modules that are found by name
+    code_versions           which code and libraries make a result
+    huggingface             repositories of the Hugging Face hub as folders
     yamlfile, catalogue     YAML with line numbers; variants and parameters (``search_spaces/``)
     spec, studyfile         Arm, Spec, Record; the study file
     metrics, tasks          scores of arrays; labelled data sets

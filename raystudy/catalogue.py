@@ -1,7 +1,7 @@
-"""``search_spaces/*.yaml``: every variant of every method, every parameter and its rule, read once.
+"""The catalogue of methods: every variant of every method, and every parameter with its rule.
 
-These files are the only source of names, defaults, legal ranges and search ranges: validation, `methods`, and search
-read nothing else.
+It is read once from ``search_spaces/*.yaml``. These files are the only source of names, defaults, legal ranges and
+search ranges: validation, `methods`, and search read nothing else. A variant is one named way to use a method.
 
 A variant may carry settings in its name: ``meta_dtl[lambda=0.3]`` is `meta_dtl` with lambda = 0.3 as part of its
 definition. So one study compares several settings of a method as rows of one table.
@@ -27,7 +27,7 @@ __all__ = [
     "Catalogue",
     "Parameter",
     "Reading",
-    "Search",
+    "SearchRange",
     "Value",
     "Variant",
     "catalogue",
@@ -72,17 +72,17 @@ def layers(value: str, depth: int) -> tuple[int, ...]:
         ValueError: a layer beyond the depth, or two fractions that are the same layer.
     """
     words = value.split()
-    whole = not any("." in w or "/" in w for w in words)
-    found = tuple(int(w) if whole else math.ceil(Fraction(w) * depth) for w in words)
-    if found[-1] > depth:
+    are_numbers = not any("." in w or "/" in w for w in words)
+    numbers = tuple(int(w) if are_numbers else math.ceil(Fraction(w) * depth) for w in words)
+    if numbers[-1] > depth:
         raise ValueError(f"must be at most {depth}, the depth of the model, but is {value!r}")
-    if len(set(found)) < len(found):
-        raise ValueError(f"must be different layers, but {value!r} of {depth} are {', '.join(map(str, found))}")
-    return found
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"must be different layers, but {value!r} of {depth} are {', '.join(map(str, numbers))}")
+    return numbers
 
 
 def class_map(value: Any) -> dict[str, tuple[str, ...]]:
-    """What a value of type ``map`` says: class -> the classes that it stands for, by name; nothing for the empty text.
+    """A value of type ``map`` as class -> the classes that it stands for, by name; empty for an empty text.
 
     Raises:
         ValueError: it is neither a mapping nor a text of this form, or names a class twice.
@@ -95,20 +95,20 @@ def class_map(value: Any) -> dict[str, tuple[str, ...]]:
         pairs = [(k, v.split("|")) for k, _, v in halves]
     else:
         raise ValueError(f"{rule}, but got {quoted(value)}")
-    found: dict[str, tuple[str, ...]] = {}
+    classes_of: dict[str, tuple[str, ...]] = {}
     for key, classes in pairs:
         names = tuple(str(c).strip() for c in classes) if isinstance(classes, list | tuple) else ()
         key = key.strip()
         if not (key and names and all(names)) or any(c in text for text in (key, *names) for c in ">;|"):
             raise ValueError(f"{rule}, but got {quoted(value)}")
-        if key in found or len(set(names)) < len(names):
+        if key in classes_of or len(set(names)) < len(names):
             raise ValueError(f"{rule}, each once, but got {quoted(value)}")
-        found[key] = names
-    return found
+        classes_of[key] = names
+    return classes_of
 
 
-class Search(Strict):
-    """Where a parameter is searched: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`.
+class SearchRange(Strict):
+    """The values that a search tries: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`.
 
     Values in `enqueue` are tried right after trial 0, before the sampler chooses.
     """
@@ -147,7 +147,7 @@ class Parameter(Strict):
     exclusive: tuple[Literal["low", "high"], ...] = ()
     choices: tuple[Value, ...] = ()
     when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
-    search: Search | None = None
+    search: SearchRange | None = None
 
     def check(self, value: Any) -> Value:
         """`value` in this parameter's own type.
@@ -213,7 +213,7 @@ class Parameter(Strict):
 
 
 class Variant(Strict):
-    """One named way to use a method: its fixed settings, where the paper defines it, and what the paper's rows call it.
+    """One named way to use a method, with its fixed settings, its place in the paper and the names of the paper's rows.
 
     `fixes` are settings that define the variant: a study may not override or search them. `role` is ``floor`` for
     reference rows without transfer or training, ``control`` for a variant that copies another's winner.
@@ -260,7 +260,7 @@ class _Shared(Strict):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All variants and parameters: what ``search_spaces/*.yaml`` says, read once."""
+    """All variants and parameters of ``search_spaces/*.yaml``."""
 
     variants: Mapping[str, Variant]
     parameters: Mapping[str, Mapping[str, Parameter]]  # method -> name -> rule
@@ -279,18 +279,18 @@ class Catalogue:
             raise ConfigError(unknown_name("method", base, list(self.variants)))
         if not bracket:
             return self.variants[base]
-        if (known := self._read.get(name)) is not None:
-            return known
+        if (cached := self._read.get(name)) is not None:
+            return cached
         halves = [part.partition("=") for part in inside.removesuffix("]").split(",")]
         pairs = [(key.strip(), value.strip()) for key, _, value in halves]
         if not inside.endswith("]") or not all(key and value for key, value in pairs):
             raise ConfigError(f"a method with settings must look like {base}[key=value, key=value], but is {name!r}")
-        if twice := [key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i])]:
-            raise ConfigError(f"{name!r} must set everything once, but sets {twice[0]} twice")
+        if repeated := [key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i])]:
+            raise ConfigError(f"{name!r} must set everything once, but sets {repeated[0]} twice")
         rules = self.parameters_of(base)
-        made = self.with_settings(base, {key: _scalar(value, rules.get(key), name) for key, value in pairs})
-        self._read[name] = made
-        return made
+        with_settings = self.with_settings(base, {key: _scalar(value, rules.get(key), name) for key, value in pairs})
+        self._read[name] = with_settings
+        return with_settings
 
     def with_settings(self, variant: str, settings: Mapping[str, Any]) -> Variant:
         """A variant with more settings as part of what it is: what a name that carries them stands for.
@@ -299,15 +299,15 @@ class Catalogue:
             ConfigError: no such variant, or everything that is wrong with the settings.
         """
         base, rules = self.variant(variant), self.parameters_of(variant)
-        given = self.resolve(variant, settings)
-        fixes = {k: given[k] for k in rules if k in settings}
+        values = self.resolve(variant, settings)
+        fixes = {k: values[k] for k in rules if k in settings}
         inner = ", ".join(f"{k}={_spelt(v)}" for k, v in fixes.items())
-        said = ", ".join(f"{rules[k].symbol or k.replace('_', ' ')} = {_spelt(v)}" for k, v in fixes.items())
-        about = f"{base.about}; here {said}"
+        in_words = ", ".join(f"{rules[k].symbol or k.replace('_', ' ')} = {_spelt(v)}" for k, v in fixes.items())
+        about = f"{base.about}; here {in_words}"
         return base.model_copy(
             update={
                 "id": f"{base.id}[{inner}]",
-                "title": f"{base.title} ({said})",
+                "title": f"{base.title} ({in_words})",
                 "about": about,
                 "rows": (),
                 "fixes": {**base.fixes, **fixes},
@@ -352,18 +352,18 @@ class Catalogue:
 
     def searched_parameters(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
         """The parameters that a search of `variant` may move: with a search range, neither fixed nor out of effect."""
-        given = {**fixed, **self.variant(variant).fixes}
+        values = {**fixed, **self.variant(variant).fixes}
         return {
             name: p
             for name, p in self.parameters_of(variant).items()
             if p.search is not None
-            and name not in given
-            and all(given.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+            and name not in values
+            and all(values.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
         }
 
 
 def _scalar(text: str, rule: Parameter | None, name: str) -> Any:
-    """What a value in a method's name means: as in YAML, but text stays text where text is asked for."""
+    """The value that a text in a method's name stands for: as in YAML, but a parameter of text keeps its text."""
     if rule is not None and rule.type in ("choice", "layers", "depth", "map"):
         return text
     if re.fullmatch(r"-?\d{1,15}\.\d{1,15}", text):  # most values by far; YAML reads them alike, a hundred times slower
@@ -410,10 +410,10 @@ def catalogue() -> Catalogue:
 @lru_cache
 def suites() -> Mapping[str, Mapping[str, Any]]:
     """``search_spaces/suites/*.yaml``: name -> {about, tasks, targets, length, task_options}."""
-    found = {}
+    by_name = {}
     for path in sorted((space_folder() / "suites").glob("*.yaml")):
-        found[path.stem] = validate(_SuiteFile, load_yaml(path), path).model_dump()
-    return found
+        by_name[path.stem] = validate(_SuiteFile, load_yaml(path), path).model_dump()
+    return by_name
 
 
 class _SuiteFile(Strict):

@@ -1,7 +1,7 @@
-"""Ray for the duration of a run: start it or join a cluster, keep a pool of workers, end it. `ray.init` lives here.
+"""Starts Ray or joins a running cluster, keeps a pool of workers for a study, and stops Ray again.
 
-Nothing here can hang a run: who does not answer is given up, who has died is noticed, and what killed drivers left in
-the folder of temporary files is removed.
+No other module calls `ray.init`. Nothing here can hang a run: an address that does not answer is given up, a Ray that
+has died is noticed, and temporary folders that killed processes left behind are removed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["Cluster", "cell_description", "fitting_group_count", "run_on_ray"]
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where to train, and how much of it to use; no address: a ray of this machine's own."""
+    """Where to train, and how much of it to use. Without an address, Ray is started on this machine."""
 
     address: str | None = None
     groups: int | None = None  # trainings at a time; None: as many as fit
@@ -67,7 +67,7 @@ _PASSED_ON = (
 
 
 def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Places) -> None:
-    """Start ray, keep a pool for as long as cells are missing, stop ray."""
+    """Start Ray, keep a pool of workers for as long as cells are missing, and stop Ray."""
     view.begin("starting Ray")
     numerics = study_run.plan.study.numerics
     for key, value in _ENVIRONMENT.items():
@@ -93,8 +93,8 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
             threads=max(1, int(have.get("CPU", 1)) // (groups * numerics.workers)),
             **({"retire_after": 1} if cluster.isolate else {}),
         )
-        up = f"Ray is up after {time.monotonic() - began:.0f} s"
-        view.say(f"{up}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
+        started = f"Ray is up after {time.monotonic() - began:.0f} s"
+        view.say(f"{started}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
         if cluster.address and numerics.device == "cpu" and have.get("GPU"):
             unused = f"GPUs of the cluster that are there and not used: {have['GPU']:.0f}"
             view.say(f"{unused}; numerics.device=cuda uses them")
@@ -110,10 +110,10 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
 
         def now() -> dict[str, Any]:
             status = ray.get(pool.queue.status.remote(), timeout=5)
-            shown = {k: status[k] for k in ("queued", "groups", "draining")}
+            counts = {k: status[k] for k in ("queued", "groups", "draining")}
             trials = {str(arm): search_counts(search) for arm, search in searching.items()}
             waits = view.awaited_phase(status)
-            return {**shown, "waits": waits, "searches": trials, "dashboard": context.dashboard_url or None}
+            return {**counts, "waits": waits, "searches": trials, "dashboard": context.dashboard_url or None}
 
         guard = _interruptible(study_run)
         try:
@@ -132,9 +132,10 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
 
 
 def cell_description(spec: Spec, search: ArmSearch | None) -> str:
-    """A cell as its line says it; one of a search with its configuration, so that no two lines are the same.
+    """The words by which a line of the screen names a cell; for a cell of a search with its configuration.
 
-    What is named are the settings that differ from configuration 0: the paper's, with what the study fixes.
+    The line names the settings that differ from configuration 0, which has the paper's values and what the study fixes.
+    So no two lines are the same.
     """
     if spec.phase != "search" or search is None:
         return str(spec)
@@ -142,19 +143,21 @@ def cell_description(spec: Spec, search: ArmSearch | None) -> str:
     if trial is None:
         return str(spec)
     first = search.configurations[0].settings
-    own = ", ".join(f"{k}={spelt(v, 6)}" for k, v in trial.settings.items() if first.get(k) != v)
+    differences = ", ".join(f"{k}={spelt(v, 6)}" for k, v in trial.settings.items() if first.get(k) != v)
     if trial.number == 0:
-        own = "the paper's values of what is searched"
-    return f"{str(spec).removesuffix(')')}, configuration {trial.number}" + (f": {own})" if own else ")")
+        differences = "the paper's values of what is searched"
+    return f"{str(spec).removesuffix(')')}, configuration {trial.number}" + (
+        f": {differences})" if differences else ")"
+    )
 
 
 @contextmanager
 def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator[Any]:
-    """Ray for the duration: its own, or the cluster at an address. Neither its start nor its end can hang a run.
+    """Ray while the body runs: started here, or joined at an address. Neither its start nor its end can hang a run.
 
     Args:
-        busy: whether a thread calls ray yet. Ray ends a process in which one does after `ray.shutdown`, from C++ and
-            without a word; so, where all ends with this process, ray is left to end with it.
+        busy: whether a thread is still calling Ray. If one does after `ray.shutdown`, Ray ends the process from C++
+            without a word. So where everything ends with this process, Ray is left to end with it.
 
     Raises:
         PreflightError: it does not start, or the address does not answer.
@@ -164,7 +167,7 @@ def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator
     from raystudy.machine.ray_start import OBJECT_STORE
 
     where = f"--address {cluster.address}" if cluster.address else "ray"
-    _answers(cluster.address)
+    _require_answer(cluster.address)
     with _deadline(90.0 if cluster.address else 300.0, f"{where}: does not answer. {RESUME_HINT}"):
         try:
             if cluster.address:
@@ -187,8 +190,8 @@ def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator
                     object_store_memory=OBJECT_STORE,
                 )
         except Exception as e:  # a raylet that dies while ray starts ends in an Exception of no class of its own
-            said = str(e).strip().splitlines() or [type(e).__name__]
-            raise PreflightError(Problem(f"does not start: {said[0]}", where)) from None
+            lines = str(e).strip().splitlines() or [type(e).__name__]
+            raise PreflightError(Problem(f"does not start: {lines[0]}", where)) from None
     try:
         yield context
     finally:
@@ -198,8 +201,8 @@ def _ray(cluster: Cluster, busy: Callable[[], bool] = lambda: False) -> Iterator
             end.join(30)  # a ray that has died may never answer; its processes go with this one
 
 
-def _answers(address: str | None) -> None:
-    """Raises PreflightError where nobody listens at ``host:port``: ray itself would try for minutes."""
+def _require_answer(address: str | None) -> None:
+    """Raise PreflightError if nobody listens at ``host:port``, because Ray itself would try for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():
         return
@@ -212,7 +215,7 @@ def _answers(address: str | None) -> None:
 
 @contextmanager
 def _deadline(seconds: float, words: str) -> Iterator[None]:
-    """End the whole process with these words where the body takes longer: a call into ray cannot be called back."""
+    """End the whole process with these words if the body takes longer, because a call into Ray cannot be stopped."""
     timer = threading.Timer(seconds, end_process, (PreflightError.exit_code, words))
     timer.daemon = True
     timer.start()
@@ -224,7 +227,7 @@ def _deadline(seconds: float, words: str) -> Iterator[None]:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder for what Ray Train and Tune write, removed at the end; first, what drivers that were killed left.
+    """A folder for what Ray Train and Tune write, removed at the end. Folders that killed runs left go first.
 
     Raises:
         PreflightError: the folder for temporary files cannot be written.
@@ -252,12 +255,12 @@ def fitting_group_count(have: Mapping[str, float], asked: int | None, numerics: 
     Raises:
         PreflightError: there is no room for as many as asked, or for one.
     """
-    what = "GPU" if numerics.device == "cuda" else "CPU"
-    room = int(have.get(what, 0))
+    device = "GPU" if numerics.device == "cuda" else "CPU"
+    room = int(have.get(device, 0))
     groups = asked or max(1, min(room // numerics.workers, cells))
     if groups * numerics.workers > room:
         text = (
-            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {what}s, "
+            f"{groups} x {numerics.workers} workers (groups x numerics.workers) need as many {device}s, "
             f"there {'is' if room == 1 else 'are'} {room}"
         )
         raise PreflightError(text)
@@ -265,7 +268,10 @@ def fitting_group_count(have: Mapping[str, float], asked: int | None, numerics: 
 
 
 class _interruptible:  # noqa: N801  reads as a clause of a with statement
-    """Ctrl-C once: finish the cells that run, start no others. Twice, or SIGTERM: stop at once. So when ray is lost."""
+    """Lets Ctrl-C end a run in order: pressed once, cells that run are finished; twice, or on SIGTERM, the run stops.
+
+    A Ray that has died stops the run too.
+    """
 
     def __init__(self, study_run: StudyRun) -> None:
         self.study_run = study_run
@@ -291,7 +297,7 @@ class _interruptible:  # noqa: N801  reads as a clause of a with statement
         self.study_run.on_lost = self.break_off
 
     def break_off(self) -> None:
-        """Whatever the main thread waits for from a ray that is gone: interrupt it, and if that does not help, end."""
+        """Interrupt the main thread, which waits for a Ray that is gone; if that does not help, end the process."""
         self.lost = True
         for timer in self.timers:
             timer.daemon = True

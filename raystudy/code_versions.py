@@ -1,12 +1,11 @@
-"""Which sources and libraries make a result: could what stands here have made it?
+"""Tells which source files and libraries make a result, so that a stored result is used only where it could be made.
 
-The sources of a method are all that a training by it really imports: from its own module and from `train`, which runs
-and judges it, every import is followed, those inside functions too, but not what type checkers alone see. Files are
-parsed, never run, so nothing of this loads torch.
+The sources of a method are all modules that a training by it really imports. Every import is followed from the module
+of the method and from `train`, which runs and judges it: imports inside functions too, but not those that type checkers
+alone see. Files are parsed, never run, so nothing of this loads torch.
 
-What `find` loads by name stands in no import. Methods are found by `train`: of them the one that is asked about is
-counted. Tasks are found by `tasks`: of them the modules of the data sets that are asked about are counted, and the
-reader of folders and of the hub where one of them is read by it.
+A module that `plugins` loads by name stands in no import. Of the methods, only the one in question counts. Of the data
+sets, the modules of those in question count, and the reader of folders and of the hub if one of them is read by it.
 """
 
 from __future__ import annotations
@@ -55,33 +54,33 @@ def code_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
         FileNotFoundError: there is no such method.
     """
     here = sources()
-    return _digest({path: here[path] for path in _closure(method, datasets)})
+    return _digest({path: here[path] for path in _imported_paths(method, datasets)})
 
 
 @lru_cache
 def library_versions(method: str, datasets: tuple[str, ...] = ()) -> Mapping[str, str]:
     """The installed version of every library that these sources import and that can move a number of the result."""
     here = sources()
-    used = {name.partition(".")[0] for path in _closure(method, datasets) for name in _imports(path, here[path])}
+    used = {name.partition(".")[0] for path in _imported_paths(method, datasets) for name in _imports(path, here[path])}
     return {d: installed_version(d) for d in sorted({d for library in used for d in NUMERIC.get(library, ())})}
 
 
 @lru_cache
 def code_and_library_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
-    """One digest of both: what a half-finished training must have in common with what goes on with it."""
+    """One digest of code and library versions. A half-finished training is continued only where it is the same."""
     versions = "".join(f"\n{name} {v}" for name, v in library_versions(method, datasets).items())
     return hashlib.blake2b((code_digest(method, datasets) + versions).encode(), digest_size=8).hexdigest()
 
 
 def version_differences(made_by: Mapping[str, str], method: str, datasets: tuple[str, ...] = ()) -> list[str]:
-    """What made a result and is not what stands here, in words; nothing where all is the same, or was not written down.
+    """The code and libraries that made a result and differ from those here, in words. What no record says is left out.
 
     Raises:
         FileNotFoundError: there is no such method any more.
     """
-    found = ["other code"] if made_by.get("code") not in (None, code_digest(method, datasets)) else []
+    differences = ["other code"] if made_by.get("code") not in (None, code_digest(method, datasets)) else []
     here = library_versions(method, datasets)
-    return found + [f"{n} {made_by[n]}, here {v}" for n, v in here.items() if made_by.get(n) not in (None, v)]
+    return differences + [f"{n} {made_by[n]}, here {v}" for n, v in here.items() if made_by.get(n) not in (None, v)]
 
 
 @lru_cache
@@ -91,7 +90,7 @@ def package_digest() -> str:
 
 
 def installed_version(distribution: str) -> str:
-    """The version of an installed distribution, or that it is not."""
+    """The version of an installed distribution, or ``not installed``."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -110,20 +109,20 @@ def imported_sources(sources: Sources, method: str, datasets: Iterable[str] = ()
     Raises:
         FileNotFoundError: there is no such method.
     """
-    todo = ["train.py", f"methods/{method}.py", *_readers(sources, datasets)]
-    if todo[1] not in sources:
-        raise FileNotFoundError(f"raystudy/{todo[1]}")
-    known, found = frozenset(sources), set[str]()
-    while todo:
-        path = todo.pop()
-        if path not in found:
-            found.add(path)
-            todo += _next(path, sources[path], known)
-    return found
+    pending = ["train.py", f"methods/{method}.py", *_readers(sources, datasets)]
+    if pending[1] not in sources:
+        raise FileNotFoundError(f"raystudy/{pending[1]}")
+    known, paths = frozenset(sources), set[str]()
+    while pending:
+        path = pending.pop()
+        if path not in paths:
+            paths.add(path)
+            pending += _modules_imported_by(path, sources[path], known)
+    return paths
 
 
 @lru_cache
-def _closure(method: str, datasets: tuple[str, ...]) -> tuple[str, ...]:
+def _imported_paths(method: str, datasets: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(imported_sources(sources(), method, datasets)))
 
 
@@ -146,8 +145,8 @@ def _has_card(source: bytes) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _next(path: str, source: bytes, known: frozenset[str]) -> frozenset[str]:
-    """What Python imports of the `known` modules for the module at `path`: its packages, and what it says itself."""
+def _modules_imported_by(path: str, source: bytes, known: frozenset[str]) -> frozenset[str]:
+    """The `known` modules that Python imports for the module at `path`: its packages, and what it imports itself."""
     packages = {(folder / "__init__.py").as_posix() for folder in Path(path).parents}
     return frozenset(packages.union(*(_modules(name, known) for name in _imports(path, source))))
 
@@ -169,7 +168,7 @@ def _modules(name: str, known: Collection[str]) -> Iterator[str]:
 def _imports(path: str, source: bytes) -> frozenset[str]:
     """The absolute dotted names of what a module imports, and of the modules that it imports them from."""
     tree = ast.parse(source)
-    unseen = {
+    for_type_checkers = {
         id(below)
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
@@ -177,17 +176,17 @@ def _imports(path: str, source: bytes) -> frozenset[str]:
         for below in ast.walk(branch)
     }
     here = ["raystudy", *Path(path).parent.parts]  # the package that the module is in, or is
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
-        if id(node) in unseen:
+        if id(node) in for_type_checkers:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = here[: len(here) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {f"{base}.{alias.name}" for alias in node.names}
-    return frozenset(found)
+            package = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return frozenset(names)
 
 
 def _digest(files: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""What is wrong, where, and what would be right: the only exceptions a user's mistake may raise.
+"""The exceptions that a user's mistake may raise. Each says what is wrong, where, and what would be right.
 
-A `UserError` carries every problem found, not the first one, and the exit code that the command line returns for it
-(design: 2 = usage or configuration, 3 = preflight: model, data, disk, resources, versions).
+A `UserError` carries every problem, not only the first one, and the exit code that the command line returns for it: 2
+for a mistake in usage or configuration, 3 for something that this machine lacks (model, data, disk, memory, versions).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = [
     "unknown_name",
 ]
 
-_LONG = 200  # characters of a name that another could have been meant by
-_NEIGHBOURS = 200  # names that a mistyped one is compared with
+_LONG = 200  # characters; a longer name is not compared with others
+_NEIGHBOURS = 200  # how many names a mistyped one is compared with
 _MOST = 2000  # characters of one problem
 _MOST_IN_ALL = 16_000  # characters of all of them: some screens full, which nobody reads further
 
@@ -59,7 +59,7 @@ def quoted(value: object, most: int = 80, spell: Callable[[object], str] = repr)
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``file:line: path: message`` with the parts that are known."""
+    """One thing that is wrong. It prints as ``file:line: path: message``, with the parts that are known."""
 
     message: str
     path: str = ""
@@ -74,7 +74,7 @@ class Problem:
 
 
 class UserError(Exception):
-    """One or more problems that the user can mend. `exit_code` is what the command line returns."""
+    """One or more problems that the user can mend. The command line returns `exit_code` for it."""
 
     exit_code = 2
 
@@ -86,17 +86,17 @@ class UserError(Exception):
 
     @property
     def lines(self) -> list[str]:
-        """The problems as they are printed, one a line; the last line counts those for which there is no room."""
-        said: list[str] = []
+        """The problems as they are printed, one a line. The last line counts those for which there is no room."""
+        printed: list[str] = []
         room = _MOST_IN_ALL
         for n, problem in enumerate(self.problems):
             line = str(problem)
             room -= len(line) + 1
-            if room < 0 and said:
+            if room < 0 and printed:
                 more = len(self.problems) - n
-                return [*said, f"and {more} more problem{'s' if more > 1 else ''}, told once these are mended"]
-            said.append(line)
-        return said
+                return [*printed, f"and {more} more problem{'s' if more > 1 else ''}, told once these are mended"]
+            printed.append(line)
+        return printed
 
     def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
@@ -132,12 +132,12 @@ def _near(text: str, known: list[str]) -> list[str]:
     """
     if len(known) <= 2 * _NEIGHBOURS:
         return known
-    found: dict[str, None] = {}
-    for turn in (str.casefold, lambda name: name.casefold()[::-1]):
-        ordered = sorted(known, key=turn)
-        at = bisect.bisect_left(ordered, turn(text), key=turn)
-        found |= dict.fromkeys(ordered[max(0, at - _NEIGHBOURS // 2) : at + _NEIGHBOURS // 2])
-    return list(found)
+    names: dict[str, None] = {}
+    for key in (str.casefold, lambda name: name.casefold()[::-1]):
+        ordered = sorted(known, key=key)
+        position = bisect.bisect_left(ordered, key(text), key=key)
+        names |= dict.fromkeys(ordered[max(0, position - _NEIGHBOURS // 2) : position + _NEIGHBOURS // 2])
+    return list(names)
 
 
 def unknown_name(what: str, name: object, known: Sequence[str]) -> str:

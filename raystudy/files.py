@@ -1,4 +1,4 @@
-"""Writing files so that each is whole or absent, whatever happens meanwhile."""
+"""Writes files so that each is either whole or absent, even if the process is killed meanwhile."""
 
 from __future__ import annotations
 

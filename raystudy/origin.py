@@ -1,7 +1,7 @@
-"""Where a study was said: the file, the line of every key, and the keys that the command line gave instead.
+"""Remembers where each key of a study was written: the file and its line, or the command line.
 
-A study is read long before it is known whether its data and its model can serve it. What is found then is told at the
-line that asks for it, like a mistyped key.
+A study is read long before it is known whether its data and its model can serve it. A problem that is found then still
+names the line of the study file that asks for the impossible, as a mistyped key does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["Location", "Origin"]
 Location = tuple[str | int, ...]
 E = TypeVar("E", bound=UserError)
 
-# a key that a study leaves out -> the keys that speak in its place
-_INSTEAD = {
+# a key that a study leaves out -> the keys that decide in its place
+_DECIDES_INSTEAD = {
     "tasks": ("suite", "suites"),
     "targets": ("tasks", "suite", "suites"),
     "suite": ("suites", "tasks"),
@@ -30,31 +30,31 @@ _INSTEAD = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the keys of a study stand. It is no part of what the study asks, so any two of them are equal.
+    """Where the keys of a study stand. It is no part of the question that a study asks, so any two origins are equal.
 
     Attributes:
         file: the study file; empty for a study that was made in code.
         lines: the line of every key and item of the file; None for a study that nobody wrote (an exhibit's).
-        asked: the keys and values, the command line's in place of the file's.
-        given: the keys of the command line.
+        keys: the keys with their values, the command line's in place of the file's.
+        overridden: the keys that the command line sets.
     """
 
     file: str = field(default="", compare=False)
     lines: Mapping[Location, int] | None = field(default=None, compare=False, repr=False)
-    asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    given: tuple[Location, ...] = field(default=(), compare=False)
+    keys: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    overridden: tuple[Location, ...] = field(default=(), compare=False)
 
     def problem(self, loc: Sequence[str | int], message: str) -> Problem:
-        """What is wrong with the key `loc`, with the place that gave it, or that should have given it."""
+        """A problem with the key `loc`, placed where the key is set, or where it should be."""
         at, lines = tuple(loc), self.lines or {}
-        if any(at[: len(g)] == g or (g[: len(at)] == at and at not in lines) for g in self.given):
+        if any(at[: len(g)] == g or (g[: len(at)] == at and at not in lines) for g in self.overridden):
             return Problem(message, dotted(at), "command line")
         return Problem(message, dotted(at), self.file, None if self.lines is None else nearest_line(lines, at))
 
     def with_places(self, error: E) -> E:
-        """The same error, every problem that names a key of the study, ``settings.lr``, with its place.
+        """The same error, in which every problem that names a key of the study (``settings.lr``) has its place.
 
-        A mistake in what the study asks of a task (``task NAME``) is told at the name of the task.
+        A mistake in what the study asks of a task (``task NAME``) has the place of the task's name.
         """
         return type(error)(self._placed(p, isinstance(error, ConfigError)) for p in error.problems)
 
@@ -63,14 +63,14 @@ class Origin:
         family = name.partition("/")[0]
         for wanted in ((name,), (family, f"{family}/*")):
             for key in ("tasks", "targets"):
-                for i, said in enumerate(_items(self.asked.get(key))):
-                    if said in wanted:
-                        return (key, i) if isinstance(self.asked[key], list) else (key,)
-        return next(((key,) for key in ("suite", "suites") if self.asked.get(key)), ("tasks",))
+                for i, entry in enumerate(_items(self.keys.get(key))):
+                    if entry in wanted:
+                        return (key, i) if isinstance(self.keys[key], list) else (key,)
+        return next(((key,) for key in ("suite", "suites") if self.keys.get(key)), ("tasks",))
 
     def of_variant(self, variant: str) -> Location:
         """The entry of `methods` that names a variant."""
-        for i, entry in enumerate(_items(self.asked.get("methods"))):
+        for i, entry in enumerate(_items(self.keys.get("methods"))):
             for name in entry if isinstance(entry, Mapping) else (entry,):
                 if _canonical(name) == variant:
                     return ("methods", i, name) if isinstance(entry, Mapping) else ("methods", i)
@@ -79,15 +79,15 @@ class Origin:
     def of_setting(self, variant: str, name: str, settings: Mapping[str, Any]) -> Location:
         """The key that gives a variant's setting: its own entry, the shared `settings`, or else the variant's name."""
         entry = self.of_variant(variant)
-        if len(entry) == 3 and name in (self.asked["methods"][entry[1]][entry[2]] or {}):
+        if len(entry) == 3 and name in (self.keys["methods"][entry[1]][entry[2]] or {}):
             return (*entry, name)
         shared = name in settings and name not in catalogue().variant(variant).fixes
         return ("settings", name) if shared else entry
 
     def of_item(self, key: str, value: Any) -> Location:
         """The item `value` of a list: ``shots[1]``."""
-        said = self.asked.get(key)
-        return (key, said.index(value)) if isinstance(said, list) and value in said else (key,)
+        items = self.keys.get(key)
+        return (key, items.index(value)) if isinstance(items, list) and value in items else (key,)
 
     def _placed(self, problem: Problem, asked: bool) -> Problem:
         if not self.file or problem.line is not None or problem.file not in ("", self.file):
@@ -99,7 +99,7 @@ class Origin:
             return found
         if loc is None:
             head = problem.path.partition(".")[0].partition("[")[0]
-            instead = next((k for k in _INSTEAD.get(head, ()) if self.asked.get(k)), None)
+            instead = next((k for k in _DECIDES_INSTEAD.get(head, ()) if self.keys.get(k)), None)
             return problem if instead is None else self.problem((instead,), problem.message)
         return replace(self.problem(loc, problem.message), path=problem.path)
 
@@ -109,16 +109,16 @@ class Origin:
         return placed if name.partition("/")[0] in problem.message else replace(placed, path=problem.path)
 
     def _found(self, path: str) -> tuple[bool, Location | None]:
-        """(whether the study says the key `path` itself, the nearest one above it that it says)."""
-        known = [*(self.lines or _below(self.asked)), *self.given]
+        """(whether the study has the key `path` itself, that key or the nearest one above it)."""
+        known = [*(self.lines or _locations(self.keys)), *self.overridden]
         exact, loc = _nearest(path, known)
-        if loc is not None and loc not in self.given and loc[0] == "task_options" and len(loc) < 2 and not exact:
+        if loc is not None and loc not in self.overridden and loc[0] == "task_options" and len(loc) < 2 and not exact:
             return False, None  # the options of another task
         return exact, loc
 
     def _in_suites(self, problem: Problem) -> Problem | None:
-        """A problem with what a suite says of its tasks, with the suite's file."""
-        for name in (*_items(self.asked.get("suite")), *_items(self.asked.get("suites"))):
+        """The problem placed in the file of a suite, if one of the study's suites has the key in question."""
+        for name in (*_items(self.keys.get("suite")), *_items(self.keys.get("suites"))):
             path = space_folder() / "suites" / f"{name}.yaml"
             if isinstance(name, str) and path.is_file():
                 lines = dict(lines_of(load_yaml(path)))
@@ -152,9 +152,9 @@ def _nearest(path: str, known: Sequence[Location]) -> tuple[bool, Location | Non
     return (False, None) if best is None else (best[0] == len(path), best[1])
 
 
-def _below(tree: Any, loc: Location = ()) -> Iterator[Location]:
+def _locations(tree: Any, loc: Location = ()) -> Iterator[Location]:
     """Every key and item of plain values, as `lines_of` names them."""
     pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in pairs:
         yield (*loc, key)
-        yield from _below(value, (*loc, key))
+        yield from _locations(value, (*loc, key))

@@ -1,6 +1,6 @@
-"""The streams of a command, stdout and stderr, made so that no closed or full one ends it.
+"""Replaces stdout and stderr of a command by streams that never end it, even when they are closed or full.
 
-One rule for all commands:
+The same rule holds for all commands:
 
     nobody reads      the stream was closed at the start (``>&-``), or its reader has left (``| head -1``): the command
                       goes on to its end, and its exit code says how it ended, as if all had been read
@@ -32,10 +32,10 @@ _NOBODY_READS = (errno.EPIPE, errno.EBADF)
 
 
 class SafeOutput(io.FileIO):
-    """A file descriptor that takes whatever is written to it. Once that fails, the rest goes to `overflow`, or nowhere.
+    """A file descriptor to which a write never fails. Once it takes no more, the rest goes to `overflow`, or nowhere.
 
     Attributes:
-        error: why the descriptor takes no more, None as long as it does.
+        error: why the descriptor takes no more; None as long as it does.
         overflow: a file to which what cannot be written is appended.
     """
 
@@ -102,7 +102,7 @@ def write_error(stream: Any) -> OSError | None:
 
 
 def run_with_safe_output(command: Callable[[], Any]) -> int:
-    """The exit code of `command`, called with streams that outlive whatever becomes of stdout and stderr."""
+    """Run `command` with streams that outlive stdout and stderr, and return its exit code."""
     out, err = _own_streams()
     try:
         code: int = command() or 0
@@ -118,7 +118,7 @@ def run_with_safe_output(command: Callable[[], Any]) -> int:
 
 
 def _own_streams() -> tuple[_Text, _Text]:
-    """Put streams of this module in the places of stdout and stderr; a descriptor that was closed leads nowhere now.
+    """Replace stdout and stderr by streams of this module, and let a closed descriptor lead to the null device.
 
     It must lead somewhere: else the next file that is opened gets its number, and with it all that is printed.
     """
@@ -134,13 +134,17 @@ def _own_streams() -> tuple[_Text, _Text]:
                 os.set_inheritable(descriptor, True)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  a descriptor, for as long as we live
-    made = []
+    streams = []
     for descriptor in (1, 2):
         name = _STREAMS[descriptor]
-        was = getattr(sys, name)
-        if was is not None:
+        old_stream = getattr(sys, name)
+        if old_stream is not None:
             with suppress(OSError, ValueError):
-                was.flush()
-        made.append(output_stream(descriptor, closed=was is None, encoding=getattr(was, "encoding", None) or "utf-8"))
-        setattr(sys, name, made[-1])
-    return made[0], made[1]
+                old_stream.flush()
+        streams.append(
+            output_stream(
+                descriptor, closed=old_stream is None, encoding=getattr(old_stream, "encoding", None) or "utf-8"
+            )
+        )
+        setattr(sys, name, streams[-1])
+    return streams[0], streams[1]

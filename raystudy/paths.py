@@ -1,8 +1,9 @@
-"""Paths that a person names, in a study file, an option or the environment: made absolute, and looked at, here alone.
+"""Handles the paths that a person names in a study file, an option or the environment. No other module does.
 
 Such a path may be relative, begin with ``~``, hold a NUL, be longer than a file system allows, lead in a circle of
-links, or to a place where nobody may look. Python answers each of these with another exception, or with none; here they
-are words for a `Problem`. Whatever goes to a worker is absolute: a worker's current folder is not that of the command.
+links, or to a place that may not be read. Python answers each of these with another exception, or with none; here each
+becomes a `Problem` in words. Every path that goes to a worker is made absolute, because the current folder of a worker
+is not that of the command.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def expanded_path(path: str | Path, where: str = "", file: str = "", error: type
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no such user, or a user without a home
-        who = Path(text).parts[0]
-        raise error(Problem(f"no home folder is known for the {who} of {quoted(text)}", where, file)) from None
+        user = Path(text).parts[0]
+        raise error(Problem(f"no home folder is known for the {user} of {quoted(text)}", where, file)) from None
 
 
 def absolute_path(
@@ -72,17 +73,17 @@ def absolute_path(
     Raises:
         error: as `expanded_path`; or the current folder is needed and is no more.
     """
-    found = (base or Path()) / expanded_path(path, where, file, error)
+    joined = (base or Path()) / expanded_path(path, where, file, error)
     try:
-        return found.absolute()
+        return joined.absolute()
     except OSError:
-        said = f"cannot be made of {quoted(str(found))}: the current folder is no more"
-        raise error(Problem(f"an absolute path {said}", where, file)) from None
+        why = f"cannot be made of {quoted(str(joined))}: the current folder is no more"
+        raise error(Problem(f"an absolute path {why}", where, file)) from None
 
 
 def kind_of(path: Path) -> Kind:
     """What lies at `path`, links followed; ``closed`` where that cannot be known, for want of a right or of a disk."""
-    return _look(path)[0]
+    return _kind_and_reason(path)[0]
 
 
 def is_folder(path: Path) -> bool:
@@ -97,11 +98,11 @@ def is_file(path: Path) -> bool:
 
 def is_absent(path: Path) -> bool:
     """Whether nothing lies at `path`, and something could: unlike a name that is too long, or a path below a file."""
-    return _look(path) == ("nothing", os.strerror(errno.ENOENT))
+    return _kind_and_reason(path) == ("nothing", os.strerror(errno.ENOENT))
 
 
-def _look(path: Path) -> tuple[Kind, str]:
-    """(what lies there, the system's words where nothing does or it cannot be looked at)."""
+def _kind_and_reason(path: Path) -> tuple[Kind, str]:
+    """(what lies at `path`, the system's words where nothing does or where it cannot be looked at)."""
     try:
         mode = path.stat().st_mode
     except ValueError:  # a NUL
@@ -119,10 +120,10 @@ def readable_folder(
     Raises:
         error: it is no folder, or one that may not be read.
     """
-    found = Path(os.path.realpath(absolute_path(path, base, where, file, error)))
-    if why := why_no_folder(found):
+    folder = Path(os.path.realpath(absolute_path(path, base, where, file, error)))
+    if why := why_no_folder(folder):
         raise error(Problem(why, where, file))
-    return found
+    return folder
 
 
 def results_path(path: str | Path, where: str = "", file: str = "") -> Path:
@@ -131,22 +132,22 @@ def results_path(path: str | Path, where: str = "", file: str = "") -> Path:
     Raises:
         ConfigError: a file lies there, the name is too long, or it cannot be looked at.
     """
-    found = expanded_path(path, where, file)
-    if not is_absent(found) and (why := why_no_folder(found)):
+    folder = expanded_path(path, where, file)
+    if not is_absent(folder) and (why := why_no_folder(folder)):
         raise ConfigError(Problem(why, where, file))
-    return found
+    return folder
 
 
 def why_no_folder(path: Path) -> str:
-    """Why `path` is no folder that can be read, in words; nothing where it is one."""
-    what, said = _look(path)
+    """Why `path` is not a folder that can be read, in words; empty where it is one."""
+    kind, reason = _kind_and_reason(path)
     name = str(path) if len(str(path)) <= 300 else f"{str(path)[:200]} ... {str(path)[-60:]}"
-    if what == "nothing":
-        plain = said in ("", os.strerror(errno.ENOENT))
-        return f"is not a folder: {name}" + ("" if plain else f" ({said})")
-    if what == "closed":
-        return f"cannot be looked at: {name} ({said})"
-    if what != "folder":
+    if kind == "nothing":
+        usual = reason in ("", os.strerror(errno.ENOENT))
+        return f"is not a folder: {name}" + ("" if usual else f" ({reason})")
+    if kind == "closed":
+        return f"cannot be looked at: {name} ({reason})"
+    if kind != "folder":
         return f"is not a folder, but a file: {name}"
     try:
         os.scandir(path).close()
@@ -158,7 +159,7 @@ def why_no_folder(path: Path) -> str:
 
 
 def absolute_environment(environment: MutableMapping[str, str]) -> None:
-    """Make the paths in `environment` absolute: a worker inherits it, but not the current folder.
+    """Make the paths in `environment` absolute. A worker inherits the environment, but not the current folder.
 
     Raises:
         PreflightError: one of them cannot be a path, with its name.

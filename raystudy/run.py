@@ -278,7 +278,7 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
             notes.setdefault(note, []).append(name)
     for note, names in notes.items():  # what several tasks of a family share is said once
         lines.append(f"    {', '.join(names)}: {note}")
-    for suite in dict.fromkeys(map(study.together, study.target_names)):
+    for suite in dict.fromkeys(map(study.tasks_with, study.target_names)):
         for words, class_names in merged_labels(plan.tasks[name] for name in suite).items():
             lines.append(f"one class in a union head: {words!r} = {printable(', '.join(class_names))}")
     lines += kinds_together(plan)

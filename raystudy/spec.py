@@ -1,8 +1,9 @@
-"""One training and what it leaves: Setting, Arm, Spec, Record.
+"""Describes one training (`Spec`), what it produced (`Record`), and the parts of a study (`Arm`, `Setting`).
 
-An `Arm` is one variant in one setting, on all targets of a study. A `Spec` is one training: exactly one target,
-setting, draw and seed; its `id` is a digest of its content, so the same question is never paid for twice. A `Record` is
-what one Spec produced; records are the only truth, everything else is rebuilt from them.
+A `Setting` says how much labelled data of the target there is. An `Arm` is one method in one setting, on all targets of
+a study. A `Spec` is one training of an arm: for exactly one target and one seed. Its `id` is a digest of its content,
+so the same training is never paid for twice. A `Record` is what one Spec produced. People call the two together a cell:
+one cell of the table that a report fills. Records are the only truth; everything else is rebuilt from them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LONGEST = 150  # bytes of a file's name without what is written before and behi
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces, no NaN. What is hashed and compared is this text."""
+    """JSON with one spelling per value: sorted keys, no spaces, no NaN. This text is what is hashed and compared."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -42,7 +43,7 @@ def _precision(value: Any) -> Any:
 
 
 class Numerics(Strict):
-    """What changes results in the last digits; part of every Spec's id.
+    """The choices that change results in the last digits. They are part of every Spec's id.
 
     Attributes:
         precision: of the training; ``bf16`` computes in bfloat16 where that is safe, the weights stay in float32.
@@ -70,7 +71,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Arm:
-    """One variant in one setting, on all targets of the study: what one Optuna study searches."""
+    """One variant in one setting, on all targets of the study. Each arm is searched on its own, by one Optuna study."""
 
     variant: str
     setting: Setting
@@ -80,7 +81,7 @@ class Arm:
 
     @property
     def stem(self) -> str:
-        """A file name of its own: a variant's name may hold fractions and spaces (``mft[layers=1/2 1]``).
+        """The arm's name as a file name: a variant's name may hold fractions and spaces (``mft[layers=1/2 1]``).
 
         A name that file systems would refuse for its length ends in a digest of the whole.
         """
@@ -147,11 +148,11 @@ class Spec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Spec:
-        kept = dict(data)
-        kept["setting"] = Setting(**kept["setting"])
-        kept["numerics"] = Numerics(**kept["numerics"])
-        kept["suite"] = tuple(kept["suite"])
-        return cls(**kept)
+        values = dict(data)
+        values["setting"] = Setting(**values["setting"])
+        values["numerics"] = Numerics(**values["numerics"])
+        values["suite"] = tuple(values["suite"])
+        return cls(**values)
 
     @property
     def id(self) -> str:
@@ -174,7 +175,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Record:
-    """What one Spec produced. A failed cell is a Record too, with its error and no metrics.
+    """What one Spec produced. A training that failed has a Record too, with its error and without metrics.
 
     Attributes:
         metrics: split -> metric -> value in [0, 1] (correlations in [-1, 1]); ``test`` only in the confirm phase.

@@ -1,4 +1,8 @@
-"""The study file: what a user asks for, checked whole against the catalogue before anything is loaded."""
+"""Reads a study file, in which a user asks for a study, and checks all of it before anything is loaded.
+
+`Study` has every key of the file with its type and its rule; what depends on several keys, on the catalogue of methods
+or on the data is checked by functions of this module. A file with mistakes is refused with all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +39,21 @@ __all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "StudyNumerics", "chec
 
 
 # `results/published` holds the papers' numbers; the others no folder can have where a report may be taken (Windows)
-_TAKEN = {"published", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_RESERVED_NAMES = {
+    "published",
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}
 
 
 def _plain_name(value: Any) -> Any:
     if isinstance(value, str):
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?", value):
             raise ValueError("must be a plain name (letters, digits, '-', '_', '.'), no path")
-        if value.partition(".")[0].lower() in _TAKEN:
+        if value.partition(".")[0].lower() in _RESERVED_NAMES:
             raise ValueError("must be a name that is not reserved")
     return value
 
@@ -53,7 +64,7 @@ def _not_blank(value: Any) -> Any:
     return value
 
 
-def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def _without_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
     seen: set[Any] = set()
     for v in values:
         if v in seen:
@@ -62,13 +73,13 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def _listed(value: Any) -> Any:
-    """One value where a list is meant: ``shots: 20`` reads as ``shots: [20]``."""
+def _as_list(value: Any) -> Any:
+    """A list of one where a single value stands for a list: ``shots: 20`` reads as ``shots: [20]``."""
     return value if isinstance(value, list | tuple) or value is None else [value]
 
 
 def _canonical(name: Any) -> Any:
-    """A method's name with its settings in their one spelling; what is wrong with it is said by `_meaning`."""
+    """A method's name with its settings in their one spelling. What is wrong with it, `_problems_of_meaning` says."""
     try:
         return catalogue().variant(name).id if isinstance(name, str) else name
     except ConfigError:
@@ -87,15 +98,15 @@ PlainName = Annotated[str, BeforeValidator(_plain_name)]
 NotBlank = Annotated[str, BeforeValidator(_not_blank)]
 Positive = Annotated[int, Field(strict=True, gt=0)]
 Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)]
-Shots = Annotated[tuple[Positive, ...], BeforeValidator(_listed), AfterValidator(_once)]
-Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_listed), AfterValidator(_once)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
+Shots = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
+Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
 Method = Annotated[str | Mapping[str, Mapping[str, Any]], BeforeValidator(_method)]
-Methods = Annotated[tuple[Method, ...], BeforeValidator(_listed)]
+Methods = Annotated[tuple[Method, ...], BeforeValidator(_as_list)]
 # Beyond these bounds a plan alone takes minutes; and the seeds of a search start at 1000 (study/plan.py).
 Seeds = Annotated[int, Field(strict=True, gt=0, le=1000)]
 Trials = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-_CELLS = 100_000  # trainings of one study, all methods, targets, settings, seeds and trials multiplied
+_MOST_CELLS = 100_000  # trainings of one study, all methods, targets, settings, seeds and trials multiplied
 
 
 class Limits(Strict):
@@ -113,7 +124,7 @@ class Limits(Strict):
 
 
 class SearchPlan(Strict):
-    """How hyper-parameters are searched (on dev only, with seeds of their own).
+    """How hyper-parameters are searched: on dev only, with seeds of their own. An arm is one method in one setting.
 
     Attributes:
         trials: configurations per arm; the first is always the paper's. 0 = no search: the paper's settings.
@@ -167,12 +178,12 @@ class StudyNumerics(Numerics):
 
     @property
     def spec_numerics(self) -> Numerics:
-        """What is part of every Spec's id: `force` changes no number."""
+        """The part that enters every Spec's id; `force` is not in it, because it changes no number."""
         return Numerics(**self.model_dump(exclude={"force"}))
 
 
 class Study(Strict):
-    """A study file. Every key, its type and its rule; unknown keys are refused.
+    """A study file: every key with its type and its rule. Unknown keys are refused.
 
     Attributes:
         name: names the results folder.
@@ -233,15 +244,17 @@ class Study(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_suites_options(cls, asked: Any) -> Any:
-        """What its suites say of their tasks is part of a study, so that whoever reads the tasks reads them alike."""
+        """Add the options that the study's suites give their tasks, so that every reader of a task reads it alike."""
         if not isinstance(asked, Mapping):
             return asked
-        own, named = asked.get("task_options", {}), [asked.get("suite"), *(_listed(asked.get("suites")) or ())]
-        given = [suites()[s].get("task_options", {}) for s in named if isinstance(s, str) and s in suites()]
-        if not isinstance(own, Mapping) or not any(given):
+        own, suite_names = asked.get("task_options", {}), [asked.get("suite"), *(_as_list(asked.get("suites")) or ())]
+        suite_options = [
+            suites()[s].get("task_options", {}) for s in suite_names if isinstance(s, str) and s in suites()
+        ]
+        if not isinstance(own, Mapping) or not any(suite_options):
             return asked
         merged: dict[str, Any] = {}
-        for layer in (*given, own):
+        for layer in (*suite_options, own):
             for task, options in layer.items():
                 both = isinstance(options, Mapping) and isinstance(merged.get(task), Mapping)
                 merged[task] = {**merged[task], **options} if both else options
@@ -249,7 +262,7 @@ class Study(Strict):
 
     @property
     def origin(self) -> Origin:
-        """Where the study was said, for whoever finds that something in it cannot be done."""
+        """Where each key of the study stands, for a message about a key that cannot be followed."""
         return self._origin
 
     @cached_property
@@ -262,13 +275,13 @@ class Study(Strict):
         return out
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Study:
-        """A copy with other values of some keys; what was computed from the old ones is not copied."""
-        made = super().model_copy(update=update, deep=deep)
-        made.__dict__.pop("variants", None)
-        return made
+        """A copy with other values of some keys, without the values that were computed from the old ones."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("variants", None)
+        return copy
 
     def fixed_settings(self, variant: str) -> dict[str, Any]:
-        """What the study itself sets for `variant`: shared ``settings`` it knows, then its own entry."""
+        """The settings that the study gives `variant`: of the shared ``settings`` those it has, then its own entry."""
         rules = catalogue().parameters_of(variant)
         fixes = catalogue().variant(variant).fixes
         shared = {k: v for k, v in self.settings.items() if k in rules and k not in fixes}
@@ -276,53 +289,55 @@ class Study(Strict):
 
     @property
     def departures(self) -> tuple[str, ...]:
-        """What the study sets otherwise than the papers: ``lr 3e-4 (papers: 5e-5)``, with the methods where not all."""
+        """The settings whose values are not the papers': ``lr 3e-4 (papers: 5e-5)``, with the methods where not all."""
         cat = catalogue()
-        found: dict[str, dict[Value, dict[str, Value]]] = {}  # setting -> value -> variant -> its paper's value
-        knowing: dict[str, list[str]] = {}
+        values_of: dict[str, dict[Value, dict[str, Value]]] = {}  # setting -> value -> variant -> its paper's value
+        variants_with: dict[str, list[str]] = {}
         for variant in self.variants:
-            papers, rules, own = cat.defaults(variant), cat.parameters_of(variant), self.fixed_settings(variant)
-            for name, theirs in papers.items():
-                knowing.setdefault(name, []).append(variant)
+            papers, rules, set_values = cat.defaults(variant), cat.parameters_of(variant), self.fixed_settings(variant)
+            for name, papers_value in papers.items():
+                variants_with.setdefault(name, []).append(variant)
                 try:
-                    value = rules[name].check(own.get(name, theirs))
+                    value = rules[name].check(set_values.get(name, papers_value))
                 except ValueError:  # a report of a study that today's rules would refuse
                     continue
-                if value != theirs:
-                    found.setdefault(name, {}).setdefault(value, {})[variant] = theirs
-        out = []
-        for name, values in found.items():
+                if value != papers_value:
+                    values_of.setdefault(name, {}).setdefault(value, {})[variant] = papers_value
+        lines = []
+        for name, values in values_of.items():
             for value, papers in values.items():
                 printed = listed(dict.fromkeys(spelt(v) for v in papers.values()))
-                of = "" if len(papers) == len(knowing[name]) else f" in {listed(papers)}"
-                out.append(f"{name} {spelt(value)}{of} ({'paper' if len(papers) == 1 else 'papers'}: {printed})")
-        return tuple(out)
+                where = "" if len(papers) == len(variants_with[name]) else f" in {listed(papers)}"
+                lines.append(f"{name} {spelt(value)}{where} ({'paper' if len(papers) == 1 else 'papers'}: {printed})")
+        return tuple(lines)
 
     @property
     def keys_without_effect(self) -> tuple[str, ...]:
-        """What the study asks for that has no effect, a line each: which key, and why."""
-        out = []
+        """The keys of the study that have no effect, a line each, with the reason."""
+        lines = []
         if self.suite and self.tasks and self.suite in suites():
-            named = suites()[self.suite]["tasks"]
-            absent = [n for n in named if not any(_covers(n, t) for t in self.tasks)]
-            others = [t for t in self.tasks if not any(_covers(n, t) for n in named)]
+            suite_tasks = suites()[self.suite]["tasks"]
+            absent = [n for n in suite_tasks if not any(_covers(n, t) for t in self.tasks)]
+            others = [t for t in self.tasks if not any(_covers(n, t) for n in suite_tasks)]
             if absent or others:
                 only = "only its options and its length are"
-                out.append(f"suite {self.suite}: its tasks are not taken, because `tasks` names others; {only}")
-        asked = self.search.model_dump(exclude_defaults=True, exclude={"trials"})
-        if asked and not self.search.trials:
-            keys = listed(f"`{key}`" for key in asked)
-            has = "has" if len(asked) == 1 else "have"
-            out.append(f"search: `trials` is 0, so nothing is searched, and {keys} {has} no effect")
+                lines.append(f"suite {self.suite}: its tasks are not taken, because `tasks` names others; {only}")
+        search_keys = self.search.model_dump(exclude_defaults=True, exclude={"trials"})
+        if search_keys and not self.search.trials:
+            keys = listed(f"`{key}`" for key in search_keys)
+            has = "has" if len(search_keys) == 1 else "have"
+            lines.append(f"search: `trials` is 0, so nothing is searched, and {keys} {has} no effect")
         if self.source_limits != Limits() and set(self.task_names) <= set(self.target_names):
-            out.append("source_limits: every task is a target, so they hold for none")
+            lines.append("source_limits: every task is a target, so they hold for none")
         if self.scope == "suite" and self.settings_grid == (Setting(),):
-            out.append("scope: neither `shots` nor `fraction` is given, so there is nothing that it would cut")
-        given = {o for s in self.suite_names for o in suites().get(s, {}).get("task_options", {})}
-        part = {t.partition("/")[0] for t in (*self.task_names, *(t.partition("/")[0] for t in self.task_names))}
-        if unread := [name for name in self.task_options if name not in part | given]:
-            out.append(f"task_options: {listed(unread)} {'takes' if len(unread) == 1 else 'take'} no part in the study")
-        return tuple(out)
+            lines.append("scope: neither `shots` nor `fraction` is given, so there is nothing that it would cut")
+        with_suite_options = {o for s in self.suite_names for o in suites().get(s, {}).get("task_options", {})}
+        data_sets = {t.partition("/")[0] for t in (*self.task_names, *(t.partition("/")[0] for t in self.task_names))}
+        if unread := [name for name in self.task_options if name not in data_sets | with_suite_options]:
+            lines.append(
+                f"task_options: {listed(unread)} {'takes' if len(unread) == 1 else 'take'} no part in the study"
+            )
+        return tuple(lines)
 
     @property
     def suite_names(self) -> tuple[str, ...]:
@@ -347,7 +362,7 @@ class Study(Strict):
             return next(iter(self.suite_names), "")
         return next((s for s in self.suites if any(_covers(n, target) for n in suites()[s]["tasks"])), "")
 
-    def together(self, target: str) -> tuple[str, ...]:
+    def tasks_with(self, target: str) -> tuple[str, ...]:
         """The tasks that take part in the training for `target`, in suite order, the target among them.
 
         A target that is `unseen` takes part in no training but its own.
@@ -389,52 +404,56 @@ def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Stud
 
 
 def check_study(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *, written: bool = True) -> Study:
-    """The study that a YAML tree asks for; `file` is where its problems are said to be. See `read_study`.
+    """The study that a YAML tree asks for. Messages name `file` as the place of a problem. See `read_study`.
 
     Args:
-        written: whether somebody wrote the file; else its lines are not named.
+        written: whether somebody wrote the file; if not, messages name no lines of it.
     """
     lines = dict(lines_of(tree))
     odd = list(odd_values(tree, numbered=_of_labels))
     problems: list[Problem] = []
-    asked: dict[str, Any] = plain(tree)
-    given: list[tuple[str, ...]] = []
+    keys: dict[str, Any] = plain(tree)
+    overridden: list[tuple[str, ...]] = []
     for text in overrides:
         try:
-            loc, value = _override(text)
+            loc, value = _parse_override(text)
         except ConfigError as e:
             problems += e.problems
             continue
-        here: Any = asked
+        mapping: Any = keys
         for n, part in enumerate(loc[:-1], 1):
-            if here.get(part) is None:
-                here[part] = {}
-            here = here[part]
-            if not isinstance(here, dict):
-                what = "a list" if isinstance(here, list) else quoted(here)
+            if mapping.get(part) is None:
+                mapping[part] = {}
+            mapping = mapping[part]
+            if not isinstance(mapping, dict):
+                what = "a list" if isinstance(mapping, list) else quoted(mapping)
                 rule = f"must lead through mappings, but {dotted(loc[:n])} is {what}: give it as a whole"
                 problems.append(Problem(f"{rule}, {dotted(loc[:n])}=...", dotted(loc), "--set"))
                 break
         else:
-            here[loc[-1]] = value
-        if not isinstance(here, dict):
+            mapping[loc[-1]] = value
+        if not isinstance(mapping, dict):
             continue
-        given.append(loc)
+        overridden.append(loc)
         odd = [(at, m) for at, m in odd if at[: len(loc)] != loc]  # what was odd there is gone
 
-    origin = Origin(file, lines if written else None, asked, tuple(given))
+    origin = Origin(file, lines if written else None, keys, tuple(overridden))
     try:
-        study: Study | None = Study.model_validate(asked)
+        study: Study | None = Study.model_validate(keys)
         mistyped = []
     except ValidationError as e:
         study, mistyped = None, list(problems_of(Study, e))
-    said = {loc for loc, _ in odd}  # said once, in the words that tell what YAML made of it
-    found = [
+    odd_places = {loc for loc, _ in odd}  # said once, in the words that tell what YAML made of it
+    mistakes = [
         *odd,
-        *((loc, m) for loc, m in (*mistyped, *_meaning(asked, {loc[0] for loc, _ in mistyped})) if loc not in said),
+        *(
+            (loc, m)
+            for loc, m in (*mistyped, *_problems_of_meaning(keys, {loc[0] for loc, _ in mistyped}))
+            if loc not in odd_places
+        ),
     ]
     problems = sorted(
-        dict.fromkeys([*problems, *(origin.problem(loc, m) for loc, m in found)]), key=lambda p: p.line or 0
+        dict.fromkeys([*problems, *(origin.problem(loc, m) for loc, m in mistakes)]), key=lambda p: p.line or 0
     )
     if problems or study is None:
         raise ConfigError(problems)
@@ -447,7 +466,7 @@ def _of_labels(loc: Sequence[str | int]) -> bool:
     return len(loc) == 3 and loc[0] == "task_options" and loc[2] in ("label_text", "merge")
 
 
-def _override(text: str) -> tuple[tuple[str, ...], Any]:
+def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     key, sep, value = text.partition("=")
     loc = tuple(part.strip() for part in key.split("."))
     if not sep or not all(loc):
@@ -462,14 +481,17 @@ def _override(text: str) -> tuple[tuple[str, ...], Any]:
     return loc, plain(tree)
 
 
-def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What types alone cannot say: names that must exist, settings in range, a baseline that takes part.
+def _problems_of_meaning(
+    asked: Mapping[str, Any], mistyped: Collection[str | int]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The problems that types alone do not show: names that do not exist, settings out of range, an absent baseline.
 
-    Whatever does not read one of the `mistyped` top-level keys is checked, so that all problems are listed at once.
+    Every check is made that does not read one of the `mistyped` top-level keys, so that a person sees all problems at
+    once.
     """
     cat = catalogue()
-    methods = _listed(asked.get("methods"))
-    chosen: dict[str, tuple[tuple[str | int, ...], Mapping[str, Any]]] = {}
+    methods = _as_list(asked.get("methods"))
+    variants: dict[str, tuple[tuple[str | int, ...], Mapping[str, Any]]] = {}
     for i, entry in enumerate(methods if isinstance(methods, list) else []):
         pairs = {entry: {}} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
         for name, own in pairs.items():
@@ -480,17 +502,17 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
                 for p in e.problems:
                     yield loc, p.message
                 continue
-            if variant in chosen:
+            if variant in variants:
                 yield loc, f"{variant!r} is listed twice"
             else:
-                chosen[variant] = (loc, own if isinstance(own, dict) else {})
+                variants[variant] = (loc, own if isinstance(own, dict) else {})
     if methods is not None and not any(methods) and "methods" not in mistyped:
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")
-    rules_of = {v: cat.parameters_of(v) for v in chosen}
+    rules_of = {v: cat.parameters_of(v) for v in variants}
     known = sorted({k for rules in {id(r): r for r in rules_of.values()}.values() for k in rules})
     for key, value in (shared if isinstance(shared, dict) else {}).items():
-        if key not in known and chosen:
+        if key not in known and variants:
             yield (
                 ("settings", key),
                 f"no method of this study has a setting {quoted(key)}{did_you_mean(key, known)}",
@@ -500,14 +522,14 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         rules = {id(r): r[key] for v, r in rules_of.items() if key in r and key not in cat.variant(v).fixes}.values()
         for message in dict.fromkeys(m for rule in rules if (m := _refusal(rule, value))):
             yield ("settings", key), f"{key} {message}"
-    for name, (loc, own) in chosen.items():
+    for name, (loc, own) in variants.items():
         try:
             cat.resolve(name, own)
         except ConfigError as e:
             for p in e.problems:
                 yield (*loc, p.path), p.message
         copied = cat.variant(name).copies
-        if copied and copied not in chosen:
+        if copied and copied not in variants:
             yield loc, f"{name} copies the settings of {copied}, which must be in the study too"
 
     def typed(*keys: str) -> bool:
@@ -516,14 +538,14 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
     study = Study.model_validate(
         {"name": "unnamed", "methods": (), **{k: v for k, v in asked.items() if k in Study.model_fields and typed(k)}}
     )
-    if chosen and typed("report") and study.report.baseline not in chosen:
+    if variants and typed("report") and study.report.baseline not in variants:
         report = asked.get("report")
-        given = isinstance(report, dict) and "baseline" in report
+        explicit = isinstance(report, dict) and "baseline" in report
         yield (
-            ("report", "baseline") if given else ("methods",),
+            ("report", "baseline") if explicit else ("methods",),
             f"the baseline {quoted(study.report.baseline)} is not among the methods"
-            + (did_you_mean(study.report.baseline, list(chosen)) or f": {', '.join(chosen)}")
-            + ("" if given else ": list it, or name another as report.baseline"),
+            + (did_you_mean(study.report.baseline, list(variants)) or f": {', '.join(variants)}")
+            + ("" if explicit else ": list it, or name another as report.baseline"),
         )
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
         ("shots", study.search.shots, study.shots),
@@ -533,25 +555,28 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         for n, s in enumerate(named if typed("search", key) else ()):
             if s not in all_:
                 yield ("search", key, n), f"the study has no setting {key} = {s}; it has {list(all_)}"
-    strange = [
+    unknown_suites = [
         *([(("suite",), study.suite)] if study.suite is not None else []),
         *((("suites", i), name) for i, name in enumerate(study.suites)),
     ]
-    strange = [(loc, name) for loc, name in strange if name not in suites()]
-    for at, name in strange:
+    unknown_suites = [(loc, name) for loc, name in unknown_suites if name not in suites()]
+    for at, name in unknown_suites:
         yield at, unknown_name("suite", name, list(suites()))
-    several = [
-        key for key, given in (("suite", study.suite), ("suites", study.suites), ("tasks", study.tasks)) if given
+    task_keys = [
+        key for key, explicit in (("suite", study.suite), ("suites", study.suites), ("tasks", study.tasks)) if explicit
     ]
-    if study.suites and len(several) > 1:
-        yield ("suites",), f"must be given alone, but there is {several[0] if several[0] != 'suites' else 'tasks'} too"
-    elif not strange and typed("suite", "suites", "tasks"):
-        for target, homes in _homes(study).items():
+    if study.suites and len(task_keys) > 1:
+        yield (
+            ("suites",),
+            f"must be given alone, but there is {task_keys[0] if task_keys[0] != 'suites' else 'tasks'} too",
+        )
+    elif not unknown_suites and typed("suite", "suites", "tasks"):
+        for target, homes in _suites_of_targets(study).items():
             yield ("suites",), f"each target must belong to one suite, but {target} belongs to {' and '.join(homes)}"
         if not study.task_names:
             yield ("tasks",), "a study needs a suite or at least one task"
         for i, target in enumerate(study.targets):
-            if not _could_be(target, study.task_names):
+            if not _may_be_among(target, study.task_names):
                 yield (
                     ("targets", i),
                     f"the target {target!r} is not among the tasks{did_you_mean(target, study.task_names)}",
@@ -559,7 +584,7 @@ def _meaning(asked: Mapping[str, Any], mistyped: Collection[str | int]) -> Itera
         if typed("targets", "search") and not any(map(may_expand, study.target_names)):
             yield from _too_few_cells(study)
             if methods and typed("methods", "report", "shots", "fraction"):
-                yield from _too_many_cells(study.model_copy(update={"methods": tuple(chosen)}))
+                yield from _too_many_cells(study.model_copy(update={"methods": tuple(variants)}))
 
 
 def _covers(name: str, task: str) -> bool:
@@ -567,13 +592,13 @@ def _covers(name: str, task: str) -> bool:
     return name == task or (name.endswith("/*") and task.startswith(name[:-1]))
 
 
-def _homes(study: Study) -> dict[str, list[str]]:
+def _suites_of_targets(study: Study) -> dict[str, list[str]]:
     """Targets that belong to more than one of the study's suites, and to which."""
     homes = {t: [s for s in study.suites if t in suites()[s]["tasks"]] for t in study.target_names}
     return {t: found for t, found in homes.items() if len(found) > 1}
 
 
-def _could_be(target: str, tasks: Sequence[str]) -> bool:
+def _may_be_among(target: str, tasks: Sequence[str]) -> bool:
     """Whether `target` is among the tasks, or may be one once names stand for the domains of data (`expand_study`)."""
     module, _, part = target.partition("/")
     family = [t for t in tasks if t.partition("/")[0] == module]
@@ -590,23 +615,27 @@ def _too_few_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
 
 
 def _too_many_cells(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """A study that nobody could train, and whose plan alone would take minutes."""
+    """The problem of a study that nobody could train, and whose plan alone would take minutes."""
     search, targets = study.search, len(study.target_names)
-    arms, searched = len(study.variants) * len(study.settings_grid), len(study.variants) * len(study.searched_settings)
-    confirmed, tried = arms * targets * study.report.seeds, searched * targets * search.trials * search.seeds
-    if confirmed + tried <= _CELLS:
+    arms, searched_arms = (
+        len(study.variants) * len(study.settings_grid),
+        len(study.variants) * len(study.searched_settings),
+    )
+    confirmed, in_search = arms * targets * study.report.seeds, searched_arms * targets * search.trials * search.seeds
+    if confirmed + in_search <= _MOST_CELLS:
         return
-    many = [
+    factors = [
         (("report", "seeds"), study.report.seeds, "report seeds"),
-        (("search", "trials"), search.trials if searched else 0, "trials"),
-        (("search", "seeds"), search.seeds if searched else 0, "search seeds"),
+        (("search", "trials"), search.trials if searched_arms else 0, "trials"),
+        (("search", "seeds"), search.seeds if searched_arms else 0, "search seeds"),
         (("methods",), len(study.variants), "methods"),
         (("targets",) if study.targets else ("tasks",) if study.tasks else ("suite",), targets, "targets"),
         (("shots",) if study.shots else ("fraction",), len(study.settings_grid), "settings"),
     ]
-    loc, _, _ = max(many, key=lambda part: part[1])
-    asks = ", ".join(f"{n} {what}" for _, n, what in many if n > 1)
-    yield loc, f"a study must ask for at most {_CELLS} trainings, but this one asks for {confirmed + tried}: {asks}"
+    loc, _, _ = max(factors, key=lambda part: part[1])
+    product = ", ".join(f"{n} {what}" for _, n, what in factors if n > 1)
+    rule = f"a study must ask for at most {_MOST_CELLS} trainings"
+    yield loc, f"{rule}, but this one asks for {confirmed + in_search}: {product}"
 
 
 def _refusal(rule: Parameter, value: Any) -> str:
@@ -635,54 +664,55 @@ def expand_study(study: Study, root: Path | None) -> Study:
         ConfigError: a target, or an option of a task, that names none; a task that is named twice; ``NAME/*`` of data
             without domains; too many domains to be meant.
     """
-    asked = study.task_names
+    names = study.task_names
     try:
-        stands = expand(asked, root=root, task_options=study.task_options)
+        tasks_of = expand(names, root=root, task_options=study.task_options)
     except ConfigError as e:
         raise study.origin.with_places(e) from None
-    tasks = tuple(task for name in asked for task in stands[name])
-    named = study.targets or (() if study.tasks or not study.suite_names else study.target_names)
-    found: list[tuple[tuple[str | int, ...], str]] = []
+    tasks = tuple(task for name in names for task in tasks_of[name])
+    asked_targets = study.targets or (() if study.tasks or not study.suite_names else study.target_names)
+    problems: list[tuple[tuple[str | int, ...], str]] = []
     targets: list[str] = []
-    for i, target in enumerate(named):
+    for i, target in enumerate(asked_targets):
         module = target.partition("/")[0]
-        meant = stands.get(target) or tuple(
+        expanded = tasks_of.get(target) or tuple(
             t for t in tasks if t == target or (target in (module, f"{module}/*") and t.startswith(f"{module}/"))
         )
-        if not meant and (module not in tasks or _readable(module, root, study)):
-            found.append((("targets", i), f"the target {target!r} is not among the tasks{did_you_mean(target, tasks)}"))
-        targets += meant or (target,)
+        if not expanded and (module not in tasks or _can_be_read(module, root, study)):
+            message = f"the target {target!r} is not among the tasks{did_you_mean(target, tasks)}"
+            problems.append((("targets", i), message))
+        targets += expanded or (target,)
     unseen: list[str] = []
     for i, name in enumerate(study.unseen):
         among = targets or tasks
-        meant = tuple(t for t in among if t == name or t.startswith(f"{name.removesuffix('/*')}/"))
-        if not meant:
-            found.append((("unseen", i), f"{name!r} is not among the targets{did_you_mean(name, among)}"))
-        unseen += meant
+        expanded = tuple(t for t in among if t == name or t.startswith(f"{name.removesuffix('/*')}/"))
+        if not expanded:
+            problems.append((("unseen", i), f"{name!r} is not among the targets{did_you_mean(name, among)}"))
+        unseen += expanded
     if unseen and not set(tasks) - set(unseen):
-        found.append((("unseen",), "all tasks are unseen, so there is none to transfer from"))
-    for key, names in (("tasks", tasks), ("targets", targets), ("unseen", unseen)):
-        if twice := [n for n, count in Counter(names).items() if count > 1]:
-            found.append(((key,), f"must name everything once, but {twice[0]!r} is there twice"))
+        problems.append((("unseen",), "all tasks are unseen, so there is none to transfer from"))
+    for key, values in (("tasks", tasks), ("targets", targets), ("unseen", unseen)):
+        if repeated := [n for n, count in Counter(values).items() if count > 1]:
+            problems.append(((key,), f"must name everything once, but {repeated[0]!r} is there twice"))
     for name in study.task_options:
         modules = dict.fromkeys(t.partition("/")[0] for t in tasks)
         if "/" in name:
             whole = name.partition("/")[0]
-            found.append(
+            problems.append(
                 (("task_options", name), f"options are given to a data set, {whole}, and hold for all its parts")
             )
         elif name not in modules and not is_built_in(name) and not (root is not None and is_folder(root / name)):
-            found.append((("task_options", name), unknown_name("task", name, list(modules))))
+            problems.append((("task_options", name), unknown_name("task", name, list(modules))))
     new = study
-    if tasks != asked or tuple(targets) != named or tuple(unseen) != study.unseen:
+    if tasks != names or tuple(targets) != asked_targets or tuple(unseen) != study.unseen:
         new = study.model_copy(update={"tasks": tasks, "targets": tuple(targets), "unseen": tuple(unseen)})
-    found += [*_too_few_cells(new), *_too_many_cells(new)]
-    if found:
-        raise study.origin.with_places(ConfigError(Problem(message, dotted(loc)) for loc, message in found))
+    problems += [*_too_few_cells(new), *_too_many_cells(new)]
+    if problems:
+        raise study.origin.with_places(ConfigError(Problem(message, dotted(loc)) for loc, message in problems))
     return new
 
 
-def _readable(name: str, root: Path | None, study: Study) -> bool:
+def _can_be_read(name: str, root: Path | None, study: Study) -> bool:
     try:
         domains(name, root=root, options=study.task_options.get(name))
     except UserError:

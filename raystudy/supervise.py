@@ -1,9 +1,9 @@
-"""A run in a child process, watched: however the child ends, the user gets words and a code that can be trusted.
+"""Runs a command in a child process and watches it, so that the user always gets a message and a true exit code.
 
-A driver of Ray is not master of its own end: when the raylet or the GCS is gone, Ray's core ends the process from C++
-at once, with code 1 and without a word, which would read as "done, some cells failed". So the command forks before
-anything heavy is loaded. The child does all the work and tells its exit code through a pipe, just before it leaves; a
-child that ends without having told it was ended by somebody else.
+A process that drives Ray cannot rely on ending by itself: when Ray's own processes (the raylet or the GCS) are gone,
+Ray's core ends the driver from C++ at once, with code 1 and without a word, which would read as "done, some cells
+failed". So the command forks before anything heavy is loaded. The child does all the work, and writes its exit code to
+a pipe just before it ends. If a child ends without that, somebody else has ended it.
 
     Ctrl-C, SIGTERM    go to this process and are passed on to the child, once each (it has a process group of its own)
     the child dies     what Ray has started is ended too; its agents, and workers that just start, would stay a minute
@@ -32,14 +32,14 @@ _PATIENCE = 30.0  # seconds for the child to leave after it has told its code: R
 _code_pipe: int | None = None  # in the child: the end of a pipe to which it writes its exit code
 
 
-def run_supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str]]) -> int:
+def run_supervised(work: Callable[[], int], explain: Callable[[int], tuple[int, str]]) -> int:
     """The exit code of `work`, run in a child; returns in both processes (the child goes on to exit with it).
 
     Where a fork would not be safe (threads run, torch is loaded: a test, a notebook) or not possible, `work` runs here.
 
     Args:
-        lost: (exit code, words for the user) for a child that ended without telling, from its status as
-            `os.waitstatus_to_exitcode` gives it: a code, or the negative number of a signal.
+        explain: (exit code, words for the user) for a child that ended without writing its code. It is given the
+            status as `os.waitstatus_to_exitcode` gives it: a code, or the negative number of a signal.
     """
     if not hasattr(os, "fork") or threading.active_count() > 1 or "torch" in sys.modules:
         return work()
@@ -51,15 +51,15 @@ def run_supervised(work: Callable[[], int], lost: Callable[[int], tuple[int, str
     if pid == 0:
         os.close(code_reader)
         os.close(life_writer)
-        return _child(work, code_writer, life_reader)
+        return _work_in_child(work, code_writer, life_reader)
     os.close(code_writer)
     os.close(life_reader)
-    _adopt()
-    return _parent(pid, code_reader, lost)
+    _become_subreaper()
+    return _watch(pid, code_reader, explain)
 
 
 def is_supervised() -> bool:
-    """Whether this process is watched: what it leaves running ends with it."""
+    """Whether a parent watches this process, so that everything it leaves running ends with it."""
     return _code_pipe is not None
 
 
@@ -73,14 +73,14 @@ def end_process(code: int, words: str) -> None:
     os._exit(code)
 
 
-def _child(work: Callable[[], int], code_writer: int, life_reader: int) -> int:
+def _work_in_child(work: Callable[[], int], code_writer: int, life_reader: int) -> int:
     global _code_pipe  # one per process, like the process's streams
     _code_pipe = code_writer
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a background group may write to the terminal all the same
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_follow, args=(life_reader,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(life_reader,), daemon=True).start()
     code = work()
     os.write(code_writer, bytes([code]))
     return code
@@ -90,8 +90,8 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _follow(life_reader: int) -> None:
-    """Die when the parent has died: its end of the pipe closes then."""
+def _end_with_parent(life_reader: int) -> None:
+    """Kill this process, and all below it, when the parent dies: the parent's end of the pipe closes then."""
     os.read(life_reader, 1)
     for process in _descendants():
         with contextlib.suppress(psutil.Error):
@@ -101,12 +101,12 @@ def _follow(life_reader: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _parent(pid: int, code_reader: int, lost: Callable[[int], tuple[int, str]]) -> int:
+def _watch(pid: int, code_reader: int, explain: Callable[[int], tuple[int, str]]) -> int:
     def pass_on(number: int, frame: Any) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    before = {s: signal.signal(s, pass_on) for s in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {s: signal.signal(s, pass_on) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         message = os.read(code_reader, 65536)  # one write of the child, or nothing when it is gone
         status = _reap(pid, _PATIENCE if message else None)
@@ -114,13 +114,13 @@ def _parent(pid: int, code_reader: int, lost: Callable[[int], tuple[int, str]]) 
             os.killpg(pid, signal.SIGKILL)
         _end_orphans()
     finally:
-        for s, handler in before.items():
+        for s, handler in handlers.items():
             signal.signal(s, handler)
         os.close(code_reader)
     if message:
         code, words = message[0], message[1:].decode()
     else:
-        code, words = lost(os.waitstatus_to_exitcode(status))
+        code, words = explain(os.waitstatus_to_exitcode(status))
         if sys.stdout.isatty():
             sys.stdout.write("\x1b[?25h")  # the live view hides the cursor
     if words:
@@ -128,14 +128,14 @@ def _parent(pid: int, code_reader: int, lost: Callable[[int], tuple[int, str]]) 
     return code
 
 
-def _adopt() -> None:
-    """Have processes below this one whose parents die become children of this one (Linux; elsewhere nothing)."""
+def _become_subreaper() -> None:
+    """Let processes below this one become its children when their parents die (on Linux; elsewhere nothing)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def _end_orphans(patience: float = 10.0) -> None:
-    """End every child that is left, those that its end makes our children among them."""
+    """Kill every child that is left, and the orphans that become children of this process by it."""
     deadline = time.monotonic() + patience
     with contextlib.suppress(ChildProcessError):  # there is none any more
         while time.monotonic() < deadline:

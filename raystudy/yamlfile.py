@@ -1,4 +1,4 @@
-"""YAML 1.2 files, read with the line of every key and checked against a model: all that is wrong, each where."""
+"""Reads YAML 1.2 files with the line of every key, and checks them against a model. Every mistake names its line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from raystudy.errors import ConfigError, Problem, did_you_mean, quoted
 
 __all__ = [
     "Strict",
-    "Unreadable",
+    "UnreadableValue",
     "dotted",
     "lines_of",
     "load_yaml",
@@ -46,7 +46,7 @@ _DEPTH = 30
 
 
 class Strict(BaseModel):
-    """A model that refuses unknown keys and never changes."""
+    """A model that refuses unknown keys and whose values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -75,8 +75,8 @@ def load_yaml(path: Path) -> CommentedMap:
     return tree
 
 
-class Unreadable:
-    """A value of a YAML file that stands for none of ours: what `odd_values` says of it, instead of an exception.
+class UnreadableValue:
+    """Stands in the place of a value that no study can have, so that `odd_values` can tell it with all others.
 
     Attributes:
         text: how the file spells it.
@@ -106,8 +106,8 @@ _SCALARS = {
 }
 
 
-def _unread(kind: str, text: str) -> str:
-    """What is said of a text that cannot be what its tag, or its spelling, makes of it."""
+def _misfit(kind: str, text: str) -> str:
+    """The message for a text that cannot be what its tag, or its spelling, makes of it."""
     if kind == "timestamp":
         return f"must be {_SCALARS[kind]}, but is {quoted(text)[1:-1]}: put it in quotes"
     if kind == "int" and len(text) > 100:  # Python reads no number of more than 4300 digits
@@ -118,15 +118,15 @@ def _unread(kind: str, text: str) -> str:
 
 
 class _Constructor(RoundTripConstructor):
-    """Construction that goes on behind what it cannot make, so that every such place is told, with its line."""
+    """Builds values from YAML and goes on behind one that it cannot build, so that every such place is told."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.at: Any = None  # the node in hand, for the line of an error that has none
-        self.twice: list[tuple[int, str]] = []  # (line, message) of every key that is there again
+        self.node: Any = None  # the node in hand, for the line of an error that has none
+        self.repeated_keys: list[tuple[int, str]] = []  # (line, message) of every key that is there again
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        self.at = node
+        self.node = node
         if node in self.constructed_objects:
             return self.constructed_objects[node]
         why, was_deep = self._unfit(node), self.deep_construct
@@ -136,10 +136,12 @@ class _Constructor(RoundTripConstructor):
             try:
                 return super().construct_object(node, deep)
             except (ValueError, LookupError, TypeError, OverflowError, YAMLError):
-                why = _unread(str(node.tag).removeprefix(_CORE), str(node.value))
+                why = _misfit(str(node.tag).removeprefix(_CORE), str(node.value))
                 self.recursive_objects.pop(node, None)
                 self.deep_construct = was_deep
-        self.constructed_objects[node] = made = Unreadable(str(node.value) if isinstance(node, ScalarNode) else "", why)
+        self.constructed_objects[node] = made = UnreadableValue(
+            str(node.value) if isinstance(node, ScalarNode) else "", why
+        )
         return made
 
     @staticmethod
@@ -151,7 +153,7 @@ class _Constructor(RoundTripConstructor):
         kind = tag.removeprefix(_CORE)
         if isinstance(node, ScalarNode):
             if kind == "null" and node.value not in ("", "~", "null", "Null", "NULL"):
-                return _unread(kind, str(node.value))
+                return _misfit(kind, str(node.value))
             fits = kind in _SCALARS
         else:
             fits = kind == ("map" if isinstance(node, MappingNode) else "seq")
@@ -165,8 +167,8 @@ class _Constructor(RoundTripConstructor):
         except (KeyError, AttributeError, TypeError):
             first = ""
         name = str(plain(key))
-        said = f'"{name}"' if len(name) <= 80 else quoted(name)
-        self.twice.append((key_node.start_mark.line + 1, f"found duplicate key {said}{first}"))
+        name_in_words = f'"{name}"' if len(name) <= 80 else quoted(name)
+        self.repeated_keys.append((key_node.start_mark.line + 1, f"found duplicate key {name_in_words}{first}"))
         return False
 
 
@@ -193,19 +195,19 @@ _HELP = {
     r"version 1\.\*": "a study is YAML 1.2",
     r"another document": "a file must hold one document: leave out the line ---",
 }
-_IN_WORDS = {"<stream end>": "the end", "<block end>": "the end of the block", "<document end>": "'...'"}
+_SYMBOLS_IN_WORDS = {"<stream end>": "the end", "<block end>": "the end of the block", "<document end>": "'...'"}
 
 
 def parse_yaml(text: str, file: str) -> Any:
     """A YAML 1.2 value, as a ruamel tree of bounded size once its aliases are written out.
 
-    What a value cannot stand for (a day that does not exist, a tag that does not fit) is `Unreadable` in its place.
+    A value that no study can have (a day that does not exist, a tag that does not fit) becomes an `UnreadableValue`.
 
     Raises:
         ConfigError: not YAML, repeated keys or anchors, or aliases without end; with the lines.
     """
-    if found := [*_unprintable(text, file), *_other_versions(text, file)]:
-        raise ConfigError(found)
+    if problems := [*_unprintable(text, file), *_other_versions(text, file)]:
+        raise ConfigError(problems)
     yaml = YAML(typ="rt", pure=True)
     yaml.Constructor = _Constructor
     yaml.max_depth = 3 * _DEPTH  # what is deeper by a little is told as of the tree
@@ -220,12 +222,14 @@ def parse_yaml(text: str, file: str) -> Any:
         line = _line_of(getattr(e, "problem_mark", None)) or _line_of(getattr(e, "context_mark", None))
         raise ConfigError(Problem(f"is not valid YAML: {_reason(e, text, line)}", file=file, line=line or 1)) from None
     except Exception as e:  # a node of a kind that ruamel does not expect
-        line = _line_of(getattr(yaml.constructor.at, "start_mark", None)) or 1
-        what = f"is not valid YAML: cannot be read ({quoted(str(e))[1:-1]}){_quoted(text, line)}"
+        line = _line_of(getattr(yaml.constructor.node, "start_mark", None)) or 1
+        what = f"is not valid YAML: cannot be read ({quoted(str(e))[1:-1]}){_in_line(text, line)}"
         raise ConfigError(Problem(what, file=file, line=line)) from None
-    again = [*yaml.constructor.twice, *_anchors_twice(warned)]
-    if again:
-        raise ConfigError(Problem(f"is not valid YAML: {what}", file=file, line=line) for line, what in sorted(again))
+    repeated = [*yaml.constructor.repeated_keys, *_anchors_twice(warned)]
+    if repeated:
+        raise ConfigError(
+            Problem(f"is not valid YAML: {what}", file=file, line=line) for line, what in sorted(repeated)
+        )
     _measure(tree, file, {})
     return tree
 
@@ -235,7 +239,7 @@ def _unprintable(text: str, file: str) -> Iterator[Problem]:
     for n, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         if bad := re.search(r"[^\t\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", line):
             why = f"is not valid YAML: must be readable text, but holds the character {bad[0]!r}"
-            yield Problem(f"{why}{_quoted(text, n)}", file=file, line=n)
+            yield Problem(f"{why}{_in_line(text, n)}", file=file, line=n)
 
 
 def _other_versions(text: str, file: str) -> Iterator[Problem]:
@@ -244,29 +248,29 @@ def _other_versions(text: str, file: str) -> Iterator[Problem]:
         found = re.match(r"%YAML(?:\s+([^\s#]*))?", line)
         if found and found[1] != "1.2":
             rule = "must be YAML 1.2, as all studies are: leave this line out, and mind that yes, no, on, off are text"
-            yield Problem(f"is not valid YAML: {rule}{_quoted(text, n)}", file=file, line=n)
+            yield Problem(f"is not valid YAML: {rule}{_in_line(text, n)}", file=file, line=n)
 
 
 def _line_of(mark: Any) -> int | None:
     return mark.line + 1 if mark is not None else None
 
 
-def _quoted(text: str, line: int | None) -> str:
+def _in_line(text: str, line: int | None) -> str:
     """``, in 'a: b'``: the line in question."""
     lines = re.split(r"\r\n|\r|\n", text)
-    said = lines[line - 1].strip() if line is not None and line <= len(lines) else ""
-    return f", in {quoted(said)}" if said else ""
+    content = lines[line - 1].strip() if line is not None and line <= len(lines) else ""
+    return f", in {quoted(content)}" if content else ""
 
 
 def _reason(e: YAMLError, text: str, line: int | None) -> str:
-    """What the YAML reader says, the place where what it reads began, the line, and what helps."""
+    """The message of the YAML reader, with where the broken part begins, the line, and what helps."""
     reason = str(getattr(e, "problem", None) or getattr(e, "context", None) or str(e).splitlines()[0])[:200]
     help_ = next((words for pattern, words in _HELP.items() if re.search(pattern, reason)), "")
-    for symbol, words in _IN_WORDS.items():
+    for symbol, words in _SYMBOLS_IN_WORDS.items():
         reason = reason.replace(f"'{symbol}'", words).replace(symbol, words)
-    began = _line_of(getattr(e, "context_mark", None))
-    since = f" ({e.context}, which began in line {began})" if began is not None and began != line else ""  # type: ignore[attr-defined]
-    return f"{reason}{since}{_quoted(text, line)}" + (f": {help_}" if help_ else "")
+    start = _line_of(getattr(e, "context_mark", None))
+    since = f" ({e.context}, which began in line {start})" if start is not None and start != line else ""  # type: ignore[attr-defined]
+    return f"{reason}{since}{_in_line(text, line)}" + (f": {help_}" if help_ else "")
 
 
 def _anchors_twice(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[int, str]]:
@@ -278,7 +282,7 @@ def _anchors_twice(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[
             yield lines[-1], f"{name[:120]} (the first stands in line {lines[0]})"
 
 
-def _measure(tree: Any, file: str, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+def _measure(tree: Any, file: str, sizes: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
     """(values below a node with its aliases written out, levels below it); each node is looked at once.
 
     Raises:
@@ -287,46 +291,46 @@ def _measure(tree: Any, file: str, known: dict[int, tuple[int, int] | None]) -> 
     if not isinstance(tree, Mapping | list):
         return 1, 0
     line = tree.lc.line + 1 if isinstance(tree, CommentedMap | CommentedSeq) and tree.lc.line is not None else None
-    if id(tree) in known:
-        found = known[id(tree)]
-        if found is None:
+    if id(tree) in sizes:
+        size_and_depth = sizes[id(tree)]
+        if size_and_depth is None:
             raise ConfigError(Problem("must not contain itself through an alias", file=file, line=line))
-        return found
-    known[id(tree)] = None
-    below = [_measure(v, file, known) for v in (tree.values() if isinstance(tree, Mapping) else tree)]
+        return size_and_depth
+    sizes[id(tree)] = None
+    below = [_measure(v, file, sizes) for v in (tree.values() if isinstance(tree, Mapping) else tree)]
     size, depth = 1 + sum(n for n, _ in below), 1 + max((d for _, d in below), default=0)
     if size > _VALUES:
         what = f"must hold at most {_VALUES} values, aliases written out, but holds {size:.3g}"
         raise ConfigError(Problem(what, file=file, line=line))
     if depth > _DEPTH:
         raise ConfigError(Problem(f"must be nested at most {_DEPTH} deep", file=file, line=line))
-    known[id(tree)] = size, depth
+    sizes[id(tree)] = size, depth
     return size, depth
 
 
 def odd_values(
     tree: Any, loc: tuple[str | int, ...] = (), *, numbered: Callable[[Sequence[str | int]], bool] = lambda loc: False
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """(path, message) of what YAML can say and JSON cannot, or no sensible study does: records and ids are JSON.
+    """(path, message) of every value that JSON cannot hold, or that no sensible study has: records and ids are JSON.
 
     Args:
         numbered: whether the keys of the mapping at this path may be whole numbers, which stand for their text.
     """
-    if isinstance(tree, Unreadable):
+    if isinstance(tree, UnreadableValue):
         yield loc, tree.why
     elif (tag := getattr(tree, "tag", None)) is not None and tag.value is not None:
         yield loc, f"must be a plain value, but has the tag {quoted(str(tag.value).replace(_CORE, '!!'))[1:-1]}"
     elif isinstance(tree, Mapping):
         for key, value in tree.items():
             whole = isinstance(key, int) and not isinstance(key, bool | ScalarBoolean) and numbered(loc)
-            if whole and _name(key) in tree:
-                yield (*loc, _name(key)), f"a key must be there once, but {key} is a number and a text"
+            if whole and _key_text(key) in tree:
+                yield (*loc, _key_text(key)), f"a key must be there once, but {key} is a number and a text"
             elif whole:
-                yield from odd_values(value, (*loc, _name(key)), numbered=numbered)
+                yield from odd_values(value, (*loc, _key_text(key)), numbered=numbered)
             elif not isinstance(key, str):
-                yield (*loc, _name(key)), f"a key must be text, but is {quoted(plain(key))}: put it in quotes"
+                yield (*loc, _key_text(key)), f"a key must be text, but is {quoted(plain(key))}: put it in quotes"
             elif why := _odd_text(key):
-                yield (*loc, _name(key)), f"a key {why}"
+                yield (*loc, _key_text(key)), f"a key {why}"
             else:
                 yield from odd_values(value, (*loc, key), numbered=numbered)
     elif isinstance(tree, list):
@@ -359,7 +363,7 @@ def lines_of(tree: Any, prefix: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
     """(path, line) of every key and item below a tree read by `load_yaml`."""
     if isinstance(tree, CommentedMap):
         for key, value in tree.items():
-            path = (*prefix, _name(key))
+            path = (*prefix, _key_text(key))
             try:
                 yield path, tree.lc.key(key)[0] + 1
             except (KeyError, AttributeError, TypeError):  # merged keys have no place of their own
@@ -374,7 +378,7 @@ def lines_of(tree: Any, prefix: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
             yield from lines_of(value, (*prefix, i))
 
 
-def _name(key: Any) -> str:
+def _key_text(key: Any) -> str:
     """A key as part of a path: always text that can be printed and compared."""
     text = key if isinstance(key, str) else "null" if key is None else str(plain(key))
     return text.encode("utf-8", "backslashreplace").decode()
@@ -389,10 +393,10 @@ def dotted(loc: Sequence[str | int]) -> str:
 def plain(tree: Any) -> Any:
     """A ruamel tree as plain dicts, lists and scalars."""
     if isinstance(tree, Mapping):
-        return {_name(k): plain(v) for k, v in tree.items()}
+        return {_key_text(k): plain(v) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
         return [plain(v) for v in tree]
-    if isinstance(tree, bool | Unreadable) or tree is None:
+    if isinstance(tree, bool | UnreadableValue) or tree is None:
         return tree
     if isinstance(tree, ScalarBoolean):  # a boolean with an anchor, to ruamel a kind of integer
         return bool(tree)
@@ -453,7 +457,7 @@ def problems_of(model: type[BaseModel], error: ValidationError) -> Iterator[tupl
             yield loc, f"the key {loc[-1]!r} is missing"
         elif e["type"] == "value_error":  # raised by a rule of ours
             text = str(e["ctx"]["error"])
-            yield loc, text if ", but " in text else f"{text}, but {_got(value)}"
+            yield loc, text if ", but " in text else f"{text}, but {_value_in_words(value)}"
         else:
             rule = _RULES.get(e["type"], "must be what the documentation of study files says").format(
                 **e.get("ctx", {})
@@ -463,11 +467,11 @@ def problems_of(model: type[BaseModel], error: ValidationError) -> Iterator[tupl
                 hint = " (in YAML 1.2 a number has no quotes)"
             elif value is None:
                 hint = ": leave the key out, or give it a value" if loc and isinstance(loc[-1], str) else ""
-            yield loc, f"{rule}, but {_got(value)}{hint}"
+            yield loc, f"{rule}, but {_value_in_words(value)}{hint}"
 
 
-def _got(value: Any) -> str:
-    """What stands in a place, in the words of YAML."""
+def _value_in_words(value: Any) -> str:
+    """The value of a key in the words of YAML."""
     if value is None:
         return "is empty"
     return f"got {'a mapping' if isinstance(value, Mapping) else quoted(value)}"

@@ -142,7 +142,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path, *, offline: 
     from raystudy import huggingface
 
     huggingface.fetch.cache_clear()
-    monkeypatch.setattr(huggingface, "_SILENT", {})
+    monkeypatch.setattr(huggingface, "_NO_ANSWER", {})
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache / "hub"))

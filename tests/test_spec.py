@@ -447,8 +447,8 @@ def test_several_suites(tmp_path: Path) -> None:
     study = read_study(write(tmp_path, text))
     assert study.target_names == ("sst5", "amazon_mds", "imdb", "mnli", "scitail")
     # each target is helped by the tasks of its own suite
-    assert study.together("imdb") == ("sst5", "amazon_mds", "imdb")
-    assert study.together("mnli") == ("mnli", "scitail")
+    assert study.tasks_with("imdb") == ("sst5", "amazon_mds", "imdb")
+    assert study.tasks_with("mnli") == ("mnli", "scitail")
     assert study.suite_of("scitail") == "nli"
     assert "given alone" in refused(tmp_path, text + "suite: review\n")[0]
     assert "did you mean 'review'" in refused(tmp_path, text, "suites=[reviw, nli]")[0]

@@ -16,7 +16,7 @@ from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
 from raystudy.data.fewshot import cap, cut
 from raystudy.data.plm import PLM, resolve
-from raystudy.data.standardise import Unit
+from raystudy.data.standardise import LabelUnit
 from raystudy.data.text import coverage_facts, encode
 from raystudy.errors import ConfigError, DataError, Problem, UserError, printable
 from raystudy.methods import Length, Schedule, Sizes, hparams
@@ -50,7 +50,7 @@ def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
 def kinds_together(plan: Plan) -> list[str]:
     """Where tasks of several kinds take part in one training: which are of which kind."""
     out = []
-    for suite in dict.fromkeys(map(plan.study.together, plan.study.target_names)):
+    for suite in dict.fromkeys(map(plan.study.tasks_with, plan.study.target_names)):
         kinds: dict[str, list[str]] = defaultdict(list)
         for name in suite:
             kinds[plan.tasks[name].kind].append(name)
@@ -207,7 +207,7 @@ class Plan:
         problems: list[Problem] = []
         for setting in self.study.settings_grid:
             for target in self.study.target_names:
-                together = self.study.together(target)
+                together = self.study.tasks_with(target)
                 n = {name: len(self.tasks[name].splits["train"]) for name in together}
                 for name in together if self.study.scope == "suite" else (target,):
                     try:
@@ -284,7 +284,7 @@ class Plan:
         except UserError as e:
             wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
         unseen_in = {t: t if t in self.study.unseen else None for t in self.study.target_names}
-        for suite, unseen in dict.fromkeys((self.study.together(t), u) for t, u in unseen_in.items()):
+        for suite, unseen in dict.fromkeys((self.study.tasks_with(t), u) for t, u in unseen_in.items()):
             try:
                 found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite}, unseen)
             except UserError as e:
@@ -345,14 +345,14 @@ class Plan:
             variant=arm.variant,
             method=catalogue().variant(arm.variant).method,
             settings=dict(settings),
-            suite=study.together(target),
+            suite=study.tasks_with(target),
             target=target,
             setting=arm.setting,
             seed=seed + (_SEARCH_SEEDS if phase == "search" else 0),
             plm=self.plm.name,
             plm_digest=self.plm.digest,
-            data={n: self.tasks[n].digest for n in study.together(target)},
-            limits={k: self.limits[k] for k in study.together(target) if self.limits[k]},
+            data={n: self.tasks[n].digest for n in study.tasks_with(target)},
+            limits={k: self.limits[k] for k in study.tasks_with(target) if self.limits[k]},
             task_options={k: dict(v) for k, v in study.task_options.items()},
             dev=study.dev,
             scope=study.scope,
@@ -453,7 +453,7 @@ class Plan:
         """Texts that are cut and words that no model sees: of targets in every split, of sources in train."""
         targets = self.study.target_names
         all_data = self.study.settings_grid == (Setting(),)
-        for name, length in dict.fromkeys((t, self.lengths[g]) for g in targets for t in self.study.together(g)):
+        for name, length in dict.fromkeys((t, self.lengths[g]) for g in targets for t in self.study.tasks_with(g)):
             task = self.tasks[name]
             splits = {s: encode(task, s, self.plm, length) for s in (SPLITS if name in targets else ("train",))}
             tag = [str(task.drawn_prior.answer)] if all_data else []
@@ -470,7 +470,7 @@ class Plan:
             task = self.tasks[name]
             if task.kind != "regression":
                 continue
-            unit = Unit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
+            unit = LabelUnit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
             yield (
                 f"{name}: numbers are trained in standard deviations from the mean of the training labels (in all of "
                 f"train: mean {unit.mean:.4g}, sd {unit.sd:.4g}) and answered in their own unit"
@@ -554,4 +554,4 @@ class Plan:
         aware = module.Method.target_aware(hparams(module.HParams, settings))
         few_shot = arm.setting != Setting() and self.study.scope == "target"  # cuts differ from target to target
         own = target if aware or few_shot or target in self.study.unseen else ""
-        return digest([method, read, self.study.together(target), own, str(arm.setting)])
+        return digest([method, read, self.study.tasks_with(target), own, str(arm.setting)])

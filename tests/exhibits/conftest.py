@@ -48,13 +48,13 @@ def left() -> Left:
                             variant,
                             catalogue().variant(variant).method,
                             {},
-                            study.together(target),
+                            study.tasks_with(target),
                             target,
                             setting,
                             seed,
                             study.plm,
                             "0" * 16,
-                            dict.fromkeys(study.together(target), "1" * 16),
+                            dict.fromkeys(study.tasks_with(target), "1" * 16),
                         )
                         records.append(
                             Record(

@@ -228,7 +228,7 @@ def test_counts_are_those_of_the_paper() -> None:
     assert (study.shots, study.scope) == ((3_927, 7_854, 15_708), "suite")
     assert study.fixed_settings("mft")["mft_epochs"] == 1 and study.fixed_settings("single_task")["epochs"] == 2
     assert study_of("meta_dtl_table6").target_names == ("mnli",)
-    assert study_of("meta_dtl_table6").together("mnli") == ("mnli", "scitail")
+    assert study_of("meta_dtl_table6").tasks_with("mnli") == ("mnli", "scitail")
 
 
 def test_counts_beyond_the_data_at_hand_are_left_out_and_said_to_be(

@@ -95,7 +95,7 @@ def test_what_is_searched_is_not_set() -> None:
 
 def test_the_german_pair_may_be_replaced_by_a_free_one(left: Left) -> None:
     study = study_of("metaxt_fig6", "small", "suite=chunk_to_ner")
-    assert study.together("wnut17") == ("wnut17", "conll2000_chunk")
+    assert study.tasks_with("wnut17") == ("wnut17", "conll2000_chunk")
     shown = exhibits.find("metaxt_fig6").page("small", study, left(study, noisy))
     (table,) = shown.tables
     assert "chunks to names, in place of German NER" in table.caption
