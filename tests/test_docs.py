@@ -358,7 +358,7 @@ except ConfigError as e:
     refused = str(e)
 print(json.dumps({
     "methods": module_names("methods"), "tasks": module_names("tasks"), "variants": list(catalogue().variants),
-    "searched": list(catalogue().searched("stilts", {})), "status": outcome.record.status,
+    "searched": list(catalogue().searched_parameters("stilts", {})), "status": outcome.record.status,
     "updates": outcome.record.updates, "labels": news.labels,
     "planned": {name: length.updates for name, length in schedule.stages.items()},
     "metrics": list(outcome.record.metrics), "refused": refused,
