@@ -1,13 +1,19 @@
-"""Scores: arrays in, one float out. Fractions in [0, 1], correlations in [-1, 1]; tables multiply by 100.
+"""The metrics: functions of `gold` and `pred` that give one float.
 
-Every function takes `gold` and `pred` of one shape and is checked against scikit-learn or scipy in the tests. Span F1
-follows the conlleval script: a span counts when its first token, last token and type agree.
+They are fractions in [0, 1] or correlations in [-1, 1]; tables multiply by 100. Scikit-learn computes those of classes,
+scipy the correlations. Where a library leaves a metric undefined (one class alone, constant numbers) the answer here is
+0: a method that always says the same has learned nothing. The F1 of spans follows the conlleval script, which neither
+library has: a span counts when its first token, its last token and its type agree.
+
+Both libraries are loaded when a metric is computed, because whoever only looks at a study needs neither.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,27 +44,20 @@ def accuracy(gold: Labels, pred: Labels) -> float:
     return float(np.mean(np.asarray(gold) == np.asarray(pred)))
 
 
-def _confusion(gold: Labels, pred: Labels) -> NDArray[np.float64]:
-    """(C, C) counts, rows gold, columns predicted, classes in sorted order of those that occur."""
-    g, p = np.asarray(gold), np.asarray(pred)
-    classes = np.unique(np.concatenate([g, p]))
-    table = np.zeros((len(classes), len(classes)))
-    np.add.at(table, (np.searchsorted(classes, g), np.searchsorted(classes, p)), 1)
-    return table
-
-
 def mcc(gold: Labels, pred: Labels) -> float:
-    """Matthews correlation, multi-class (Gorodkin 2004); 0 where a marginal is constant, as scikit-learn has it."""
-    table = _confusion(gold, pred)
-    n, right, rows, columns = table.sum(), np.trace(table), table.sum(1), table.sum(0)
-    spread = (n**2 - rows @ rows) * (n**2 - columns @ columns)
-    return float((right * n - rows @ columns) / np.sqrt(spread)) if spread > 0 else 0.0
+    """Matthews correlation, multi-class (Gorodkin 2004); 0 where all of `gold` or all of `pred` is one class."""
+    from sklearn.metrics import matthews_corrcoef
+
+    with warnings.catch_warnings(action="ignore"):  # of a single class, whose answer is the one above
+        return float(matthews_corrcoef(gold, pred))
 
 
-def _f1_per_class(gold: Labels, pred: Labels) -> NDArray[np.float64]:
-    table = _confusion(gold, pred)
-    size = table.sum(0) + table.sum(1)
-    return 2 * np.diag(table) / np.where(size > 0, size, 1)
+def _f1(gold: Labels, pred: Labels, classes: Sequence[str | int], average: Literal["macro", "micro"]) -> float:
+    """Scikit-learn's F1 of `classes`; a class that is neither in `gold` nor answered counts 0."""
+    from sklearn.metrics import f1_score
+
+    with warnings.catch_warnings(action="ignore"):  # of classes that occur once, which few examples have
+        return float(f1_score(gold, pred, labels=classes, average=average, zero_division=0.0))
 
 
 def macro_f1(gold: Labels, pred: Labels) -> float:
@@ -67,15 +66,12 @@ def macro_f1(gold: Labels, pred: Labels) -> float:
     A class that is neither in the test set nor answered has no part in it. An empty answer is none of the classes: it
     is wrong, but adds no class to the mean.
     """
-    unanswered = "" in set(np.asarray(pred).tolist())  # the empty name is sorted first
-    return float(_f1_per_class(gold, pred)[int(unanswered) :].mean())
+    return _f1(gold, pred, sorted({*gold, *pred} - {""}), "macro")
 
 
 def f1(gold: Labels, pred: Labels, positive: str | int) -> float:
     """F1 of the class `positive`; 0 where it is neither in `gold` nor answered (scikit-learn's ``zero_division=0``)."""
-    g, p = np.asarray(gold) == positive, np.asarray(pred) == positive
-    size = int(g.sum() + p.sum())
-    return 2 * int((g & p).sum()) / size if size else 0.0
+    return _f1(gold, pred, [positive], "macro")
 
 
 def pearson(gold: Reals, pred: Reals) -> float:
@@ -83,30 +79,30 @@ def pearson(gold: Reals, pred: Reals) -> float:
 
     The same in whatever unit either side is given: no number is too large or too small for its square.
     """
-    g, p = np.asarray(gold, float), np.asarray(pred, float)
-    if np.ptp(g) == 0 or np.ptp(p) == 0:
-        return 0.0
-    g, p = _centred(g), _centred(p)
-    norm = np.sqrt((g @ g) * (p @ p))
-    return float(g @ p / norm) if norm > 0 else 0.0
+    from scipy.stats import pearsonr
 
-
-def _centred(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`x` without its mean, times a power of two that makes the largest number about 1."""
-    x = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
-    x = x - x.mean()
-    return np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
+    return _correlation(pearsonr, gold, pred)
 
 
 def spearman(gold: Reals, pred: Reals) -> float:
-    """Pearson correlation of mid-ranks."""
-    return pearson(_midranks(gold), _midranks(pred))
+    """Spearman correlation, the Pearson correlation of mid-ranks; 0 where either side is constant."""
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, gold, pred)
 
 
-def _midranks(values: Reals) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse])
+def _correlation(of_scipy: Callable[..., Any], gold: Reals, pred: Reals) -> float:
+    g, p = np.asarray(gold, float), np.asarray(pred, float)
+    if np.ptp(g) == 0 or np.ptp(p) == 0:
+        return 0.0
+    with warnings.catch_warnings(action="ignore"):  # of numbers that are constant but for rounding
+        correlation = float(of_scipy(_about_one(g), _about_one(p)).statistic)
+    return 0.0 if np.isnan(correlation) else correlation
+
+
+def _about_one(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`x` times the power of two that makes its largest number about 1; it changes no digit of any number."""
+    return np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
 
 
 def token_accuracy(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> float:
@@ -121,8 +117,8 @@ def token_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> fl
     0 when nothing is right, also where there is nothing but O on both sides (scikit-learn's ``zero_division=0``).
     """
     pairs = [(g, p) for gs, ps in zip(gold, pred, strict=True) for g, p in zip(gs, ps, strict=True)]
-    right = sum(g == p != "O" for g, p in pairs)
-    return 2 * right / (sum(g != "O" for g, _ in pairs) + sum(p != "O" for _, p in pairs)) if right else 0.0
+    tags = sorted({tag for pair in pairs for tag in pair} - {"O"})
+    return _f1([g for g, _ in pairs], [p for _, p in pairs], tags, "micro") if tags else 0.0
 
 
 def spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
@@ -152,13 +148,14 @@ _OF_A_CHUNK = frozenset("BIMELSUW")
 
 def span_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> float:
     """Micro F1 over exact spans, conlleval semantics; 0 when nothing is right, also without any span on both sides."""
-    right = found = wanted = 0
+    right = total = 0
     for g, p in zip(gold, pred, strict=True):
         if len(g) != len(p):
             raise ValueError(f"a sentence of {len(g)} gold tags has {len(p)} predicted tags")
-        there, ours = set(spans(g)), set(spans(p))
-        right, found, wanted = right + len(there & ours), found + len(ours), wanted + len(there)
-    return 2 * right / (found + wanted) if right else 0.0
+        gold_spans, pred_spans = set(spans(g)), set(spans(p))
+        right += len(gold_spans & pred_spans)
+        total += len(gold_spans) + len(pred_spans)
+    return 2 * right / total if right else 0.0
 
 
 METRICS: dict[str, Callable[..., float]] = {

@@ -68,7 +68,7 @@ def guarded(
     ("heavy", "commands"),
     [
         (
-            {"torch", "ray", "transformers", "optuna", "pandas", "scipy"},
+            {"torch", "ray", "transformers", "optuna", "pandas", "scipy", "sklearn"},
             [
                 ("run", ["--help"]),
                 ("__main__", ["--help"]),
@@ -92,7 +92,7 @@ def test_reading_loads_nothing_heavy(
 
 def test_every_command_explains_itself_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
     names = sorted(get_command(commands.app).commands)  # type: ignore[attr-defined]
-    heavy = {"torch", "ray", "transformers", "optuna", "pandas", "scipy", "numpy", "datasets"}
+    heavy = {"torch", "ray", "transformers", "optuna", "pandas", "scipy", "sklearn", "numpy", "datasets"}
     out = guarded(tmp_path, heavy, [("__main__", [name, "--help"]) for name in names])
     assert out.stdout.count("Usage:") == len(names) >= 10
 

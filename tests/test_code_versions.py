@@ -246,9 +246,27 @@ def test_libraries_that_move_a_number_are_those_that_are_imported() -> None:
         asked = any(b"from sklearn" in HERE[p] for p in paths)
         assert library_versions(method, PLANTED).keys() == (always | solvers if asked else always), method
     assert "scikit-learn" in library_versions("floors", PLANTED)
-    assert "scikit-learn" not in library_versions("single_task", PLANTED)
+    assert "scikit-learn" in library_versions("single_task", PLANTED), "it computes the metrics by which all are judged"
     assert all(v[0].isdigit() for v in library_versions("floors").values()), "each is installed"
     assert {d for ds in NUMERIC.values() for d in ds} == always | solvers
+
+
+@pytest.fixture
+def metrics_import_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The sources as they are, but for an empty ``metrics.py``."""
+    memos = (code_versions._closure, library_versions)
+    for memo in memos:
+        memo.cache_clear()
+    monkeypatch.setattr(code_versions, "sources", lambda: {**HERE, "metrics.py": b""})
+    yield
+    monkeypatch.undo()
+    for memo in memos:
+        memo.cache_clear()
+
+
+def test_but_for_the_metrics_only_methods_with_its_solvers_ask_for_scikit_learn(metrics_import_nothing: None) -> None:
+    assert "scikit-learn" in library_versions("floors", PLANTED)
+    assert "scikit-learn" not in library_versions("single_task", PLANTED)
 
 
 def test_another_version_is_another_stage_and_another_checkpoint(request: pytest.FixtureRequest) -> None:

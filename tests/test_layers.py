@@ -71,7 +71,8 @@ HOMES = {
     "pandas": ("analysis",),
     "matplotlib": ("analysis",),
     "jinja2": ("analysis",),
-    "sklearn": ("methods", "nn"),
+    "scipy": ("metrics", "analysis"),
+    "sklearn": ("metrics", "methods", "nn"),
     "typer": ("run", "__main__", "commands"),
     "rich": ("run", "terminal", "live_view", "commands"),
 }
@@ -210,6 +211,8 @@ def test_every_module_keeps_the_law(law: Law) -> None:
         (astray, "data.fewshot", "from transformers import AutoTokenizer"),
         (astray, "analysis.new", "import torch"),
         (astray, "spec", "from torch import Tensor"),
+        (astray, "evaluate", "from sklearn.metrics import f1_score"),
+        (astray, "study.new", "from scipy import stats"),
         (astray, "run", "import torch.nn"),
         (lookups, "methods.new", "from raystudy.plugins import find_module"),
         (lookups, "tasks.new", "from raystudy.plugins import find_module as look"),
@@ -295,7 +298,7 @@ def test_the_declared_versions_are_ranges_that_hold_what_is_installed() -> None:
 def test_reading_loads_neither_torch_nor_ray() -> None:
     """`python -m raystudy methods` and a rebuilt report: what they import, with all that it imports in turn."""
     modules = ["raystudy.__main__", *(f"raystudy.{m}" for m in SOURCES if f"{m}.".startswith("analysis."))]
-    heavy = "{'torch', 'ray', 'transformers', 'optuna'}"
+    heavy = "{'torch', 'ray', 'transformers', 'optuna', 'sklearn'}"
     code = f"import {', '.join(modules)}, sys; print(*sorted({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
