@@ -113,7 +113,7 @@ def test_the_documented_pickle_reads_what_ray_gave_and_no_file() -> None:
         for node in parent.args
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pickle.dumps"
     }
-    assert uses == {"queue.done.remote(pickle.dumps(outcome))"}
+    assert uses == {"queue.finish.remote(pickle.dumps(outcome))"}
     (loads,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "pickle.loads"]
     assert ast.unparse(loads.args[0]) == "x"
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) in ("open", "Path.open")]

@@ -54,11 +54,11 @@ def _readable(folder: Path, option: str) -> Path:
 
 def ls(folder: Folder = None, as_json: Json = False) -> None:
     """Every stage result and checkpoint: what it is of, its size, when it was last used."""
-    from raystudy.study.store.cache import entries, held, leftovers
+    from raystudy.study.store.cache import entries, is_being_computed, leftovers
 
     where = _where(folder)
     entries_here, leftover_files = entries(where), leftovers(where)
-    keys_in_use = {e.key for e in entries_here if held(e)}
+    keys_in_use = {e.key for e in entries_here if is_being_computed(e)}
     total = sum(e.size for e in entries_here)
     if as_json:
         rows = [
@@ -67,7 +67,7 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
                 "kind": e.kind,
                 "of": dict(e.about),
                 "bytes": e.size,
-                "used": e.used,
+                "used": e.last_use,
                 "fresh": e.fresh,
                 "held": e.key in keys_in_use,
                 "path": str(e.path),
@@ -104,7 +104,7 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
                 str(e.about.get("seed", "")),
                 str(e.about.get("target", "")),
                 megabytes(e.size),
-                _ago(e.used),
+                _ago(e.last_use),
                 state,
             ]
         )
@@ -129,14 +129,14 @@ def rm(
     as_json: Json = False,
 ) -> None:
     """Delete entries. Refuses all of it when one is being computed now."""
-    from raystudy.study.store.cache import entries, held, remove
+    from raystudy.study.store.cache import entries, is_being_computed, remove
 
     if bool(keys) == everything:
         raise ConfigError("name the keys to delete, or --all")
     where = _where(folder)
     entries_here = entries(where)
     entries_to_delete = entries_here if everything else _entries_of_keys(keys or [], entries_here)
-    if busy := [e.key[:12] for e in entries_to_delete if held(e)]:
+    if busy := [e.key[:12] for e in entries_to_delete if is_being_computed(e)]:
         raise PreflightError(Problem(f"is computed now by a running study: {', '.join(busy)}", file=str(where)))
     if everything and entries_to_delete and not yes:
         size = megabytes(sum(e.size for e in entries_to_delete))

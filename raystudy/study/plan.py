@@ -24,7 +24,7 @@ from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.plugins import find_module
 from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search.arm_search import ArmSearch
-from raystudy.study.search.space import papers
+from raystudy.study.search.space import paper_configuration
 from raystudy.studyfile import Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 from raystudy.yamlfile import dotted
@@ -381,7 +381,7 @@ class Plan:
             for arm in self.study.arms()
             if arm.setting in where
             and catalogue().variant(arm.variant).role != "control"
-            and papers(arm.variant, self.study.fixed_settings(arm.variant))  # else there is nothing to search
+            and paper_configuration(arm.variant, self.study.fixed_settings(arm.variant))  # empty: nothing to search
         ]
 
     def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:

@@ -156,7 +156,7 @@ def test_a_limit_takes_what_was_used_longest_ago(own_cache: Path, keep: Keep) ->
     gone = told("gc", "--keep-gb", str((size[made[0]] * 2 + 10) / 1e9))["entries"]
     assert gone == made[:3]
     assert {e.key for e in entries(own_cache)} == set(made[3:])
-    assert oldest_beyond(entries(own_cache), 0) == sorted(entries(own_cache), key=lambda e: e.used)
+    assert oldest_beyond(entries(own_cache), 0) == sorted(entries(own_cache), key=lambda e: e.last_use)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from raystudy.commands.folders import find_cell
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.spec import Numerics, Places, Record, Setting, Spec
 from raystudy.study.folder.records import Results
-from raystudy.study.pool.failures import attempt
+from raystudy.study.pool.failures import train_or_fail
 from raystudy.study.rerun import differences
 from raystudy.study.store.stage_store import StageStore
 from raystudy.workers import simulate
@@ -42,7 +42,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
         results = Results(folder)
         places = {"data_root": None, "plm": "tiny", "revision": None, "shared": str(tmp_path / "cache")}
         results.write_manifest({"study": {}, "confirm": [], "search": [], "facts": {}, "places": places})
-        outcome = attempt(spec, lambda s: train.run(s, Places(**places), **options))
+        outcome = train_or_fail(spec, lambda s: train.run(s, Places(**places), **options))
         results.write(outcome)
         return results.cells / spec.id
 

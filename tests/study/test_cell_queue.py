@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raystudy.spec import Spec
-from raystudy.study.pool.cell_queue import CellQueue, Lost
+from raystudy.study.pool.cell_queue import CellQueue, LostCell
 from study.fakes import plan
 
 
@@ -40,8 +40,8 @@ def test_all_ranks_get_the_same_cell_and_each_cell_goes_out_once(specs: list[Spe
             assert a == b
             spec = Spec.from_json(a)
             out.append(spec.id)
-            await cells.done(0, spec.id, b"outcome")
-            await cells.done(0, spec.id, b"outcome")  # a repeated message counts once
+            await cells.finish(0, spec.id, b"outcome")
+            await cells.finish(0, spec.id, b"outcome")  # a repeated message counts once
         assert sorted(out) == sorted(s.id for s in specs[:3])
         assert len(await cells.take(0)) == 3
         assert await cells.next(0, 1, 3) == "wait"
@@ -71,9 +71,9 @@ def test_a_lost_workers_cell_goes_out_once_more_then_fails(specs: list[Spec]) ->
             assert Spec.from_json(await cells.next(0, generation, 0)).id == specs[0].id  # the lost cell comes first
         assert await cells.enter(0, 0, 1) == 3
         (lost,) = await cells.take(0)
-        assert isinstance(lost, Lost)
+        assert isinstance(lost, LostCell)
         assert Spec.from_json(lost.spec).id == specs[0].id
-        assert "died twice" in lost.why
+        assert "died twice" in lost.reason
         assert await cells.next(0, 2, 1) is None  # a straggler of an older generation leaves
         assert Spec.from_json(await cells.next(0, 3, 0)).id == specs[1].id
 
@@ -89,7 +89,7 @@ def test_a_score_waits_for_the_announcement(specs: list[Spec]) -> None:
         await cells.enter(0, 0, 1)
         await asyncio.sleep(0)
         assert Spec.from_json(await cells.next(0, 1, 0)).id == spec.id
-        await cells.done(0, spec.id, b"outcome")
+        await cells.finish(0, spec.id, b"outcome")
         await asyncio.sleep(0.01)
         assert not asked.done()
         await cells.announce({spec.id: 0.25})
@@ -108,7 +108,7 @@ def test_draining_hands_out_nothing_and_leaves_nobody_waiting(specs: list[Spec])
         first = Spec.from_json(await cells.next(0, 1, 0))
         await cells.drain()
         assert "no further" in (await waiting)["closed"]
-        await cells.done(0, first.id, b"outcome")
+        await cells.finish(0, first.id, b"outcome")
         await cells.announce({first.id: 0.5})
         assert await running == {"score": 0.5}
         assert await cells.next(0, 1, 1) is None

@@ -333,7 +333,7 @@ def test_a_cell_that_goes_out_again_gives_the_record_of_an_undisturbed_run(tmp_p
         assert await queue.enter(0, 0, 2) == 2  # Train has restarted the group: its worker was lost
         rest = Dying(shared / "running" / spec.id, 0.0)
         outcome = train.run(Spec.from_json(await queue.next(0, 2, 0)), places, store=store, checkpoint=rest)
-        await queue.done(0, spec.id, b"told")
+        await queue.finish(0, spec.id, b"told")
         assert await queue.take(0) == [b"told"]
         return outcome, -rest.deaths_after
 

@@ -1,8 +1,11 @@
-"""The queue between the driver, the Tune trials and the worker groups: one asynchronous actor.
+"""The queue of cells, between the driver, the search and the groups of workers. A cell is one training (one `Spec`).
 
-It never writes files and never looks into an outcome, which passes through it as bytes: so its process loads neither
-torch nor anything of a method. Outcomes wait in it until the driver has taken them, written their records, and
-`announced` them; only then do those who wait for a score see it.
+The driver and the search put cells in. A group of workers takes one, trains it and gives back its outcome, which waits
+here until the driver has written the cell's record and announced its score. Only then do those see the score who wait
+for it, so that no search goes on from a score that a crash could lose.
+
+The queue is one asynchronous Ray actor. It writes no file and never looks into an outcome, which passes through as
+bytes: so its process loads neither torch nor anything of a method.
 """
 
 from __future__ import annotations
@@ -14,37 +17,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CellQueue", "Lost"]
+__all__ = ["CellQueue", "LostCell"]
 
-_POLL = 0.05  # seconds between two looks of a rank that waits for its group
+_POLL = 0.05  # seconds between two looks of a rank that waits for the other ranks of its group
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostCell:
     """A cell that nobody will finish, and why."""
 
     spec: dict[str, Any]
-    why: str
+    reason: str
 
 
 @dataclass
 class _Job:
+    """A cell without a record. `configuration` is the number of its configuration, where a search asked for it."""
+
     spec: dict[str, Any]
     attempts: int = 0
-    configuration: int | None = None  # of a search
+    configuration: int | None = None
 
 
 @dataclass
 class _Group:
-    entered: set[int] = field(default_factory=set)
+    """A group of workers, which are its ranks.
+
+    Attributes:
+        ranks: those that have entered since the group was last complete.
+        generation: how often the group was complete; Ray Train starts all of it anew when one rank dies.
+        cell: the id of the cell that it trains now.
+        answers: what `next` answered, by (generation, sequence number), so that every rank hears the same.
+        progress: what its running stage last reported.
+        pids: rank -> process id.
+    """
+
+    ranks: set[int] = field(default_factory=set)
     generation: int = 0
-    current: str | None = None
+    cell: str | None = None
     answers: dict[tuple[int, int], Any] = field(default_factory=dict)
-    told: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
 
 
-def _data(shots: int | None, fraction: float | None) -> str:
+def _setting_text(shots: int | None, fraction: float | None) -> str:
     """A setting as `spec.Setting` is printed; that module would bring pydantic into the queue's process."""
     if shots is not None:
         return f"k={shots}"
@@ -52,26 +68,30 @@ def _data(shots: int | None, fraction: float | None) -> str:
 
 
 class CellQueue:
-    """Cells wait here, go out to groups, and come back as outcomes; see `pool.py` for the protocol."""
+    """Cells wait here, go out to groups, and come back as outcomes; `pool.py` describes the protocol.
+
+    Args:
+        workers: how many workers, or ranks, a group has.
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.queues: tuple[deque[str], deque[str]] = (deque(), deque())  # search first, then what can wait
+        self.queues: tuple[deque[str], deque[str]] = (deque(), deque())  # cells of a search first, then the others
         self.jobs: dict[str, _Job] = {}
         self.groups: dict[int, _Group] = {}
-        self.known: dict[str, float | None] = {}
-        self.waiting: dict[str, asyncio.Event] = {}
+        self.scores: dict[str, float | None] = {}  # of the cells that have a record
+        self.score_events: dict[str, asyncio.Event] = {}  # of the cells whose score somebody waits for
         self.outcomes: list[Any] = []
-        self.fresh = asyncio.Event()
+        self.outcome_event = asyncio.Event()
         self.closed = self.draining = False
         self.broken: str | None = None
 
     # -- the driver ------------------------------------------------------------------------------------------------
 
     async def submit(self, specs: Mapping[str, dict[str, Any]], later: bool) -> None:
-        """Queue specs by id; one that is known, queued or running is not queued again."""
+        """Queue specs by id. One that has a record, is queued already, or is being trained is not queued again."""
         for key, spec in specs.items():
-            if key not in self.known and key not in self.jobs:
+            if key not in self.scores and key not in self.jobs:
                 self.jobs[key] = _Job(spec)
                 self.queues[later].append(key)
             elif not later and key in self.queues[1]:
@@ -79,107 +99,113 @@ class CellQueue:
                 self.queues[0].append(key)
 
     async def take(self, timeout: float) -> list[Any]:
-        """The outcomes that came since the last call, after at most `timeout` seconds."""
+        """The outcomes that came since the last call; waits at most `timeout` seconds for the first."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.fresh.wait(), timeout)
-        self.fresh.clear()
-        taken, self.outcomes = self.outcomes, []
-        return taken
+            await asyncio.wait_for(self.outcome_event.wait(), timeout)
+        self.outcome_event.clear()
+        outcomes, self.outcomes = self.outcomes, []
+        return outcomes
 
     async def announce(self, scores: Mapping[str, float | None]) -> None:
-        """These cells have records now, with this dev score (None = failed)."""
+        """These cells have records now, with these dev scores (None = the cell failed)."""
         for key, score in scores.items():
-            self.known[key] = score
+            self.scores[key] = score
             self.jobs.pop(key, None)
-            if key in self.waiting:
-                self.waiting.pop(key).set()
+            if key in self.score_events:
+                self.score_events.pop(key).set()
 
     async def drain(self) -> None:
         """Hand out no further cells; those that run are finished. Who waits for a cell that will not run is told."""
         self.draining = True
-        running = {g.current for g in self.groups.values()}
-        for key in [k for k in self.waiting if k not in running]:
-            self.waiting.pop(key).set()
+        running = {g.cell for g in self.groups.values()}
+        for key in [k for k in self.score_events if k not in running]:
+            self.score_events.pop(key).set()
 
     async def close(self) -> None:
+        """Have every group leave once it has finished its cell."""
         self.closed = True
 
-    async def fail(self, why: str) -> None:
+    async def fail(self, reason: str) -> None:
         """The pool cannot train any more (its groups do not start, the driver cannot write): nobody waits in vain."""
-        self.broken = self.broken or why
+        self.broken = self.broken or reason
         self.draining = True
-        for event in self.waiting.values():
+        for event in self.score_events.values():
             event.set()
 
     async def status(self) -> dict[str, Any]:
+        """What the queue and its groups do now, for the terminal and for `raystudy status`."""
         return {
             "queued": [len(q) for q in self.queues],
-            "groups": {g: {"cell": self._words(s.current), **s.told} for g, s in sorted(self.groups.items())},
-            "ready": {g: len(s.pids) == self.workers for g, s in sorted(self.groups.items())},
-            "idle": all(s.current is None for s in self.groups.values()),
+            "groups": {n: {"cell": self._cell_text(g.cell), **g.progress} for n, g in sorted(self.groups.items())},
+            "ready": {n: len(g.pids) == self.workers for n, g in sorted(self.groups.items())},
+            "idle": all(g.cell is None for g in self.groups.values()),
             "broken": self.broken,
             "draining": self.draining or self.closed,
-            "pids": {g: dict(s.pids) for g, s in self.groups.items()},
+            "pids": {n: dict(g.pids) for n, g in self.groups.items()},
         }
 
-    def _words(self, key: str | None) -> str | None:
-        """A cell as people read it."""
+    def _cell_text(self, key: str | None) -> str | None:
+        """A cell as people read it; None where there is none, or its record is written."""
         if key is None or key not in self.jobs:
             return None
         job = self.jobs[key]
-        s, part = job.spec, job.spec["phase"]
+        spec, part = job.spec, job.spec["phase"]
         if job.configuration is not None:
             part += f", configuration {job.configuration}"
-        return f"{s['variant']} {s['target']} {_data(**s['setting'])} seed {s['seed']} ({part})"
+        return f"{spec['variant']} {spec['target']} {_setting_text(**spec['setting'])} seed {spec['seed']} ({part})"
 
     # -- Tune trials -----------------------------------------------------------------------------------------------
 
     async def score(self, key: str, spec: dict[str, Any], configuration: int | None = None) -> dict[str, Any]:
         """``{"score": dev score}`` of a cell once its record is written (None = it failed); trains it if nobody has.
 
-        ``{"closed": why}`` when it will not be trained any more. Nothing is raised: an error would make Tune try again.
+        ``{"closed": reason}`` when it will not be trained any more. Nothing is raised: an error would make Tune try
+        again.
         """
-        if key not in self.known and not self.draining:
+        if key not in self.scores and not self.draining:
             await self.submit({key: spec}, later=False)
             if key in self.jobs:
                 self.jobs[key].configuration = configuration
-            await self.waiting.setdefault(key, asyncio.Event()).wait()
-        if key in self.known:
-            return {"score": self.known[key]}
+            await self.score_events.setdefault(key, asyncio.Event()).wait()
+        if key in self.scores:
+            return {"score": self.scores[key]}
         return {"closed": self.broken or "no further cells are handed out"}
 
     # -- worker groups ---------------------------------------------------------------------------------------------
 
     async def enter(self, group: int, rank: int, pid: int) -> int:
-        """A rank starts (again); returns the group's generation once all its ranks are there."""
+        """A rank starts, perhaps not for the first time; answers the group's generation once all its ranks are there.
+
+        A group that enters anew while it had a cell has lost a worker: the cell is queued once more, then it fails.
+        """
         g = self.groups.setdefault(group, _Group())
-        g.entered.add(rank)
+        g.ranks.add(rank)
         g.pids[rank] = pid
-        if len(g.entered) == self.workers:
-            g.entered.clear()
+        if len(g.ranks) == self.workers:
+            g.ranks.clear()
             g.generation += 1
             g.answers.clear()
-            g.told = {}
-            if (key := g.current) is not None:
-                g.current = None
-                self._lost(key)
+            g.progress = {}
+            if (key := g.cell) is not None:
+                g.cell = None
+                self._requeue_or_fail(key)
             return g.generation
-        before = g.generation
-        while g.generation == before:
+        generation = g.generation
+        while g.generation == generation:
             await asyncio.sleep(_POLL)
         return g.generation
 
-    def _lost(self, key: str) -> None:
-        """A cell whose worker died: once more, then it counts as failed."""
+    def _requeue_or_fail(self, key: str) -> None:
+        """A cell whose worker died is queued once more; when that worker dies too, the cell counts as failed."""
         job = self.jobs[key]
         job.attempts += 1
         if job.attempts < 2:
             self.queues[0].appendleft(key)
         else:
-            self._out(Lost(job.spec, "its worker process died twice (killed, or out of memory)"))
+            self._give_back(LostCell(job.spec, "its worker process died twice (killed, or out of memory)"))
 
     async def next(self, group: int, generation: int, sequence: int) -> Any:
-        """The spec that this group trains as its `sequence`-th: every rank gets the same. "wait", or None to leave."""
+        """The spec that this group trains as its `sequence`-th, the same for every rank; "wait", or None to leave."""
         g = self.groups[group]
         if generation != g.generation:
             return None
@@ -191,22 +217,22 @@ class CellQueue:
                 queue = next((q for q in self.queues if q), None)
                 if queue is None:
                     return "wait"
-                g.current = queue.popleft()
-                g.answers[place] = self.jobs[g.current].spec
+                g.cell = queue.popleft()
+                g.answers[place] = self.jobs[g.cell].spec
             g.answers.pop((generation, sequence - 2), None)
         return g.answers[place]
 
-    async def tell(self, group: int, what: dict[str, Any]) -> None:
-        """Progress of a running stage, for people."""
-        self.groups[group].told = what
+    async def report_progress(self, group: int, progress: dict[str, Any]) -> None:
+        """How far a running stage is, for people."""
+        self.groups[group].progress = progress
 
-    async def done(self, group: int, key: str, outcome: bytes) -> None:
-        """A cell's outcome. The same cell told twice (a lost answer) counts once."""
+    async def finish(self, group: int, key: str, outcome: bytes) -> None:
+        """Give back a cell's outcome. The same cell given back twice (an answer was lost) counts once."""
         g = self.groups[group]
-        if g.current == key:
-            g.current, g.told = None, {}
-            self._out(outcome)
+        if g.cell == key:
+            g.cell, g.progress = None, {}
+            self._give_back(outcome)
 
-    def _out(self, outcome: Any) -> None:
+    def _give_back(self, outcome: Any) -> None:
         self.outcomes.append(outcome)
-        self.fresh.set()
+        self.outcome_event.set()

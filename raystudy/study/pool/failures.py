@@ -9,22 +9,22 @@ from raystudy.errors import UserError
 from raystudy.spec import Record, Spec
 from raystudy.train import Outcome, code_digest
 
-__all__ = ["attempt", "failure", "short_traceback"]
+__all__ = ["failure", "short_traceback", "train_or_fail"]
 
 
 def short_traceback(error: BaseException, lines: int = 15) -> str:
-    """A user's mistake in words; anything else as the last lines of its traceback."""
+    """A user's mistake in words; any other error as the last `lines` lines of its traceback."""
     if isinstance(error, UserError):
         return str(error)
     return "\n".join("".join(traceback.format_exception(error)).rstrip().splitlines()[-lines:])
 
 
 def failure(spec: Spec, error: str) -> Outcome:
-    """The record of a cell that failed."""
+    """The outcome of a cell that failed: a record with the text of its error."""
     return Outcome(Record(spec, "failed", error=error, made_by={"code": code_digest(spec.method, spec.datasets)}))
 
 
-def attempt(spec: Spec, train: Callable[[Spec], Outcome]) -> Outcome:
+def train_or_fail(spec: Spec, train: Callable[[Spec], Outcome]) -> Outcome:
     """`train(spec)`, or the failed record of what it raised. The study goes on either way."""
     try:
         return train(spec)

@@ -1,4 +1,7 @@
-"""Run specs one after another in this process, without ray: for tests, for a notebook, and to see an error bare."""
+"""Trains cells one after another in this process, without Ray.
+
+It is for tests and notebooks, and for whoever wants to see an error where it happens.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from raystudy.spec import Places, Spec
-from raystudy.study.pool.failures import attempt
+from raystudy.study.pool.failures import train_or_fail
 from raystudy.train import Outcome, Store, run
 
 __all__ = ["Local"]
@@ -14,7 +17,7 @@ __all__ = ["Local"]
 
 @dataclass
 class Local:
-    """One spec after another, in this process."""
+    """Trains one spec after another in this process; `store` answers for stages that are computed already."""
 
     places: Places
     store: Store | None = None
@@ -23,6 +26,6 @@ class Local:
         return run(spec, self.places, store=self.store)
 
     def run(self, specs: Iterable[Spec]) -> Iterator[Outcome]:
-        """Run specs in order, each once."""
+        """Train specs in order, each once; a failed one becomes a failed record."""
         for spec in {s.id: s for s in specs}.values():
-            yield attempt(spec, self.train)
+            yield train_or_fail(spec, self.train)

@@ -1,15 +1,18 @@
-"""Long-lived Ray Train worker groups that take specs from a queue, one after another.
+"""Groups of workers that live long and train cells from a queue, one after another.
 
-Starting a worker group costs 15 to 40 seconds, so a group is started once and trains many cells. A group is one
-TorchTrainer whose loop (`group_loop`) asks the queue for work until there is none; K threads of the driver each keep
-one group alive. The protocol:
+A group is one or more workers that train one cell together; each worker is a rank of the group. Starting a group of Ray
+Train costs 15 to 40 seconds, so a group is started once and trains many cells: it is one TorchTrainer whose loop
+(`group_loop`) asks the queue for work until there is none. Each group has a thread in the driver that starts it anew
+when it ends. The protocol between groups and queue:
 
-    every rank asks `next` with (group, generation, sequence number) and gets the same answer, without a collective;
-    with one worker, an exception becomes a failed record and the loop goes on;
-    with several, an exception leaves the loop: ranks may stand in different places, so Train restarts the whole group;
-    a group that enters again while it still had a cell lost a worker: the cell goes out once more, then it fails.
+    Every rank asks `next` with (group, generation, sequence number), and all get the same answer without a collective.
+    A generation is one start of the whole group.
+    In a group of one worker, an exception becomes a failed record, and the loop goes on.
+    In a group of several, an exception leaves the loop, because the ranks may stand in different places; Ray Train then
+    restarts the whole group.
+    A group that enters anew while it had a cell has lost a worker: the cell is handed out once more, then it fails.
 
-Who waits for a score sees it only after the driver has taken the outcome, written its record, and announced it.
+Who waits for a cell's score sees it only after the driver has taken the outcome, written its record, and announced it.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
 from raystudy.spec import Places, Spec
-from raystudy.study.pool.cell_queue import CellQueue, Lost
+from raystudy.study.pool.cell_queue import CellQueue, LostCell
 from raystudy.study.pool.failures import failure, short_traceback
 from raystudy.study.store.stage_store import StageStore
 from raystudy.train import Checkpoint, Outcome, run
@@ -45,24 +48,32 @@ _PATIENCE = 120.0  # seconds for an answer of the queue, which never takes more 
 
 @dataclass(frozen=True)
 class Shape:
-    """What one study's groups look like: K groups of W workers, and what each worker may use."""
+    """What the groups of a study look like.
+
+    Attributes:
+        groups: how many train at a time.
+        workers: of each group. cpus, gpus, threads: of each worker.
+        retire_after: a group is started anew after so many cells, because a fresh process bounds whatever leaks.
+        retire_growth: and when its resident memory has grown by so many bytes since it started.
+        checkpoint_seconds: how often a running training is kept on disk.
+    """
 
     groups: int
     workers: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
     threads: int = 1
-    retire_after: int = 200  # cells; a fresh process bounds whatever leaks
-    retire_growth: float = 4e9  # bytes of resident memory above the start
+    retire_after: int = 200
+    retire_growth: float = 4e9
     checkpoint_seconds: float = 300.0
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     """Resident memory of this process in bytes."""
     return psutil.Process().memory_info().rss
 
 
-def _peer_lost(error: BaseException) -> bool:
+def _is_lost_peer(error: BaseException) -> bool:
     """Whether a collective failed because another rank is gone."""
     import torch.distributed as dist
 
@@ -71,7 +82,7 @@ def _peer_lost(error: BaseException) -> bool:
 
 
 def group_loop(config: Mapping[str, Any]) -> None:
-    """What every rank of a group runs under Ray Train: cells from the queue, until there are none or it retires."""
+    """What every rank of a group runs under Ray Train: it trains cells until there are none, or until it retires."""
     import torch
 
     context = ray.train.get_context()
@@ -84,7 +95,7 @@ def group_loop(config: Mapping[str, Any]) -> None:
     shared = Path(places.shared)
     store = StageStore(shared / "stages")
     generation = ray.get(queue.enter.remote(group, rank, os.getpid()))
-    born = _resident()
+    bytes_at_start = _resident_bytes()
     for sequence in range(shape.retire_after):
         while (job := ray.get(queue.next.remote(group, generation, sequence))) == "wait":
             time.sleep(_POLL)
@@ -92,13 +103,13 @@ def group_loop(config: Mapping[str, Any]) -> None:
             return
         spec = Spec.from_json(job)
 
-        def tell(event: Mapping[str, Any]) -> None:
+        def report_progress(event: Mapping[str, Any]) -> None:
             if rank == 0:
-                queue.tell.remote(group, dict(event))
+                queue.report_progress.remote(group, dict(event))
 
         def train(spec: Spec) -> Outcome:
             checkpoint = Checkpoint(shared / "running" / spec.id, shape.checkpoint_seconds)
-            return run(spec, places, workers=workers, store=store, report=tell, checkpoint=checkpoint)
+            return run(spec, places, workers=workers, store=store, report=report_progress, checkpoint=checkpoint)
 
         try:
             outcome = train(spec)
@@ -108,20 +119,23 @@ def group_loop(config: Mapping[str, Any]) -> None:
                 # The other ranks may sit in a collective: leave, and have Train restart the group. (What settings or
                 # data forbid, every rank finds at the same place.) A rank that only noticed the death of another
                 # says nothing, so that the cell is handed out once more.
-                if not _peer_lost(e):
-                    ray.get(queue.done.remote(group, spec.id, pickle.dumps(outcome)))
+                if not _is_lost_peer(e):
+                    ray.get(queue.finish.remote(group, spec.id, pickle.dumps(outcome)))
                 raise
         if rank == 0:
-            ray.get(queue.done.remote(group, spec.id, pickle.dumps(outcome)))
-        grown = _resident() - born > shape.retire_growth
-        if any(workers.gather(grown)):  # also the point that no rank passes before rank 0 has told the queue
+            ray.get(queue.finish.remote(group, spec.id, pickle.dumps(outcome)))
+        retires = _resident_bytes() - bytes_at_start > shape.retire_growth
+        if any(workers.gather(retires)):  # also the point that no rank passes before the queue has the outcome
             return
 
 
 class Pool:
-    """The driver's side: a queue, and a thread per group that keeps its TorchTrainer running.
+    """The groups of a study, as the driver sees them: their queue, and a thread per group that keeps it running.
 
-    Use as a context manager; `ray.init` must have been called.
+    Use it as a context manager, after `ray.init`.
+
+    Args:
+        scratch: a folder for what Ray Train writes, which nobody reads.
     """
 
     def __init__(self, shape: Shape, places: Places, scratch: Path) -> None:
@@ -131,7 +145,7 @@ class Pool:
         self.queue: Any = actor.remote(shape.workers)
         self._closing = threading.Event()
         self._draining = False
-        self._threads = [threading.Thread(target=self._keep, args=(g,), daemon=True) for g in range(shape.groups)]
+        self._threads = [threading.Thread(target=self._run_group, args=(g,), daemon=True) for g in range(shape.groups)]
 
     def __enter__(self) -> Pool:
         for t in self._threads:
@@ -150,24 +164,29 @@ class Pool:
 
     @property
     def starting(self) -> bool:
-        """Whether groups were given up while they started: their threads call ray yet."""
+        """Whether groups were given up while they started, so that their threads still call ray."""
         return any(t.is_alive() for t in self._threads)
 
-    def _ask(self, what: str, *args: Any, timeout: float = _PATIENCE) -> Any:
-        """The queue's answer.
+    def _ask(self, method: str, *args: Any, timeout: float = _PATIENCE) -> Any:
+        """The queue's answer to a call of `method`.
 
         Raises:
             PreflightError: there is no queue any more, because ray or its node died.
         """
         try:
-            return ray.get(getattr(self.queue, what).remote(*args), timeout=timeout)
+            return ray.get(getattr(self.queue, method).remote(*args), timeout=timeout)
         except (ray.exceptions.RayError, RuntimeError, OSError) as e:
-            said = (str(e).strip().splitlines() or [""])[0]
-            raise PreflightError(Problem(f"died, or its head node did: {type(e).__name__} {said}", "ray")) from None
+            first_line = (str(e).strip().splitlines() or [""])[0]
+            text = f"died, or its head node did: {type(e).__name__} {first_line}"
+            raise PreflightError(Problem(text, "ray")) from None
 
-    def _keep(self, group: int) -> None:
-        """Keep one group alive: a group that retires is started anew; one that cannot start breaks the pool."""
-        quick = 0
+    def _run_group(self, group: int) -> None:
+        """Run one group until the pool closes.
+
+        A group that retires is started anew. One that ends three times in a row within a minute of its start cannot
+        start at all, and breaks the pool.
+        """
+        quick_ends = 0
         while not self._closing.is_set():
             started = time.monotonic()
             try:
@@ -175,8 +194,8 @@ class Pool:
             except Exception as e:
                 if self._closing.is_set():
                     return
-                quick = quick + 1 if time.monotonic() - started < 60 else 0
-                if quick >= 3:
+                quick_ends = quick_ends + 1 if time.monotonic() - started < 60 else 0
+                if quick_ends >= 3:
                     with contextlib.suppress(PreflightError):
                         self.fail(f"worker group {group} does not stay up: {short_traceback(e)}")
                     return
@@ -208,11 +227,11 @@ class Pool:
         )
 
     def submit(self, specs: Iterable[Spec], later: bool = False) -> None:
-        """Queue specs; `later` = when no search cell waits."""
+        """Queue specs; those that are submitted `later` go out when no cell of a search waits."""
         self._ask("submit", {s.id: s.to_json() for s in specs}, later)
 
     def take(self, timeout: float = 0.5) -> list[Outcome]:
-        """Outcomes that came in; the caller writes their records, then announces them.
+        """The outcomes that came in. The caller writes their records, then announces their scores.
 
         Raises:
             PreflightError: the groups do not stay up, or ray died.
@@ -220,22 +239,30 @@ class Pool:
         status = self._ask("status")
         if status["broken"]:
             raise PreflightError(Problem(status["broken"], "pool"))
-        came = self._ask("take", timeout)
-        # bytes of our own workers, through Ray's own channel; nothing is ever unpickled from disk
-        return [failure(Spec.from_json(x.spec), x.why) if isinstance(x, Lost) else pickle.loads(x) for x in came]  # noqa: S301
+        outcomes = self._ask("take", timeout)
+
+        def to_outcome(x: Any) -> Outcome:
+            if isinstance(x, LostCell):
+                return failure(Spec.from_json(x.spec), x.reason)
+            # bytes of our own workers, through Ray's own channel; nothing is ever unpickled from disk
+            outcome: Outcome = pickle.loads(x)  # noqa: S301
+            return outcome
+
+        return [to_outcome(x) for x in outcomes]
 
     def announce(self, scores: Mapping[str, float | None]) -> None:
+        """Have those who wait for these cells see their dev scores (None = the cell failed)."""
         self._ask("announce", dict(scores))
 
     def drain(self) -> None:
-        """Have the running cells finished and no others handed out. Does not wait for them."""
+        """Have the running cells finished and no others handed out. Does not wait until they are."""
         self._draining = True
         self._ask("drain")
 
     def idle(self) -> bool:
-        """Whether no group trains a cell now. What the last ones answered may still wait to be taken."""
+        """Whether no group trains a cell now. The last outcomes may still wait to be taken."""
         return bool(self._ask("status")["idle"])
 
-    def fail(self, why: str) -> None:
-        """Have nobody wait any more: no further cell will be answered."""
-        self._ask("fail", why)
+    def fail(self, reason: str) -> None:
+        """Have nobody wait any more: no further cell will be trained."""
+        self._ask("fail", reason)

@@ -1,9 +1,13 @@
-"""The search of one arm, as pure bookkeeping: which configurations, on which cells, who goes on, who won.
+"""The search of one arm, as pure bookkeeping: which settings are tried, on which cells, which go on, and which win.
 
-Configurations are asked in generations of fixed size from one Optuna study per arm, whose sampler is seeded by (arm,
-generation). A generation is told to Optuna as a whole, in trial order. Inside a generation, synchronous halving
-compares configurations on the same finished cells: the resource is the number of finished (target, seed) cells. So
-nothing depends on which cell finished first, and a search replayed from its records comes out the same.
+An arm is one variant in one setting, on all targets of the study. A configuration is one choice of the settings that
+are searched; it is tried on one cell (one training) per target and search seed.
+
+Optuna proposes the configurations, in generations of fixed size: the sampler of a generation is seeded by (arm,
+generation), and Optuna learns the scores of a generation as a whole, in the order of the configurations' numbers.
+Inside a generation the bad ones are stopped early by synchronous halving: at a rung, which is a number of finished
+cells, all wait until every one has got there, and the better half goes on. So configurations are compared on the same
+cells, nothing depends on which cell finished first, and a search replayed from its records comes out the same.
 
 This file knows neither Ray nor files: `tune_experiment.py` carries a search on through Ray Tune, and `drive` with any
 function that knows scores; `study_run.py` replays searches so, from the records.
@@ -24,7 +28,7 @@ from raystudy.analysis.select import winners
 from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
-from raystudy.study.search.space import enqueued, suggest
+from raystudy.study.search.space import first_configurations, suggest
 from raystudy.studyfile import SearchPlan
 
 __all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
@@ -38,7 +42,15 @@ MakeSpec = Callable[[dict[str, Value], str, int], Spec]
 
 @dataclass
 class Configuration:
-    """One configuration of an arm, and what its cells have shown so far (None = the cell failed)."""
+    """One choice of the searched settings, and the dev scores of its cells so far.
+
+    Attributes:
+        number: counts from 0 within the arm; 0 has the paper's values.
+        settings: all of them, searched or not.
+        cells: in the order in which they are trained.
+        scores: of the first cells (None = the cell failed).
+        pruned_at: the rung at which it was stopped early.
+    """
 
     arm: Arm
     number: int
@@ -49,55 +61,68 @@ class Configuration:
 
     @property
     def failed(self) -> bool:
+        """Whether one of its cells failed; the others are then not trained."""
         return any(s is None for s in self.scores)
 
     @property
     def complete(self) -> bool:
+        """Whether all its cells have a score."""
         return len(self.scores) == len(self.cells) and not self.failed
 
     @property
     def over(self) -> bool:
+        """Whether no further cell of it will be trained."""
         return self.complete or self.failed or self.pruned_at is not None
 
     def mean(self, cells: int) -> float:
         """Mean dev score of the first `cells` cells; minus infinity once a cell failed."""
-        seen = self.scores[:cells]
-        return -float("inf") if self.failed else sum(s for s in seen if s is not None) / len(seen)
+        scores = self.scores[:cells]
+        return -float("inf") if self.failed else sum(s for s in scores if s is not None) / len(scores)
 
 
 def rungs(cells: int, eta: int) -> list[int]:
-    """Numbers of finished cells at which a generation is halved: ceil(cells / eta^j) below `cells`, ascending."""
+    """The numbers of finished cells at which a generation is cut to 1 / eta of its size, ascending.
+
+    They are ceil(cells / eta^j) for j = 1, 2, ..., as far as these are below `cells`; none where eta is below 2.
+    """
     if eta < 2:
         return []
-    out, n = set(), cells
+    numbers, n = set(), cells
     while n > 1:
         n = -(-n // eta)
         if n < cells:
-            out.add(n)
-    return sorted(out)
+            numbers.add(n)
+    return sorted(numbers)
 
 
 class ArmSearch:
-    """One arm's search.
+    """The search of one arm.
 
     Args:
-        make: (settings, target, search seed index) -> Spec.
-        storage: where Optuna keeps its view of the search (a journal for optuna-dashboard); never read back.
+        plan: the study file's `search`: how many configurations, seeds, and of what size a generation is.
+        fixed_settings: what the study sets itself, which is not searched.
+        make_spec: (settings, target, search seed index) -> Spec.
+        storage: where Optuna keeps what it knows of the search (a journal for optuna-dashboard); never read back.
+
+    Attributes:
+        configurations: all that were proposed so far, by number.
+        total: how many there will be.
     """
 
     def __init__(
         self,
         arm: Arm,
         plan: SearchPlan,
-        fixed: dict[str, Value],
+        fixed_settings: dict[str, Value],
         targets: Sequence[str],
-        make: MakeSpec,
+        make_spec: MakeSpec,
         storage: BaseStorage | None = None,
     ) -> None:
-        self.arm, self.plan, self.fixed, self.targets, self.make = arm, plan, fixed, tuple(targets), make
+        self.arm, self.plan, self.targets = arm, plan, tuple(targets)
+        self.fixed_settings, self.make_spec = fixed_settings, make_spec
         self.configurations: list[Configuration] = []
-        self._handed = 0
-        self._told = 0
+        self._next_number = 0  # of the configuration that `ask` hands out next
+        self._first_open = 0  # the number of the first configuration of the open generation
         self._optuna_trials: list[optuna.Trial] = []
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.total = plan.trials
@@ -105,7 +130,7 @@ class ArmSearch:
             study_name=str(arm), direction="maximize", storage=storage or InMemoryStorage(), sampler=self._sampler(0)
         )
         if self.total:
-            for values in enqueued(arm.variant, fixed):
+            for values in first_configurations(arm.variant, fixed_settings):
                 self.study.enqueue_trial(values)
             self._open_generation()
 
@@ -118,96 +143,103 @@ class ArmSearch:
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=4)
 
     def _open_generation(self) -> None:
-        """Ask a whole generation at once, so that no answer can depend on what finishes first."""
+        """Have Optuna propose a whole generation at once, so that no proposal depends on what finishes first."""
         first = len(self.configurations)
         self.study.sampler = self._sampler(first // self.plan.generation)
         for number in range(first, min(first + self.plan.generation, self.total)):
-            t = self.study.ask()
-            settings = suggest(t, self.arm.variant, self.fixed)
-            cells = [self.make(settings, target, s) for s in range(self.plan.seeds) for target in self.targets]
-            self._optuna_trials.append(t)
+            optuna_trial = self.study.ask()
+            settings = suggest(optuna_trial, self.arm.variant, self.fixed_settings)
+            cells = [self.make_spec(settings, target, s) for s in range(self.plan.seeds) for target in self.targets]
+            self._optuna_trials.append(optuna_trial)
             self.configurations.append(Configuration(self.arm, number, settings, tuple(cells)))
 
     @property
     def generation(self) -> list[Configuration]:
-        """The trials of the open generation."""
-        return self.configurations[self._told :]
+        """The configurations of the open generation."""
+        return self.configurations[self._first_open :]
 
     @property
     def finished(self) -> bool:
-        return self._told == self.total
+        """Whether every configuration is over, and Optuna knows it."""
+        return self._first_open == self.total
 
     def ask(self) -> Configuration | None:
-        """The next trial of the open generation that nobody has; None at the barrier and at the end."""
-        if self._handed == len(self.configurations):
+        """The next configuration of the open generation; None when all are handed out, and at the end."""
+        if self._next_number == len(self.configurations):
             return None
-        self._handed += 1
-        return self.configurations[self._handed - 1]
+        self._next_number += 1
+        return self.configurations[self._next_number - 1]
 
     def report(self, number: int, score: float | None) -> None:
-        """One more cell of a trial finished with this dev score (None = it failed)."""
-        trial = self.configurations[number]
-        if trial.over or len(trial.scores) == len(trial.cells):
-            raise ValueError(f"trial {number} of {self.arm} takes no more scores")
-        trial.scores.append(score)
+        """One more cell of a configuration finished with this dev score (None = it failed).
+
+        Raises:
+            ValueError: the configuration is over.
+        """
+        configuration = self.configurations[number]
+        if configuration.over or len(configuration.scores) == len(configuration.cells):
+            raise ValueError(f"configuration {number} of {self.arm} takes no more scores")
+        configuration.scores.append(score)
         self._halve()
-        if all(t.over for t in self.generation):
+        if all(c.over for c in self.generation):
             self._close_generation()
 
     def verdict(self, number: int) -> Verdict:
-        """Whether a trial runs its next cell, waits at a rung for the others, is stopped, or has run them all."""
-        trial = self.configurations[number]
-        if trial.pruned_at is not None:
+        """Whether a configuration trains its next cell, waits at a rung for the others, is stopped, or is done."""
+        configuration = self.configurations[number]
+        if configuration.pruned_at is not None:
             return "stop"
-        if trial.over:
+        if configuration.over:
             return "done"
-        at_rung = len(trial.scores) in rungs(len(trial.cells), self.plan.halving)
-        return "wait" if at_rung and number >= self._told and not self._decided(len(trial.scores)) else "go"
+        reached = len(configuration.scores)
+        at_rung = reached in rungs(len(configuration.cells), self.plan.halving)
+        return "wait" if at_rung and number >= self._first_open and not self._all_reached(reached) else "go"
 
-    def _decided(self, rung: int) -> bool:
-        """Whether every trial of the generation that is still in has at least `rung` scores."""
-        return all(t.over or len(t.scores) >= rung for t in self.generation)
+    def _all_reached(self, rung: int) -> bool:
+        """Whether every configuration of the generation that is not over has at least `rung` scores."""
+        return all(c.over or len(c.scores) >= rung for c in self.generation)
 
     def _halve(self) -> None:
-        """Prune at every rung that all trials still in have reached: keep ceil(n / eta), ties to the lower number."""
+        """Prune at every rung that all have reached: ceil(n / eta) go on, of equal ones those with lower numbers."""
         keep = len(self.generation)
         for rung in rungs(len(self.configurations[-1].cells), self.plan.halving):
             keep = -(-keep // self.plan.halving)
-            if not self._decided(rung):
+            if not self._all_reached(rung):
                 return
-            reached = [t for t in self.generation if t.pruned_at is None and not t.failed]
-            by_score = sorted(reached, key=lambda t: (-t.mean(rung), t.number))
-            for t in by_score[keep:]:
-                if len(t.scores) == rung:
-                    t.pruned_at = rung
+            rivals = [c for c in self.generation if c.pruned_at is None and not c.failed]
+            by_score = sorted(rivals, key=lambda c: (-c.mean(rung), c.number))
+            for configuration in by_score[keep:]:
+                if len(configuration.scores) == rung:
+                    configuration.pruned_at = rung
 
     def _close_generation(self) -> None:
-        """Tell Optuna the whole generation in trial order, then open the next one."""
-        for trial, t in zip(self.generation, self._optuna_trials[self._told :], strict=True):
-            for step in range(1, len(trial.scores) + 1):
-                if not trial.failed:
-                    t.report(trial.mean(step), step)
-            if trial.failed:
-                self.study.tell(t, state=TrialState.FAIL)
-            elif trial.pruned_at is not None:
-                self.study.tell(t, state=TrialState.PRUNED)
+        """Tell Optuna the scores of the whole generation, in the order of its numbers, then open the next one."""
+        for configuration, trial in zip(self.generation, self._optuna_trials[self._first_open :], strict=True):
+            for step in range(1, len(configuration.scores) + 1):
+                if not configuration.failed:
+                    trial.report(configuration.mean(step), step)
+            if configuration.failed:
+                self.study.tell(trial, state=TrialState.FAIL)
+            elif configuration.pruned_at is not None:
+                self.study.tell(trial, state=TrialState.PRUNED)
             else:
-                self.study.tell(t, trial.mean(len(trial.cells)))
-        self._told = self._handed = len(self.configurations)
+                self.study.tell(trial, configuration.mean(len(configuration.cells)))
+        self._first_open = self._next_number = len(self.configurations)
         if not self.finished:
             self._open_generation()
 
     @property
-    def completed(self) -> int:
-        """Trials that ran all their cells; what Optuna learns importances from."""
-        return sum(t.complete for t in self.configurations[: self._told])
+    def complete_count(self) -> int:
+        """How many configurations of closed generations are complete; from these Optuna learns importances."""
+        return sum(c.complete for c in self.configurations[: self._first_open])
 
     def importances(self) -> dict[str, float]:
         """Parameter -> its share in telling good configurations from the rest; shares add up to 1.
 
-        Empty below `IMPORTANCE_TRIALS` completed trials, with a single parameter, and where equal scores hide the best.
+        There are none below `IMPORTANCE_TRIALS` complete configurations, with a single parameter, and where equal
+        scores hide the best.
         """
-        if self.completed < IMPORTANCE_TRIALS:
+        if self.complete_count < IMPORTANCE_TRIALS:
             return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -220,37 +252,43 @@ class ArmSearch:
         return dict(shares) if len(shares) > 1 else {}
 
     def winners(self) -> dict[str, int]:
-        """target -> number of the winning trial: by mean dev score, ties to the lower number; none if all failed."""
-        by_target: dict[int, dict[str, list[float]]] = {}
-        for t in self.configurations:
-            per: dict[str, list[float]] = {target: [] for target in self.targets}
-            for cell, score in zip(t.cells, t.scores, strict=False):
+        """target -> the number of the winning configuration: that with the best mean dev score.
+
+        Of equal ones the lower number wins; a target on which all failed has no winner.
+        """
+        scores: dict[int, dict[str, list[float]]] = {}  # number -> target -> dev scores
+        for configuration in self.configurations:
+            by_target: dict[str, list[float]] = {target: [] for target in self.targets}
+            for cell, score in zip(configuration.cells, configuration.scores, strict=False):
                 if score is not None:
-                    per[cell.target].append(score)
-            by_target[t.number] = per
-        return winners(by_target, self.targets, self.plan.seeds, self.plan.select)
+                    by_target[cell.target].append(score)
+            scores[configuration.number] = by_target
+        return winners(scores, self.targets, self.plan.seeds, self.plan.select)
 
 
 def drive(searches: Iterable[ArmSearch], score: Callable[[Spec], float | None]) -> Iterator[Spec]:
-    """Carry searches on as far as `score` can answer, cell by cell; yields the cells that it could not answer.
+    """Carry searches on cell by cell, as far as `score` knows the scores; yields the cells whose scores it lacks.
 
-    `score` returns a dev score, None for a failed cell, and raises KeyError for a cell that is not known yet. With a
-    function that trains, this is a whole search; with one that looks records up, it is a replay.
+    With a function that trains, this is a whole search; with one that looks records up, it is a replay.
+
+    Args:
+        score: cell -> its dev score, or None for a failed cell. It raises KeyError for a cell without a score yet.
     """
     for search in searches:
-        stuck: set[int] = set()
+        stuck: set[int] = set()  # the numbers of configurations that wait for a score
         while not search.finished:
             moved = False
-            for trial in list(search.generation):
-                while trial.number not in stuck and search.verdict(trial.number) == "go" and not trial.over:
-                    cell = trial.cells[len(trial.scores)]
+            for configuration in list(search.generation):
+                number = configuration.number
+                while number not in stuck and search.verdict(number) == "go" and not configuration.over:
+                    cell = configuration.cells[len(configuration.scores)]
                     try:
-                        answer = score(cell)
+                        dev_score = score(cell)
                     except KeyError:
-                        stuck.add(trial.number)
+                        stuck.add(number)
                         yield cell
                         break
-                    search.report(trial.number, answer)
+                    search.report(number, dev_score)
                     moved = True
             if not moved:
                 break

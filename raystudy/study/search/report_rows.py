@@ -13,31 +13,36 @@ from raystudy.study.search.arm_search import IMPORTANCE, ArmSearch
 __all__ = ["importances", "search_rows"]
 
 
-def search_rows(searches: Mapping[Arm, ArmSearch], seen: Mapping[str, Record]) -> list[SearchRow]:
-    """What the report says about the searches: every configuration on every target, and what it cost."""
+def search_rows(searches: Mapping[Arm, ArmSearch], records: Mapping[str, Record]) -> list[SearchRow]:
+    """One row per configuration that is over and target: its mean dev score, how it ended, and what it cost.
+
+    Args:
+        records: of the study, by cell id.
+    """
     rows = []
     for arm, search in searches.items():
-        won = search.winners() if search.finished else {}
-        for t in search.configurations:
-            if not t.over:
+        winners = search.winners() if search.finished else {}
+        for c in search.configurations:
+            if not c.over:
                 continue
             state: Literal["failed", "pruned", "complete"]
-            state = "failed" if t.failed else "pruned" if t.pruned_at is not None else "complete"
+            state = "failed" if c.failed else "pruned" if c.pruned_at is not None else "complete"
             for target in search.targets:
-                scores = [s for c, s in zip(t.cells, t.scores, strict=False) if c.target == target and s is not None]
-                made = [seen[c.id] for c in t.cells[: len(t.scores)] if c.target == target and c.id in seen]
+                on_target = [(cell, s) for cell, s in zip(c.cells, c.scores, strict=False) if cell.target == target]
+                scores = [score for _, score in on_target if score is not None]
+                cell_records = [records[cell.id] for cell, _ in on_target if cell.id in records]
                 rows.append(
                     SearchRow(
                         arm,
                         target,
-                        t.number,
-                        t.settings,
+                        c.number,
+                        c.settings,
                         sum(scores) / len(scores) if scores else None,
                         state,
-                        won.get(target) == t.number,
-                        updates=sum(n for r in made for n in r.updates.values()),
-                        passes=math.fsum(r.total_passes for r in made),
-                        seconds=math.fsum(r.wall for r in made),
+                        winners.get(target) == c.number,
+                        updates=sum(n for r in cell_records for n in r.updates.values()),
+                        passes=math.fsum(r.total_passes for r in cell_records),
+                        seconds=math.fsum(r.wall for r in cell_records),
                         seeds=len(scores),
                     )
                 )
@@ -45,5 +50,8 @@ def search_rows(searches: Mapping[Arm, ArmSearch], seen: Mapping[str, Record]) -
 
 
 def importances(searches: Mapping[Arm, ArmSearch]) -> list[Importance]:
-    """How much each searched parameter mattered, for every arm with a search; no shares where trials are too few."""
-    return [Importance(arm, IMPORTANCE, s.completed, s.importances()) for arm, s in searches.items()]
+    """How much each searched parameter mattered, for every arm with a search.
+
+    The shares are missing where too few configurations are complete.
+    """
+    return [Importance(arm, IMPORTANCE, s.complete_count, s.importances()) for arm, s in searches.items()]

@@ -1,4 +1,4 @@
-"""What a Ray Tune trial runs: it waits for scores. Its process loads neither torch nor optuna."""
+"""What a trial of Ray Tune runs: it waits for the scores of its cells. Its process loads neither torch nor optuna."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ConfigurationTrainable"]
 
 
 class ConfigurationTrainable(tune.Trainable):
-    """One configuration of one arm: each step asks the queue for the dev score of its next cell."""
+    """One configuration of one arm. Each step asks the queue of cells for the dev score of the next cell."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.scores: list[float | None] = []
@@ -26,12 +26,12 @@ class ConfigurationTrainable(tune.Trainable):
         answer = ray.get(self.queue.score.remote(key, spec, self.config.get("number")))
         if "score" in answer:
             self.scores.append(answer["score"])
-        seen = [s for s in self.scores if s is not None]
-        failed = len(seen) < len(self.scores)
+        dev_scores = [s for s in self.scores if s is not None]
+        failed = len(dev_scores) < len(self.scores)
         return {
             "cells_done": len(self.scores),
             "last": self.scores[-1] if self.scores else None,
-            "score": sum(seen) / len(seen) if seen else float("nan"),  # Tune insists on one
+            "score": sum(dev_scores) / len(dev_scores) if dev_scores else float("nan"),  # Tune insists on one
             "closed": answer.get("closed", ""),
             "done": failed or "closed" in answer or len(self.scores) == len(cells),
         }

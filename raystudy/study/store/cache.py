@@ -1,11 +1,12 @@
-"""What lies in the cache folder: stage results, checkpoints of running cells, and what the dead left behind.
+"""What lies in the cache folder: results of stages, checkpoints of running cells, and what dead processes left behind.
 
     stages/<digest>.safetensors   constants or a transfer result (stage_store.py); its header holds the key in words
-    stages/<digest>.lock          held while it is computed
-    running/<cell id>/            the middle of a running cell (train.Checkpoint)
-    */*.new  *.old                being written; a leftover when its writer died
+    stages/<digest>.lock          locked while the result is computed
+    running/<cell id>/            the checkpoint of a cell in the middle of its training (train.Checkpoint)
+    */*.new  *.old                a file that is being written; a leftover when its writer died
 
-Anything here may be deleted at any time: it is computed again. Loads no torch: headers are read, tensors are not.
+Anything here may be deleted at any time, because it is computed again. This module reads headers and no tensors, so it
+loads no torch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from raystudy.code_versions import code_and_library_digest, code_digest, library
 from raystudy.errors import PreflightError
 from raystudy.paths import absolute_path
 
-__all__ = ["Entry", "cache_folder", "entries", "held", "junk", "leftovers", "oldest_beyond", "remove"]
+__all__ = ["Entry", "cache_folder", "entries", "is_being_computed", "junk", "leftovers", "oldest_beyond", "remove"]
 
 GRACE = 3600.0  # seconds for which a half-written file may still have a living writer
 
@@ -39,8 +40,8 @@ def cache_folder() -> Path:
     Raises:
         PreflightError: the variable holds no path, or there is no home for the user's folder.
     """
-    if own := os.environ.get("RAYSTUDY_CACHE"):
-        return absolute_path(own, where="RAYSTUDY_CACHE", error=PreflightError)
+    if folder := os.environ.get("RAYSTUDY_CACHE"):
+        return absolute_path(folder, where="RAYSTUDY_CACHE", error=PreflightError)
     return absolute_path(user_cache_path("raystudy"), where="RAYSTUDY_CACHE is not set, and HOME", error=PreflightError)
 
 
@@ -50,25 +51,25 @@ class Entry:
 
     Attributes:
         key: the digest of a stage's key; of a checkpoint the id of its cell.
-        used: when it was written or last read, seconds since 1970.
+        last_use: when it was written or last read, in seconds since 1970.
         about: a stage's key, or where a checkpoint stands; empty when the file does not say.
-        fresh: whether the code and libraries that stand here would still use it; what else there is is never asked for
-            again.
+        fresh: whether the code and the libraries that are installed here would still use it. Nobody will ask again for
+            one that is not fresh.
     """
 
     kind: Literal["stage", "checkpoint"]
     key: str
     path: Path
     size: int
-    used: float
+    last_use: float
     about: Mapping[str, Any] = field(default_factory=dict, hash=False)
     fresh: bool = False
 
 
 def entries(folder: Path) -> list[Entry]:
-    """Everything in a cache folder, what was used last first."""
-    found = [*_stages(folder / "stages"), *_checkpoints(folder / "running")]
-    return sorted(found, key=lambda e: (-e.used, e.key))
+    """Every stage result and checkpoint of a cache folder; what was used last comes first."""
+    unordered = [*_stages(folder / "stages"), *_checkpoints(folder / "running")]
+    return sorted(unordered, key=lambda e: (-e.last_use, e.key))
 
 
 def _stages(folder: Path) -> Iterator[Entry]:
@@ -81,7 +82,7 @@ def _stages(folder: Path) -> Iterator[Entry]:
             continue
         except (OSError, SafetensorError, ValueError):
             about = {}
-        yield Entry("stage", path.stem, path, stat.st_size, stat.st_mtime, about, _made_here(about, _stage_code))
+        yield Entry("stage", path.stem, path, stat.st_size, stat.st_mtime, about, _is_fresh(about, _stage_code))
 
 
 def _checkpoints(folder: Path) -> Iterator[Entry]:
@@ -89,26 +90,26 @@ def _checkpoints(folder: Path) -> Iterator[Entry]:
         if path.suffix == ".new" or (path.suffix == ".old" and path.with_suffix("").is_dir()):
             continue  # a death between two renames leaves only the .old one: that one counts
         try:
-            where = path / "where.json"
-            about = json.loads(where.read_text(encoding="utf-8"))
-            used = where.stat().st_mtime
+            position = path / "where.json"
+            about = json.loads(position.read_text(encoding="utf-8"))
+            last_use = position.stat().st_mtime
         except (OSError, ValueError):
-            about, used = {}, 0.0
-        fresh = _made_here(about, lambda method, datasets: {"code": code_and_library_digest(method, datasets)})
-        yield Entry("checkpoint", path.stem, path, _size(path), used, about, fresh)
+            about, last_use = {}, 0.0
+        fresh = _is_fresh(about, lambda method, datasets: {"code": code_and_library_digest(method, datasets)})
+        yield Entry("checkpoint", path.stem, path, _size(path), last_use, about, fresh)
 
 
 def _stage_code(method: str, datasets: tuple[str, ...]) -> dict[str, Any]:
     return {"code": code_digest(method, datasets), "libraries": dict(library_versions(method, datasets))}
 
 
-def _made_here(about: Mapping[str, Any], here: Callable[[str, tuple[str, ...]], Mapping[str, Any]]) -> bool:
-    """Whether what a file says of what made it is what stands `here` for its method and data sets."""
+def _is_fresh(about: Mapping[str, Any], here: Callable[[str, tuple[str, ...]], Mapping[str, Any]]) -> bool:
+    """Whether what made a file, as it says itself, is what stands `here` for its method and data sets."""
     try:
-        wanted = here(str(about["method"]), tuple(map(str, about["datasets"])))
+        versions = here(str(about["method"]), tuple(map(str, about["datasets"])))
     except (KeyError, TypeError, FileNotFoundError):  # a file of another time, or a method that there is no more
         return False
-    return all(about.get(k) == v for k, v in wanted.items())
+    return all(about.get(k) == v for k, v in versions.items())
 
 
 def _size(path: Path) -> int:
@@ -117,15 +118,15 @@ def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in files if p.exists())
 
 
-def held(entry: Entry) -> bool:
+def is_being_computed(entry: Entry) -> bool:
     """Whether somebody computes this stage now."""
-    with _lock(entry.path.with_suffix(".lock")) as mine:
-        return not mine
+    with _lock(entry.path.with_suffix(".lock")) as free:
+        return not free
 
 
 @contextmanager
 def _lock(path: Path) -> Iterator[bool]:
-    """Hold a lock file if nobody does; yields whether nobody else holds it. Makes none where there is none."""
+    """Lock a file if nobody has locked it; yields whether nobody else has. Makes no file where there is none."""
     if not path.is_file():
         yield True
         return
@@ -141,15 +142,15 @@ def _lock(path: Path) -> Iterator[bool]:
         lock.release()
 
 
-def junk(found: Collection[Entry], recorded: Collection[str]) -> list[Entry]:
-    """What no run will ask for again: what other code or libraries made, and checkpoints of cells in `recorded`."""
-    return [e for e in found if not e.fresh or (e.kind == "checkpoint" and e.key in recorded)]
+def junk(candidates: Collection[Entry], cells_with_records: Collection[str]) -> list[Entry]:
+    """What no run will ask for again: what other code or libraries made, and checkpoints of cells that have records."""
+    return [e for e in candidates if not e.fresh or (e.kind == "checkpoint" and e.key in cells_with_records)]
 
 
-def oldest_beyond(found: Collection[Entry], limit: float) -> list[Entry]:
-    """The stage results to remove, those used longest ago first, so that all of `found` take at most `limit` bytes."""
-    out, total = [], sum(e.size for e in found)
-    for entry in sorted((e for e in found if e.kind == "stage"), key=lambda e: (e.used, e.key)):
+def oldest_beyond(candidates: Collection[Entry], limit: float) -> list[Entry]:
+    """The stage results to remove, used longest ago first, so that all `candidates` take at most `limit` bytes."""
+    out, total = [], sum(e.size for e in candidates)
+    for entry in sorted((e for e in candidates if e.kind == "stage"), key=lambda e: (e.last_use, e.key)):
         if total <= limit:
             break
         out.append(entry)
@@ -158,21 +159,21 @@ def oldest_beyond(found: Collection[Entry], limit: float) -> list[Entry]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Locks without a result that nobody holds, and half-written files whose writer must be dead by now."""
-    found = []
+    """Free locks without a result, and half-written files whose writer must be dead by now."""
+    paths = []
     for path in sorted((folder / "stages").glob("*.lock")):
         if not path.with_suffix(".safetensors").is_file():
             with _lock(path) as free:
-                found += [path] if free else []
+                paths += [path] if free else []
     for path in sorted([*(folder / "stages").glob("*.new"), *(folder / "running").glob("*.new")]):
-        found += [path] if time.time() - path.stat().st_mtime > GRACE else []
-    found += [p for p in sorted((folder / "running").glob("*.old")) if p.with_suffix("").is_dir()]
-    return found
+        paths += [path] if time.time() - path.stat().st_mtime > GRACE else []
+    paths += [p for p in sorted((folder / "running").glob("*.old")) if p.with_suffix("").is_dir()]
+    return paths
 
 
-def remove(thing: Entry | Path) -> bool:
+def remove(entry: Entry | Path) -> bool:
     """Delete an entry (a stage with its lock file) or a leftover; False when somebody computes it now."""
-    path = thing.path if isinstance(thing, Entry) else thing
+    path = entry.path if isinstance(entry, Entry) else entry
     lock = path if path.suffix == ".lock" else path.with_suffix(".lock")
     with _lock(lock) as free:
         if not free:

@@ -1,8 +1,10 @@
-"""The stage store: constants and transfer results on disk, computed once, whoever asks.
+"""The stage store: constants and results of transfer stages on disk, computed once, whoever asks.
 
-One safetensors file per key, in a folder shared by all studies; its header holds the key in words, so that `raystudy
-cache` can say what it is. A worker that needs what another is computing waits for it; a worker that dies frees its lock
-with it. The folder is a cache: anything in it may be deleted at any time.
+A transfer stage is the part of a training, before the fine-tuning on the target, whose result many cells can share.
+
+The store has one safetensors file per key, in a folder that all studies share; the header of the file holds the key in
+words, so that `raystudy cache` can say what it is. A worker that needs what another one is computing waits for it; a
+worker that dies frees its lock. The folder is a cache: anything in it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ _LIMIT = 20 * 1024**3
 
 
 class StageStore:
-    """Keeps at most `limit` bytes; what was used longest ago goes first."""
+    """States by key, in at most `limit` bytes of `folder`; those that were used longest ago are removed first."""
 
     def __init__(self, folder: Path, limit: int = _LIMIT) -> None:
         self.folder, self.limit = folder, limit
@@ -36,7 +38,7 @@ class StageStore:
         return self.folder / f"{digest(key, 16)}.safetensors"
 
     def read(self, key: Mapping[str, Any]) -> State | None:
-        """The state under `key`, or None. An unreadable file counts as absent and will be written anew."""
+        """The state under `key`, or None. A file that cannot be read counts as absent and will be written anew."""
         path = self._path(key)
         try:
             state: State = load_file(path)
@@ -46,7 +48,10 @@ class StageStore:
         return state
 
     def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
-        """See `train.Store`. Rank 0 holds the key's lock, so that a second group waits instead of computing it too."""
+        """The state under `key`, computed by `make` unless it is there; and whether it was (see `train.Store`).
+
+        Rank 0 holds the lock of the key meanwhile, so that a second group waits instead of computing it too.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._path(key).with_suffix(".lock"))
         if workers.rank == 0:
@@ -68,17 +73,19 @@ class StageStore:
 
     def _write(self, key: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         path = self._path(key)
-        new = path.with_suffix(f".{os.getpid()}.new")
+        new_path = path.with_suffix(f".{os.getpid()}.new")
         try:
             tensors = {k: t.detach().contiguous().cpu() for k, t in state.items()}
-            save_file(tensors, new, metadata={"key": canonical(key)})
-            os.replace(new, path)
+            save_file(tensors, new_path, metadata={"key": canonical(key)})
+            os.replace(new_path, path)
         except (OSError, SafetensorError):  # a full disk costs the cache, not the cell
-            new.unlink(missing_ok=True)
+            new_path.unlink(missing_ok=True)
             return
         self._trim(keep=path)
 
     def _trim(self, keep: Path) -> None:
+        """Remove what was used longest ago until the limit holds again, but never `keep`."""
+
         def age_and_size(path: Path) -> tuple[float, int]:
             try:
                 stat = path.stat()
