@@ -87,6 +87,7 @@ def spec_of(
     seed: int = 1,
     options: Mapping[str, Any] | None = None,
     precision: Any = "fp64",
+    unseen: bool = False,
     **settings: Any,
 ) -> Spec:
     """A spec over planted tasks: epochs of 1, `QUICK`, `UPDATES`, then `settings`; what the variant lacks is left out.
@@ -106,6 +107,7 @@ def spec_of(
         target=target,
         setting=setting or Setting(),
         seed=seed,
+        unseen=unseen,
         plm="tiny",
         plm_digest="",
         data={name: digest(name, json.dumps(task_options)) for name in suite},

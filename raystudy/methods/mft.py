@@ -321,11 +321,14 @@ class Method(BaseMethod[HParams]):
         """(1/|Ls|) sum over l of -log delta_z(h_l(x) + E_D(k)) of each example (eq. 5)."""
         offsets = batch.offsets.to(z.device)
         e = self.domain(batch.task.to(z.device))
+        absent = [k for k in range(len(self.setup.tasks)) if k not in self.setup.sources]  # an unseen target
+        no_answer = torch.tensor(absent, dtype=torch.long, device=z.device)
         out = []
         for i, layer in enumerate(states):
             h = pool(layer, offsets) if self.hp.with_cls else _without_first(layer, offsets)
             delta: Callable[[Tensor], Tensor] = self.delta[i if len(self.delta) > 1 else 0]
-            out.append(cross_entropy(delta(h + e), z[:, i if z.shape[1] > 1 else 0]))
+            logits = delta(h + e).index_fill(1, no_answer, -math.inf)
+            out.append(cross_entropy(logits, z[:, i if z.shape[1] > 1 else 0]))
         return torch.stack(out).mean(0)
 
     def facts(self) -> dict[str, Any]:

@@ -105,12 +105,11 @@ class Method(BaseMethod[HParams]):
         """The global batch, with what the domain classifier is to answer as `soft` (B, K): z, or the tasks."""
         if self.hp.adversary == "none":
             return batch
-        tasks, k, sources = batch.task, len(self.setup.tasks), np.asarray(self.setup.sources)
+        k = len(self.setup.sources)
+        domains = np.searchsorted(self.setup.sources, batch.task.numpy())  # tasks counted among those that take part
         if self.hp.adversary == "flip":
-            number = np.searchsorted(sources, tasks.numpy())  # counted among the tasks that take part
-            z = sources[other_tasks(number, len(sources), self.setup.seed, "joint", step)]
-            tasks = torch.from_numpy(z)
-        return replace(batch, soft=F.one_hot(tasks, k).to(self.encoder.body.anchor.dtype))
+            domains = other_tasks(domains, k, self.setup.seed, "joint", step)
+        return replace(batch, soft=F.one_hot(torch.from_numpy(domains), k).to(self.encoder.body.anchor.dtype))
 
     def loss(self, batch: Batch) -> Tensor:
         """This rank's share of L on the global batch."""
@@ -132,6 +131,7 @@ class Method(BaseMethod[HParams]):
         f = reverse(f, hp.adversary_lambda) if hp.adversary == "grl" else f
         assert mine.soft is not None
         delta = self.encoder.head(len(self.encoder.heads) - 1)(self.encoder.dropout(f))
+        delta = delta[:, list(self.setup.sources)]  # an unseen target is no answer
         term = soft_cross_entropy(delta, mine.soft.to(delta)).sum()
         return term if hp.adversary == "grl" else hp.adversary_lambda * term
 
