@@ -135,7 +135,7 @@ def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:
         states = method.encoder(drawn.source)[0]
         own = method.losses(drawn.source, answers=method.encoder.answers(drawn.source, states)).mean()
         (answers,) = method.encoder.answers(drawn.source, head=0)
-        soft = soft_cross_entropy(answers.logits, method.ltn(*method.read(drawn.source, states.detach()))).mean()
+        soft = soft_cross_entropy(answers.logits, method.ltn(*method.ltn_reads(drawn.source, states.detach()))).mean()
         return method.losses(drawn.main).mean() + own + soft
 
     def update() -> None:

@@ -1,17 +1,22 @@
 """AdapterFusion (Pfeiffer et al. 2021), the baseline of MetaXT (Sharma et al. 2021, sec. 4.2 and app. A).
 
+Small nets inside a frozen model learn one task each. Then the model learns, for the target, which of these nets to
+listen to at every word.
+
+    z           what a layer's feed-forward net gives for a token
     A_n         adapters of task n in every layer of the frozen PLM, trained on task n alone under its own head
     s_n         softmax over n of <Q z, K A_n(z)>: how much each adapter is listened to, per token and layer
-    fused       sum over n of s_n V A_n(z), added to what the layer adds up (`nn/adapters.py`)
+    fused       sum over n of s_n V A_n(z), added to the layer's residual (`nn/adapters.py`)
     L           mean CE of the target's head + `regularisation` sum over layers of ||I - V||_F^2
     stages      one per task: its adapters and head. Then on the target: Q, K, V and a new head; PLM and adapters frozen
 
 "Single-task adapters to train on the source and target tasks, and then adapt the model to the target task" is all that
 the paper says. The rest is that of the `adapters` library:
-    adapters        in each layer behind the feed-forward net, relu, width H / 16, learning rate 1e-4
+    adapters        in each layer behind the feed-forward net, relu, width H / 16, learning rate 1e-4 (`lr`); their last
+                    weights stay, dev is measured in the fusion alone
     fusion          V starts as the identity, regularisation 0.01, learning rate 5e-5
     head            a new one for the fusion
-    epochs          as many as other methods of this program train; AdamW, warm-up and clipping are theirs too
+    epochs          as many as other methods of this program train; batches, AdamW, warm-up and clipping are theirs too
 The adapters are the same whatever the target, as far as the targets share their training data.
 """
 
@@ -69,12 +74,12 @@ class Method(BaseMethod[HParams]):
 
     @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
-        alone = {
+        lengths = {
             f"adapter {name}": Length.plain(hp.epochs_over(n, hp.adapter_epochs))
             for name, n in zip(sizes.tasks, sizes.transfer, strict=True)
             if n
         }
-        return Schedule(alone, {"fusion": hp.finetuning(sizes.own)})
+        return Schedule(lengths, {"fusion": hp.finetuning(sizes.own)})
 
     def generator(self, what: object) -> torch.Generator:
         """What the adapters of a source (by its number), or the fusions, are drawn from; the same on every rank."""
@@ -82,9 +87,9 @@ class Method(BaseMethod[HParams]):
         return torch.Generator().manual_seed(seed_of(self.setup.seed, "adapters", name))
 
     def transfer(self) -> list[Stage]:
-        return [self.alone(n) for n in range(len(self.setup.sources))]
+        return [self.adapter_stage(n) for n in range(len(self.setup.sources))]
 
-    def alone(self, n: int) -> Stage:
+    def adapter_stage(self, n: int) -> Stage:
         """The adapters and the head of source `n`, trained on it alone."""
         task = self.setup.sources[n]
         name = f"adapter {self.setup.tasks[task]}"
@@ -111,13 +116,13 @@ class Method(BaseMethod[HParams]):
 
         def start() -> None:
             fresh()
-            self.adapters.use(active)
+            self.adapters.use(active)  # these alone are trainable now; `start` freezes the PLM around them
             stage.start()
 
         return replace(stage, start=start)
 
     def fusion_loss(self, batch: Batch) -> Tensor:
-        """This rank's share of the mean loss and of the regulariser, which the first rank has whole."""
+        """This rank's share of the mean loss; the regulariser is added on the first rank only, as ranks are summed."""
         loss = self.mean_loss(batch)
         return loss if self.workers.rank else loss + self.hp.regularisation * self.adapters.regulariser()
 

@@ -1,29 +1,44 @@
 """Meta-DTL: Meta Distant Transfer Learning (Wang et al. 2021), Algorithm 1.
 
+Tasks with different classes are trained together, each under a head of its own. An example counts more the more it and
+its class resemble some class of another task, and predictions are pulled towards the uniform distribution, so that no
+task is learned at the expense of the others. The encoder is then fine-tuned on the target.
+
+    x, y         an example of task i and its class; C_i: the classes of task i; D_i: its training set; K tasks
     E(x, c)      mean of the last layer's token states of the untouched PLM on ``[CLS] x [SEP] c [SEP]``
     p_{i,j}      prototype of class j of task i: mean of E(x, c_j) over its training examples        (sec. 3.2)
                  `prototypes` J > 1: J of them, the means of the J clusters that K-means finds      (footnote 5)
-    alpha(x)     max over p in P~_i of cos(E(x, c(x)), p)      P~_i = the prototypes of all OTHER tasks
-    beta(x)      max over p in P~_i of cos(p_{i,c(x)}, p); with J > 1 the best over the prototypes of class c(x)
+    alpha(x)     max over p in P~_i of cos(E(x, y), p)      P~_i = the prototypes of all OTHER tasks
+    beta(x)      max over p in P~_i of cos(p_{i,y}, p); with J > 1 the best over the prototypes of class y
     m(x)         (alpha + beta) / 2; constant while training
-    L(x)         -sum_{c in C_i} m (1(c = y) + lambda / |C_i|) log tau_c(x)                            (sec. 3.3)
+    L(x)         -sum_{c in C_i} m (1(c = y) + lambda / |C_i|) log tau_c(x), tau_c the head's softmax   (sec. 3.3)
     p(x)         1 / (K |D_i|), so that p(T_i) = 1 / K
-    MMT          sum_i |D_i| / |B| updates per epoch; returns the PLM's weights
-    TMF          plain fine-tuning of the target from those weights                                    (sec. 3.4)
+    MMT          multi-task training with L: sum_i |D_i| / |B| updates per epoch; returns the PLM's weights
+    TMF          plain fine-tuning of the target from those weights                                 (sec. 3.4)
+    ablations    w/o IMK: `scores: none`; w/o WMER: `lambda: 0`; alpha or beta alone: `scores`; w/o label: `class_label`
 
+The Meta-KG of sec. 3.2 is not built as a graph: of its edges only the largest of each prototype are ever read.
+
+Otherwise than in the paper (and why):
+    reduction            mean over the batch, where Algorithm 1 sums, so that the learning rate means what it means in
+                         fine-tuning; `reduction: sum` is literal
 Where the paper is silent (and what was chosen):
     pooling              mean over real tokens, special tokens among them; `pool`: cls, mean_no_special
-    segment of c         1 (pairs: x1 is 0, x2 and c are 1); `label_segment: same`
-    J of footnote 5      3; K-means with a fixed seed; a class of fewer different examples has as many as these
-    batches              mixed: each example through its own task's head; drawn with replacement; `task_batches`
-    reduction            mean over the batch, not over the sum of weights; Algorithm 1 writes `reduction: sum`
+    segment of c         BERT's token type of c is 1 and that of x is 0; of a pair x1 is 0, x2 and c are 1;
+                         `label_segment: same` gives c the type of what stands before it
+    the input of MMT     x alone: c is a part of E only
+    J of footnote 5      1; the variant with several prototypes has 3, by K-means with a fixed seed. A class with fewer
+                         different examples has as many prototypes as different examples
+    batches              tasks are mixed in a batch; rows are drawn with replacement; `task_batches` for one task each
+    labels without meaning (footnote 6)    have words in every data set here, so nothing stands in for them
     heads in TMF         new, since Algorithm 1 returns the PLM alone
     m <= 0               refused under `weights: raw` (the loss would be unbounded below); `clip0` makes negative ones
                          zero, `mean1` does so too and then rescales all to mean 1
 Beyond the paper: `centred` takes the mean embedding (every task counting alike) off before any cosine, because the
 embeddings of one model share a direction that makes all cosines alike.
-The second term is called a maximum entropy regulariser; as printed it is the cross entropy to the uniform distribution,
-so that L = m (1 + lambda) CE(q, tau) is label smoothing with e = lambda / (1 + lambda).
+The second term is called a maximum entropy regulariser; as printed it is the cross entropy to the uniform distribution.
+So L = m (1 + lambda) CE(q, tau) is label smoothing: q is the one-hot label mixed with e = lambda / (1 + lambda) of the
+uniform distribution.
 """
 
 from __future__ import annotations
@@ -100,9 +115,9 @@ def meta_knowledge(
         others = torch.cat([p.flatten(0, 1) for j, p in enumerate(unit) if j != i])
         others = others[~others.isnan().any(1)]
         alpha = (F.normalize(e, dim=1) @ others.T).max(1).values
-        # only what is a prototype is multiplied: the last bit of a product may depend on how many rows it has
+        # rows of NaN are left out before the product, whose last bit may depend on how many rows it has
         there = ~unit[i].isnan().any(-1)
-        nearest = unit[i].new_full(there.shape, -1.0)
+        nearest = unit[i].new_full(there.shape, -1.0)  # no cosine is below it
         nearest[there] = (unit[i][there] @ others.T).amax(1)
         of_class = nearest.amax(1)
         out.append(torch.stack([alpha, of_class[y]]))
@@ -136,10 +151,11 @@ class Method(BaseMethod[HParams]):
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         per_epoch = epoch_updates(sizes.transfer, hp.batch_size, hp.sampler, hp.task_batches)
         mmt = Length.plain(hp.bounded(hp.mmt_epochs * per_epoch))
-        return Schedule({"mmt": mmt}, {"finetune": hp.finetuning(sizes.own)})
+        return Schedule(transfer={"mmt": mmt}, adapt={"finetune": hp.finetuning(sizes.own)})  # TMF: BaseMethod.adapt
 
     @staticmethod
     def cut_further(hp: HParams, part: Encoded) -> int:
+        # behind E(x, c) a long text is cut once more, to write c
         return part.cut_for_label if hp.class_label and hp.scores != "none" else 0
 
     def compute_constants(self) -> dict[str, Tensor]:
@@ -154,34 +170,36 @@ class Method(BaseMethod[HParams]):
         e = centre(e) if hp.centred else e
         y = [torch.from_numpy(p.labels) for p in parts]
         prototypes = [sub_prototypes(ei, yi, p.outputs, hp.prototypes) for ei, yi, p in zip(e, y, parts, strict=True)]
-        return {f"scores.{i}": s for i, s in zip(s.sources, meta_knowledge(e, y, prototypes), strict=True)}
+        alpha_beta = meta_knowledge(e, y, prototypes)
+        return {f"scores.{i}": scores for i, scores in zip(s.sources, alpha_beta, strict=True)}
 
     def instance_weights(self) -> list[Tensor]:
         """m(x) of every training example in the transfer, (n_i,) per task."""
         sizes, tasks = self.setup.sizes.transfer, self.setup.tasks
+        # without scores (`scores: none`) every example weighs 1
         scores = [self.constants.get(f"scores.{i}", torch.ones(2, n)) for i, n in enumerate(sizes)]
         return weights(scores, self.hp.scores, self.hp.weights, tasks)
 
     def transfer(self) -> list[Stage]:
         hp, sizes = self.hp, self.setup.sizes.transfer
         m = torch.cat(self.instance_weights())
-        first = torch.tensor([0, *sizes]).cumsum(0)
+        start_of_task = torch.tensor([0, *sizes]).cumsum(0)
         tasks = task_distribution(hp.sampler, sizes)
         rows = self.draw(joint_batches(sizes, hp.batch_size, tasks, hp.task_batches, self.setup.seed, "mmt"))
 
         def draw(step: int) -> Batch:
             batch = rows(step)
-            return batch.weighted(m[first[batch.task] + batch.row])
+            return batch.weighted(m[start_of_task[batch.task] + batch.row])
 
         return [self.supervised("mmt", draw, self.loss, dict.fromkeys(self.setup.sources, "mmt"))]
 
     def loss(self, batch: Batch) -> Tensor:
-        """This rank's share of the mean of L(x) over the global batch, or of Algorithm 1's sum."""
+        """This rank's share of the mean of L(x) over the global batch, or of Algorithm 1's sum; m is `batch.weight`."""
         mean = self.mean_loss(batch, partial(smoothed_cross_entropy, lambda_=self.hp.lambda_))
         return len(batch) * mean if self.hp.reduction == "sum" else mean
 
     def facts(self) -> dict[str, Any]:
-        """The spread of the scores per task: what the weighting could do at all."""
+        """The spread of alpha, beta and their mean per task: what the weighting could do at all."""
         out: dict[str, Any] = {}
         for i, task in enumerate(self.setup.tasks):
             if (s := self.constants.get(f"scores.{i}")) is None:

@@ -7,9 +7,9 @@ task? The answer has a derivative, and the network follows it.
     Theta       theta (the PLM), w (the target's head), v (the source's head)
     g_alpha     LTN: [h(x_s); emb(y_s)] -> 3 layers -> softmax over the target's classes: the soft label q   (sec. 3.1)
     h(x_s)      what the source says: the contextual representation of [CLS], or of a word                   (sec. 3.1)
-    L_train     E_t CE(y, f_{theta,w}) + gamma1 E_s CE(y, f_{theta,v}) + gamma2 E_s CE(q, f_{theta,w})       (eq. 2)
+    L_train     E_t CE(y, f_{theta,w}) + gamma1 E_s CE(y, f_{theta,v}) + gamma2 E_s CE(q, f_{theta,w})   (eqs. 2, 3)
     L_meta      E_t CE(y, f_{theta,w}) on other target examples than those of L_train
-    XT          min over Theta and alpha of L_train                                                        (sec. 4.4)
+    XT          min over Theta and alpha of L_train; `bilevel: false`                                      (sec. 4.4)
     MetaXT      alpha down grad_alpha L_meta(Theta - eta grad_Theta L_train(Theta, alpha))                (eqs. 4, 5)
                 then Theta down grad_Theta L_train(Theta, alpha), with the new alpha                   (Algorithm 1)
     RTN         h + phi(h) at one layer, phi of 3 layers, in the third term alone: f_{theta,w,phi}(x_s)    (sec. 4.3.2)
@@ -18,24 +18,27 @@ task? The answer has a derivative, and the network follows it.
 Where the paper is silent (and what was chosen; MLC and MetaXL are earlier programs of the same authors):
     h               taken as a constant, as in MLC and MetaXL. It is what the heads read (`feature`: [CLS] behind the
                     model's pooler, or the mean); of a word, the state of its first piece. `ltn_input: cls` is the bare
-                    state of [CLS], as the paper's words have it: with models that are tuned for the mean it says less
+                    state of [CLS], as the paper's words have it: a model that is tuned for the mean hardly trains it
     a target batch  |B| different examples, drawn anew each time. Its first half x' is for L_train, the other, x'', for
                     L_meta; `full_batch_main` steps Theta on both. It is not split where nothing is learned from L_meta:
                     in XT, with a fixed map, and while the LTN is held still. `meta_batch_size` gives L_meta more than
                     half a batch (ours)
     a source batch  |B| examples of shuffled epochs over all sources
     alpha then Theta    Theta's gradient is that of the new alpha, with the same dropout; `reuse_grad`: that of the old
-    eta             the learning rate as scheduled; the virtual step is plain SGD though the real one is AdamW
-    the meta-gradient   divided by eta, which Adam would cancel but for its epsilon; `scale_by_eta` is literal
+    eta             the learning rate as scheduled (`eta`: its peak, or a fixed rate); the virtual step is plain SGD
+                    though the real one is AdamW
+    the meta-gradient   computed without its factor eta, which Adam would cancel but for its epsilon; `scale_by_eta`
+                    puts it back. `route`: three ways to compute eq. 5, two of them exact (`nn/meta_gradient.py`)
     LTN             hidden 128, tanh, labels embedded in 64, Xavier (MLC); no skip connection: the label sets differ
-    optimizers      AdamW; the LTN's without weight decay, at its own rate and by the same schedule
+    optimizer       one AdamW; alpha and phi without weight decay, at a rate of their own by the same schedule
+    clipping        Theta's gradient is clipped, that of alpha and phi is not; in XT all are clipped together
     RTN             residual, width 192, ReLU, its input a constant; learned with alpha by the same meta-gradient
                     (MetaXL)
     XT's LTN        learned at the rate of Theta
     gamma1, gamma2  1; "tuned by cross-validation"
-Beyond the paper: several sources, each with an LTN or all with one that is told the source (its future work); the LTN
-held still at first or in the end, or starting from even labels; gamma2 rising; `ltn_centred`; a fixed map in the place
-of the LTN, as the control that a learned one must beat.
+Beyond the paper: several sources, each with an LTN or all with one that is told the source (its future work); the LTN,
+and the RTN with it, held still at first or in the end; an LTN that starts from even labels; gamma2 rising;
+`ltn_centred`; a fixed map in the place of the LTN, as the control that a learned one must beat.
 
 `ltn_centred`: a class of the target that is answered too rarely at the moment is a good label for every source example,
 whatever its own label; of the meta-gradient this part is much the larger one with few examples, and it makes the LTN
@@ -139,18 +142,19 @@ class HParams(Shared):
         return self.meta_batch_size or self.batch_size // 2
 
     def passes(self, learns: bool) -> float:
-        """What an update costs: one that `learns` from L_meta, or one of XT, which does not."""
+        """What an update costs: one that `learns` from L_meta, or one that steps down L_train alone."""
         source = 2.0 if self.rtn else 1.0  # with the RTN the third term has a pass of its own
         if not learns:
             return source + 1.0
-        train, ahead = source + 0.5, self.ahead / self.batch_size
-        through = HESSIAN_PRODUCT if self.rtn or self.route == "double_backward" else FORWARD_MODE
+        train = source + 0.5  # L_train on x_s and x'
+        ahead = self.ahead / self.batch_size  # L_meta on x''
+        through = HESSIAN_PRODUCT if self.rtn or self.route == "double_backward" else FORWARD_MODE  # eq. 5
         if self.reuse_grad:
             real = 0.0
         elif self.route == "double_backward":
-            real = train
+            real = train  # all of L_train once more
         else:
-            real = 1.0 if self.rtn else BACKWARD
+            real = 1.0 if self.rtn else BACKWARD  # the third term, anew or through the graph that is there
         return train + ahead + through + real + (ahead if self.full_batch_main else 0.0)
 
 
@@ -297,34 +301,35 @@ class Method(BaseMethod[HParams]):
         return draw
 
     def update(self, step: int, batches: Batches) -> Mapping[str, float]:
-        """One round of Algorithm 1; of XT where nothing is learned from L_meta."""
+        """One round of Algorithm 1; where nothing is learned from L_meta, one step down L_train."""
         hp, problem = self.hp, self.bilevel(batches, step, self.gamma2(self.done(step)))
         if not hp.learns(self.done(step)):
-            return self.xt_update(step, problem)
-        # Theta' = Theta - eta grad_Theta L_train(Theta, alpha), and the gradient of L_meta(Theta') for alpha and phi
-        eta = self.eta(step)
-        there = virtual_step(problem, eta, hp.route, self.workers, keep=self.keeps_graph, apart=self.keeps_terms)
+            return self.train_step(step, problem)
+        # Theta' = Theta - eta grad_Theta L_train(Theta, alpha), and the gradient of L_meta(Theta') w.r.t. alpha and phi
+        eta, keep = self.eta(step), {"keep_graph": self.keeps_graph, "keep_terms": self.keeps_terms}
+        virtual = virtual_step(problem, eta, hp.route, self.workers, **keep)
         # alpha, and phi, down that gradient
-        meta = scaled(there.meta, eta if hp.scale_by_eta else 1.0)
+        meta = scaled(virtual.meta, eta if hp.scale_by_eta else 1.0)
         meta_norm = step_down(self.adam, self.meta, meta, hp.ltn_lr * self.factor(step))
         # Theta down grad_Theta L_train(Theta, alpha), with the new alpha
-        theta = self.theta_gradient(problem, there, batches)
-        norm = step_down(self.adam, problem.parameters, theta, self.rate(step), hp.clip)
-        return {"loss": float(there.terms.loss().detach()), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
+        g = self.theta_gradient(problem, virtual, batches)
+        norm = step_down(self.adam, problem.parameters, g, self.rate(step), hp.clip)
+        return {"loss": float(virtual.terms.loss().detach()), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
 
-    def xt_update(self, step: int, problem: Bilevel) -> Mapping[str, float]:
-        """XT: Theta and alpha down the gradient of L_train. An LTN that is held still for now does not move."""
-        theta = problem.parameters if self.hp.has_meta_loss else [*problem.parameters, *self.meta]
-        loss = problem.train().loss()
-        norm = step_down(self.adam, theta, summed_gradient(loss, theta, self.workers), self.rate(step), self.hp.clip)
+    def train_step(self, step: int, problem: Bilevel) -> Mapping[str, float]:
+        """Down the gradient of L_train: in XT Theta, alpha and phi; in MetaXT Theta, while alpha and phi are held."""
+        moving = problem.parameters if self.hp.has_meta_loss else [*problem.parameters, *self.meta]
+        loss = problem.train_terms().loss()
+        g = summed_gradient(loss, moving, self.workers)
+        norm = step_down(self.adam, moving, g, self.rate(step), self.hp.clip)
         return {"loss": float(loss.detach()), "gradient_norm": norm}
 
-    def theta_gradient(self, problem: Bilevel, there: VirtualStep, batches: Batches) -> Gradient:
-        """grad_Theta L_train(Theta, alpha) for the alpha and phi of now, summed over ranks."""
+    def theta_gradient(self, problem: Bilevel, virtual: VirtualStep, batches: Batches) -> Gradient:
+        """grad_Theta L_train(Theta, alpha) at the alpha and phi of now, summed over ranks."""
         hp = self.hp
-        terms = {**there.others, "third": there.through}  # of the old alpha
+        terms = {**virtual.others, "third": virtual.third}  # at the old alpha
         if not hp.reuse_grad:
-            terms = train_gradient(problem, there, hp.route)
+            terms = train_gradient(problem, virtual, hp.route)
         if hp.full_batch_main:
             terms["target"] = self.on_both_halves(terms["target"], problem, batches)
         return sum_over(self.workers, add(*terms.values()), problem.parameters)
@@ -333,7 +338,7 @@ class Method(BaseMethod[HParams]):
         """This rank's gradient of the target's loss on x' and x'' together, from that on x'."""
         n, ahead = int(batches.main.units.sum()), int(batches.ahead.units.sum())
         both = max(1, n + ahead)
-        return add(scaled(first, n / both), local_gradient(ahead / both * problem.validate(), problem.parameters))
+        return add(scaled(first, n / both), local_gradient(ahead / both * problem.meta_loss(), problem.parameters))
 
     @property
     def keeps_graph(self) -> bool:
@@ -379,22 +384,23 @@ class Method(BaseMethod[HParams]):
             module=self.encoder,
             theta={name: p for name, p in self.encoder.named_parameters() if p.requires_grad},
             alpha=list(self.ltn.parameters()),
-            train=losses.train,
+            train_terms=losses.train_terms,
             log_p=losses.log_p,
             labels=losses.labels,
-            validate=losses.validate,
+            meta_loss=losses.meta_loss,
             inside=self.rtn,
         )
 
-    def read(
+    def ltn_reads(
         self, batch: Batch, states: Float[Tensor, "t h"]
     ) -> tuple[Float[Tensor, "n h"], Int[Tensor, "n"], Int[Tensor, "n"]]:
         """What the LTN reads of source examples, or of their labelled words: h, y, and the number of the source."""
+        states = states.detach()  # h is a constant
         task = batch.task - (batch.task > self.setup.target).long()  # counted among the sources alone
         if self.setup.corpus.parts[self.setup.target].kind != "tagging":
             offsets = batch.offsets.to(states.device)
-            own = self.hp.ltn_input == "feature"
-            h = self.encoder.feature(states, offsets) if own else states.index_select(0, offsets[:-1])
+            as_heads = self.hp.ltn_input == "feature"
+            h = self.encoder.feature(states, offsets) if as_heads else states.index_select(0, offsets[:-1])
             return h.detach(), batch.labels.to(h.device), task.to(h.device)
         words = (batch.tags != IGNORED).nonzero().squeeze(1)
         task = torch.repeat_interleave(task, batch.offsets.diff())[words]
@@ -423,7 +429,7 @@ class Method(BaseMethod[HParams]):
         self.eval()
         for some in token_budget(np.diff(part.offsets)[rows].tolist()):
             batch = self.setup.corpus.batch(np.stack([np.full_like(rows[some], task), rows[some]], 1))
-            h, y, source = self.read(batch, self.encoder(batch)[0])
+            h, y, source = self.ltn_reads(batch, self.encoder(batch)[0])
             q = self.ltn(h, y, source).double().cpu()
             total.index_add_(0, y.cpu(), torch.cat([q, torch.ones(len(q), 1, dtype=torch.float64)], 1))
         self.train(was)
@@ -446,30 +452,32 @@ class _Losses:
         self.mask_seed = seed_of(method.setup.seed, "xt", "masks", step, method.workers.rank)
         classes = method.setup.corpus.parts[method.setup.target].outputs
         self.no_rows = torch.zeros(0, classes).to(method.encoder.body.anchor)
-        self.read: tuple[Tensor, Tensor, Tensor] | None = None  # what the LTN reads of the last pass
+        self.ltn_reads: tuple[Tensor, Tensor, Tensor] | None = None  # of the last pass
 
-    def train(self) -> Terms:
-        """L_train (eq. 2): the target's term, the source's own, and what the third consists of."""
-        method, gamma1 = self.method, self.method.hp.gamma1
-        log_p, own = self.no_rows, self.no_rows.sum()
+    def train_terms(self) -> Terms:
+        """L_train (eqs. 2, 3): the target's term, the source's own, and what the third consists of."""
+        method, nothing = self.method, self.no_rows.sum()
+        log_p, source = self.no_rows, nothing
         with replayed_masks(self.no_rows.device, self.mask_seed):
             if len(self.source):
                 states = method.encoder(self.source)[0]
-                log_p = self.as_target(states)  # first, because `log_p` replays the masks up to here
-                self.read = method.read(self.source, states.detach())
-                own = method.losses(self.source, answers=method.encoder.answers(self.source, states)).sum()
+                # before the source's own head, so that `log_p`, which draws these masks again, meets the same ones
+                log_p = self.as_target(states)
+                self.ltn_reads = method.ltn_reads(self.source, states)
+                source = method.losses(self.source, answers=method.encoder.answers(self.source, states)).sum()
             target = method.losses(self.main).sum() / self.n_main
-        own, c = gamma1 / self.n_source * own, self.gamma2 / self.n_source
-        if method.rtn is None:
-            return Terms({"target": target}, own, log_p, self.labels(), c)
-        return Terms({"target": target, "source": own}, self.no_rows.sum(), self.log_p(), self.labels(), c)
+        source, c = method.hp.gamma1 / self.n_source * source, self.gamma2 / self.n_source
+        if method.rtn is None:  # the source's own term goes through the pass of the third
+            return Terms(others={"target": target}, shared=source, log_p=log_p, q=self.labels(), c=c)
+        others = {"target": target, "source": source}
+        return Terms(others=others, shared=nothing, log_p=self.log_p(), q=self.labels(), c=c)
 
     def log_p(self) -> Float[Tensor, "n k"]:
         """log f_{theta,w,phi}(x_s), the target's head on source examples, the RTN in its place where there is one."""
         if not len(self.source):
             return self.no_rows
         with replayed_masks(self.no_rows.device, self.mask_seed):
-            return self.as_target(self.method.encoder(self.source, (), self.method.rtn)[0])
+            return self.as_target(self.method.encoder(self.source, inside=self.method.rtn)[0])
 
     def as_target(self, states: Float[Tensor, "t h"]) -> Float[Tensor, "n k"]:
         """What the target's head says of source examples."""
@@ -478,9 +486,9 @@ class _Losses:
 
     def labels(self) -> Float[Tensor, "n k"]:
         """q, the soft labels of source examples, for the alpha of now."""
-        return self.no_rows if self.read is None else self.method.ltn(*self.read)
+        return self.no_rows if self.ltn_reads is None else self.method.ltn(*self.ltn_reads)
 
-    def validate(self) -> Tensor:
+    def meta_loss(self) -> Tensor:
         """L_meta."""
         return self.method.losses(self.ahead).sum() / self.n_ahead
 

@@ -1,35 +1,41 @@
 """MFT: Meta Fine-Tuning for multi-domain text mining (Wang et al. 2020); with a head per task it is Meta-FT*.
 
 One model is first trained on several domains of the same task, and then fine-tuned on each. Examples that are typical
-of all domains count more. Beside the labels, the model learns to answer a false domain from its inner layers, so that
-these layers hold what the domains have in common.
+of all domains count more. Beside the labels, the model learns to answer a false domain from its inner layers: since
+that answer has nothing to do with the true domain, these layers gain nothing by telling the domains apart.
 
-    E(x)        mean of the last layer's token states of the untouched PLM                            (sec. 3.2)
-    c_m^k       prototype of class m in domain k: mean of E(x) over its training examples
-    t(x)        alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'})      (eq. 1)
-    tau         softmax of the label head over the pooled [CLS] state of the last layer
-    L_TLC       -(1/|D|) sum t log tau_m(x)                                                            (eq. 3)
-    h_l(x)      mean of layer l's token states without [CLS];  E_D(k): the embedding of the true domain
-    z           the corrupted domain: a permutation of the domains inside the batch
-    L_SDC       -(1/(|Ls| |D|)) sum_x sum_{l in Ls} t log delta_z(h_l(x) + E_D(k))                     (eq. 5)
-    L           L_TLC + lambda L_SDC                                                                   (eq. 6)
-    then        the label head, E_D and the delta are dropped; plain fine-tuning per domain            (sec. 3.4)
+    x            an example of domain k, one of K, with class m; D: all training examples, in an update the batch
+    E(x)         mean of the last layer's token states of the untouched PLM, [CLS] and [SEP] among them    (sec. 3.2)
+    c_m^k        prototype of class m in domain k: mean of E(x) over its training examples
+    t(x)         alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'})          (sec. 3.2)
+    tau          softmax of the label head over the pooled [CLS] state of the last layer
+    L_TLC        -(1/|D|) sum t log tau_m(x)                                                              (sec. 3.3)
+    h_l(x)       mean of layer l's token states without [CLS];  E_D(k): the embedding of the true domain
+    z            the corrupted domain: a permutation of the domains inside the batch
+    L_SDC        -(1/(|Ls| |D|)) sum_x sum_{l in Ls} t log delta_z(h_l(x) + E_D(k))                       (sec. 3.3)
+    L            L_TLC + lambda L_SDC                                                                     (sec. 3.3)
+    then         the label head, E_D and the delta are left behind; plain fine-tuning per domain          (sec. 3.4)
+    ablations    MFT (DC): `typical: false`; MFT (TW): `lambda: 0`
 
-Where the paper is silent, or its three codes differ from it and from each other (and what was chosen):
-    t                    on both losses, a constant in training; `weigh` has the codes' choices
-    cross-domain term    the mean of cosines, as printed; the codes take the cosine to the mean (`cross`)
-    delta                one head with bias per layer (7K-11.5K parameters = |Ls| d K); one shared in the codes
-    z                    one permutation of the GLOBAL batch, one z per example; z may equal k (a derangement would
-                         tell k); `corruption` draws from a uniform or the estimated prior instead
-    padding              none exists here; [CLS] is left out of h_l (`with_cls` keeps it)
+Where the paper is silent, or the code that its authors released differs from it (and what was chosen):
+    t                    on both losses, a constant in training; `weigh`: on one of them alone
+    cross-domain term    the mean of cosines, as printed; the code takes the cosine to the mean (`cross`)
+    delta                one head with bias per layer; one shared in the code (`domain_heads`). The paper's 7K to 11.5K
+                         parameters are |Ls| d K, without biases and E_D
+    z                    one permutation of the GLOBAL batch, one z per example (`shuffle`: one per layer). z may equal
+                         k, since a permutation that never keeps k would reveal it; `corruption` draws from a prior
+    batches              every example of all domains once an epoch, domains mixed
+    padding              there is none: sequences are packed end to end. [CLS] is left out of h_l (`with_cls` keeps it)
     the [CLS] feature    the model's pooler, as in standard BERT (`feature: cls` is the raw state)
-    a class that another domain lacks   that domain takes no part; without any, t is the first cosine alone
-    several prototypes   sub-prototypes by K-means within the class and b = softmax(cos / temperature) over them;
-                         `membership: literal` sums over the classes n, as the formula is printed
+    a class without examples in a domain   that domain takes no part in the mean; without any, t is the first cosine
+    several prototypes   sub-prototypes by K-means within the class and b = softmax(cos / temperature) over those of one
+                         domain; `membership: literal` sums over the classes n, as the formula is printed: the class of
+                         x plays no part, and one b, from x's own domain, serves all domains
     t <= 0               refused under `weights: raw` (the loss would be unbounded below); `clip0` makes negative ones
                          zero, `mean1` does so too and then rescales all to mean 1
-Meta-FT* is a row of Meta-DTL's tables without a definition. Our reading: t as above where another task has the class
-(by its words), else the mean cosine to that task's prototypes; a head per task; domains are tasks.
+Meta-FT* is a row of Meta-DTL's tables: MFT "with a separate prediction head for each task" (there, sec. 4.2). What t is
+where tasks have different classes is not said. Our reading: t as above where another task has the class (by its words),
+else the mean cosine to that task's prototypes; domains are tasks.
 """
 
 from __future__ import annotations
@@ -84,15 +90,16 @@ class HParams(Shared):
     temperature: float = 0.1
 
 
-def equation_1(own: Float[Tensor, "n"], others: Sequence[Float[Tensor, "n"]], alpha: float) -> Float[Tensor, "n"]:
-    """t(x) = alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'}).
+def weighted_mean(own: Float[Tensor, "n"], others: Sequence[Float[Tensor, "n"]], alpha: float) -> Float[Tensor, "n"]:
+    """t(x) = alpha cos(E(x), c_m^k) + (1 - alpha) / (K - 1) sum_{k' != k} cos(E(x), c_m^{k'})  (sec. 3.2).
 
     Args:
         own: the cosine of each example to its class in its own domain; others: in every other domain, NaN where a
-            domain lacks the class. Such a domain takes no part; without any, t is the first cosine alone.
+            domain has no example of the class. Such a domain takes no part in the mean, which is then over fewer than
+            K - 1; without any, t is the first cosine alone.
     """
-    away = torch.stack(list(others)).nanmean(0) if others else torch.full_like(own, torch.nan)
-    return torch.where(away.isnan(), own, alpha * own + (1 - alpha) * away)
+    mean_other = torch.stack(list(others)).nanmean(0) if others else torch.full_like(own, torch.nan)
+    return torch.where(mean_other.isnan(), own, alpha * own + (1 - alpha) * mean_other)
 
 
 def typicality(
@@ -106,7 +113,7 @@ def typicality(
     membership: str = "softmax",
     temperature: float = 0.1,
 ) -> list[Float[Tensor, "_"]]:
-    """t(x) of every training example, per domain (eq. 1; with J > 1 prototypes per class, eq. 2).
+    """t(x) of every training example, per domain; `prototypes` may hold several per class (sec. 3.2).
 
     Args:
         embeddings: per domain (n_k, H). labels: per domain (n_k,). prototypes: per domain (|C_k|, J, H), or (|C_k|, H)
@@ -145,7 +152,7 @@ def typicality(
             away = [to_class(k, mean_prototypes(k, others), names[k])]
         else:
             away = [to_class(k, domains[o], names[o]) for o in others]
-        t.append(equation_1(own, away, alpha))
+        t.append(weighted_mean(own, away, alpha))
     return t
 
 
@@ -155,7 +162,7 @@ def _memberships(cosines: Float[Tensor, "n j"], temperature: float) -> Float[Ten
 
 
 def _of_class(cosines: Float[Tensor, "n m j"], place: Int[Tensor, "n"], temperature: float) -> Float[Tensor, "n"]:
-    """The cosine of x to its class: with several prototypes of it, each by its membership b (eq. 2).
+    """The cosine of x to its class: with several prototypes of it, each by its membership b.
 
     `place` is the class of each example among the M; -1, a class that is not there, gets the mean of all cosines.
     """
@@ -168,7 +175,7 @@ def _of_class(cosines: Float[Tensor, "n m j"], place: Int[Tensor, "n"], temperat
 def _literal(
     cosines: Float[Tensor, "n m"], in_own_domain: Float[Tensor, "n m"], temperature: float
 ) -> Float[Tensor, "n"]:
-    """The formula as printed: a mean over the classes n, each with the membership of x in it in x's own domain."""
+    """The formula as printed: a weighted mean over all classes, each by the membership of x in it in x's own domain."""
     b = _memberships(in_own_domain, temperature) * ~cosines.isnan()
     return torch.nan_to_num(cosines).mul(b).sum(-1) / b.sum(-1)
 
@@ -218,7 +225,7 @@ class Method(BaseMethod[HParams]):
         for key, value in (("cross", "mean"), ("membership", "literal")):
             if getattr(hp, key) == value and not one:
                 raise ConfigError(Problem(f"{key}: {value} needs the same classes in every domain", key))
-        merge((name, t.kind, [t.text_of(c) for c in t.labels]) for name, t in tasks.items())
+        merge((name, t.kind, [t.text_of(c) for c in t.labels]) for name, t in tasks.items())  # refuses what clashes
         if not hp.lambda_:
             return []
         try:
@@ -234,7 +241,7 @@ class Method(BaseMethod[HParams]):
     @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         mft = Length.plain(hp.bounded(hp.mft_epochs * epoch_updates(sizes.transfer, hp.batch_size)))
-        return Schedule({"mft": mft}, {"finetune": hp.finetuning(sizes.own)})
+        return Schedule(transfer={"mft": mft}, adapt={"finetune": hp.finetuning(sizes.own)})  # by BaseMethod.adapt
 
     def fresh_domains(self) -> None:
         """New E_D and delta, N(0, 0.02) weights and zero biases, the same on every rank."""
@@ -280,6 +287,7 @@ class Method(BaseMethod[HParams]):
 
         def draw(step: int) -> tuple[Batch, Tensor]:
             batch = rows(step)
+            # without layers one z is drawn that nobody reads
             z = [corrupted(batch.task, hp.corruption, sizes, seed, "mft", step, i) for i in range(max(times, 1))]
             return batch.weighted(t[first[batch.task] + batch.row]), torch.stack(z, -1)
 
@@ -293,9 +301,9 @@ class Method(BaseMethod[HParams]):
         return [replace(stage, start=start)]
 
     def loss(self, drawn: tuple[Batch, Int[Tensor, "b n"]]) -> Tensor:
-        """This rank's share of L = L_TLC + lambda L_SDC over the global batch (eq. 6); `drawn`: the batch and its z."""
-        everyone, z = drawn
-        batch = everyone.shard(self.workers)
+        """This rank's share of L = L_TLC + lambda L_SDC over the global batch; `drawn`: the batch and its z."""
+        global_batch, z = drawn
+        batch = global_batch.shard(self.workers)
         if not len(batch):
             return torch.zeros(()).to(self.encoder.body.anchor)
         assert batch.weight is not None
@@ -303,10 +311,10 @@ class Method(BaseMethod[HParams]):
         t, hp = batch.weight.to(last), self.hp
         total = (self.label_losses(batch, last) * (1 if hp.weigh == "domains" else t)).sum()
         if self.layers:
-            mine = z[share(len(everyone), self.workers)].to(last.device)
-            domain = self.domain_losses(batch, inner, mine)
+            local_z = z[share(len(global_batch), self.workers)].to(last.device)
+            domain = self.domain_losses(batch, inner, local_z)
             total = total + hp.lambda_ * (domain * (1 if hp.weigh == "labels" else t)).sum()
-        return total / len(everyone)
+        return total / len(global_batch)
 
     def label_losses(self, batch: Batch, last: Float[Tensor, "t h"]) -> Float[Tensor, "b"]:
         """-log tau_m(x) of each example, under the shared label head or its own."""
@@ -318,7 +326,7 @@ class Method(BaseMethod[HParams]):
     def domain_losses(
         self, batch: Batch, states: Sequence[Float[Tensor, "t h"]], z: Int[Tensor, "b n"]
     ) -> Float[Tensor, "b"]:
-        """(1/|Ls|) sum over l of -log delta_z(h_l(x) + E_D(k)) of each example (eq. 5)."""
+        """(1/|Ls|) sum over l of -log delta_z(h_l(x) + E_D(k)) of each example (L_SDC)."""
         offsets = batch.offsets.to(z.device)
         e = self.domain(batch.task.to(z.device))
         absent = [k for k in range(len(self.setup.tasks)) if k not in self.setup.sources]  # an unseen target

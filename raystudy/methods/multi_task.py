@@ -1,27 +1,38 @@
-"""Multi-task training: one encoder for all tasks at once, and what the papers build on it.
+"""Multi-task training: one encoder for all tasks at once, and the baselines of both Meta-DTL and MFT that it gives.
+
+One model learns all tasks in turn or in mixed batches, so that what it learns of one may serve another. Each task has a
+head of its own, or all share one head over the union of their labels. An adversary may be added: a classifier that
+would tell the tasks apart, which the encoder learns to mislead.
 
     k(x)        the task of x, one of K; y its class; f(x) what a head reads of the encoder
     tau(x)      softmax of the head of k(x)                                 heads: own    (Liu et al. 2019, MT-DNN)
-                softmax of one head over the union of all tasks' labels     heads: union  (Meta-DTL, sec. 4.1)
+                softmax of one head over the union of all tasks' labels     heads: union  (Meta-DTL, sec. 4.2)
     L           (1/|B|) sum over x in B of CE(y, tau(x)) + the term of the adversary
     delta(f)    softmax of a head over the K tasks (the domain classifier of MFT, sec. 3.3)
     flip        lambda (1/|B|) sum CE(z, delta(f(x))), z drawn evenly from the K - 1 tasks that are not k(x): L_FD
     grl         (1/|B|) sum CE(k(x), delta(R f(x))), R the identity whose gradient is -lambda (Ganin & Lempitsky 2015):
-                the head learns the tasks as ever, and the encoder unlearns them
+                the head learns the tasks as ever, and the encoder unlearns them; L_AD of MFT
+
+    rows of the papers' tables      Multi-task, BERT (MTL): `heads: own`;  Task Comb., BERT (Mix): `heads: union`;
+                                    BERT (Adv): `heads: union`, `adversary: flip`
 
 Classes with the same words (`label_text`) are one class of a union head: positive of two review tasks, entailment of
-MNLI and SciTail. A head for which a batch has no example does not move, nor do its moments.
+MNLI and SciTail. A head for which a batch has no example does not move, nor do its optimizer moments.
 
 Where the papers are silent (and what was chosen):
-    sampling (Meta-DTL sec. 4.1)    p(x) = 1 / (K |D_i|), as its own method does, for a like-for-like ablation
+    sampling (Meta-DTL sec. 4.2)    p(x) = 1 / (K |D_i|), as its own method does, for a like-for-like ablation; for Task
+                                    Comb. too
     sampling (MFT sec. 4.2)         every example of all domains once an epoch, since BERT (Mix) combines all data
-    batches                         mixed over tasks; `task_batches` for one task each (with `epochs`: MT-DNN's stream)
-    answers of a union head         the best of the whole union, another task's class is wrong; `answer: own` offered.
-                                    MFT's domains have one label set, where both are the same; elsewhere: own
+    batches                         mixed over tasks; `task_batches` for one task each (with `sampler: epochs`, MT-DNN's
+                                    stream)
+    answers of a union head         the best of the whole union, another task's class is wrong (`answer: union`); `own`
+                                    looks at the task's own classes alone. MFT's domains have one label set, where both
+                                    are the same
+    z for more than two domains     L_FD is printed for two: drawn evenly from the others
     BERT (Adv)                      "BERT (C)" is not defined in the paper: read as BERT (Mix), so a union head
     its loss                        that of flipped labels, which sec. 3.3 ascribes to the same source; `grl` offered
     its weight                      lambda = 0.1 as that of domain corruption
-    fine-tuning after               none, as printed for none of the baselines; `then_finetune` offered
+    fine-tuning after               none: neither paper mentions any for its baselines; `then_finetune` offered
 """
 
 from __future__ import annotations
@@ -92,14 +103,15 @@ class Method(BaseMethod[HParams]):
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         per_epoch = epoch_updates(sizes.transfer, hp.batch_size, hp.sampler, hp.task_batches)
         joint = Length.plain(hp.bounded(hp.joint_epochs * per_epoch))
-        return Schedule({"joint": joint}, {"finetune": hp.finetuning(sizes.own)} if hp.then_finetune else {})
+        finetune = {"finetune": hp.finetuning(sizes.own)} if hp.then_finetune else {}
+        return Schedule(transfer={"joint": joint}, adapt=finetune)
 
     def transfer(self) -> list[Stage]:
         hp, sizes = self.hp, self.setup.sizes.transfer
         tasks = task_distribution(hp.sampler, sizes)
-        rows = self.draw(joint_batches(sizes, hp.batch_size, tasks, hp.task_batches, self.setup.seed, "joint"))
+        draw = self.draw(joint_batches(sizes, hp.batch_size, tasks, hp.task_batches, self.setup.seed, "joint"))
         fresh = dict.fromkeys(range(len(self.encoder.heads)), "joint")
-        return [self.supervised("joint", lambda step: self.with_domains(rows(step), step), self.loss, fresh)]
+        return [self.supervised("joint", lambda step: self.with_domains(draw(step), step), self.loss, fresh)]
 
     def with_domains(self, batch: Batch, step: int) -> Batch:
         """The global batch, with what the domain classifier is to answer as `soft` (B, K): z, or the tasks."""
@@ -122,7 +134,7 @@ class Method(BaseMethod[HParams]):
         else:
             (a,) = self.encoder.answers(mine, states, head=len(self.setup.tasks))
             losses = cross_entropy(a.logits, self.union.labels(mine).to(a.logits.device))
-        share = losses.sum() / batch.divisor.to(losses)
+        share = losses.sum() / batch.divisor.to(losses)  # |B|: examples, or labelled words
         return share if self.hp.adversary == "none" else share + self.adversary(mine, states) / len(batch)
 
     def adversary(self, mine: Batch, states: Tensor) -> Tensor:

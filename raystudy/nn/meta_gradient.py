@@ -95,20 +95,20 @@ class Bilevel:
     Attributes:
         module: the model; `theta`: the parameters of it that are trained, by their names in it.
         alpha: what makes the soft labels.
-        train: a pass over the training batches.
+        train_terms: a pass over the training batches.
         log_p: (n, K), the rows of `Terms.log_p` once more, with the same dropout.
-        labels: (n, K), the rows of `Terms.q` once more, for the alpha of now and the features of the last `train`.
-        validate: this rank's share of L_meta.
+        labels: (n, K), the rows of `Terms.q` once more, at the alpha of now, for the states of the last `train_terms`.
+        meta_loss: this rank's share of L_meta.
         inside: the net of phi, where there is one.
     """
 
     module: nn.Module
     theta: Mapping[str, Tensor]
     alpha: Sequence[Tensor]
-    train: Callable[[], Terms]
+    train_terms: Callable[[], Terms]
     log_p: Callable[[], Float[Tensor, "n k"]]
     labels: Callable[[], Float[Tensor, "n k"]]
-    validate: Callable[[], Tensor]
+    meta_loss: Callable[[], Tensor]
     inside: nn.Module | None = None
 
     @property
@@ -131,7 +131,7 @@ class VirtualStep:
         g, v: grad L_train at Theta and grad L_meta at Theta', summed over ranks, the same on every rank.
         terms: the pass at Theta; its graph of `log_p` is still there, where it was kept.
         others: this rank's gradient of each of `Terms.others`; empty where they are not kept apart.
-        through: this rank's gradient of the shared and the third term; where nothing is kept apart, of all terms.
+        third: this rank's gradient of the third term and what is shared with it; where terms are not kept, of all.
     """
 
     alpha: Gradient
@@ -140,7 +140,7 @@ class VirtualStep:
     v: Gradient
     terms: Terms
     others: Mapping[str, Gradient]
-    through: Gradient
+    third: Gradient
 
     @property
     def meta(self) -> Gradient:
@@ -149,7 +149,7 @@ class VirtualStep:
 
 
 def virtual_step(
-    problem: Bilevel, eta: float, route: str, workers: Workers, *, keep: bool = True, apart: bool = False
+    problem: Bilevel, eta: float, route: str, workers: Workers, *, keep_graph: bool = True, keep_terms: bool = False
 ) -> VirtualStep:
     """The gradient of L_meta(Theta - eta grad L_train) for alpha and phi, divided by eta.
 
@@ -157,27 +157,27 @@ def virtual_step(
 
     Args:
         route: one of `ROUTES`.
-        keep: keep the graph of `log_p`, for the real step (`train_gradient`).
-        apart: keep the gradients of the terms apart, which costs the memory of one model each.
+        keep_graph: keep the graph of `log_p`, for the real step (`train_gradient`).
+        keep_terms: keep the gradients of the terms apart, which costs the memory of one model each.
 
     Raises:
         ValueError: no such route, or fd_logits where log p depends on the meta-parameters.
     """
     if route not in ROUTES or (route == "fd_logits" and problem.inside is not None):
         raise ValueError(f"the route must be one of {ROUTES}, and not fd_logits with a net inside, but is {route!r}")
-    theta, terms, graph = problem.parameters, problem.train(), route == "double_backward"
+    theta, terms, graph = problem.parameters, problem.train_terms(), route == "double_backward"
     others = {name: local_gradient(term, theta, graph=graph) for name, term in terms.others.items()}
     soft = terms.soft(terms.q if graph else terms.q.detach())
-    through = local_gradient(terms.shared + soft, theta, keep=keep, graph=graph)
-    local_g = add(*others.values(), through)
+    third = local_gradient(terms.shared + soft, theta, keep=keep_graph, graph=graph)
+    local_g = add(*others.values(), third)
     g = sum_over(workers, detached(local_g), theta)
     there = leaves(moved(problem.theta, g, -eta))  # Theta'
-    v = summed_gradient(with_parameters(problem.module, there, problem.validate), list(there.values()), workers)
+    v = summed_gradient(with_parameters(problem.module, there, problem.meta_loss), list(there.values()), workers)
     alpha, phi = _by_definition(problem, local_g, v) if graph else _by_identity(problem, terms, v, route)
     summed = sum_over(workers, [*alpha, *phi], [*problem.alpha, *problem.phi.values()])
-    kept = {name: detached(d) for name, d in others.items()} if apart else {}
-    through = detached(through if apart else local_g)
-    return VirtualStep(summed[: len(alpha)], summed[len(alpha) :], g, v, terms, kept, through)
+    kept = {name: detached(d) for name, d in others.items()} if keep_terms else {}
+    third = detached(third if keep_terms else local_g)
+    return VirtualStep(summed[: len(alpha)], summed[len(alpha) :], g, v, terms, kept, third)
 
 
 def _by_definition(problem: Bilevel, local_g: Gradient, v: Gradient) -> tuple[Gradient, Gradient]:
@@ -249,11 +249,11 @@ def train_gradient(problem: Bilevel, step: VirtualStep, route: str) -> dict[str,
     """
     theta, terms = problem.parameters, step.terms
     if route == "double_backward":
-        terms = problem.train()
+        terms = problem.train_terms()
         others = {name: local_gradient(term, theta) for name, term in terms.others.items()}
         return {**others, "third": local_gradient(terms.shared + terms.soft(terms.q.detach()), theta)}
     q = problem.labels().detach()
     if problem.inside is not None:
         return {**step.others, "third": local_gradient(-terms.c * (q * problem.log_p()).sum(), theta)}
     change = local_gradient(terms.soft(q - terms.q.detach()), theta)
-    return {**step.others, "third": add(step.through, change)}
+    return {**step.others, "third": add(step.third, change)}

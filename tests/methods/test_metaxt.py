@@ -96,21 +96,21 @@ def test_meta_gradient_is_the_slope_of_the_loss_after_the_step(shape: str, dropo
     problem, _ = problem_of(made)
     theta = problem.theta
 
-    validate = problem.validate
+    meta_loss = problem.meta_loss
 
     def seeded() -> Tensor:  # x'' has masks of its own, the same ones each time
         torch.manual_seed(5)
-        return validate()
+        return meta_loss()
 
-    problem = replace(problem, validate=seeded)
+    problem = replace(problem, meta_loss=seeded)
     found = virtual_step(problem, ETA, "jvp", Alone()).meta
     assert all(g is not None for g in found)
 
     def after() -> float:
-        g = local_gradient(problem.train().loss(), list(theta.values()))
+        g = local_gradient(problem.train_terms().loss(), list(theta.values()))
         moved = {n: p if d is None else p - ETA * d for (n, p), d in zip(theta.items(), g, strict=True)}
         with torch.no_grad():
-            return with_parameters(problem.module, moved, problem.validate).item()
+            return with_parameters(problem.module, moved, problem.meta_loss).item()
 
     of_alpha = len(list(made.ltn.parameters()))
     for start, stop in ((0, of_alpha), (of_alpha, len(made.meta))):
@@ -185,18 +185,18 @@ def test_the_model_steps_along_the_loss_with_the_new_labels(options: str) -> Non
     problem, drawn = problem_of(made)
     theta = list(problem.theta.values())
     torch.manual_seed(8)
-    found = virtual_step(problem, ETA, made.hp.route, Alone(), apart=options != "as it is")
+    found = virtual_step(problem, ETA, made.hp.route, Alone(), keep_terms=options != "as it is")
     with torch.no_grad():
         for p in made.meta:
             p.mul_(1.5).add_(0.01)
     torch.manual_seed(9)
     ours = made.theta_gradient(problem, found, drawn)
     torch.manual_seed(9)
-    terms = problem.train()
+    terms = problem.train_terms()
     loss = terms.loss()
     if made.hp.full_batch_main:
         n, ahead = int(drawn.main.units.sum()), int(drawn.ahead.units.sum())
-        loss = loss - terms.others["target"] + (n * terms.others["target"] + ahead * problem.validate()) / (n + ahead)
+        loss = loss - terms.others["target"] + (n * terms.others["target"] + ahead * problem.meta_loss()) / (n + ahead)
     for a, b in zip(ours, local_gradient(loss, theta), strict=True):
         assert (a is None) == (b is None)
         if a is not None and b is not None:
@@ -206,7 +206,7 @@ def test_the_model_steps_along_the_loss_with_the_new_labels(options: str) -> Non
 def test_reused_gradient_is_that_of_the_old_labels() -> None:
     made = started(method(reuse_grad=True))
     problem, drawn = problem_of(made)
-    found = virtual_step(problem, ETA, "jvp", Alone(), keep=False)
+    found = virtual_step(problem, ETA, "jvp", Alone(), keep_graph=False)
     with torch.no_grad():
         for p in made.meta:
             p.add_(1.0)
@@ -231,9 +231,9 @@ def test_loss_by_hand() -> None:
             + 0.5 * F.cross_entropy(v.logits, drawn.source.labels)
             + 0.3 * F.cross_entropy(z.logits, q)  # torch's own cross entropy with soft labels
         )
-        assert problem.train().loss().item() == pytest.approx(expected.item(), abs=1e-12)
+        assert problem.train_terms().loss().item() == pytest.approx(expected.item(), abs=1e-12)
         (x,) = made.encoder.answers(drawn.ahead)
-        assert problem.validate().item() == pytest.approx(F.cross_entropy(x.logits, drawn.ahead.labels).item())
+        assert problem.meta_loss().item() == pytest.approx(F.cross_entropy(x.logits, drawn.ahead.labels).item())
 
 
 @pytest.mark.parametrize("feature", ["pooler", "mean", "cls"])
@@ -243,7 +243,7 @@ def test_what_the_ltn_reads_of_an_example(feature: str) -> None:
         made = started(method(feature=feature, ltn_input=what))
         drawn = made.draws()(1)
         states = made.encoder(drawn.source)[0]
-        h, y, _ = made.read(drawn.source, states)
+        h, y, _ = made.ltn_reads(drawn.source, states)
         own = made.encoder.feature(states, drawn.source.offsets)
         wanted = own if what == "feature" else states[drawn.source.offsets[:-1]]
         assert torch.equal(h, wanted)
@@ -277,7 +277,7 @@ def test_words_are_counted_per_term() -> None:
     problem, drawn = problem_of(made)
     made.eval()
     with torch.no_grad():
-        terms = problem.train()
+        terms = problem.train_terms()
         (w,) = made.encoder.answers(drawn.main)
         tags = drawn.main.tags[drawn.main.tags >= 0]
         assert terms.others["target"].item() == pytest.approx(F.cross_entropy(w.logits, tags).item(), abs=1e-12)
@@ -442,7 +442,7 @@ def test_several_sources() -> None:
     assert isinstance(made, Method)
     d = made.draws()(0)
     assert set(d.source.task.tolist()) == {0, 2}
-    _, y, source = made.read(d.source, made.encoder(d.source)[0])
+    _, y, source = made.ltn_reads(d.source, made.encoder(d.source)[0])
     # numbered among the sources alone
     assert torch.equal(source, d.source.task // 2)
     assert torch.equal(y, d.source.labels)
@@ -461,7 +461,7 @@ def test_centred_labels_start_from_what_the_target_has(kind: str) -> None:
     labels = part.tags[part.tags != IGNORED] if kind else part.labels
     count = np.bincount(labels, minlength=part.outputs) + 1
     problem, _ = problem_of(started(made))
-    q = problem.train().q
+    q = problem.train_terms().q
     torch.testing.assert_close(q, torch.from_numpy(count / count.sum()).to(q).expand_as(q))
 
 
@@ -469,14 +469,16 @@ def test_labels_send_no_gradient_into_the_model() -> None:
     """h is detached (B1)."""
     made = started(method())
     problem, _ = problem_of(made)
-    assert local_gradient(problem.train().q.square().sum(), list(problem.theta.values())) == [None] * len(problem.theta)
+    assert local_gradient(problem.train_terms().q.square().sum(), list(problem.theta.values())) == [None] * len(
+        problem.theta
+    )
 
 
 def test_xts_labels_are_taught_by_the_model_itself() -> None:
     """XT: d/dq CE(q, p) = -log p, so that q is drawn to the model's own best guess."""
     made = started(method("xt"))
     problem, _ = problem_of(made)
-    terms = problem.train()
+    terms = problem.train_terms()
     (slope,) = torch.autograd.grad(terms.loss(), terms.q, retain_graph=True)
     torch.testing.assert_close(slope, -terms.log_p.detach() * terms.c)
     assert not Method.exact(made.hp)
@@ -492,7 +494,7 @@ def test_rtn_that_gives_nothing_is_no_rtn(dropout: float) -> None:
             with torch.no_grad():
                 made.rtn.net[-1].weight.zero_()
         problem, _ = problem_of(made)
-        terms = problem.train()
+        terms = problem.train_terms()
         losses.append((terms.loss(), terms.log_p, *local_gradient(terms.loss(), list(problem.theta.values()))))
     for a, b in zip(*losses, strict=True):
         assert (a is None) == (b is None)

@@ -158,7 +158,7 @@ def step_of(name: str, rows: dict[str, list[int]], workers: Workers) -> list[Ten
     batches = {k: batch_of(method, [(int(k == "source"), i) for i in some]) for k, some in rows.items()}
     drawn = Batches(**batches)
     problem = method.bilevel(drawn, 1, 1.0)
-    found = virtual_step(problem, 0.2, method.hp.route, workers, apart=True)
+    found = virtual_step(problem, 0.2, method.hp.route, workers, keep_terms=True)
     loss = workers.sum(found.terms.loss().detach()[None])
     return [loss, *found.meta, *method.theta_gradient(problem, found, drawn)]
 
@@ -197,5 +197,5 @@ def test_metaxt_learns_from_what_is_left() -> None:
     problem = method.bilevel(Batches(source, target, target), 1, 1.0)
     theta = list(problem.theta.values())
     plain = local_gradient(method.mean_loss(target), theta)
-    for a, b in zip(local_gradient(problem.train().loss(), theta), plain, strict=True):
+    for a, b in zip(local_gradient(problem.train_terms().loss(), theta), plain, strict=True):
         assert torch.allclose(torch.zeros(()) if a is None else a, torch.zeros(()) if b is None else b, atol=1e-12)

@@ -71,22 +71,22 @@ class Toy:
             shared = found.square().sum() / N if self.phi is None else torch.zeros(()).double()
             return Terms({"first": first}, shared, found, labels(), self.c / N)
 
-        def validate() -> Tensor:
+        def meta_loss() -> Tensor:
             masks(3)
             return F.cross_entropy(self.model(self.xv[mine]), self.yv[mine], reduction="sum") / N
 
         theta = dict(self.model.named_parameters())
         alpha = list(self.alpha.parameters())
-        return Bilevel(self.model, theta, alpha, train, log_p, labels, validate, self.phi)
+        return Bilevel(self.model, theta, alpha, train, log_p, labels, meta_loss, self.phi)
 
     def after(self, eta: float) -> float:
         """L_meta(Theta - eta grad L_train), as the paper writes it."""
         problem = self.problem()
         theta = problem.theta
-        g = local_gradient(problem.train().loss(), list(theta.values()))
+        g = local_gradient(problem.train_terms().loss(), list(theta.values()))
         moved = {n: p if d is None else p - eta * d for (n, p), d in zip(theta.items(), g, strict=True)}
         with torch.no_grad():
-            return with_parameters(self.model, moved, problem.validate).item()
+            return with_parameters(self.model, moved, problem.meta_loss).item()
 
 
 def flat(grads: Any) -> Tensor:
@@ -138,10 +138,10 @@ def test_by_hand() -> None:
         module=model,
         theta={"w": model.w},
         alpha=[a],
-        train=lambda: Terms({"square": model.w**2}, torch.zeros(()).double(), log_p(), a.softmax(-1)[None], 2.0),
+        train_terms=lambda: Terms({"square": model.w**2}, torch.zeros(()).double(), log_p(), a.softmax(-1)[None], 2.0),
         log_p=log_p,
         labels=lambda: a.softmax(-1)[None],
-        validate=lambda: model.w**3,
+        meta_loss=lambda: model.w**3,
     )
     w, q, eta = model.w.item(), a.softmax(-1).detach(), 0.1
     slope = 1 - torch.tanh(model.w.detach()).item()  # d log p_0 / dw; that of log p_1 is slope - 2
@@ -164,9 +164,7 @@ def test_routes_agree(inside: bool, p: float) -> None:
     reference = virtual_step(toy.problem(), 0.3, "double_backward", Alone())
     found = virtual_step(toy.problem(), 0.3, "jvp", Alone())
     assert relative(flat(found.meta), flat(reference.meta)) < 1e-12
-    for a, b in zip(
-        (*found.g, *found.v, *found.through), (*reference.g, *reference.v, *reference.through), strict=True
-    ):
+    for a, b in zip((*found.g, *found.v, *found.third), (*reference.g, *reference.v, *reference.third), strict=True):
         assert (a is None) == (b is None)
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
@@ -216,10 +214,10 @@ def test_the_graph_that_is_kept_gives_the_real_step() -> None:
     """through + what goes backwards of q' - q = the gradient with q', without another pass."""
     toy = Toy(0.5)
     problem, theta = toy.problem(), list(toy.model.parameters())
-    found = virtual_step(problem, 0.3, "jvp", Alone(), apart=True)
+    found = virtual_step(problem, 0.3, "jvp", Alone(), keep_terms=True)
     together = virtual_step(problem, 0.3, "jvp", Alone())
     assert together.others == {}
-    for r, t, both in zip(found.others["first"], found.through, together.through, strict=True):
+    for r, t, both in zip(found.others["first"], found.third, together.third, strict=True):
         assert (both is None) == (r is None and t is None)
         if both is not None:
             torch.testing.assert_close(both, (0 if r is None else r) + (0 if t is None else t), rtol=0, atol=1e-12)
@@ -228,8 +226,8 @@ def test_the_graph_that_is_kept_gives_the_real_step() -> None:
             p.add_(0.5)
             p[0] -= 2
     change = local_gradient(found.terms.soft(problem.labels().detach() - found.terms.q.detach()), theta)
-    whole = local_gradient(problem.train().loss(), theta)
-    for r, t, c, w in zip(found.others["first"], found.through, change, whole, strict=True):
+    whole = local_gradient(problem.train_terms().loss(), theta)
+    for r, t, c, w in zip(found.others["first"], found.third, change, whole, strict=True):
         if w is not None:
             assert r is not None and t is not None and c is not None
             assert c.abs().max() > 1e-3
