@@ -216,7 +216,9 @@ class Variant(Strict):
     """One named way to use a method, with its fixed settings, its place in the paper and the names of the paper's rows.
 
     `fixes` are settings that define the variant: a study may not override or search them. `role` is ``floor`` for
-    reference rows without transfer or training, ``control`` for a variant that copies another's winner.
+    reference rows without transfer or training, ``control`` for a variant that copies another's winner. `index` are its
+    numbers in the list of the papers' 38 variants, ordered by paper (Meta-DTL 1-10, MFT 11-18, MetaXT 19-24, Dou et al.
+    25-31, TAWT 32-38); one that several papers have has several, and what is ours alone has none.
     """
 
     title: str
@@ -224,6 +226,7 @@ class Variant(Strict):
     paper: str = ""
     section: str = ""
     rows: tuple[str, ...] = ()
+    index: tuple[int, ...] = ()
     fixes: Mapping[str, Value] = Field(default_factory=dict)
     role: Literal["method", "baseline", "control", "floor"] = "method"
     copies: str = ""

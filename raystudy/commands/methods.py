@@ -63,6 +63,7 @@ def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
         "paper": v.paper,
         "section": v.section,
         "rows": list(v.rows),
+        "index": list(v.index),
         "module": f"raystudy.methods.{v.method}",
         "fixes": dict(v.fixes),
         "settings": {

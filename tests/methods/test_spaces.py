@@ -104,3 +104,22 @@ def test_variants_differ() -> None:
             what = (v.method, tuple(sorted(catalogue().defaults(name).items(), key=str)))
             assert what not in seen, f"{name} is {seen.get(what)}"
             seen[what] = name
+
+
+def test_index_of_the_papers_variants() -> None:
+    """Every variant of the papers whose methods are here is one of ours, and stands where its paper stands."""
+    first = {"meta_dtl": 1, "mft": 11, "metaxt": 19, "dou2019": 25, "tawt": 32}
+    ends = [*list(first.values())[1:], 39]
+    places = {paper: range(start, end) for (paper, start), end in zip(first.items(), ends, strict=True)}
+    found: dict[int, list[str]] = {}
+    for name, v in catalogue().variants.items():
+        for i in v.index:
+            found.setdefault(i, []).append(name)
+        assert not v.index or v.role in ("method", "baseline"), f"{name} is no variant of a paper"
+        # the paper that names it is one that counts it
+        assert not v.index or any(i in places[v.paper] for i in v.index), name
+    assert set(found) >= set(range(1, 25))
+    assert set(found) <= set(range(1, 39))
+    assert catalogue().variant("single_task").index == (1, 11, 19, 32)
+    # a setting in the name makes it no other item of the list
+    assert catalogue().variant("meta_dtl[pool=cls]").index == (5,)
