@@ -83,21 +83,21 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
     places = replace(places, revision=study_run.plan.plm.revision or places.revision)  # a branch may move meanwhile
     pools: list[Pool] = []
     with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
-        have = ray.cluster_resources()
-        groups = fitting_group_count(have, cluster.groups, numerics, len(study_run.missing()))
+        resources = ray.cluster_resources()
+        groups = fitting_group_count(resources, cluster.groups, numerics, len(study_run.missing()))
         shape = Shape(
             groups,
             numerics.workers,
             cpus=1.0,
             gpus=1.0 if numerics.device == "cuda" else 0.0,
-            threads=max(1, int(have.get("CPU", 1)) // (groups * numerics.workers)),
+            threads=max(1, int(resources.get("CPU", 1)) // (groups * numerics.workers)),
             **({"retire_after": 1} if cluster.isolate else {}),
         )
         started = f"Ray is up after {time.monotonic() - began:.0f} s"
         view.say(f"{started}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
-        if cluster.address and numerics.device == "cpu" and have.get("GPU"):
-            unused = f"GPUs of the cluster that are there and not used: {have['GPU']:.0f}"
-            view.say(f"{unused}; numerics.device=cuda uses them")
+        if cluster.address and numerics.device == "cpu" and resources.get("GPU"):
+            idle_gpus = f"GPUs of the cluster that are there and not used: {resources['GPU']:.0f}"
+            view.say(f"{idle_gpus}; numerics.device=cuda uses them")
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
         searching: dict[Arm, ArmSearch] = dict(study_run.searches)
@@ -249,14 +249,14 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fitting_group_count(have: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
+def fitting_group_count(resources: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
     """How many groups to start: as asked, or as many as there is room for, and no more than there is work.
 
     Raises:
         PreflightError: there is no room for as many as asked, or for one.
     """
     device = "GPU" if numerics.device == "cuda" else "CPU"
-    room = int(have.get(device, 0))
+    room = int(resources.get(device, 0))
     groups = asked or max(1, min(room // numerics.workers, cells))
     if groups * numerics.workers > room:
         text = (

@@ -69,8 +69,8 @@ class Problem:
     def __str__(self) -> str:
         place = self.file + (f":{self.line}" if self.file and self.line is not None else "")
         text = printable(": ".join(part for part in (place, self.path, self.message) if part))
-        left = len(text) - _MOST
-        return text if left <= 40 else f"{text[:_MOST]} ... ({left} characters more)"
+        n_cut = len(text) - _MOST
+        return text if n_cut <= 40 else f"{text[:_MOST]} ... ({n_cut} characters more)"
 
 
 class UserError(Exception):

@@ -166,7 +166,7 @@ def absent_shards(names: Iterable[str]) -> list[str]:
         if m := re.fullmatch(r"(.*-)(\d{5,})-of-(\d{5,})\D.*", name):
             parts[m[1], m[3]].add(m[2])
     return [
-        f"{int(total) - len(have)} of the {int(total)} files {stem}NNNNN-of-{total}"
-        for (stem, total), have in sorted(parts.items())
-        if len(have) < int(total)
+        f"{int(total) - len(present)} of the {int(total)} files {stem}NNNNN-of-{total}"
+        for (stem, total), present in sorted(parts.items())
+        if len(present) < int(total)
     ]

@@ -61,10 +61,10 @@ class Origin:
     def of_task(self, name: str) -> Location:
         """The key that names a task, itself or as one of a family: ``tasks[2]``, or the suite that has it."""
         family = name.partition("/")[0]
-        for wanted in ((name,), (family, f"{family}/*")):
+        for spellings in ((name,), (family, f"{family}/*")):
             for key in ("tasks", "targets"):
                 for i, entry in enumerate(_items(self.keys.get(key))):
-                    if entry in wanted:
+                    if entry in spellings:
                         return (key, i) if isinstance(self.keys[key], list) else (key,)
         return next(((key,) for key in ("suite", "suites") if self.keys.get(key)), ("tasks",))
 
@@ -89,14 +89,14 @@ class Origin:
         items = self.keys.get(key)
         return (key, items.index(value)) if isinstance(items, list) and value in items else (key,)
 
-    def _placed(self, problem: Problem, asked: bool) -> Problem:
+    def _placed(self, problem: Problem, names_tasks: bool) -> Problem:
         if not self.file or problem.line is not None or problem.file not in ("", self.file):
             return problem
-        if asked and problem.path.startswith("task "):
+        if names_tasks and problem.path.startswith("task "):
             return self._of_task(problem)
-        exact, loc = self._found(problem.path)
-        if not exact and (found := self._in_suites(problem)) is not None:
-            return found
+        exact, loc = self._nearest_key(problem.path)
+        if not exact and (in_suite := self._in_suites(problem)) is not None:
+            return in_suite
         if loc is None:
             head = problem.path.partition(".")[0].partition("[")[0]
             instead = next((k for k in _DECIDES_INSTEAD.get(head, ()) if self.keys.get(k)), None)
@@ -108,7 +108,7 @@ class Origin:
         placed = self.problem(self.of_task(name), problem.message)
         return placed if name.partition("/")[0] in problem.message else replace(placed, path=problem.path)
 
-    def _found(self, path: str) -> tuple[bool, Location | None]:
+    def _nearest_key(self, path: str) -> tuple[bool, Location | None]:
         """(whether the study has the key `path` itself, that key or the nearest one above it)."""
         known = [*(self.lines or _locations(self.keys)), *self.overridden]
         exact, loc = _nearest(path, known)

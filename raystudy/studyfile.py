@@ -65,11 +65,11 @@ def _not_blank(value: Any) -> Any:
 
 
 def _without_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    seen: set[Any] = set()
+    known: set[Any] = set()
     for v in values:
-        if v in seen:
+        if v in known:
             raise ValueError(f"must name everything once, but {quoted(v)} is listed twice")
-        seen.add(v)
+        known.add(v)
     return values
 
 
@@ -247,14 +247,17 @@ class Study(Strict):
         """Add the options that the study's suites give their tasks, so that every reader of a task reads it alike."""
         if not isinstance(asked, Mapping):
             return asked
-        own, suite_names = asked.get("task_options", {}), [asked.get("suite"), *(_as_list(asked.get("suites")) or ())]
+        study_options, suite_names = (
+            asked.get("task_options", {}),
+            [asked.get("suite"), *(_as_list(asked.get("suites")) or ())],
+        )
         suite_options = [
             suites()[s].get("task_options", {}) for s in suite_names if isinstance(s, str) and s in suites()
         ]
-        if not isinstance(own, Mapping) or not any(suite_options):
+        if not isinstance(study_options, Mapping) or not any(suite_options):
             return asked
         merged: dict[str, Any] = {}
-        for layer in (*suite_options, own):
+        for layer in (*suite_options, study_options):
             for task, options in layer.items():
                 both = isinstance(options, Mapping) and isinstance(merged.get(task), Mapping)
                 merged[task] = {**merged[task], **options} if both else options
@@ -383,8 +386,8 @@ class Study(Strict):
     def searched_settings(self) -> tuple[Setting, ...]:
         if not self.search.trials:
             return ()
-        named = [Setting(shots=k) for k in self.search.shots] + [Setting(fraction=f) for f in self.search.fraction]
-        return tuple(named) or self.settings_grid
+        searched = [Setting(shots=k) for k in self.search.shots] + [Setting(fraction=f) for f in self.search.fraction]
+        return tuple(searched) or self.settings_grid
 
     def arms(self) -> list[Arm]:
         """Every variant in every setting, in the study's order."""
@@ -494,7 +497,7 @@ def _problems_of_meaning(
     variants: dict[str, tuple[tuple[str | int, ...], Mapping[str, Any]]] = {}
     for i, entry in enumerate(methods if isinstance(methods, list) else []):
         pairs = {entry: {}} if isinstance(entry, str) else entry if isinstance(entry, dict) else {}
-        for name, own in pairs.items():
+        for name, own_settings in pairs.items():
             loc: tuple[str | int, ...] = ("methods", i) if isinstance(entry, str) else ("methods", i, name)
             try:
                 variant = cat.variant(str(name)).id
@@ -505,7 +508,7 @@ def _problems_of_meaning(
             if variant in variants:
                 yield loc, f"{variant!r} is listed twice"
             else:
-                variants[variant] = (loc, own if isinstance(own, dict) else {})
+                variants[variant] = (loc, own_settings if isinstance(own_settings, dict) else {})
     if methods is not None and not any(methods) and "methods" not in mistyped:
         yield ("methods",), "must name at least one method"
     shared = asked.get("settings")
@@ -522,9 +525,9 @@ def _problems_of_meaning(
         rules = {id(r): r[key] for v, r in rules_of.items() if key in r and key not in cat.variant(v).fixes}.values()
         for message in dict.fromkeys(m for rule in rules if (m := _refusal(rule, value))):
             yield ("settings", key), f"{key} {message}"
-    for name, (loc, own) in variants.items():
+    for name, (loc, own_settings) in variants.items():
         try:
-            cat.resolve(name, own)
+            cat.resolve(name, own_settings)
         except ConfigError as e:
             for p in e.problems:
                 yield (*loc, p.path), p.message
@@ -551,8 +554,8 @@ def _problems_of_meaning(
         ("shots", study.search.shots, study.shots),
         ("fraction", study.search.fraction, study.fraction),
     ]
-    for key, named, all_ in searched:
-        for n, s in enumerate(named if typed("search", key) else ()):
+    for key, values, all_ in searched:
+        for n, s in enumerate(values if typed("search", key) else ()):
             if s not in all_:
                 yield ("search", key, n), f"the study has no setting {key} = {s}; it has {list(all_)}"
     unknown_suites = [
@@ -595,7 +598,7 @@ def _covers(name: str, task: str) -> bool:
 def _suites_of_targets(study: Study) -> dict[str, list[str]]:
     """Targets that belong to more than one of the study's suites, and to which."""
     homes = {t: [s for s in study.suites if t in suites()[s]["tasks"]] for t in study.target_names}
-    return {t: found for t, found in homes.items() if len(found) > 1}
+    return {t: suite_names for t, suite_names in homes.items() if len(suite_names) > 1}
 
 
 def _may_be_among(target: str, tasks: Sequence[str]) -> bool:

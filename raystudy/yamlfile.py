@@ -139,10 +139,10 @@ class _Constructor(RoundTripConstructor):
                 why = _misfit(str(node.tag).removeprefix(_CORE), str(node.value))
                 self.recursive_objects.pop(node, None)
                 self.deep_construct = was_deep
-        self.constructed_objects[node] = made = UnreadableValue(
+        self.constructed_objects[node] = value = UnreadableValue(
             str(node.value) if isinstance(node, ScalarNode) else "", why
         )
-        return made
+        return value
 
     @staticmethod
     def _unfit(node: Any) -> str:
@@ -245,8 +245,8 @@ def _unprintable(text: str, file: str) -> Iterator[Problem]:
 def _other_versions(text: str, file: str) -> Iterator[Problem]:
     """The lines that ask for another YAML than 1.2, in which the same values mean other things: ``yes`` is true."""
     for n, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        found = re.match(r"%YAML(?:\s+([^\s#]*))?", line)
-        if found and found[1] != "1.2":
+        directive = re.match(r"%YAML(?:\s+([^\s#]*))?", line)
+        if directive and directive[1] != "1.2":
             rule = "must be YAML 1.2, as all studies are: leave this line out, and mind that yes, no, on, off are text"
             yield Problem(f"is not valid YAML: {rule}{_in_line(text, n)}", file=file, line=n)
 
@@ -354,8 +354,8 @@ def odd_values(
 
 def _odd_text(text: str) -> str:
     """What keeps a text from being written to a file or shown on a terminal, or an empty string."""
-    if found := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", text):
-        return f"must be readable text, but holds the character {found[0]!r}"
+    if match := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", text):
+        return f"must be readable text, but holds the character {match[0]!r}"
     return ""
 
 

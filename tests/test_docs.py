@@ -67,7 +67,7 @@ def build() -> ModuleType:
 
 
 def test_generated_pages_are_up_to_date(build: ModuleType) -> None:
-    assert build.differing(build.pages()) == [], "run python docs/build.py"
+    assert build.page_problems(build.pages()) == [], "run python docs/build.py"
 
 
 def test_the_same_sources_give_the_same_pages(build: ModuleType) -> None:
@@ -79,11 +79,11 @@ def test_the_check_sees_pages_that_differ_lack_or_belong_to_nothing(build: Modul
     for name, text in made.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert build.differing(made, tmp_path) == []
+    assert build.page_problems(made, tmp_path) == []
     (tmp_path / "methods/meta_dtl.md").write_text("old", encoding="utf-8")
     (tmp_path / "methods/floors.md").unlink()
     (tmp_path / "methods/of_yesterday.md").write_text("gone", encoding="utf-8")
-    wrong = build.differing(made, tmp_path)
+    wrong = build.page_problems(made, tmp_path)
     assert len(wrong) == 3
     for name in ("meta_dtl", "floors", "of_yesterday"):
         assert any(name in line for line in wrong)

@@ -52,10 +52,10 @@ def _tagging_order(examples: Sequence[Example], shuffled: np.ndarray) -> list[in
     order: list[int] = []
     while missing:
         rarest = min(missing, key=lambda t: (missing[t], t))
-        chosen = next(i for i in rest if rarest in tags[i])
-        order.append(chosen)
-        del rest[chosen]
-        for t in tags[chosen]:
+        sentence = next(i for i in rest if rarest in tags[i])
+        order.append(sentence)
+        del rest[sentence]
+        for t in tags[sentence]:
             missing.pop(t, None)
     return order + list(rest)
 

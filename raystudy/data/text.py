@@ -432,19 +432,19 @@ def _tokenised(tok: Any, form: str, examples: Sequence[Example], length: int | N
 
 def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
     tok, examples = tokenizer(plm), task.splits[split]
-    whole = list(_tokenised(tok, task.form, examples, None))
-    long = [i for i, t in enumerate(whole) if len(t.ids) > length]
-    read = list(whole)
+    all_tokens = list(_tokenised(tok, task.form, examples, None))
+    long = [i for i, t in enumerate(all_tokens) if len(t.ids) > length]
+    cut_tokens = list(all_tokens)
     for i, t in zip(long, _tokenised(tok, task.form, [examples[i] for i in long], length), strict=True):
-        read[i] = t
-    offsets = np.concatenate([[0], np.cumsum([len(t.ids) for t in read])])
+        cut_tokens[i] = t
+    offsets = np.concatenate([[0], np.cumsum([len(t.ids) for t in cut_tokens])])
     index = {c: i for i, c in enumerate(task.labels)}
     tags, words = np.full(int(offsets[-1]), IGNORED), np.full(int(offsets[-1]), IGNORED)
     if task.form == "tagging":
         for i, e in enumerate(examples):
             here = slice(offsets[i], offsets[i + 1])
-            _place_tags(tags[here], words[here], read[i].words, e, index)
-    plain = task.kind == "classification"
+            _place_tags(tags[here], words[here], cut_tokens[i].words, e, index)
+    has_classes = task.kind == "classification"
     texts = tok([task.text_of(c) for c in task.labels], add_special_tokens=False)["input_ids"] if task.labels else []
     unit = LabelUnit()
     values = np.zeros(len(examples))
@@ -455,10 +455,10 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
         task=task.name,
         kind=task.kind,
         classes=task.labels,
-        ids=np.concatenate([np.asarray(t.ids, np.int32) for t in read]),
-        types=np.concatenate([np.asarray(t.types, np.int32) for t in read]),
+        ids=np.concatenate([np.asarray(t.ids, np.int32) for t in cut_tokens]),
+        types=np.concatenate([np.asarray(t.types, np.int32) for t in cut_tokens]),
         offsets=offsets,
-        labels=np.asarray([index[str(e.label)] if plain else IGNORED for e in examples]),
+        labels=np.asarray([index[str(e.label)] if has_classes else IGNORED for e in examples]),
         values=values,
         tags=tags,
         label_ids=tuple(tuple(t) for t in texts),
@@ -468,7 +468,7 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
         words=words,
         texts=tuple(task.text_of(c) for c in task.labels),
         unit=unit,
-        coverage=_coverage(tok, task.form, examples, whole, read),
+        coverage=_coverage(tok, task.form, examples, all_tokens, cut_tokens),
         start_is_cut=tok.truncation_side == "left",
     )
 
@@ -486,22 +486,22 @@ def _place_tags(
     is answered; gold tags are always read from the task, so it counts as wrong.
     """
     assert isinstance(example.label, tuple)
-    seen: set[int] = set()
+    tagged: set[int] = set()
     for at, word in enumerate(words):
-        if word is not None and word not in seen:
-            seen.add(word)
+        if word is not None and word not in tagged:
+            tagged.add(word)
             tags[at], numbers[at] = index.get(example.label[word], 0), word
 
 
 def _coverage(
-    tok: Any, form: str, examples: Sequence[Example], whole: Sequence[_Tokens], read: Sequence[_Tokens]
+    tok: Any, form: str, examples: Sequence[Example], all_tokens: Sequence[_Tokens], cut_tokens: Sequence[_Tokens]
 ) -> Coverage:
-    """How much of these examples is read; `whole` are all their pieces, `read` those that the length leaves."""
+    """How much of these examples is read; of `all_tokens`, `cut_tokens` are those that fit into the length."""
     added = tok.num_special_tokens_to_add(pair=form == "pair")
-    pieces = np.array([len(t.ids) for t in whole]) - added
-    n_lost = pieces + added - np.array([len(t.ids) for t in read])
+    pieces = np.array([len(t.ids) for t in all_tokens]) - added
+    n_lost = pieces + added - np.array([len(t.ids) for t in cut_tokens])
     special = [i for i in (tok.cls_token_id, tok.sep_token_id, tok.pad_token_id, tok.mask_token_id) if i is not None]
-    ids = np.concatenate([np.asarray(t.ids) for t in whole])
+    ids = np.concatenate([np.asarray(t.ids) for t in all_tokens])
     starts = np.concatenate([[0], np.cumsum(pieces + added)[:-1]])
     n_written = np.add.reduceat(np.isin(ids, special).astype(int), starts) - added  # beyond those that frame every text
     unknown = np.add.reduceat((ids == tok.unk_token_id).astype(int), starts)
@@ -518,16 +518,16 @@ def _coverage(
         "only_unknown": int(((unknown == pieces) & (pieces > 0)).sum()),
     }
     if form == "pair":
-        texts = [Counter(t.words) for t in whole]
-        words_read = [Counter(t.words) if n else c for t, c, n in zip(read, texts, n_lost, strict=True)]
+        texts = [Counter(t.words) for t in all_tokens]
+        words_read = [Counter(t.words) if n else c for t, c, n in zip(cut_tokens, texts, n_lost, strict=True)]
         numbers |= {
             "half_empty": sum((c[0] == 0) != (c[1] == 0) for c in texts),
             "cut_first": sum(c[0] > r[0] for c, r in zip(texts, words_read, strict=True)),
             "cut_second": sum(c[1] > r[1] for c, r in zip(texts, words_read, strict=True)),
         }
     if form == "tagging":
-        all_words = [set(t.words) - {None} for t in whole]
-        read_words = [set(t.words) - {None} if n else w for t, w, n in zip(read, all_words, n_lost, strict=True)]
+        all_words = [set(t.words) - {None} for t in all_tokens]
+        read_words = [set(t.words) - {None} if n else w for t, w, n in zip(cut_tokens, all_words, n_lost, strict=True)]
         numbers |= {
             "words": sum(len(e.tokens) for e in examples),
             "words_without_pieces": sum(len(e.tokens) - len(w) for e, w in zip(examples, all_words, strict=True)),

@@ -258,8 +258,8 @@ class LabelledRows:
         for source in sources.values():
             source.readable  # noqa: B018  whatever cannot be read is a problem from here on
         columns = _columns(name, sources, card, asked)
-        form, own = columns["train"].form, card is None
-        train.notes += _column_notes(sources, columns, asked, own=own)
+        form, users_own = columns["train"].form, card is None
+        train.notes += _column_notes(sources, columns, asked, users_own=users_own)
         card = _with_options(card or Card(form="single"), asked)
         if form == "tagging" and asked.kind is not None:
             raise ConfigError(
@@ -277,7 +277,7 @@ class LabelledRows:
         rows: dict[str, list[NumberedExample]] = {}
         for split, source in sources.items():
             has_columns = not (columns[split].missing or columns["train"].missing)
-            rows[split] = _examples(source, columns[split], labels, asked, own=own) if has_columns else []
+            rows[split] = _examples(source, columns[split], labels, asked, users_own=users_own) if has_columns else []
         if "dev" not in sources:
             rows["train"], rows["dev"] = _with_dev_from_train(name, rows["train"], asked.dev_from_train, train)
         label_set = () if kind == "regression" else card.labels or _label_set(rows["train"])
@@ -413,7 +413,7 @@ def _columns(
 
 
 def _column_notes(
-    sources: Mapping[str, SplitRows], columns_of: Mapping[str, Columns], options: DatasetOptions, *, own: bool
+    sources: Mapping[str, SplitRows], columns_of: Mapping[str, Columns], options: DatasetOptions, *, users_own: bool
 ) -> Iterator[str]:
     """Notes on columns: those read under another name than ours, those that could have been, and those not read."""
     columns_read: dict[tuple[str, str], None] = {}
@@ -421,7 +421,7 @@ def _column_notes(
         columns_read.update(dict.fromkeys((role, c) for role, c in columns.of.items()))
     if other := [f"{_name_in_words(c)} as {role}" for role, c in columns_read if c != role]:
         yield "columns read: " + ", ".join(other)
-    rivals = columns_of["train"].rivals if own else {}
+    rivals = columns_of["train"].rivals if users_own else {}
     if alternatives := [
         f"{_name_in_words(r)} as {role}" for role in rivals if role not in options.columns for r in rivals[role]
     ]:
@@ -439,12 +439,12 @@ def _name_in_words(name: str) -> str:
 
 
 def _examples(
-    source: SplitRows, columns: Columns, labels: Labels, options: DatasetOptions, *, own: bool
+    source: SplitRows, columns: Columns, labels: Labels, options: DatasetOptions, *, users_own: bool
 ) -> list[NumberedExample]:
     """(number, domain, example) of every row that makes one; the others become problems of the split."""
     names = dict.fromkeys(k for _, row in source.readable for k in row)
     second = strays(list(names)) if columns.form == "single" and "text" not in options.columns else ()
-    reader = _RowReader(source, columns, labels, second, must_have_domain=own)
+    reader = _RowReader(source, columns, labels, second, must_have_domain=users_own)
     examples: list[NumberedExample] = []
     for number, row in source.readable:
         try:
@@ -508,8 +508,8 @@ def _with_dev_from_train(
     by_remainder = sorted((k for k in exact if take[k] < len(strata[k]) - 1), key=lambda k: (take[k] - exact[k], k))
     for key in by_remainder[: max(0, n - sum(take.values()))]:
         take[key] += 1
-    taken = {i for key, at in strata.items() for i in sorted(at, key=order)[: take[key]]}
-    return [r for i, r in enumerate(train) if i not in taken], [r for i, r in enumerate(train) if i in taken]
+    dev_rows = {i for key, at in strata.items() for i in sorted(at, key=order)[: take[key]]}
+    return [r for i, r in enumerate(train) if i not in dev_rows], [r for i, r in enumerate(train) if i in dev_rows]
 
 
 def _with_options(card: Card, options: DatasetOptions) -> Card:
@@ -632,8 +632,8 @@ def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: 
         ConfigError: a metric is unknown or does not suit the kind of task or its tags.
     """
     fitting = METRICS_OF[kind]
-    wanted = [m for m in (card.metric, *card.metrics) if m]
-    if wrong := [m for m in wanted if m not in fitting]:
+    metrics = [m for m in (card.metric, *card.metrics) if m]
+    if wrong := [m for m in metrics if m not in fitting]:
         raise ConfigError(
             Problem(
                 unknown_name("metric", m, list(METRICS))
@@ -643,7 +643,7 @@ def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: 
             )
             for m in wrong
         )
-    if isinstance(scheme, NoScheme) and "span_f1" in wanted:
+    if isinstance(scheme, NoScheme) and "span_f1" in metrics:
         rule = "metric must be token_accuracy or token_f1, as span_f1 needs tags that mark spans"
         key = "metric" if card.metric == "span_f1" else "metrics"
         raise ConfigError(Problem(f"{rule}: {scheme.why}", path=f"task_options.{name}.{key}"))

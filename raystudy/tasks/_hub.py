@@ -58,10 +58,10 @@ def load(name: str, hub: HubDataset | str, *, card: Card | None, options: Mappin
     files, config = _files(hub, name)
     key = (name, str(files.folder), config, repr(hub), repr(card), json.dumps(options, sort_keys=True))
     if (entry := _TABLES.pop(key, None)) is None:
-        sources, read = _split_rows(name, hub, _read_splits(name, hub, files, config))
+        sources, reading = _split_rows(name, hub, _read_splits(name, hub, files, config))
         of_card: dict[str, Any] = {"columns": dict(hub.columns), "dev_from_train": hub.dev_from_train}
         merged_options = {**options, **{k: v for k, v in of_card.items() if v}}
-        about = f"read from the Hugging Face hub: {hub.id}@{files.commit}{f', {config}' if config else ''}; {read}"
+        about = f"read from the Hugging Face hub: {hub.id}@{files.commit}{f', {config}' if config else ''}; {reading}"
         entry = LabelledRows.read(name, sources, card=card, options=merged_options), about
     _TABLES[key] = entry
     while len(_TABLES) > TABLES_KEPT:
@@ -242,10 +242,10 @@ def _split_rows(name: str, hub: HubDataset, published: Mapping[str, Any]) -> tup
         raise DataError(
             Problem(f"{hub.id} has {' and '.join(lacks)}. {_cure(name, hub, published, splits)}", f"task {name}")
         )
-    read = [f"{ours} = {splits[ours]}" for ours in SPLITS if ours in splits]
-    left = [f"{n} rows of {s} without a label were left out" for s, (_, n) in rows.items() if n]
+    readings = [f"{ours} = {splits[ours]}" for ours in SPLITS if ours in splits]
+    left_out = [f"{n} rows of {s} without a label were left out" for s, (_, n) in rows.items() if n]
     sources = {ours: SplitRows(f"{hub.id}: {theirs}", rows[theirs][0], counts="row") for ours, theirs in splits.items()}
-    return sources, "; ".join([", ".join(read), *left])
+    return sources, "; ".join([", ".join(readings), *left_out])
 
 
 def _classes(feature: Any) -> list[str] | None:
@@ -277,8 +277,8 @@ def _labelled_rows(dataset: Any, hub: HubDataset) -> tuple[list[tuple[int | None
     if label is not None and set(dataset.unique(label) if label in _whole_numbers(dataset) else ()) == {-1}:
         return [], len(dataset)
     if {"text", "label"} <= hub.columns.keys():  # all that is needed is named; what else there is may be long
-        wanted = {*hub.columns.values(), "domain"}
-        dataset = dataset.select_columns([c for c in dataset.column_names if c in wanted])
+        columns_to_read = {*hub.columns.values(), "domain"}
+        dataset = dataset.select_columns([c for c in dataset.column_names if c in columns_to_read])
     classes = {c: names for c, f in dataset.features.items() if (names := _classes(f)) is not None}
 
     def words(column: str, value: Any) -> Any:
@@ -292,14 +292,14 @@ def _labelled_rows(dataset: Any, hub: HubDataset) -> tuple[list[tuple[int | None
     left_out = 0
     batches = ({c: [words(c, v) for v in values] for c, values in batch.items()} for batch in dataset.iter(1000))
     columns = dataset.column_names  # rows one by one are ten times slower
-    every = (
+    all_rows = (
         dict(zip(columns, row, strict=True)) for b in batches for row in zip(*(b[c] for c in columns), strict=True)
     )
-    for number, row in enumerate(every, 1):
+    for number, row in enumerate(all_rows, 1):
         if label in row and row[label] is None:
             left_out += 1
-        elif odd := [c for c, v in row.items() if isinstance(v, float) and not math.isfinite(v)]:
-            rows.append((number, f"{odd[0]} must be finite, but is {row[odd[0]]}"))
+        elif not_finite := [c for c, v in row.items() if isinstance(v, float) and not math.isfinite(v)]:
+            rows.append((number, f"{not_finite[0]} must be finite, but is {row[not_finite[0]]}"))
         else:
             rows.append((number, {c: v for c, v in row.items() if v is not None}))
     return rows, left_out
@@ -335,6 +335,6 @@ def _lines(splits: Mapping[str, str], labelled: Sequence[str], published: Mappin
         use["test"] = spare.pop(0) if spare else use.pop("dev")
     if not {"train", "test"} <= use.keys():
         return ""
-    chosen = ", ".join(f"{s}: {use[s]}" for s in SPLITS if s in use)
+    pairs = ", ".join(f"{s}: {use[s]}" for s in SPLITS if s in use)
     carve = max(1, min(len(published[use["train"]]) // 10, 10_000))  # train can spare some, a test cannot
-    return f"splits: {{{chosen}}}" + ("" if "dev" in use else f", dev_from_train: {carve}")
+    return f"splits: {{{pairs}}}" + ("" if "dev" in use else f", dev_from_train: {carve}")

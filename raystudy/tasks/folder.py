@@ -154,8 +154,8 @@ def _files(folder: Path, options: DatasetOptions) -> dict[str, Path]:
             file_of[split] = paths[0]
     if absent:
         endings = ", ".join(s for s in READERS if not s.endswith(".gz"))
-        have = ", ".join(p.name for p in present[:20]) or "nothing"
-        present_files = f"it holds {have}; the endings that are read are {endings}, all but Parquet with .gz too"
+        files_there = ", ".join(p.name for p in present[:20]) or "nothing"
+        present_files = f"it holds {files_there}; the endings that are read are {endings}, all but Parquet with .gz too"
         absent.append(Problem(present_files, file=str(folder)))
     if problems or absent:
         raise DataError([*problems, *absent])

@@ -183,12 +183,12 @@ class _World:
         topical = self.length // 2
         major = topical // 2 + 1
         others = [w for c, ws in enumerate(self.by_class) if c != latent for w in ws]
-        chosen = [
+        words = [
             *_pick(self.by_class[latent], major, draw),
             *_pick(others, topical - major, draw),
             *_pick(WORDS[TOPIC_WORDS:], self.length - topical, draw),
         ]
-        return " ".join(chosen[i] for i in draw.permutation(self.length))
+        return " ".join(words[i] for i in draw.permutation(self.length))
 
     def single(self, label: int, draw: np.random.Generator) -> Example:
         latents = range(label, len(self.by_class), len(self.names))
