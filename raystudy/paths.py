@@ -39,7 +39,7 @@ _VARIABLES = (
     *("HF_TOKEN_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
 
-Kind = Literal["folder", "file", "other", "nothing", "closed"]
+PathKind = Literal["folder", "file", "other", "nothing", "closed"]
 
 
 def expanded_path(path: str | Path, where: str = "", file: str = "", error: type[UserError] = ConfigError) -> Path:
@@ -81,7 +81,7 @@ def absolute_path(
         raise error(Problem(f"an absolute path {why}", where, file)) from None
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> PathKind:
     """What lies at `path`, links followed; ``closed`` where that cannot be known, for want of a right or of a disk."""
     return _kind_and_reason(path)[0]
 
@@ -101,7 +101,7 @@ def is_absent(path: Path) -> bool:
     return _kind_and_reason(path) == ("nothing", os.strerror(errno.ENOENT))
 
 
-def _kind_and_reason(path: Path) -> tuple[Kind, str]:
+def _kind_and_reason(path: Path) -> tuple[PathKind, str]:
     """(what lies at `path`, the system's words where nothing does or where it cannot be looked at)."""
     try:
         mode = path.stat().st_mode

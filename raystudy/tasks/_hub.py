@@ -33,7 +33,7 @@ __all__ = ["load"]
 # our split -> its usual names on the hub
 USUAL = {"train": ("train", "training"), "dev": ("validation", "dev", "valid", "val"), "test": ("test",)}
 # what says how files are read; every repository has the last one, and the client warns where nothing is found
-CARDS = ("README.md", "dataset_infos.json", ".huggingface.yaml", ".gitattributes")
+METADATA_FILES = ("README.md", "dataset_infos.json", ".huggingface.yaml", ".gitattributes")
 DATA: tuple[str, ...] = ("*.parquet", "*.jsonl", "*.jsonl.gz", "*.json", "*.csv", "*.csv.gz", "*.tsv")
 PARQUET_COPY = "refs/convert/parquet"  # the branch where the hub itself keeps a copy of many data sets
 TABLES_KEPT = 4  # data sets whose examples stay in memory: their domains are asked for one after another
@@ -102,19 +102,19 @@ def _files(hub: HubDataset, name: str) -> tuple[Snapshot, str]:
         return PreflightError(Problem(f"{hub.id} {why}", f"task {name}"))
 
     script = f"{hub.id.rpartition('/')[2]}.py"
-    cards = fetch(hub.id, "dataset", hub.revision, (*CARDS, script), f"task {name}")
-    if (cards.folder / script).is_file():
+    metadata = fetch(hub.id, "dataset", hub.revision, (*METADATA_FILES, script), f"task {name}")
+    if (metadata.folder / script).is_file():
         raise refused(f"is made by a script, {script}, which is never run{_copy(hub)}")
-    listed = _configurations(cards.folder)
+    listed = _configurations(metadata.folder)
     config, patterns = hub.config, DATA
     if listed:
         config = _configuration(name, hub, listed)
         patterns = _patterns(listed[config])
     elif config:  # where nothing is listed, a folder is what comes nearest to a configuration
         patterns = tuple(f"{config}/{pattern}" for pattern in DATA)
-    files = fetch(hub.id, "dataset", cards.commit, (*CARDS, *patterns), f"task {name}")
+    files = fetch(hub.id, "dataset", metadata.commit, (*METADATA_FILES, *patterns), f"task {name}")
     names = [p.relative_to(files.folder).as_posix() for p in sorted(files.folder.rglob("*")) if p.is_file()]
-    data_files = [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns) and n not in CARDS]
+    data_files = [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns) and n not in METADATA_FILES]
     if config and not listed and not is_folder(files.folder / config):
         raise refused(f"lists no configurations and has no folder {config}; leave `config` out of the task's options")
     if not data_files:
