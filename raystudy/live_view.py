@@ -26,7 +26,7 @@ from rich.text import Text
 from raystudy.errors import PreflightError, Problem
 from raystudy.output_streams import output_stream, write_error
 from raystudy.spec import Record, Spec
-from raystudy.terminal import Column, console, drawn, say
+from raystudy.terminal import Column, console, say, table_of
 from raystudy.wording import counted
 
 __all__ = ["LiveView", "failure_reason", "group_rows", "groups_table", "streams_to_log"]
@@ -54,7 +54,7 @@ def groups_table(
     rows = list(group_rows(groups))
     columns = (Column(whole=True), Column(least=24), Column(least=12), Column(whole=True))
     if rows:
-        yield drawn(columns, rows[:most_rows], width)[0]
+        yield table_of(columns, rows[:most_rows], width)[0]
     if len(rows) > most_rows:
         yield Text(f"and {counted(len(rows) - most_rows, 'more group')}")
 

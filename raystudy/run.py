@@ -257,10 +257,11 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     """The plan in words: what will be read, trained and shared, before anything starts.
 
     Args:
-        machine: what there is to say of the machine that trains (`on_this_machine`).
+        machine: what there is to say of the machine that trains (`machine_lines`).
     """
     from raystudy.study.folder.records import made_otherwise
     from raystudy.study.plan import class_line, kinds_together, merged_labels
+    from raystudy.terminal import Column, lines_of, table_of
 
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
@@ -299,10 +300,13 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     if departs := study.departures:
         lines.append(f"set by the study, otherwise than in the papers: {'; '.join(departs)}")
     lines += domain_lines(study, preview["total_cells"])
-    for kind, cells in preview["cells"].items():
-        updates, passes = preview["updates"][kind], preview["passes"][kind]
-        word, noun = "cell " if cells == 1 else "cells", "update " if updates == 1 else "updates"
-        lines.append(f"    {kind:<36} {cells:>5} {word} {updates:>8} {noun} {passes:>10,.0f} passes")
+    costs = [
+        [kind, f"{cells:,}", f"{preview['updates'][kind]:,}", f"{preview['passes'][kind]:,.0f}"]
+        for kind, cells in preview["cells"].items()
+    ]
+    titles = ("cells", "updates", "passes")
+    table, _ = table_of([Column("method and phase"), *(Column(title, right=True) for title in titles)], costs)
+    lines += [f"    {line}" for line in lines_of(table)]
     shared = preview["shared_passes"]
     searched = any(kind.endswith(" search") for kind in preview["cells"])
     lines.append(

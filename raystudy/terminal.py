@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.measure import measure_renderables
 from rich.table import Table
 from rich.text import Text
 
@@ -30,19 +31,21 @@ if TYPE_CHECKING:
 __all__ = [
     "BOLD",
     "Column",
+    "column_widths",
     "complain",
     "console",
-    "drawn",
-    "fitted",
     "folded",
-    "grid",
     "line_width",
+    "lines_of",
+    "print_facts",
+    "print_table",
     "say",
     "say_command",
     "show",
     "show_opening",
-    "show_table",
+    "show_report_table",
     "show_verdict",
+    "table_of",
 ]
 
 BOLD = "**"  # around what is set off in a table
@@ -87,14 +90,14 @@ def folded(text: str, width: int, hang: int = 4) -> list[str]:
     return out
 
 
-def _harmless(text: str) -> str:
+def _printable_lines(text: str) -> str:
     """A text whose labels, names and files may hold anything: what a terminal would obey is written out."""
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def say(to: Console, text: str, *, hang: int = 4, bold: int = 0) -> None:
     """Print `text`, folded at word ends on a terminal; the first `bold` characters, without spaces, are set off."""
-    text = _harmless(text)
+    text = _printable_lines(text)
     shown = Text("\n".join(folded(text, to.width, hang) if to.is_terminal else [text]))
     if bold:
         letters = [i for i, c in enumerate(shown.plain) if not c.isspace()]
@@ -124,12 +127,14 @@ def complain(text: str) -> None:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a `grid`.
+    """A column of a table on a terminal.
 
     Attributes:
-        whole: names and numbers, which are never folded.
-        least: columns below which running text becomes hard to read (it has no more if it needs no more).
-        spare: 0 = always shown; else the column is left out where the terminal is narrow, the highest number first.
+        right: whether its cells stand at the right, as numbers do.
+        whole: whether its cells are names or numbers, which are never folded.
+        least: the width below which running text becomes hard to read (a column has less if it needs no more).
+        spare: 0 for a column that is always shown; others are left out where the terminal is narrow, the highest number
+            first.
     """
 
     title: str = ""
@@ -139,73 +144,65 @@ class Column:
     spare: int = 0
 
 
-def _lines(text: str) -> list[str]:
-    return text.split("\n")
-
-
-def _longest(text: str) -> int:
-    return max((cell_len(word) for word in text.split()), default=0)
-
-
-def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int] | None:
+def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int] | None:
     """Column -> its width, for the columns that a table of `width` shows; None where it cannot show those it must.
 
     Every column is at least as wide as its longest word (`Column.whole`: its longest line) and no wider than its
-    longest line; what is left over goes to those that lack most.
+    longest line; what is left over goes to those that lack most. Rich's own layout halves words where room is short.
     """
+    unlimited = _unlimited_console()
     most, least = [], []
     for i, c in enumerate(columns):
-        texts = [row[i] for row in rows]
-        lines = [cell_len(line) for text in (c.title, *texts) for line in _lines(text)]
-        words = [_longest(c.title), *((max(map(cell_len, _lines(t))) if c.whole else _longest(t)) for t in texts)]
-        most.append(max(lines, default=0))
-        least.append(max(words) if c.whole else min(most[-1], max(*words, c.least)))
-    kept = list(range(len(columns)))
-    while (spare := width - sum(least[i] for i in kept) - _GAP * (len(kept) - 1)) < 0:
-        optional = [i for i in kept if columns[i].spare]
+        texts = [Text(c.title), *(Text(row[i]) for row in rows)]
+        longest_word, longest_line = measure_renderables(unlimited, unlimited.options, texts)
+        most.append(longest_line)
+        least.append(longest_line if c.whole else min(longest_line, max(longest_word, c.least)))
+    visible = list(range(len(columns)))
+    while (spare := width - sum(least[i] for i in visible) - _GAP * (len(visible) - 1)) < 0:
+        optional = [i for i in visible if columns[i].spare]
         if not optional:
             return None
-        kept.remove(max(optional, key=lambda i: columns[i].spare))
-    lack = {i: most[i] - least[i] for i in kept}
+        visible.remove(max(optional, key=lambda i: columns[i].spare))
+    lack = {i: most[i] - least[i] for i in visible}
     total = sum(lack.values())
     share = 1.0 if total <= spare else spare / total
-    return {i: least[i] + int(share * lack[i]) for i in kept}
+    return {i: least[i] + int(share * lack[i]) for i in visible}
 
 
-def drawn(
+def table_of(
     columns: Sequence[Column],
     rows: Sequence[Sequence[str]],
-    width: int,
+    width: int = _UNLIMITED,
     *,
     breaks: Iterable[int] = (),
     bold: bool = True,
 ) -> tuple[RenderableType, list[str]]:
     """A table in `width` columns, and the titles of those columns that were left out for want of room.
 
-    Where not even names and numbers fit side by side, each row is a few lines of its own. With `bold`, a cell that
-    begins with the mark `BOLD` is set off, without the mark.
+    Where not even names and numbers fit side by side, each row becomes a few lines of its own. With `bold`, a cell that
+    begins with the mark `BOLD` is printed in bold type, without the mark.
 
     Args:
-        breaks: rows above which a line is left empty.
+        breaks: the rows above which a line is left empty.
     """
-    rows = [[_harmless(cell) for cell in row] for row in rows]
-    bare = [[cell.replace(BOLD, "") if bold else cell for cell in row] for row in rows]
-    widths = fitted(columns, bare, width)
+    rows = [[_printable_lines(cell) for cell in row] for row in rows]
+    plain_rows = [[cell.replace(BOLD, "") if bold else cell for cell in row] for row in rows]
+    widths = column_widths(columns, plain_rows, width)
     if widths is None:
-        return _stacked(columns, bare, width), [c.title for c in columns if c.spare]
-    rules = set(breaks)
-    made = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(c.title for c in columns))
+        return _stacked_rows(columns, plain_rows, width), [c.title for c in columns if c.spare]
+    breaks = set(breaks)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(c.title for c in columns))
     for i, size in widths.items():
         side: Literal["left", "right"] = "right" if columns[i].right else "left"
-        made.add_column(columns[i].title, justify=side, width=size, overflow="fold")
-    for number, (marked, plain) in enumerate(zip(rows, bare, strict=True)):
-        if number in rules:
-            made.add_row()
-        made.add_row(*(Text(plain[i], "bold" if bold and marked[i].startswith(BOLD) else "") for i in widths))
-    return made, [c.title for i, c in enumerate(columns) if i not in widths]
+        table.add_column(columns[i].title, justify=side, width=size, overflow="fold")
+    for number, (row, plain) in enumerate(zip(rows, plain_rows, strict=True)):
+        if number in breaks:
+            table.add_row()
+        table.add_row(*(Text(plain[i], "bold" if bold and row[i].startswith(BOLD) else "") for i in widths))
+    return table, [c.title for i, c in enumerate(columns) if i not in widths]
 
 
-def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Text:
+def _stacked_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Text:
     lines: list[str] = []
     for row in rows:
         lines += ["", *folded(row[0].replace("\n", " "), width)]
@@ -216,26 +213,42 @@ def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: in
     return Text("\n".join(lines[1:]))
 
 
-def show(to: Console, what: RenderableType) -> None:
-    """Print what `drawn` made; elsewhere than on a terminal as wide as it is, without spaces at the ends of lines."""
-    if to.is_terminal:
-        to.print(what)
-        return
+def _unlimited_console(file: IO[str] | None = None) -> Console:
+    return Console(file=file or io.StringIO(), width=_UNLIMITED, color_system=None)
+
+
+def lines_of(table: RenderableType) -> list[str]:
+    """The lines of a table as wide as it needs to be, without spaces at their ends."""
     text = io.StringIO()
-    Console(file=text, width=_UNLIMITED, color_system=None).print(what)
-    say(to, "\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+    _unlimited_console(text).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
-def grid(
+def show(to: Console, table: RenderableType) -> None:
+    """Print a table (`table_of`); where there is no terminal, as wide as it is and without spaces at line ends."""
+    if to.is_terminal:
+        to.print(table)
+    else:
+        say(to, "\n".join(lines_of(table)))
+
+
+def print_table(
     to: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, breaks: Iterable[int] = ()
 ) -> list[str]:
     """Print a table in the width that there is; returns the titles of the columns for which there was no room."""
     if to.is_terminal:
-        what, left = drawn(columns, rows, to.width, breaks=breaks)
+        table, hidden_columns = table_of(columns, rows, to.width, breaks=breaks)
     else:  # no bold type: the mark stays, as in Markdown
-        what, left = drawn(columns, rows, _UNLIMITED, breaks=breaks, bold=False)
-    show(to, what)
-    return left
+        table, hidden_columns = table_of(columns, rows, breaks=breaks, bold=False)
+    show(to, table)
+    return hidden_columns
+
+
+def print_facts(to: Console, facts: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
+    """Print (name, text) pairs, one below the other, with the texts in a column; a pair without a text is left out."""
+    rows = [[" " * indent + f"{name}:", text] for name, text in facts if text]
+    if rows:
+        print_table(to, [Column(whole=True), Column(least=24)], rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,10 +270,10 @@ def show_opening(to: Console, opening: Opening) -> None:
         show_verdict(to, opening.verdict)
     for table in opening.tables:
         to.print()
-        show_table(to, table)
+        show_report_table(to, table)
 
 
-def show_table(to: Console, table: DataTable) -> None:
+def show_report_table(to: Console, table: DataTable) -> None:
     """A table of a report: its caption, its rows in as many blocks as the width asks for, its notes."""
     from raystudy.analysis.table import blocks
 
@@ -273,11 +286,11 @@ def show_table(to: Console, table: DataTable) -> None:
         rest = list(range(heads, len(block.columns)))
         while rest or heads == len(block.columns):
             some = rest
-            while len(some) > 1 and fitted(*_shown(block, heads, some)[:2], line_width(to)) is None:
+            while len(some) > 1 and column_widths(*_rows_of(block, heads, some)[:2], line_width(to)) is None:
                 some = some[:-1]
-            columns, rows, breaks = _shown(block, heads, some)
+            columns, rows, breaks = _rows_of(block, heads, some)
             to.print()
-            grid(to, columns, rows, breaks=breaks)
+            print_table(to, columns, rows, breaks=breaks)
             rest = rest[len(some) :]
             if not rest:
                 break
@@ -287,18 +300,18 @@ def show_table(to: Console, table: DataTable) -> None:
         say(to, (f"{note.mark} " if note.mark else "") + note.text, hang=2)
 
 
-def _shown(table: DataTable, heads: int, some: Sequence[int]) -> tuple[list[Column], list[list[str]], list[int]]:
-    """(columns, rows, breaks) of a grid with the first `heads` columns of a table and `some` others."""
+def _rows_of(table: DataTable, heads: int, some: Sequence[int]) -> tuple[list[Column], list[list[str]], list[int]]:
+    """(columns, rows, breaks) for a terminal: the first `heads` columns of a report's table, and `some` others."""
     from raystudy.analysis.table import PUBLISHED, beside, printed
 
-    kept = [*range(heads), *some]
-    columns = [_column(table.columns[i]) for i in kept]
+    column_numbers = [*range(heads), *some]
+    columns = [_column(table.columns[i]) for i in column_numbers]
     rows: list[list[str]] = []
     breaks = []
     for number, row in enumerate(table.rows):
         if number in table.breaks:
             breaks.append(len(rows))
-        cells = [(row[i], table.columns[i]) for i in kept]
+        cells = [(row[i], table.columns[i]) for i in column_numbers]
         texts = [printed(cell, column) + cell.marks for cell, column in cells]
         rows.append([f"{BOLD}{t}{BOLD}" if cell.best else t for t, (cell, _) in zip(texts, cells, strict=True)])
         below = [beside(cell, column) for cell, column in cells]

@@ -28,7 +28,7 @@ from raystudy.commands.tasks import _built_in
 from raystudy.live_view import LiveView
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study, read_study
-from raystudy.terminal import BOLD, Column, fitted, folded, grid, say, say_command, show_table
+from raystudy.terminal import BOLD, Column, column_widths, folded, print_table, say, say_command, show_report_table
 from raystudy.wording import counted, spelt
 
 TEXT = (
@@ -114,7 +114,7 @@ ROWS = [
 @pytest.mark.parametrize("width", [24, 50, 60, 80, 120])
 def test_a_table_shows_every_name_and_word_whole_at_any_width(width: int) -> None:
     to = screen(width)
-    left = grid(to, COLUMNS, ROWS)
+    left = print_table(to, COLUMNS, ROWS)
     text = text_of(to)
     shown = [i for i, c in enumerate(COLUMNS) if c.title not in left]
     for row in ROWS:
@@ -129,7 +129,7 @@ def test_a_table_shows_every_name_and_word_whole_at_any_width(width: int) -> Non
 
 def test_a_table_in_a_pipe_has_a_line_per_row_with_all_its_columns() -> None:
     piped = screen(40, terminal=False)
-    assert grid(piped, COLUMNS, ROWS) == []
+    assert print_table(piped, COLUMNS, ROWS) == []
     lines = text_of(piped).splitlines()
     assert len(lines) == 1 + len(ROWS)
     for line, row in zip(lines[1:], ROWS, strict=True):
@@ -141,11 +141,11 @@ def test_room_goes_to_what_lacks_it_and_none_is_wasted() -> None:
     rows = [["x", "word " * 40, "y " * 3]]
     columns = (Column(whole=True), Column(), Column())
     for width in (30, 60, 90):
-        widths = fitted(columns, rows, width)
+        widths = column_widths(columns, rows, width)
         assert widths is not None
         assert width - 3 <= sum(widths.values()) + 4 <= width
         assert widths[0] == 1
-    roomy = fitted(columns, rows, 1000)
+    roomy = column_widths(columns, rows, 1000)
     assert roomy == {0: 1, 1: cell_len("word " * 40), 2: 6}
 
 
@@ -159,7 +159,7 @@ def test_a_wide_table_of_a_report_is_shown_in_blocks_that_fit(width: int) -> Non
     best = Cell(51.5, half=1.0, n=5, best=True, published=50.0)
     rows = tuple((Cell("x", name), *(best for _ in places)) for name in ("single-task", "frozen encoder + regression"))
     to = screen(width)
-    show_table(to, Table("main", "A caption.", columns, rows, (Note("a note", "§"),)))
+    show_report_table(to, Table("main", "A caption.", columns, rows, (Note("a note", "§"),)))
     text = text_of(to)
     assert max(map(cell_len, text.split("\n"))) <= width
     assert text.count("51.5 ± 1.0 (5)") == 2 * len(places)
@@ -422,7 +422,7 @@ def test_what_a_terminal_would_obey_is_written_out(bad: str) -> None:
         out = io.StringIO()
         to = Console(file=out, width=width or 80, force_terminal=width is not None, color_system=None)
         say(to, f"label {bad}x\nnext")
-        grid(to, [Column("name", whole=True), Column("text")], [[f"a{bad}", f"b {bad}"]])
+        print_table(to, [Column("name", whole=True), Column("text")], [[f"a{bad}", f"b {bad}"]])
         assert bad not in out.getvalue().replace("\r\n", "\n")
         assert repr(bad)[1:-1] in out.getvalue()
         assert out.getvalue().count("\n") >= 4

@@ -78,7 +78,7 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
             {"folder": str(where), "bytes": total, "entries": rows, "leftovers": [str(p) for p in leftover_files]}
         )
         return
-    from raystudy.terminal import Column, grid
+    from raystudy.terminal import Column, print_table
 
     columns = [
         Column("key", whole=True),
@@ -109,7 +109,7 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
             ]
         )
     if entries_here:
-        grid(console(), columns, lines)
+        print_table(console(), columns, lines)
     old = [e for e in entries_here if not e.fresh]
     tell(f"{where}: {counted(len(entries_here), 'entry', 'entries')}, {megabytes(total)}")
     if old:

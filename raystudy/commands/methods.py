@@ -75,18 +75,20 @@ def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
 
 
 def _list(variants: list[Variant], cat: Catalogue) -> None:
-    from raystudy.terminal import Column, grid
+    from raystudy.terminal import Column, print_table
 
     rows = []
     for v in variants:
         searched = ", ".join(cat.searched_parameters(v.id, {}))
         rows.append([v.id, v.role, v.about + (f"\nsearched: {searched}" if searched else "")])
-    grid(console(), [Column("variant", whole=True), Column("role", whole=True), Column("what it is", least=30)], rows)
+    print_table(
+        console(), [Column("variant", whole=True), Column("role", whole=True), Column("what it is", least=30)], rows
+    )
 
 
 def _show(v: Variant, cat: Catalogue) -> None:
-    """One variant within its method: what it is, what defines it, what may be set and what a search moves."""
-    from raystudy.terminal import Column, grid
+    """Print one variant within its method: what it is, what defines it, what may be set and what a search moves."""
+    from raystudy.terminal import Column, print_facts, print_table
 
     siblings = [other.id for other in cat.variants.values() if other.method == v.method]
     facts = {
@@ -99,9 +101,7 @@ def _show(v: Variant, cat: Catalogue) -> None:
         "defined by": ", ".join(f"{k} = {spelt(x)}" for k, x in v.fixes.items()),
         "page": f"docs/methods/{v.method}.md",
     }
-    for key, text in facts.items():
-        if text:
-            tell(f"{key + ':':<12}{text}", hang=12)
+    print_facts(console(), facts.items())
     rules, searched = cat.parameters_of(v.id), cat.searched_parameters(v.id, {})
     values = cat.defaults(v.id)
     free = {n: p for n, p in rules.items() if n not in v.fixes and _can_matter(p, v)}
@@ -120,7 +120,7 @@ def _show(v: Variant, cat: Catalogue) -> None:
         [n, p.symbol, spelt(values[n]), _range(p), _search(p) if n in searched else "", p.about]
         for n, p in free.items()
     ]
-    if hidden_columns := grid(console(), columns, rows):
+    if hidden_columns := print_table(console(), columns, rows):
         tell(f"\nLeft out on a terminal of this width: {', '.join(hidden_columns)}. --json has everything.")
 
 

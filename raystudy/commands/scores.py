@@ -81,10 +81,10 @@ def scores(
             }
         )
         return
-    from raystudy.terminal import show_table
+    from raystudy.terminal import show_report_table
 
     for table in (near, spreads):
-        show_table(console(), table)
+        show_report_table(console(), table)
         tell("")
     for line in sentences:
         tell(line)

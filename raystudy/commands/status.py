@@ -163,7 +163,7 @@ _LEGEND = (
 
 def _arms(state: Progress, width: int) -> RenderableType:
     """A table with a row per arm. Scores are printed x 100; a column that would be empty is left out."""
-    from raystudy.terminal import Column, drawn
+    from raystudy.terminal import Column, table_of
 
     columns = {
         Column("method", whole=True): [a.arm.variant for a in state.arms],
@@ -186,7 +186,7 @@ def _arms(state: Progress, width: int) -> RenderableType:
         Column("test", right=True, whole=True): [_score(a.test) for a in state.arms],
     }
     filled_columns = {column: cells for column, cells in columns.items() if any(cells)}
-    return drawn(list(filled_columns), list(zip(*filled_columns.values(), strict=True)), width)[0]
+    return table_of(list(filled_columns), list(zip(*filled_columns.values(), strict=True)), width)[0]
 
 
 def _score(x: float | None) -> str:

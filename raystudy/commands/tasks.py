@@ -42,7 +42,7 @@ def tasks(
     if as_json:
         print_json({"tasks": cards, "suites": {n: dict(s) for n, s in suites().items()}})
         return
-    from raystudy.terminal import Column, grid
+    from raystudy.terminal import Column, print_table
 
     columns = [
         Column("task", whole=True),
@@ -59,7 +59,7 @@ def tasks(
         here = "yes" if card["here"] else "no"
         rows.append([n, card["form"], classes, here, card["licence"], card["hub"] or "", card["about"]])
     terminal = console()
-    hidden_columns = grid(terminal, columns, rows)
+    hidden_columns = print_table(terminal, columns, rows)
     tell("")
     for n, suite in suites().items():
         same = list(suite["targets"]) == list(suite["tasks"])
@@ -143,13 +143,15 @@ def _show_task_or_suite(name: str, root: Path | None, as_json: bool) -> None:
         print_json({"task": name, "card": card, "read": facts_of_task})
         return
     # what was read says its source and licence itself
-    for key in ("about", "form", "labels", "parts", "metric", *(() if facts_of_task else ("source", "licence")), "hub"):
-        if value := card.get(key):
-            tell(f"{key + ':':<9}{', '.join(value) if isinstance(value, list) else value}", hang=9)
+    from raystudy.terminal import print_facts
+
+    keys = ("about", "form", "labels", "parts", "metric", *(() if facts_of_task else ("source", "licence")), "hub")
+    values = {key: card.get(key) or "" for key in keys}
+    facts = [(key, ", ".join(value) if isinstance(value, list) else value) for key, value in values.items()]
     if not card["here"]:
-        tell(f"{'here:':<9}no" + (f"; {card['get']}" if card["get"] else ""), hang=9)
-        if root is None:
-            tell("         give the folder that holds it with --data-root DIR")
+        where = "" if root is not None else "\ngive the folder that holds it with --data-root DIR"
+        facts.append(("here", "no" + (f"; {card['get']}" if card["get"] else "") + where))
+    print_facts(console(), facts)
     for n, task in facts_of_task.items():
         _print_task(n, task)
 
@@ -192,18 +194,21 @@ def _example(e: Example) -> dict[str, Any]:
 
 
 def _print_task(name: str, task: Mapping[str, Any]) -> None:
+    from raystudy.terminal import print_facts
+
     sizes = " / ".join(str(task["sizes"][s]) for s in ("train", "dev", "test"))
     tell(f"\n{name}: {task['form']}, {task['kind']}, train / dev / test {sizes}; {', '.join(task['metrics'])}")
-    for split, counts in task["counts"].items():
-        tell(f"    {split:<6}" + ", ".join(f"{printable(label)} {n:g}" for label, n in counts.items()), hang=6)
-    for key in ("source", "licence"):
-        if task[key]:
-            tell(f"    {key}: {task[key]}")
     words = [f"{label} = {text!r}" for label, text in task["label_text"].items() if text != label]
-    if words:
-        tell(f"    label words: {', '.join(words)}")
-    for note in task["notes"]:
-        tell(f"    note: {note}")
+    facts = [
+        *(
+            (split, ", ".join(f"{printable(label)} {n:g}" for label, n in counts.items()))
+            for split, counts in task["counts"].items()
+        ),
+        *((key, task[key]) for key in ("source", "licence")),
+        ("label words", ", ".join(words)),
+        *(("note", note) for note in task["notes"]),
+    ]
+    print_facts(console(), facts, indent=4)
     for e in task["examples"]:
         text = json.dumps(e.get("tokens") or e.get("vector") or e.get("text", ""), ensure_ascii=False)
         pair = f" | {_cut(json.dumps(e['pair'], ensure_ascii=False))}" if "pair" in e else ""
