@@ -53,7 +53,7 @@ def test_processes_compute_what_one_computes(tmp_path: Path, monkeypatch: pytest
     """Slow because torch and transformers are imported once more, by the process that the others are forks of."""
     variants = [v for v in TRAINED if (v in representatives()) != others]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    multiprocessing.set_forkserver_preload(["cells"])
+    multiprocessing.set_forkserver_preload(["cells", "transformers.models.bert.modeling_bert"])
     mp.start_processes(rank, args=(str(tmp_path), variants), nprocs=max(SIZES), start_method="forkserver")
     for size in SIZES:
         for r in range(size):

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cells import unchecked
 from rich.console import Console
 
 from raystudy import run as running
@@ -65,7 +66,7 @@ def start(begun: ExitStack, folder: Path, out: str) -> subprocess.Popen[bytes]:
 def undisturbed(folder: Path, out: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run the study here, without Ray and without kept stages; returns the exit code."""
     (folder / "study.yaml").write_text(STUDY)
-    with monkeypatch.context() as m, Path(os.devnull).open("w") as sink:
+    with monkeypatch.context() as m, Path(os.devnull).open("w") as sink, unchecked():
         m.chdir(folder)
         m.setattr(running, "run_on_ray", lambda study_run, view, cluster, places: study_run.run_local(Local(places)))
         options = running.RunOptions(out=Path(out))
