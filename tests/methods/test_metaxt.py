@@ -506,7 +506,7 @@ def test_rtn_acts_behind_its_layer_in_the_third_term_alone() -> None:
     plain, made = (started(method(v)) for v in ("metaxt", "metaxt_rtn"))
     with torch.no_grad():
         made.rtn.net[-1].weight.mul_(50)  # type: ignore[union-attr, operator]
-    one, two = problem_of(plain)[0].train(), problem_of(made)[0].train()
+    one, two = problem_of(plain)[0].train_terms(), problem_of(made)[0].train_terms()
     assert one.others["target"].item() == two.others["target"].item()  # x'
     assert one.shared.item() == two.others["source"].item()  # x_s under its own head
     torch.testing.assert_close(one.q, two.q, rtol=0, atol=0)  # the LTN reads the states without it
