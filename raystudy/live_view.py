@@ -26,7 +26,7 @@ from rich.text import Text
 from raystudy.errors import PreflightError, Problem
 from raystudy.output_streams import output_stream, write_error
 from raystudy.spec import Record, Spec
-from raystudy.terminal import Column, console, say, table_of
+from raystudy.terminal import TerminalColumn, console, say, table_of
 from raystudy.wording import counted
 
 __all__ = ["LiveView", "failure_reason", "group_rows", "groups_table", "streams_to_log"]
@@ -52,7 +52,12 @@ def groups_table(
 ) -> Iterator[RenderableType]:
     """A table of what each worker group does now, in `width` columns and with at most `most_rows` rows."""
     rows = list(group_rows(groups))
-    columns = (Column(whole=True), Column(least=24), Column(least=12), Column(whole=True))
+    columns = (
+        TerminalColumn(whole=True),
+        TerminalColumn(least=24),
+        TerminalColumn(least=12),
+        TerminalColumn(whole=True),
+    )
     if rows:
         yield table_of(columns, rows[:most_rows], width)[0]
     if len(rows) > most_rows:

@@ -261,7 +261,7 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     """
     from raystudy.study.folder.records import made_otherwise
     from raystudy.study.plan import class_line, kinds_together, merged_labels
-    from raystudy.terminal import Column, lines_of, table_of
+    from raystudy.terminal import TerminalColumn, lines_of, table_of
 
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
@@ -305,7 +305,9 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         for kind, cells in preview["cells"].items()
     ]
     titles = ("cells", "updates", "passes")
-    table, _ = table_of([Column("method and phase"), *(Column(title, right=True) for title in titles)], costs)
+    table, _ = table_of(
+        [TerminalColumn("method and phase"), *(TerminalColumn(title, right=True) for title in titles)], costs
+    )
     lines += [f"    {line}" for line in lines_of(table)]
     shared = preview["shared_passes"]
     searched = any(kind.endswith(" search") for kind in preview["cells"])

@@ -25,12 +25,12 @@ from raystudy.errors import printable
 if TYPE_CHECKING:
     from raystudy.analysis.numbers import Sentence
     from raystudy.analysis.report import Opening
-    from raystudy.analysis.table import Column as DataColumn
+    from raystudy.analysis.table import Column
     from raystudy.analysis.table import Table as DataTable
 
 __all__ = [
     "BOLD",
-    "Column",
+    "TerminalColumn",
     "column_widths",
     "complain",
     "console",
@@ -126,7 +126,7 @@ def complain(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Column:
+class TerminalColumn:
     """A column of a table on a terminal.
 
     Attributes:
@@ -144,10 +144,12 @@ class Column:
     spare: int = 0
 
 
-def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int] | None:
+def column_widths(
+    columns: Sequence[TerminalColumn], rows: Sequence[Sequence[str]], width: int
+) -> dict[int, int] | None:
     """Column -> its width, for the columns that a table of `width` shows; None where it cannot show those it must.
 
-    Every column is at least as wide as its longest word (`Column.whole`: its longest line) and no wider than its
+    Every column is at least as wide as its longest word (`whole`: its longest line) and no wider than its
     longest line; what is left over goes to those that lack most. Rich's own layout halves words where room is short.
     """
     unlimited = _unlimited_console()
@@ -170,7 +172,7 @@ def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], widt
 
 
 def table_of(
-    columns: Sequence[Column],
+    columns: Sequence[TerminalColumn],
     rows: Sequence[Sequence[str]],
     width: int = _UNLIMITED,
     *,
@@ -202,7 +204,7 @@ def table_of(
     return table, [c.title for i, c in enumerate(columns) if i not in widths]
 
 
-def _stacked_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Text:
+def _stacked_rows(columns: Sequence[TerminalColumn], rows: Sequence[Sequence[str]], width: int) -> Text:
     lines: list[str] = []
     for row in rows:
         lines += ["", *folded(row[0].replace("\n", " "), width)]
@@ -233,7 +235,7 @@ def show(to: Console, table: RenderableType) -> None:
 
 
 def print_table(
-    to: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, breaks: Iterable[int] = ()
+    to: Console, columns: Sequence[TerminalColumn], rows: Sequence[Sequence[str]], *, breaks: Iterable[int] = ()
 ) -> list[str]:
     """Print a table in the width that there is; returns the titles of the columns for which there was no room."""
     if to.is_terminal:
@@ -248,7 +250,7 @@ def print_facts(to: Console, facts: Iterable[tuple[str, str]], *, indent: int = 
     """Print (name, text) pairs, one below the other, with the texts in a column; a pair without a text is left out."""
     rows = [[" " * indent + f"{name}:", text] for name, text in facts if text]
     if rows:
-        print_table(to, [Column(whole=True), Column(least=24)], rows)
+        print_table(to, [TerminalColumn(whole=True), TerminalColumn(least=24)], rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -300,9 +302,11 @@ def show_report_table(to: Console, table: DataTable) -> None:
         say(to, (f"{note.mark} " if note.mark else "") + note.text, hang=2)
 
 
-def _rows_of(table: DataTable, heads: int, some: Sequence[int]) -> tuple[list[Column], list[list[str]], list[int]]:
+def _rows_of(
+    table: DataTable, heads: int, some: Sequence[int]
+) -> tuple[list[TerminalColumn], list[list[str]], list[int]]:
     """(columns, rows, breaks) for a terminal: the first `heads` columns of a report's table, and `some` others."""
-    from raystudy.analysis.table import PUBLISHED, beside, printed
+    from raystudy.analysis.table import PUBLISHED, cell_text, published_text
 
     column_numbers = [*range(heads), *some]
     columns = [_column(table.columns[i]) for i in column_numbers]
@@ -312,13 +316,15 @@ def _rows_of(table: DataTable, heads: int, some: Sequence[int]) -> tuple[list[Co
         if number in table.breaks:
             breaks.append(len(rows))
         cells = [(row[i], table.columns[i]) for i in column_numbers]
-        texts = [printed(cell, column) + cell.marks for cell, column in cells]
+        texts = [cell_text(cell, column) + cell.marks for cell, column in cells]
         rows.append([f"{BOLD}{t}{BOLD}" if cell.best else t for t, (cell, _) in zip(texts, cells, strict=True)])
-        below = [beside(cell, column) for cell, column in cells]
+        below = [published_text(cell, column) for cell, column in cells]
         if any(below):
             rows.append([PUBLISHED, *below[1:]])
     return columns, rows, breaks
 
 
-def _column(of: DataColumn) -> Column:
-    return Column(of.title, right=not of.wordy, whole=not of.wordy or of.kind == "code", least=20 if of.wordy else 0)
+def _column(of: Column) -> TerminalColumn:
+    return TerminalColumn(
+        of.title, right=not of.wordy, whole=not of.wordy or of.kind == "code", least=20 if of.wordy else 0
+    )

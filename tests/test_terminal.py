@@ -28,7 +28,16 @@ from raystudy.commands.tasks import _built_in
 from raystudy.live_view import LiveView
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study, read_study
-from raystudy.terminal import BOLD, Column, column_widths, folded, print_table, say, say_command, show_report_table
+from raystudy.terminal import (
+    BOLD,
+    TerminalColumn,
+    column_widths,
+    folded,
+    print_table,
+    say,
+    say_command,
+    show_report_table,
+)
 from raystudy.wording import counted, spelt
 
 TEXT = (
@@ -100,10 +109,10 @@ def test_what_is_set_off_is_not_changed() -> None:
 # tables
 
 COLUMNS = (
-    Column("name", whole=True),
-    Column("n", right=True, whole=True),
-    Column("licence", least=20, spare=1),
-    Column("about", least=24),
+    TerminalColumn("name", whole=True),
+    TerminalColumn("n", right=True, whole=True),
+    TerminalColumn("licence", least=20, spare=1),
+    TerminalColumn("about", least=24),
 )
 ROWS = [
     ["amazon_mds_stars", "1,750", "none stated by the authors", "the stars of reviews: 1, 2, 4 or 5 (Blitzer et al.)"],
@@ -139,7 +148,7 @@ def test_a_table_in_a_pipe_has_a_line_per_row_with_all_its_columns() -> None:
 
 def test_room_goes_to_what_lacks_it_and_none_is_wasted() -> None:
     rows = [["x", "word " * 40, "y " * 3]]
-    columns = (Column(whole=True), Column(), Column())
+    columns = (TerminalColumn(whole=True), TerminalColumn(), TerminalColumn())
     for width in (30, 60, 90):
         widths = column_widths(columns, rows, width)
         assert widths is not None
@@ -151,11 +160,10 @@ def test_room_goes_to_what_lacks_it_and_none_is_wasted() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_wide_table_of_a_report_is_shown_in_blocks_that_fit(width: int) -> None:
-    from raystudy.analysis.table import Cell, Note, Table
-    from raystudy.analysis.table import Column as DataColumn
+    from raystudy.analysis.table import Cell, Column, Note, Table
 
     places = [f"amazon_mds/{name} (k=100)" for name in ("books", "dvd", "electronics", "kitchen", "a", "b", "c")]
-    columns = (DataColumn("variant", "method"), *(DataColumn(p, p, "estimate") for p in places))
+    columns = (Column("variant", "method"), *(Column(p, p, "estimate") for p in places))
     best = Cell(51.5, half=1.0, n=5, best=True, published=50.0)
     rows = tuple((Cell("x", name), *(best for _ in places)) for name in ("single-task", "frozen encoder + regression"))
     to = screen(width)
@@ -422,7 +430,7 @@ def test_what_a_terminal_would_obey_is_written_out(bad: str) -> None:
         out = io.StringIO()
         to = Console(file=out, width=width or 80, force_terminal=width is not None, color_system=None)
         say(to, f"label {bad}x\nnext")
-        print_table(to, [Column("name", whole=True), Column("text")], [[f"a{bad}", f"b {bad}"]])
+        print_table(to, [TerminalColumn("name", whole=True), TerminalColumn("text")], [[f"a{bad}", f"b {bad}"]])
         assert bad not in out.getvalue().replace("\r\n", "\n")
         assert repr(bad)[1:-1] in out.getvalue()
         assert out.getvalue().count("\n") >= 4

@@ -1,10 +1,10 @@
 """From records to a report, in seconds and from files alone: home of pandas, matplotlib and jinja2, no torch, no ray.
 
 compute   frame          the records as one tidy table     answer_shares  how often which class was answered
-          select         which configuration won on dev    label_maps     what a source's classes stand for
-          stats          arrays in, numbers out            sentences      what the numbers say in words
-          compare        which tests, over which family    cautions       what the scores depend on
-          curves         few-shot curves                   compute        all of it: records -> `numbers.Numbers`
+          stats          arrays in, numbers out            label_maps     what a source's classes stand for
+          compare        which tests, over which family    sentences      what the numbers say in words
+          curves         few-shot curves                   cautions       what the scores depend on
+          compute        all of it: records -> `numbers.Numbers`
 between   numbers        everything that a report says, as one tree
           exhibit_page   a table or figure of a paper, which a report opens with
 write     table          a table as data, how cells print  markdown, latex, html

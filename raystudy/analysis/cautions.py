@@ -38,7 +38,7 @@ __all__ = [
 # and the studies that come with this program make 60 updates per stage and more.
 FEW_UPDATES = 60
 _SPLITS = ("train", "dev", "test")
-Numbers = Mapping[str, int]
+Counts = Mapping[str, int]
 
 
 def unread_answer(sentences: str, tags: Iterable[str] = ()) -> str:
@@ -94,12 +94,12 @@ def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
         )
 
 
-def _total(splits: Mapping[str, Numbers], key: str) -> int:
+def _total(splits: Mapping[str, Counts], key: str) -> int:
     """A number of `data.text.Coverage` over all splits; what is not there is 0."""
     return sum(n.get(key, 0) for n in splits.values())
 
 
-def _per_split(splits: Mapping[str, Numbers], key: str, of: str) -> str:
+def _per_split(splits: Mapping[str, Counts], key: str, of: str) -> str:
     noun = " words" if of == "words" else ""
     return listed(f"{n[key]:,} of {n.get(of, 0):,}{noun} in {s}" for s, n in splits.items() if n.get(key))
 
@@ -108,20 +108,20 @@ def _percent(share: float) -> str:
     return "less than 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
-def _which_text(splits: Mapping[str, Numbers]) -> str:
+def _which_text(splits: Mapping[str, Counts]) -> str:
     """Of pairs: which text gave way."""
     cut = {which: _total(splits, f"cut_{which}") for which in ("first", "second")}
     texts = [f"of the {which} text in {n:,}" for which, n in cut.items() if n]
     return f" ({listed(texts)})" if texts else ""
 
 
-def _words(splits: Mapping[str, Numbers], key: str, unread: str) -> str:
+def _words(splits: Mapping[str, Counts], key: str, unread: str) -> str:
     if not _total(splits, key):
         return ""
     return f", with them {_per_split(splits, key, 'words')}, which are {unread}"
 
 
-def _cure(facts: Mapping[str, Any], splits: Mapping[str, Numbers]) -> str:
+def _cure(facts: Mapping[str, Any], splits: Mapping[str, Counts]) -> str:
     longest = max(n.get("longest", 0) for n in splits.values())
     most = facts["positions"]
     if facts["length"] >= most:

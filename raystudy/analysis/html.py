@@ -19,11 +19,11 @@ from raystudy.analysis.figures import COLOURS, GRID, INK, MUTED, Figure
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
-from raystudy.analysis.table import Cell, Column, Table, beside, blocks, printed, to_csv
+from raystudy.analysis.table import Cell, Column, Table, blocks, cell_text, published_text, to_csv
 from raystudy.analysis.tables import configurations
 from raystudy.errors import printable
 
-__all__ = ["alone", "inline", "whole"]
+__all__ = ["exhibit_report", "inline", "study_report"]
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 # colour in a figure -> name in the page's style sheet, which has a light and a dark value for each
@@ -31,7 +31,7 @@ _STYLE_NAMES = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
 _STYLE_NAMES |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(): "var(--grid)"}
 
 
-def whole(
+def study_report(
     n: Numbers,
     tables: Mapping[str, Table],
     svg_figures: Sequence[tuple[Figure, bytes]],
@@ -53,8 +53,8 @@ def whole(
     )
 
 
-def alone(exhibit: ExhibitPage, svg_figures: Sequence[tuple[Figure, bytes]]) -> str:
-    """report.html of an exhibit without a study behind it; `svg_figures` as for `whole`."""
+def exhibit_report(exhibit: ExhibitPage, svg_figures: Sequence[tuple[Figure, bytes]]) -> str:
+    """report.html of an exhibit without a study behind it; `svg_figures` as for `study_report`."""
     return _page("exhibit.html.jinja").render(
         exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(svg_figures)
     )
@@ -121,7 +121,7 @@ def _body(table: Table) -> dict[str, Any]:
 
 def _cells(row: Iterable[Cell], columns: Iterable[Column]) -> Iterable[dict[str, str]]:
     for cell, column in zip(row, columns, strict=True):
-        text = printed(cell, column)
+        text = cell_text(cell, column)
         head, gap, tail = text.partition(" ") if column.kind == "estimate" else (text, "", "")
         classes = {
             "n": not column.wordy,
@@ -135,7 +135,7 @@ def _cells(row: Iterable[Cell], columns: Iterable[Column]) -> Iterable[dict[str,
             "head": head,
             "tail": gap + tail,
             "marks": cell.marks,
-            "published": beside(cell, column),
+            "published": published_text(cell, column),
         }
 
 

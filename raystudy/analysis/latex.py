@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, printed
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, blocks, cell_text, published_text
 from raystudy.errors import printable
 
 __all__ = ["escape", "to_latex"]
@@ -93,7 +93,7 @@ def escape(text: str) -> str:
 
 
 def _entry(cell: Cell, column: Column) -> str:
-    text = _minus(printed(cell, column), column)
+    text = _minus(cell_text(cell, column), column)
     if column.kind == "code" and cell.value is not None:
         text = rf"\texttt{{{text}}}"
     text = rf"\textbf{{{text}}}" if cell.best else text
@@ -147,7 +147,7 @@ def _tabular(table: Table) -> list[str]:
     for i, row in enumerate(table.rows):
         lines += [r"\midrule"] if i in table.breaks else []
         lines.append(" & ".join(_entry(x, c) for x, c in zip(row, table.columns, strict=True)) + r" \\")
-        below = [_minus(beside(x, c), c) for x, c in zip(row, table.columns, strict=True)]
+        below = [_minus(published_text(x, c), c) for x, c in zip(row, table.columns, strict=True)]
         lines += [" & ".join([rf"\quad {PUBLISHED}", *below[1:]]) + r" \\"] if any(below) else []
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
@@ -155,6 +155,6 @@ def _tabular(table: Table) -> list[str]:
 def _alignment(table: Table) -> str:
     out = ""
     for i, c in enumerate(table.columns):
-        long = c.wordy and max((len(printed(row[i], c)) for row in table.rows), default=0) > _LONG
+        long = c.wordy and max((len(cell_text(row[i], c)) for row in table.rows), default=0) > _LONG
         out += "p{40mm}" if long else "l" if c.wordy else "r"
     return out

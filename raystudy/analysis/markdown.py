@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
-from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, beside, blocks, counted, printed
+from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, blocks, cell_text, counted, published_text
 from raystudy.errors import printable
 
-__all__ = ["alone", "escape", "paragraph", "to_markdown", "whole"]
+__all__ = ["escape", "exhibit_report", "paragraph", "study_report", "to_markdown"]
 
 Links = Mapping[str, Sequence[tuple[str, str]]]
 
@@ -59,7 +59,7 @@ def _code(text: str, *, in_table: bool = False) -> str:
 
 
 def _entry(cell: Cell, column: Column) -> str:
-    words = printed(cell, column)
+    words = cell_text(cell, column)
     plain = column.kind != "code" or cell.value is None
     text = escape(words).strip() if plain else _code(words, in_table=True)
     return (f"**{text}**" if cell.best and text else text) + escape(cell.marks)
@@ -78,7 +78,7 @@ def to_markdown(table: Table) -> str:
         lines.append("|" + "|".join(" :--- " if c.wordy else " ---: " for c in block.columns) + "|")
         for row in block.rows:
             lines.append("| " + " | ".join(_entry(x, c) for x, c in zip(row, block.columns, strict=True)) + " |")
-            below = [beside(x, c) for x, c in zip(row, block.columns, strict=True)]
+            below = [published_text(x, c) for x, c in zip(row, block.columns, strict=True)]
             lines += ["| " + " | ".join([PUBLISHED, *below[1:]]) + " |"] if any(below) else []
         lines.append("")
     lines.pop()
@@ -87,14 +87,14 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def alone(exhibit: ExhibitPage, figures: Links) -> str:
-    """report.md of an exhibit without a study behind it; the arguments are those of `whole`."""
+def exhibit_report(exhibit: ExhibitPage, figures: Links) -> str:
+    """report.md of an exhibit without a study behind it; the arguments are those of `study_report`."""
     facts = "\n".join(f"- {paragraph(f'{name}: {value}')}" for name, value in exhibit.facts.items())
     sections = [f"# {_heading(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
     return _joined(sections)
 
 
-def whole(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: ExhibitPage | None = None) -> str:
+def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: ExhibitPage | None = None) -> str:
     """report.md.
 
     Args:

@@ -22,7 +22,7 @@ from raystudy.files import atomic_write
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
-__all__ = ["Opening", "build", "build_alone"]
+__all__ = ["Opening", "build", "build_exhibit_report"]
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ def build(
     report_figures = [*(opening.figures if opening else ()), *figures(numbers), *label_map_figures(numbers)]
     svg_figures = _write_figures(report_figures, folder)
     table_of_name["cells"] = tables.cells_table(numbers, searched=False)
-    atomic_write(folder / "report.html", html.whole(numbers, table_of_name, svg_figures, opening))
+    atomic_write(folder / "report.html", html.study_report(numbers, table_of_name, svg_figures, opening))
     path = folder / "report.md"
-    atomic_write(path, markdown.whole(numbers, table_of_name, _links(svg_figures), opening))
+    atomic_write(path, markdown.study_report(numbers, table_of_name, _links(svg_figures), opening))
     title_and_tables = (
         (opening.title, opening.without_repeated_notes)
         if opening is not None and opening.tables
@@ -123,7 +123,9 @@ def build(
     return path
 
 
-def build_alone(exhibit: ExhibitPage, out_dir: Path, opens: Callable[[Opening], None] = lambda opening: None) -> Path:
+def build_exhibit_report(
+    exhibit: ExhibitPage, out_dir: Path, opens: Callable[[Opening], None] = lambda opening: None
+) -> Path:
     """Write ``report/`` below `out_dir` for an exhibit without a study behind it; returns the path of report.md.
 
     report.html and report.md, tables/*.{csv,md,tex} and figures/*.{svg,pdf}; bytes depend on the arguments only.
@@ -134,9 +136,9 @@ def build_alone(exhibit: ExhibitPage, out_dir: Path, opens: Callable[[Opening], 
     folder = out_dir / "report"
     _write_tables(exhibit.tables, folder)
     svg_figures = _write_figures(exhibit.figures, folder)
-    atomic_write(folder / "report.html", html.alone(exhibit, svg_figures))
+    atomic_write(folder / "report.html", html.exhibit_report(exhibit, svg_figures))
     path = folder / "report.md"
-    atomic_write(path, markdown.alone(exhibit, _links(svg_figures)))
+    atomic_write(path, markdown.exhibit_report(exhibit, _links(svg_figures)))
     opens(Opening(exhibit.title, (), exhibit.without_repeated_notes))
     return path
 

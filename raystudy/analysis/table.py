@@ -1,7 +1,7 @@
 """A table as data, how its cells print, and as CSV.
 
 A `Table` knows numbers, not layout: a cell holds its value in the table's units, its interval, n and marks. Markdown,
-LaTeX and HTML take the text of a cell from `printed`, so they cannot disagree.
+LaTeX and HTML take the text of a cell from `cell_text`, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = [
     "Column",
     "Note",
     "Table",
-    "beside",
     "blocks",
+    "cell_text",
     "changes",
     "counted",
     "listed",
     "number",
     "percent",
     "place",
-    "printed",
+    "published_text",
     "to_csv",
 ]
 
@@ -136,7 +136,7 @@ def number(value: float, column: Column) -> str:
     return text.lstrip("+-") if float(text) == 0 else text  # no -0.0
 
 
-def printed(cell: Cell, column: Column) -> str:
+def cell_text(cell: Cell, column: Column) -> str:
     """The text of a cell without bold and marks."""
     if column.wordy:
         return printable(cell.text or (MISSING if cell.value is None else str(cell.value)), "file")
@@ -154,12 +154,12 @@ def printed(cell: Cell, column: Column) -> str:
     return text
 
 
-def beside(cell: Cell, column: Column) -> str:
+def published_text(cell: Cell, column: Column) -> str:
     """The published number below a value and, in brackets, how much more or less ours is; empty without one."""
     if cell.published is None:
         return ""
-    plain = replace(column, kind="count" if column.kind == "count" else "number")
-    text = printed(Cell(cell.published), plain)
+    number_column = replace(column, kind="count" if column.kind == "count" else "number")
+    text = cell_text(Cell(cell.published), number_column)
     if not isinstance(cell.value, int | float) or math.isnan(cell.value):
         return text
     digits = 0 if column.kind == "count" else column.digits

@@ -78,18 +78,18 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
             {"folder": str(where), "bytes": total, "entries": rows, "leftovers": [str(p) for p in leftover_files]}
         )
         return
-    from raystudy.terminal import Column, print_table
+    from raystudy.terminal import TerminalColumn, print_table
 
     columns = [
-        Column("key", whole=True),
-        Column("what", least=10),
-        Column("method", whole=True),
-        Column("model", whole=True, spare=2),
-        Column("seed", right=True, whole=True, spare=1),
-        Column("target", whole=True),
-        Column("size", right=True, whole=True),
-        Column("used", right=True, whole=True, spare=3),
-        Column("", least=6),
+        TerminalColumn("key", whole=True),
+        TerminalColumn("what", least=10),
+        TerminalColumn("method", whole=True),
+        TerminalColumn("model", whole=True, spare=2),
+        TerminalColumn("seed", right=True, whole=True, spare=1),
+        TerminalColumn("target", whole=True),
+        TerminalColumn("size", right=True, whole=True),
+        TerminalColumn("used", right=True, whole=True, spare=3),
+        TerminalColumn("", least=6),
     ]
     lines = []
     for e in entries_here:

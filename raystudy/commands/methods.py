@@ -75,20 +75,26 @@ def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
 
 
 def _list(variants: list[Variant], cat: Catalogue) -> None:
-    from raystudy.terminal import Column, print_table
+    from raystudy.terminal import TerminalColumn, print_table
 
     rows = []
     for v in variants:
         searched = ", ".join(cat.searched_parameters(v.id, {}))
         rows.append([v.id, v.role, v.about + (f"\nsearched: {searched}" if searched else "")])
     print_table(
-        console(), [Column("variant", whole=True), Column("role", whole=True), Column("what it is", least=30)], rows
+        console(),
+        [
+            TerminalColumn("variant", whole=True),
+            TerminalColumn("role", whole=True),
+            TerminalColumn("what it is", least=30),
+        ],
+        rows,
     )
 
 
 def _show(v: Variant, cat: Catalogue) -> None:
     """Print one variant within its method: what it is, what defines it, what may be set and what a search moves."""
-    from raystudy.terminal import Column, print_facts, print_table
+    from raystudy.terminal import TerminalColumn, print_facts, print_table
 
     siblings = [other.id for other in cat.variants.values() if other.method == v.method]
     facts = {
@@ -109,12 +115,12 @@ def _show(v: Variant, cat: Catalogue) -> None:
         return
     tell("")
     columns = [
-        Column("setting", whole=True),
-        Column("symbol", whole=True, spare=3),
-        Column("default", whole=True),
-        Column("may be", least=12, spare=1),
-        Column("searched", least=12),
-        Column("what it is", least=24),
+        TerminalColumn("setting", whole=True),
+        TerminalColumn("symbol", whole=True, spare=3),
+        TerminalColumn("default", whole=True),
+        TerminalColumn("may be", least=12, spare=1),
+        TerminalColumn("searched", least=12),
+        TerminalColumn("what it is", least=24),
     ]
     rows = [
         [n, p.symbol, spelt(values[n]), _range(p), _search(p) if n in searched else "", p.about]

@@ -95,9 +95,9 @@ def _say(record: Record, differing_values: list[Difference], notes: list[str], a
     if not differing_values:
         tell(f"{record.id}: the same record")
         return
-    from raystudy.terminal import Column, print_table
+    from raystudy.terminal import TerminalColumn, print_table
 
-    columns = [Column("differs", whole=True), Column("recorded"), Column("now")]
+    columns = [TerminalColumn("differs", whole=True), TerminalColumn("recorded"), TerminalColumn("now")]
     print_table(console(), columns, [[d.what, d.recorded, d.now] for d in differing_values])
     if record.status == "failed":
         tell(f"It was recorded as failed: {(record.error.splitlines() or ['no reason given'])[-1]}")

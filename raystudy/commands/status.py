@@ -163,27 +163,29 @@ _LEGEND = (
 
 def _arms(state: Progress, width: int) -> RenderableType:
     """A table with a row per arm. Scores are printed x 100; a column that would be empty is left out."""
-    from raystudy.terminal import Column, table_of
+    from raystudy.terminal import TerminalColumn, table_of
 
     columns = {
-        Column("method", whole=True): [a.arm.variant for a in state.arms],
-        Column("setting", whole=True): [str(a.arm.setting) for a in state.arms],
-        Column("search cells", right=True): [
+        TerminalColumn("method", whole=True): [a.arm.variant for a in state.arms],
+        TerminalColumn("setting", whole=True): [str(a.arm.setting) for a in state.arms],
+        TerminalColumn("search cells", right=True): [
             f"{a.search.done}/{a.search.planned}" if a.search.planned else "" for a in state.arms
         ],
-        Column("tried", right=True, whole=True): [
+        TerminalColumn("tried", right=True, whole=True): [
             f"{a.trials.over}/{a.trials.total}" if a.trials else "" for a in state.arms
         ],
-        Column("pruned", right=True, whole=True, spare=2): [
+        TerminalColumn("pruned", right=True, whole=True, spare=2): [
             str(a.trials.pruned or "") if a.trials else "" for a in state.arms
         ],
-        Column("best", right=True, whole=True, spare=1): [
+        TerminalColumn("best", right=True, whole=True, spare=1): [
             _score(a.trials.best) if a.trials else "" for a in state.arms
         ],
-        Column("confirm cells", right=True): [f"{a.confirm.done}/{a.confirm.planned}" for a in state.arms],
-        Column("failed", right=True, whole=True): [str(a.search.failed + a.confirm.failed or "") for a in state.arms],
-        Column("dev", right=True, whole=True): [_score(a.dev) for a in state.arms],
-        Column("test", right=True, whole=True): [_score(a.test) for a in state.arms],
+        TerminalColumn("confirm cells", right=True): [f"{a.confirm.done}/{a.confirm.planned}" for a in state.arms],
+        TerminalColumn("failed", right=True, whole=True): [
+            str(a.search.failed + a.confirm.failed or "") for a in state.arms
+        ],
+        TerminalColumn("dev", right=True, whole=True): [_score(a.dev) for a in state.arms],
+        TerminalColumn("test", right=True, whole=True): [_score(a.test) for a in state.arms],
     }
     filled_columns = {column: cells for column, cells in columns.items() if any(cells)}
     return table_of(list(filled_columns), list(zip(*filled_columns.values(), strict=True)), width)[0]

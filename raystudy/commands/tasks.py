@@ -42,16 +42,16 @@ def tasks(
     if as_json:
         print_json({"tasks": cards, "suites": {n: dict(s) for n, s in suites().items()}})
         return
-    from raystudy.terminal import Column, print_table
+    from raystudy.terminal import TerminalColumn, print_table
 
     columns = [
-        Column("task", whole=True),
-        Column("form", whole=True),
-        Column("classes", right=True, whole=True),
-        Column("here", whole=True),
-        Column("licence", least=24, spare=2),
-        Column("hub", whole=True, spare=1),
-        Column("about", least=36),
+        TerminalColumn("task", whole=True),
+        TerminalColumn("form", whole=True),
+        TerminalColumn("classes", right=True, whole=True),
+        TerminalColumn("here", whole=True),
+        TerminalColumn("licence", least=24, spare=2),
+        TerminalColumn("hub", whole=True, spare=1),
+        TerminalColumn("about", least=36),
     ]
     rows = []
     for n, card in cards.items():

@@ -284,9 +284,9 @@ def run_untrained(
     Raises:
         UserError: the exhibit needs training; data or model are missing.
     """
-    from raystudy.analysis.report import build_alone
+    from raystudy.analysis.report import build_exhibit_report
 
     exhibit = find(name)
     if exhibit.untrained_page is None:
         raise ConfigError(f"{name} is shown from a study's results; run the study")
-    return build_alone(exhibit.untrained_page(exhibit, scale, places), folder, opens)
+    return build_exhibit_report(exhibit.untrained_page(exhibit, scale, places), folder, opens)

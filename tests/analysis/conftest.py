@@ -19,56 +19,56 @@ from raystudy.studyfile import ReportPlan, SearchPlan, Study
 Make = Callable[..., Record]
 
 
+def make_record(
+    variant: str,
+    target: str = "polarity",
+    seed: int = 0,
+    test: float | None = 0.5,
+    *,
+    k: int | None = 20,
+    dev: float = 0.5,
+    phase: Any = "confirm",
+    error: str = "",
+    metric: str = "accuracy",
+    settings: dict[str, Any] | None = None,
+    seconds: float = 1.5,
+    suite: tuple[str, ...] = ("polarity", "stars"),
+) -> Record:
+    """One record; ``test`` and ``dev`` are scores as fractions, ``error`` makes it a failed one."""
+    spec = Spec(
+        phase,
+        variant,
+        variant,
+        settings or {"lr": 5e-5},
+        suite,
+        target,
+        Setting(shots=k),
+        seed,
+        "minilm",
+        "0" * 16,
+        dict.fromkeys(suite, "1" * 16),
+    )
+    if error:
+        return Record(spec, "failed", seconds={"run": seconds}, error=error)
+    metrics = {"dev": {metric: dev}}
+    if phase == "confirm" and test is not None:
+        metrics["test"] = {metric: test}
+    return Record(
+        spec,
+        "done",
+        metrics,
+        {"n_train": 20, "n_dev": 20, "n_test": 200},
+        {"finetune": 60},
+        {"finetune": "ran"},
+        {"run": seconds, "load": 0.25},
+        {"metric": metric},
+        passes={"finetune": 60.0},
+    )
+
+
 @pytest.fixture
 def make() -> Make:
-    """One record; ``test`` and ``dev`` are scores as fractions, ``error`` makes it a failed one."""
-
-    def record(
-        variant: str,
-        target: str = "polarity",
-        seed: int = 0,
-        test: float | None = 0.5,
-        *,
-        k: int | None = 20,
-        dev: float = 0.5,
-        phase: Any = "confirm",
-        error: str = "",
-        metric: str = "accuracy",
-        settings: dict[str, Any] | None = None,
-        seconds: float = 1.5,
-        suite: tuple[str, ...] = ("polarity", "stars"),
-    ) -> Record:
-        spec = Spec(
-            phase,
-            variant,
-            variant,
-            settings or {"lr": 5e-5},
-            suite,
-            target,
-            Setting(shots=k),
-            seed,
-            "minilm",
-            "0" * 16,
-            dict.fromkeys(suite, "1" * 16),
-        )
-        if error:
-            return Record(spec, "failed", seconds={"run": seconds}, error=error)
-        metrics = {"dev": {metric: dev}}
-        if phase == "confirm" and test is not None:
-            metrics["test"] = {metric: test}
-        return Record(
-            spec,
-            "done",
-            metrics,
-            {"n_train": 20, "n_dev": 20, "n_test": 200},
-            {"finetune": 60},
-            {"finetune": "ran"},
-            {"run": seconds, "load": 0.25},
-            {"metric": metric},
-            passes={"finetune": 60.0},
-        )
-
-    return record
+    return make_record
 
 
 @pytest.fixture

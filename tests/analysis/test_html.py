@@ -19,7 +19,7 @@ from raystudy.analysis import html, tables
 from raystudy.analysis.compute import compute
 from raystudy.analysis.figures import draw, figures
 from raystudy.analysis.markdown import to_markdown
-from raystudy.analysis.table import printed
+from raystudy.analysis.table import cell_text
 from raystudy.catalogue import catalogue
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
@@ -130,7 +130,7 @@ def test_every_number_is_the_same_in_all_formats(rich, rich_report, page):
         "search": tables.search_table(numbers),
         "cost": tables.cost_table(numbers),
     }.items():
-        want = [[printed(x, c) for x, c in zip(row, table.columns, strict=True)] for row in table.rows]
+        want = [[cell_text(x, c) for x, c in zip(row, table.columns, strict=True)] for row in table.rows]
         assert want in [rows[1:] for rows in page.tables]
         md = [line for line in (folder / f"{name}.md").read_text().splitlines() if line.startswith("| ")][2 - 1 :]
         md = [[_bare(x) for x in line.strip("| ").split(" | ")] for line in md if not line.startswith("| :")]
@@ -226,7 +226,7 @@ def test_a_large_study_stays_below_five_megabytes(monkeypatch):
         tables.main_table(numbers), tables.comparison_table(numbers), tables.search_table(numbers),
         tables.cost_table(numbers), tables.tasks_table(numbers.tasks), tables.cells_table(numbers, searched=False),
     )}  # fmt: skip
-    text = html.whole(numbers, shown, [(f, draw(f)) for f in figures(numbers)])
+    text = html.study_report(numbers, shown, [(f, draw(f)) for f in figures(numbers)])
     assert len(text.encode()) < 5 * MB
     self_contained(text)
 

@@ -16,7 +16,7 @@ from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.stats import interval
-from raystudy.analysis.table import MISSING, Table, beside, printed, to_csv
+from raystudy.analysis.table import MISSING, Table, cell_text, published_text, to_csv
 from raystudy.analysis.tables import BELOW, PART
 from raystudy.exhibits import ExhibitResults, _comparison, _sizes, mft_table6
 from raystudy.exhibits._comparison import Head, Row, by_seed, column_scores, columns, comparison_table, gain, mean
@@ -38,7 +38,7 @@ def noisy(variant: str, target: str, seed: int) -> float:
 def cells(table: Table, title: str) -> dict[str, tuple[str, str]]:
     """Column -> (ours, the line below) of the row `title`."""
     row = next(r for r in table.rows if r[0].value == title)
-    return {c.title: (printed(x, c), beside(x, c)) for x, c in zip(row, table.columns, strict=True)}
+    return {c.title: (cell_text(x, c), published_text(x, c)) for x, c in zip(row, table.columns, strict=True)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from exhibits.conftest import Left
 
 from raystudy import exhibits
 from raystudy.analysis.figures import draw
-from raystudy.analysis.table import MISSING, printed
+from raystudy.analysis.table import MISSING, cell_text
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import _few_shot
 from raystudy.studyfile import Study
@@ -181,7 +181,7 @@ def test_a_map_for_each_method_and_suite(left: Left) -> None:
     shown = exhibits.find("metaxt_fig7").page("small", study, left(study, noisy, facts=said))
     five, stars = shown.tables
     assert [c.title for c in five.columns] == ["method", "class of the source", *FIVE]
-    assert [[printed(x, c) for x, c in zip(r, stars.columns, strict=True)] for r in stars.rows] == [
+    assert [[cell_text(x, c) for x, c in zip(r, stars.columns, strict=True)] for r in stars.rows] == [
         ["MetaXT", "negative", "75.0 ± 0.0 (3)", "25.0 ± 0.0 (3)", "0.0 ± 0.0 (3)", "0.0 ± 0.0 (3)"],
         ["MetaXT", "positive", *["25.0 ± 0.0 (3)"] * 4],
         ["XT", "negative", "75.0 ± 0.0 (3)", "25.0 ± 0.0 (3)", "0.0 ± 0.0 (3)", "0.0 ± 0.0 (3)"],

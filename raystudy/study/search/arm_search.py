@@ -24,11 +24,11 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
-from raystudy.analysis.select import winners
 from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
 from raystudy.study.search.space import first_configurations, suggest
+from raystudy.study.search.winners import winners
 from raystudy.studyfile import SearchPlan
 
 __all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]

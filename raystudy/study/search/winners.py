@@ -1,4 +1,4 @@
-"""Which configuration won, from dev scores alone. Test scores have no way into this module."""
+"""Which configuration of a search wins, by its dev scores alone. Test scores have no way into this module."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 
 from raystudy.spec import Record
 
-__all__ = ["Scores", "dev_scores", "winners"]
+__all__ = ["DevScores", "dev_scores", "winners"]
 
-Scores = Mapping[int, Mapping[str, Sequence[float]]]
-"""Trial number -> target -> dev scores, one per search seed that finished (fewer where cells failed)."""
+DevScores = Mapping[int, Mapping[str, Sequence[float]]]
+"""Number of a configuration -> target -> dev scores, one per search seed that finished (fewer where cells failed)."""
 
 
 def dev_scores(records: Iterable[Record], trials: Mapping[str, int]) -> dict[int, dict[str, list[float]]]:
     """The dev scores of one arm's search, in the primary metric (``facts["metric"]``), in the order of the seeds.
 
     Args:
-        trials: spec id -> trial number; records of other specs are passed over.
+        trials: spec id -> number of its configuration; records of other specs are passed over.
     """
     scores_of_trial: dict[int, dict[str, list[float]]] = {}
     for r in sorted(records, key=lambda r: (r.spec.seed, r.id)):
@@ -29,20 +29,21 @@ def dev_scores(records: Iterable[Record], trials: Mapping[str, int]) -> dict[int
 
 
 def winners(
-    scores: Scores, targets: Sequence[str], seeds: int, select: Literal["per_target", "suite"] = "per_target"
+    scores: DevScores, targets: Sequence[str], seeds: int, select: Literal["per_target", "suite"] = "per_target"
 ) -> dict[str, int]:
-    """target -> number of the trial that won there.
+    """Target -> number of the configuration that wins there.
 
-    The highest mean dev score wins, and the lower trial number when two are equal. A trial with fewer scores than were
-    planned wins only if none is complete; then those with the most scores compete. With ``select="suite"`` one trial
-    wins for all targets: the highest mean over the targets' means, each target counting the same.
+    The highest mean dev score wins, and the lower number when two are equal. A configuration with fewer scores than
+    were planned wins only if none is complete; then those with the most scores compete. With ``select="suite"`` one
+    configuration wins for all targets: the one with the highest mean over the targets' means, in which every target
+    counts the same.
 
     Args:
-        targets: the targets of the arm, all of which a trial must have scores for to be complete.
-        seeds: scores per target of a complete trial.
+        targets: the targets of the arm; a complete configuration has scores for all of them.
+        seeds: how many scores per target a complete configuration has.
 
     Returns:
-        Targets for which no trial has a score are left out.
+        The winners; targets for which no configuration has a score are left out.
     """
     if select == "suite":
         best = _best(scores, targets, seeds)
@@ -51,8 +52,8 @@ def winners(
     return {target: best for target, best in single.items() if best is not None}
 
 
-def _best(scores: Scores, targets: Sequence[str], seeds: int) -> int | None:
-    """The trial that wins on `targets` together."""
+def _best(scores: DevScores, targets: Sequence[str], seeds: int) -> int | None:
+    """The number of the configuration that wins on `targets` together; None if none has a score."""
     ranks: dict[int, tuple[int, float, int]] = {}
     for number, by_target in scores.items():
         # a score that is not a number is a cell that failed

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import random
 
+from analysis.conftest import make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raystudy.analysis.select import dev_scores, winners
+from raystudy.study.search.winners import dev_scores, winners
 
 A, B = "polarity", "stars"
 
@@ -56,16 +57,16 @@ def test_the_order_of_trials_does_not_matter(scores: dict[int, list[float]], rng
     assert winners(dict(items), [A], 3) == first
 
 
-def test_test_scores_never_change_what_is_selected(make):
+def test_test_scores_never_change_what_is_selected():
     rng = random.Random(0)
     searched = [
-        make("meta_dtl", target, seed, dev=rng.random(), phase="search", settings={"lr": 1e-5 * (n + 1)})
+        make_record("meta_dtl", target, seed, dev=rng.random(), phase="search", settings={"lr": 1e-5 * (n + 1)})
         for n in range(6)
         for target in (A, B)
         for seed in (0, 1)
     ]
     trials = {r.id: round(float(r.spec.settings["lr"]) / 1e-5) - 1 for r in searched}
-    confirmed = [make("meta_dtl", target, seed=100) for target in (A, B)]
+    confirmed = [make_record("meta_dtl", target, seed=100) for target in (A, B)]
 
     def selected(records):
         scores = dev_scores(records, trials)
@@ -83,12 +84,12 @@ def test_test_scores_never_change_what_is_selected(make):
         assert selected(leaked) == before
 
 
-def test_dev_scores_follow_the_seeds_and_leave_out_what_failed(make):
+def test_dev_scores_follow_the_seeds_and_leave_out_what_failed():
     given_ = [
-        make("meta_dtl", A, 1, dev=0.2, phase="search"),
-        make("meta_dtl", A, 0, dev=0.1, phase="search"),
-        make("meta_dtl", A, 2, phase="search", error="boom"),
-        make("single_task", A, 0, dev=0.9, phase="search"),
+        make_record("meta_dtl", A, 1, dev=0.2, phase="search"),
+        make_record("meta_dtl", A, 0, dev=0.1, phase="search"),
+        make_record("meta_dtl", A, 2, phase="search", error="boom"),
+        make_record("single_task", A, 0, dev=0.9, phase="search"),
     ]
     trials = {r.id: 4 for r in given_[:3]}
     assert dev_scores(given_, trials) == {4: {A: [0.1, 0.2]}}
