@@ -250,7 +250,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def fitting_group_count(resources: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
-    """How many groups to start: as asked, or as many as there is room for, and no more than there is work.
+    """How many groups of workers to start: as many as asked, or as fit, but no more than there are cells.
 
     Raises:
         PreflightError: there is no room for as many as asked, or for one.

@@ -126,7 +126,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def _near(text: str, known: list[str]) -> list[str]:
-    """The names to compare `text` with: all, or of many the neighbours in alphabetical order, from either end.
+    """The names to compare `text` with: all of them, or of many those that stand near it in alphabetical order.
+
+    The order is taken from the first letter on, and again from the last letter backwards.
 
     A comparison takes some twenty microseconds; a thousand mistakes among thousands of names would take minutes.
     """

@@ -153,7 +153,7 @@ def _nearest(path: str, known: Sequence[Location]) -> tuple[bool, Location | Non
 
 
 def _locations(tree: Any, loc: Location = ()) -> Iterator[Location]:
-    """Every key and item of plain values, as `lines_of` names them."""
+    """The location of every key and item of plain values, as `lines_of` gives them."""
     pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in pairs:
         yield (*loc, key)

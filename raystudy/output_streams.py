@@ -76,7 +76,7 @@ class SafeOutput(io.FileIO):
 
     @property
     def unread(self) -> bool:
-        """Whether nobody reads what is written, by the wish of who started the command."""
+        """Whether nobody reads what is written, because whoever started the command wants it so."""
         return self.error is not None and self.error.errno in _NOBODY_READS
 
 

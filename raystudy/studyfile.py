@@ -127,14 +127,17 @@ class SearchPlan(Strict):
     """How hyper-parameters are searched: on dev only, with seeds of their own. An arm is one method in one setting.
 
     Attributes:
-        trials: configurations per arm; the first is always the paper's. 0 = no search: the paper's settings.
+        trials: how many configurations of each arm are tried; the first is always the paper's. 0 = no search: the
+            paper's settings are used.
         seeds: trainings per configuration and target, whose mean dev score counts; other seeds than the report's.
         shots: search only at these numbers of shots (default: in every setting of the study).
         fraction: search only at these fractions (default: in every setting of the study).
         elsewhere: what settings without a search use: the paper's settings or the winner of the (largest) searched one.
-        sampler: Optuna's TPE, or uniform draws.
-        generation: configurations asked at once; the sampler learns between generations.
-        halving: keep ``ceil(n / halving)`` configurations of a generation at each rung of finished cells; 0 = keep all.
+        sampler: how configurations are chosen: by Optuna's TPE, or by uniform draws.
+        generation: how many configurations are tried at once (a generation); the sampler learns from one generation for
+            the next.
+        halving: give up the worse configurations of a generation early: at each rung, a number of finished trainings,
+            ``ceil(n / halving)`` of n go on. 0 = all go on.
         select: one winner per target, or one for all targets by their mean dev score.
     """
 

@@ -353,7 +353,7 @@ def odd_values(
 
 
 def _odd_text(text: str) -> str:
-    """What keeps a text from being written to a file or shown on a terminal, or an empty string."""
+    """Why a text cannot be written to a file or shown on a terminal, or an empty string."""
     if match := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", text):
         return f"must be readable text, but holds the character {match[0]!r}"
     return ""
@@ -447,7 +447,7 @@ _RULES = {
 
 
 def problems_of(model: type[BaseModel], error: ValidationError) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """(path, message) of everything that pydantic found, in our words."""
+    """(path, message) of every mistake that pydantic found, in the words of this project."""
     for e in error.errors(include_url=False):
         loc = tuple(e["loc"])
         value = e.get("input")
@@ -505,7 +505,7 @@ def nearest_line(lines: Mapping[tuple[str | int, ...], int], loc: Sequence[str |
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
-    """Plain YAML 1.2, keys in their order."""
+    """`data` as YAML 1.2, with the keys in their order."""
     out = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False

@@ -225,7 +225,7 @@ class Task:
 
 
 def looks_like_no_class(label: str) -> bool:
-    """Whether a label stands, as far as its spelling goes, for one that is not known: ``-1``, ``?``, ``nan``."""
+    """Whether a label is spelt like one that is not known: ``-1``, ``?``, ``nan``."""
     visible = "".join(c for c in label if c.isprintable()).strip()
     return not visible or visible.casefold() in _NO_CLASS
 
@@ -362,7 +362,7 @@ def may_expand(name: str) -> bool:
 def expand(
     asked: Sequence[str], *, root: Path | None = None, task_options: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """What each name of a study's list of tasks stands for: itself, or one task per domain.
+    """name in a study's list of tasks -> the tasks that it stands for: itself, or one task per domain.
 
     A user's own data set with a column `domain` stands for its domains, unless the option ``domains: together`` keeps
     it whole. Built-in data sets stay whole, as published; ``NAME/*`` asks for the parts of any data set. A name whose

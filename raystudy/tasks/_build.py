@@ -68,7 +68,7 @@ class SplitRows:
 
     @cached_property
     def readable(self) -> list[tuple[int | None, Row]]:
-        """The rows that could be read as rows; what keeps others from it is in `problems` from here on."""
+        """The rows that could be read. Reading them adds to `problems` why the others could not."""
         readable: list[tuple[int | None, Row]] = []
         try:
             for number, row in self.rows:
@@ -97,7 +97,11 @@ class SplitRows:
 def task_of(
     name: str, sources: Mapping[str, SplitRows], *, card: Card | None, options: Mapping[str, Any], domain: str = ""
 ) -> Task:
-    """The task of a data set, or of one of its domains: `Table.read`, then `Table.task`, which raise what is wrong."""
+    """The task of a data set, or of one of its domains.
+
+    Raises:
+        DataError, ConfigError: as `LabelledRows.read` and `LabelledRows.task`, which do the work.
+    """
     return LabelledRows.read(name, sources, card=card, options=options).task(domain)
 
 
@@ -159,7 +163,7 @@ class _RowReader:
 
 
 def _domain_name(value: str) -> str:
-    """A domain as part of a task's name, which also names files: what is no letter, digit or one of ``._+-`` is _."""
+    """A domain as part of a task's name, which also names files: every character but letters, digits, ``._+-`` is _."""
     name = re.sub(r"[^\w.+-]+", "_", value).strip("_.")
     return name if re.search(r"\w", name) and len(name) <= 80 else ""
 
@@ -174,7 +178,7 @@ def _text(row: Row, key: str) -> str:
 
 
 def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
-    """Tokens or tags: a list of strings; where all values are strings, JSON's list or what stands between blanks."""
+    """The tokens or tags of a row: a list, or, where all values are strings, a JSON list or words between blanks."""
     value = row[key]
     if isinstance(value, str) and not typed:
         value = _parse_list(value, key)
@@ -513,7 +517,7 @@ def _with_dev_from_train(
 
 
 def _with_options(card: Card, options: DatasetOptions) -> Card:
-    """The card with the options on top."""
+    """The card, in which the study's options replace what they say too."""
     names = ("labels", "label_text", "metric", "metrics", "positive", "length")
     set_options = {k: v for k in names if (v := getattr(options, k))}
     return replace(card, **set_options)
@@ -522,7 +526,7 @@ def _with_options(card: Card, options: DatasetOptions) -> Card:
 def _merge_of(
     name: str, kind: TaskKind, labels: Sequence[str], card: Card, options: DatasetOptions
 ) -> Mapping[str, str]:
-    """Label -> the one that it is read as.
+    """label -> the coarser label that it is read as.
 
     Raises:
         ConfigError: the option speaks of a label that there is not, or of labels where there are none.
@@ -582,7 +586,7 @@ def _refuse_unseen(
 
 
 def _only_one_label(kind: TaskKind, train: Sequence[NumberedExample]) -> list[tuple[int | None, str]]:
-    """What is wrong with a train split that has nothing to tell apart."""
+    """The problem of a train split with a single label: there is nothing to tell apart."""
     labels = {e.label for *_, e in train}
     if len(labels) != 1 or kind == "tagging":
         return []
@@ -591,7 +595,7 @@ def _only_one_label(kind: TaskKind, train: Sequence[NumberedExample]) -> list[tu
 
 
 def _check_words(name: str, kind: TaskKind, labels: Sequence[str], words: Mapping[str, str]) -> None:
-    """Raise ConfigError for words of labels that the task does not have."""
+    """Raise ConfigError if the option ``label_text`` has words for a label that the task lacks."""
     path = f"task_options.{name}.label_text"
     if kind == "regression" and words:
         raise ConfigError(Problem("must be left out: the labels are numbers, not classes", path))
@@ -602,7 +606,7 @@ def _check_words(name: str, kind: TaskKind, labels: Sequence[str], words: Mappin
 def _check_positive(
     name: str, labels: Sequence[str], metrics: Sequence[str], card: Card, options: DatasetOptions
 ) -> None:
-    """Raise ConfigError for a positive class that is none or that no metric reads, and for f1 where none is meant."""
+    """Raise ConfigError if the positive class is no class or no metric reads it, or if f1 is asked for without one."""
     path, f1 = f"task_options.{name}.positive", "f1" in metrics
     if options.positive and not f1:
         text = f"positive is read by the metric f1, but the metrics are {', '.join(metrics)}: add `metric: f1`"
@@ -616,7 +620,7 @@ def _check_positive(
 
 
 def _positive_note(labels: Sequence[str], metrics: Sequence[str], card: Card) -> Iterator[str]:
-    """Of which class f1 is, and why."""
+    """A note that says of which class f1 is, and why."""
     if "f1" in metrics:
         why = "" if card.positive else ", the last of the label set (`positive` in task_options names another)"
         yield f"f1 is that of the class {in_words(card.positive or labels[-1])}{why}"
@@ -658,7 +662,7 @@ def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: 
 
 
 def _label_notes(kind: TaskKind, label_set: Sequence[str]) -> Iterator[str]:
-    """What was inferred of labels that nobody described."""
+    """Notes on what was guessed of labels that nobody described."""
     if kind == "classification" and all(WHOLE.fullmatch(label) for label in label_set):
         as_classes = f"labels are whole numbers and were read as {len(label_set)} classes"
         yield f"{as_classes} (`kind: regression` reads them as numbers)"
@@ -687,7 +691,7 @@ def _respell_tags(
 def _scheme_notes(
     scheme: Scheme | NoScheme | None, labels: Sequence[str], metrics: Sequence[str], card: Card
 ) -> Iterator[str]:
-    """How spans are marked, unless as usual; and that words are scored one by one although tags look like spans."""
+    """Notes on how tags mark spans, where that is unusual, or on words that are scored one by one."""
     if isinstance(scheme, Scheme) and scheme.ends:
         yield f"tags are {scheme.name}, which marks the last word of a span too; span F1 reads it as conlleval does"
     if isinstance(scheme, NoScheme) and (scheme.alike or "O" in labels) and not card.metric:
@@ -704,7 +708,7 @@ def _dev_from_train_note(rows: Mapping[str, Sequence[NumberedExample]], options:
 
 
 def _span_notes(task: Task, scheme: Scheme) -> Iterator[str]:
-    """Tags that stand where the scheme does not allow them, in all splits."""
+    """Notes on tags that stand where the scheme does not allow them, in all splits."""
     wrong = {s: sum(broken(e.label, scheme) for e in task.splits[s] if isinstance(e.label, tuple)) for s in SPLITS}
     places = ", ".join(f"{n} in {s}" for s, n in wrong.items() if n)
     if places and scheme.ends:
@@ -716,7 +720,7 @@ def _span_notes(task: Task, scheme: Scheme) -> Iterator[str]:
 
 
 def _is_iob1(task: Task) -> bool:
-    """Whether every B of train, of which there is one, divides a span from one of its type before it."""
+    """Whether train has a B, and every B divides a span from one of its type before it."""
     pairs = [
         (a, b)
         for e in task.splits["train"]
@@ -730,7 +734,7 @@ def _is_iob1(task: Task) -> bool:
 def _encoding_notes(
     texts: Mapping[str, Sequence[tuple[str, str | None, tuple[str, ...]]]],
 ) -> Iterator[str]:
-    """Texts that were written or decoded in another encoding before they came here."""
+    """Notes on texts that seem to have been written or decoded in another encoding before."""
     whole_texts = {
         s: [" ".join((text, pair or "", *tokens)) for text, pair, tokens in part] for s, part in texts.items()
     }
@@ -754,7 +758,7 @@ _ENCODING_DAMAGES = (
 
 
 def _split_notes(task: Task, table: LabelledRows) -> Iterator[str]:
-    """Tags that train does not hold, labels that look like none, evaluation on one class, texts in two splits."""
+    """Notes on tags that train lacks, labels that look like none, evaluation on one class, and texts in two splits."""
     if table.scheme is not None:
         yield from _span_notes(task, table.scheme)
     if task.kind != "regression" and not table.declared:

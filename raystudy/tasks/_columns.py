@@ -135,7 +135,7 @@ def find_columns(
 
 
 def strays(names: Sequence[str]) -> list[str]:
-    """Columns that can only be the second of two texts: no row of single texts may hold one."""
+    """The columns that can only be the second of two texts, so that no row of single texts may have them."""
     second = {b for _, b in PAIRS}
     return [n for n in names if _normalised(n) in second]
 
@@ -145,14 +145,17 @@ def strays(names: Sequence[str]) -> list[str]:
 
 
 def _is_text(values: Sequence[Any]) -> bool:
-    """Sentences: strings, of three words or more on average, most of them different."""
+    """Whether values look like sentences: strings, of three words or more on average, most of them different."""
     if not all(isinstance(v, str) and v.strip() for v in values):
         return False
     return sum(len(v.split()) for v in values) >= 3 * len(values) and 2 * len(set(values)) > len(values)
 
 
 def _is_label(name: str, values: Sequence[Any]) -> bool:
-    """A few short values, each used again and again, or numbers with a fraction. Not if the name is one of them."""
+    """Whether values look like labels: a few short ones, each used again and again, or numbers with a fraction.
+
+    A column whose name is one of its own values has no line of names, so it counts as none.
+    """
     if not all(isinstance(v, str | int | float) and str(v).strip() for v in values):
         return False
     words = {str(v).strip() for v in values}

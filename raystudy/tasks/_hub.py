@@ -183,7 +183,7 @@ def _configuration(name: str, hub: HubDataset, listed: Mapping[str, Mapping[str,
 
 
 def _read_splits(name: str, hub: HubDataset, files: Snapshot, config: str) -> Mapping[str, Any]:
-    """split -> Dataset."""
+    """split -> its `datasets.Dataset`, read from the files in the cache."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -268,7 +268,7 @@ def _label(dataset: Any, hub: HubDataset) -> str | None:
 
 
 def _labelled_rows(dataset: Any, hub: HubDataset) -> tuple[list[tuple[int | None, Row | str]], int]:
-    """(numbered rows, classes as words; how many rows were left out because their label is not known).
+    """(numbered rows with classes as words, how many rows were left out because their label is not known).
 
     A label that is not known is -1 in a column of classes and nothing elsewhere; a split of whole numbers that are all
     -1 has none at all.

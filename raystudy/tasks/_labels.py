@@ -64,7 +64,7 @@ def whole_text(text: str, what: str) -> str:
 
 
 def several(things: Sequence[str], most: int = 12) -> str:
-    """Things in a row, at most so many, then how many more."""
+    """The things as a list in a sentence: at most `most` of them, then how many more there are."""
     return ", ".join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
@@ -95,7 +95,7 @@ _SIGNS = {0x2212: "-", 0x066B: ".", 0x066C: None, 0xFF0E: ".", 0xFF0D: "-", 0xFF
 
 
 def _in_western_digits(text: str) -> str:
-    """A number in the digits 0 to 9, whatever digits it is written with."""
+    """A number of any script in the digits 0 to 9."""
     return "".join(str(unicodedata.decimal(c, c)) for c in text.translate(_SIGNS))
 
 

@@ -81,7 +81,7 @@ class Format:
 
 
 def in_words(value: object, most: int = 60) -> str:
-    """`value` as it may stand in a message: one line, printable, cut; lists and mappings by their length."""
+    """`value` as a message shows it: one line in ASCII, cut where it is long; of lists and mappings the length."""
     if isinstance(value, list | dict):
         return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
     if value is None:
@@ -125,7 +125,7 @@ _MARKS = {  # in this order: the mark of UTF-32 begins with that of UTF-16
 
 
 def _refuse_binary(data: bytes) -> None:
-    """Refuse, with the cure, what its first bytes show to be no UTF-8 text.
+    """Refuse a file whose first bytes show that it is not UTF-8 text, and say what helps.
 
     Raises:
         UnreadableError: another encoding with a mark, a known binary format, a page of the web, a pointer to the file
@@ -296,7 +296,7 @@ _JSON = json.JSONDecoder(parse_constant=_not_json, object_pairs_hook=_with_uniqu
 
 
 def _refuse_document(data: bytes) -> None:
-    """Refuse one JSON document in place of a line for every row.
+    """Refuse a file that is one JSON document instead of one JSON object a line.
 
     Raises:
         UnreadableError: a list of several rows, or an object that stands over several lines.
@@ -380,7 +380,7 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def _separator_of(text: str, usual: str) -> str:
-    """What separates the columns: the usual separator, unless another one divides the first line and it does not."""
+    """The separator of the columns: the usual one, unless another divides the first line and the usual one does not."""
     first = next((line for line in _lines(text[:1_000_000]) if line.strip(" ")), "")
 
     def divides(separator: str) -> bool:
@@ -423,7 +423,7 @@ def _separated_rows(separator: str, *, quotes: bool) -> Callable[[bytes, ReadOpt
 
 
 def _refuse_words_by_line(records: Sequence[tuple[int, list[str] | str]], options: ReadOptions) -> None:
-    """Refuse a word a line where a row a line is read: empty lines would be lost that end its sentences.
+    """Refuse a file with one word a line where rows are read, because the empty lines between sentences would be lost.
 
     Raises:
         UnreadableError: the user has columns of words and tags, and empty lines stand between the rows.
@@ -637,7 +637,7 @@ def _token_lines(usual: Mapping[str, int], *, width: int = 0) -> Callable[[bytes
 
 
 def _comments(width: int, columns: int, tabbed: bool, tags: set[str]) -> Callable[[str, list[str], bool], bool]:
-    """Whether a line is a comment: of what begins with #, only what cannot be a word.
+    """A function that tells whether a line is a comment: one that begins with # and cannot be a word.
 
     A word of a tweet may begin with #, or be # alone, and its tag may stand on no other word. So a comment stands
     before a sentence, and it lacks the tabs of the other lines, or its columns do not fit.
