@@ -175,8 +175,9 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     assert "another run of this study is at work" in out.stderr
 
 
-def test_a_results_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    out = call("raystudy.run", "smoke", "--out", "/proc/r", cwd=tmp_path)
-    assert out.returncode == 3
+def test_a_results_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = CliRunner().invoke(running.app, ["smoke", "--out", "/proc/r"])
+    assert out.exit_code == 3
     assert "cannot be written" in out.stderr
     assert "Traceback" not in out.stderr
