@@ -84,7 +84,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
     pools: list[Pool] = []
     with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
         resources = ray.cluster_resources()
-        groups = fitting_group_count(resources, cluster.groups, numerics, len(study_run.missing()))
+        groups = fitting_group_count(resources, cluster.groups, numerics, len(study_run.missing_cells()))
         shape = Shape(
             groups,
             numerics.workers,
@@ -121,7 +121,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
             with pools[0] as pool, guard, keep_live_status(study_run.results, now):
                 view.status = lambda: ray.get(pool.queue.status.remote(), timeout=5)
                 try:
-                    study_run.run_pooled(pool, tune)
+                    study_run.run_on_pool(pool, tune)
                 finally:
                     view.status = None
                     view.begin("stopping Ray")

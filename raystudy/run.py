@@ -259,14 +259,14 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     Args:
         machine: what there is to say of the machine that trains (`machine_lines`).
     """
-    from raystudy.study.folder.records import made_otherwise
-    from raystudy.study.plan import class_line, kinds_together, merged_labels
+    from raystudy.study.folder.records import stale_parts
+    from raystudy.study.plan import class_line, merged_labels, mixed_kinds
     from raystudy.terminal import TerminalColumn, lines_of, table_of
 
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
     lines += [f"model {plan.plm.name}: {plan.plm.about}", *machine]
-    lines += [f"no effect: {line}" for line in plan.idle]
+    lines += [f"no effect: {line}" for line in plan.keys_without_effect]
     for name, task in plan.tasks.items():
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
         role = "target" if name in study.target_names else "source"
@@ -282,9 +282,9 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     for suite in dict.fromkeys(map(study.tasks_with, study.target_names)):
         for words, class_names in merged_labels(plan.tasks[name] for name in suite).items():
             lines.append(f"one class in a union head: {words!r} = {printable(', '.join(class_names))}")
-    lines += kinds_together(plan)
+    lines += mixed_kinds(plan)
     variants_of_line: dict[str, list[str]] = {}  # a line that holds for several variants is printed once
-    for variant, admitted_lines in plan.admitted.items():
+    for variant, admitted_lines in plan.method_notes.items():
         for line in admitted_lines:
             variants_of_line.setdefault(line, []).append(variant)
     lines += [f"{', '.join(variants)}: {line}" for line, variants in variants_of_line.items()]
@@ -318,11 +318,11 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         + (f"; {shared:,.0f} passes are saved, because cells that share a transfer stage run it once" if shared else "")
     )
     if study_run is not None:
-        old = [why for r in study_run.seen.values() if (why := made_otherwise(r))]
+        old = [why for r in study_run.records.values() if (why := stale_parts(r))]
         how = "; ".join(f"{n} by {what}" for what, n in Counter(w for why in old for w in why).items())
-        other = len(study_run.seen) - len(study_run.known())
+        other = len(study_run.records) - len(study_run.study_records())
         lines.append(
-            f"{counted(len(study_run.seen), 'record is', 'records are')} here already"
+            f"{counted(len(study_run.records), 'record is', 'records are')} here already"
             + (f", {other} of them no part of the study as it is now (kept, not in its report)" if other else "")
             + (f", {len(old)} by other code or versions ({how}): --redo-stale runs these again" if old else "")
         )
@@ -401,9 +401,9 @@ def run_study(
             facts["precision"] = machine[0]
         write_manifest(study_run, facts, manifest_entry)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
-        old = list(study_run.known().values())
+        old = list(study_run.study_records().values())
         pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old))
-        view = LiveView(console, plan.preview["total_cells"], done=len(study_run.known()))
+        view = LiveView(console, plan.preview["total_cells"], done=len(study_run.study_records()))
         new_records: list[Record] = []
         used_seconds = 0.0
 
@@ -450,7 +450,7 @@ def run_study(
         why = "the budget is used up" if over else "interrupted"
         say(console, f"{why}; the same command goes on from here")
         return EXIT_BUDGET if over else EXIT_INTERRUPTED
-    return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.known().values()) else EXIT_DONE
+    return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.study_records().values()) else EXIT_DONE
 
 
 def show_untrained(exhibit: Exhibit, options: RunOptions, console: Console) -> int:
@@ -482,9 +482,9 @@ def report_places(report: Path) -> list[str]:
 
 
 def _has_gpu() -> bool:
-    from raystudy.machine.resources import look
+    from raystudy.machine.resources import machine_facts
 
-    return bool(look(cuda=True)["gpus"])
+    return bool(machine_facts(cuda=True)["gpus"])
 
 
 def _ray_can_start() -> None:
@@ -493,9 +493,9 @@ def _ray_can_start() -> None:
     Raises:
         PreflightError: it cannot; all that hinders it.
     """
-    from raystudy.machine.ray_start import hinders_ray
+    from raystudy.machine.ray_start import ray_obstacles
 
-    if obstacles := hinders_ray():
+    if obstacles := ray_obstacles():
         raise PreflightError(Problem(f"{what}; {mend}", "ray") for what, mend in obstacles)
 
 

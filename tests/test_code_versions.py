@@ -25,7 +25,7 @@ from raystudy.code_versions import (
 )
 from raystudy.plugins import module_names
 from raystudy.spec import Spec
-from raystudy.study.folder.records import made_otherwise, stale
+from raystudy.study.folder.records import is_stale, stale_parts
 from raystudy.study.pool.failures import failure
 
 HERE = sources()
@@ -288,13 +288,13 @@ def test_what_made_a_record_and_is_not_here_is_named(request: pytest.FixtureRequ
     spec = spec_of("single_task")
     made_by = {"code": code_digest(spec.method, spec.datasets), **train.numerics_here(spec)}
     record = dataclasses.replace(failure(spec, "").record, made_by=made_by)
-    assert not stale(record)
+    assert not is_stale(record)
     other = dataclasses.replace(record, made_by={**made_by, "code": "0" * 16, "numpy": "1.0", "device": "abacus"})
-    assert made_otherwise(other) == ["other code", f"numpy 1.0, here {made_by['numpy']}"]
+    assert stale_parts(other) == ["other code", f"numpy 1.0, here {made_by['numpy']}"]
     assert version_differences({}, spec.method) == [], "what was not written down is not held against it"
-    assert made_otherwise(dataclasses.replace(record, spec=dataclasses.replace(spec, method="gone"))) == [
+    assert stale_parts(dataclasses.replace(record, spec=dataclasses.replace(spec, method="gone"))) == [
         "a method gone that is not here"
     ]
     request.getfixturevalue("torch_of_tomorrow")
-    assert made_otherwise(record) == [f"torch {made_by['torch']}, here 99.0"]
-    assert stale(record)
+    assert stale_parts(record) == [f"torch {made_by['torch']}, here 99.0"]
+    assert is_stale(record)

@@ -259,7 +259,7 @@ def test_every_file_of_a_results_folder_is_named(tmp_path: Path) -> None:
         study_run.run_local(Fake())
         write_manifest(study_run, {"commit": "none"})
         write_best_settings(results.folder / "best", study_run.plan, study_run.searches)
-        TensorBoard(results.folder / "tensorboard", study_run.known().values()).close()
+        TensorBoard(results.folder / "tensorboard", study_run.study_records().values()).close()
         held = {p.name for p in results.folder.glob(".*")}
         write_report(results.folder)
     named = [n for cell in first_column(RESULTS, "Every file") for n in re.findall(r"`([^`]+)`", cell)]

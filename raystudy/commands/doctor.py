@@ -84,7 +84,7 @@ def doctor(
 
 def checks(study: Study, places: Places, folder: Path, address: str | None = None) -> Iterator[Check]:
     """Every check, the quick ones first."""
-    from raystudy.machine.resources import look
+    from raystudy.machine.resources import machine_facts
 
     assert places.shared is not None
     shared = Path(places.shared)
@@ -98,7 +98,7 @@ def checks(study: Study, places: Places, folder: Path, address: str | None = Non
     weights = yield from _model(places)
     yield from _data(study, places)
     paths = [p for p in (places.data_root, places.plm if os.sep in places.plm else None) if p]
-    here = look(paths, cuda=study.numerics.device == "cuda" or address is None)
+    here = machine_facts(paths, cuda=study.numerics.device == "cuda" or address is None)
     if address is None:
         yield from _room(here, study.numerics, weights)
         yield from _precision(here, study, places)
@@ -160,18 +160,18 @@ def _imports() -> Generator[Check, None, bool]:
 
 def _folders(results: Path, shared: Path) -> Iterator[Check]:
     """Check that results and cache can be written and locked, keep the time and have room, Ray's folder too."""
-    from raystudy.machine.filesystem import locks_hold, nearest, writes
+    from raystudy.machine.filesystem import lock_problem, nearest_existing, probe_writing
     from raystudy.machine.ray_start import ray_folder
 
     unwritable: set[str] = set()
     for what, folder in (("results folder", results), ("cache folder", shared)):
-        why, skew = writes(folder)
+        why, skew = probe_writing(folder)
         if why:
             unwritable.add(what)
             option = "--out" if folder is results else "RAYSTUDY_CACHE"
             yield Check("missing", f"{what} {folder} cannot be written: {why}", f"choose another with {option}")
             continue
-        if why := locks_hold(folder):
+        if why := lock_problem(folder):
             mend = "use a filesystem with working flock (NFS: with its lock service)"
             yield Check("missing", f"{what} {folder}: {why}", mend)
         else:
@@ -181,10 +181,10 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
             yield Check("warn", f"the clock of the filesystem of the {what} is {skew:+.0f} s off", mend)
     places = {"results folder": results, "cache folder": shared, "Ray's temporary files": ray_folder()[0]}
     for place, folder in places.items():
-        if place in unwritable or (folder not in (results, shared) and writes(folder)[0]):
+        if place in unwritable or (folder not in (results, shared) and probe_writing(folder)[0]):
             continue  # room is not what it lacks
         what = place.removesuffix(" folder")
-        usage = shutil.disk_usage(nearest(folder))
+        usage = shutil.disk_usage(nearest_existing(folder))
         state: Literal["ok", "warn"] = "warn" if usage.free < DISK else "ok"
         yield Check(state, f"{megabytes(usage.free)} free for {what}", "make room" if state == "warn" else "")
     if (memory := Path("/dev/shm")).is_dir() and shutil.disk_usage(memory).free < 256 * 1024**2:
@@ -193,9 +193,9 @@ def _folders(results: Path, shared: Path) -> Iterator[Check]:
 
 def _ray_starts() -> Iterator[Check]:
     """Check that Ray can start here, by what a run itself asks before it starts Ray."""
-    from raystudy.machine.ray_start import hinders_ray, ray_folder
+    from raystudy.machine.ray_start import ray_folder, ray_obstacles
 
-    obstacles = hinders_ray()
+    obstacles = ray_obstacles()
     yield from (Check("missing", what, mend) for what, mend in obstacles)
     if not obstacles:
         yield Check("ok", f"Ray can keep its sessions in {ray_folder()[0]}, and its token")
@@ -342,10 +342,10 @@ def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterato
 def _cluster(
     here: Mapping[str, Any], address: str, shared: Path, paths: Sequence[str], numerics: Numerics
 ) -> Iterator[Check]:
-    from raystudy.machine.cluster_nodes import on_every_node
+    from raystudy.machine.cluster_nodes import facts_of_every_node
 
     try:
-        nodes = on_every_node(address, shared, paths)
+        nodes = facts_of_every_node(address, shared, paths)
     except PreflightError as e:
         token = "" if os.environ.get("RAY_AUTH_MODE") else ", and RAY_AUTH_MODE=token here"
         yield from (Check("missing", str(p), f"the same versions there as here{token}") for p in e.problems)

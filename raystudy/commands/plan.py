@@ -43,5 +43,10 @@ def plan(
         for name, t in study_plan.tasks.items()
     }
     machine = running.machine_lines(study_plan)
-    more = {"tasks": tasks, "machine": machine, "no effect": study_plan.idle, "cautions": study_plan.cautions}
+    more = {
+        "tasks": tasks,
+        "machine": machine,
+        "no effect": study_plan.keys_without_effect,
+        "cautions": study_plan.cautions,
+    }
     print_json({"study": loaded_study.model_dump(mode="json"), **more, **study_plan.preview})

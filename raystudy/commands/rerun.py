@@ -47,10 +47,10 @@ def rerun(
     record = _record(folder)
     places = _places(folder, data_root, plm)
     from raystudy.study.folder.records import Results
-    from raystudy.study.rerun import differences, elsewhere, train_again
+    from raystudy.study.rerun import differences, reasons_to_differ, train_again
     from raystudy.study.store.stage_store import StageStore
 
-    notes = list(elsewhere(record))
+    notes = list(reasons_to_differ(record))
     if not as_json:
         tell(f"{record.id}: {record.spec}, recorded as {record.status} in {folder.parents[1]}")
         for note in notes:

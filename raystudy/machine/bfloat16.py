@@ -1,8 +1,8 @@
-"""Whether a machine computes in bfloat16, asked by the clock: without instructions for it training takes far longer.
+"""Whether a machine has arithmetic for bfloat16, measured by the clock: without it, training in bf16 takes far longer.
 
-What counts is the time of one linear layer of the model, of its feed-forward nets, in fp32 and in bf16. A processor
-with arithmetic for bf16 (AVX512_BF16, AMX) takes less time than for fp32, or at most about twice as much; one with
-AVX-512 alone four to five times as much, one with AVX2 ten and more. Libraries say none of it, and give right numbers.
+No library says so, and the numbers are right either way. So one linear layer of the model, of its feed-forward nets, is
+timed in fp32 and in bf16. A processor with arithmetic for bf16 (AVX512_BF16, AMX) takes less time than for fp32, or at
+most about twice as much; one with AVX-512 alone takes four to five times as much, one with AVX2 ten times and more.
 
 The times are kept in the cache folder, under the processor and the version of torch.
 """
@@ -29,10 +29,10 @@ from raystudy.spec import Numerics, digest
 
 __all__ = ["SLOWEST", "LayerTimes", "check_precision", "layer_seconds", "layer_times", "processor"]
 
-SLOWEST = 2.5  # times as long as fp32: between what is measured with arithmetic for bf16 and without
+SLOWEST = 2.5  # times as long as fp32: more than is measured with arithmetic for bf16, less than without
 _TOKENS = 128  # of a small batch
-_LEAST = (384, 1536)  # smaller layers measure the cost of a call
-_REPEATS, _BUDGET = 40, 0.6  # the best of so many, of two at least, within about so many seconds
+_LEAST_SIZES = (384, 1536)  # with smaller layers, one would measure the cost of a call
+_REPEATS, _BUDGET = 40, 0.6  # the best of so many measurements counts, or of as many as fit in so many seconds
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,27 @@ class LayerTimes:
 
 
 def check_precision(numerics: Numerics, force: bool, plm: PLM, cache: Path | None) -> list[str]:
-    """What a plan should say of the precision on this machine.
+    """A line for the plan on the precision of a study on this machine; nothing where that is not bf16.
 
     Args:
-        cache: the folder in which times are kept; None = measured each time.
+        force: whether to train in bf16 even where the machine has no arithmetic for it.
+        cache: the folder in which times are kept; None = they are measured each time.
 
     Raises:
         PreflightError: bf16 is asked for, this machine has no arithmetic for it, and nobody insists (`force`).
     """
     if numerics.precision != "bf16":
         return []
-    found = layer_times(plm, numerics.device, cache)
-    where = processor(numerics.device)["name"]
-    said = "bf16 on {}: a linear layer of {} x {} takes {}".format(where, *_sizes(plm), found)
-    if found.ratio <= SLOWEST:
-        return [said]
+    times = layer_times(plm, numerics.device, cache)
+    name = processor(numerics.device)["name"]
+    line = "bf16 on {}: a linear layer of {} x {} takes {}".format(name, *_sizes(plm), times)
+    if times.ratio <= SLOWEST:
+        return [line]
     if force:
-        return [f"{said}, for want of arithmetic for bf16; numerics.force trains so all the same"]
+        return [f"{line}, for want of arithmetic for bf16; numerics.force trains so all the same"]
     raise PreflightError(
         Problem(
-            f"{said}: it has no arithmetic for bf16. Take fp32, which gives better numbers in less time, or "
+            f"{line}: it has no arithmetic for bf16. Take fp32, which gives better numbers in less time, or "
             "numerics.force: true",
             "numerics.precision",
         )
@@ -84,28 +85,31 @@ def layer_times(plm: PLM, device: str, cache: Path | None) -> LayerTimes:
     path = cache / "precision" / f"{digest(key)}.json" if cache is not None else None
     if path is not None:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            found = LayerTimes(float(kept["fp32"]), float(kept["bf16"]))
-            if found.fp32 > 0 and found.bf16 > 0:
-                return found
+            data = json.loads(path.read_text(encoding="utf-8"))
+            times = LayerTimes(float(data["fp32"]), float(data["bf16"]))
+            if times.fp32 > 0 and times.bf16 > 0:
+                return times
     best = layer_seconds(device, hidden, inner)
-    found = LayerTimes(best["fp32"], best["bf16"])
+    times = LayerTimes(best["fp32"], best["bf16"])
     if path is not None:
         with suppress(OSError, UserError):  # a cache that cannot be written costs the next plan a second
             path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, json.dumps({"of": key, "fp32": found.fp32, "bf16": found.bf16}))
-    return found
+            atomic_write(path, json.dumps({"of": key, "fp32": times.fp32, "bf16": times.bf16}))
+    return times
 
 
 def layer_seconds(device: str, hidden: int, inner: int) -> dict[str, float]:
-    """The best of several times of a linear layer, per precision.
+    """Precision -> the seconds of a linear layer, the best of several measurements.
 
-    On a processor one thread is asked for its own time, so that whoever else works there does not count.
+    On a processor, the time that one thread has worked is measured, so that other programs do not count.
     """
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    where = torch.device("cuda" if device == "cuda" else "cpu")
+    torch_device = torch.device("cuda" if device == "cuda" else "cpu")
     layers = {
-        name: (torch.ones(_TOKENS, hidden, dtype=t, device=where), torch.ones(inner, hidden, dtype=t, device=where))
+        name: (
+            torch.ones(_TOKENS, hidden, dtype=t, device=torch_device),
+            torch.ones(inner, hidden, dtype=t, device=torch_device),
+        )
         for name, t in kinds.items()
     }
     now = time.perf_counter if device == "cuda" else time.thread_time
@@ -118,28 +122,28 @@ def layer_seconds(device: str, hidden: int, inner: int) -> dict[str, float]:
             if i >= 2 and now() > end:
                 break
             for name, (x, w) in layers.items():
-                began = now()
+                start = now()
                 F.linear(x, w)
                 if device == "cuda":
                     torch.cuda.synchronize()
-                spent = max(now() - began, 1e-9)
-                best[name] = min(best.get(name, spent), spent)
+                elapsed = max(now() - start, 1e-9)
+                best[name] = min(best.get(name, elapsed), elapsed)
     finally:
         torch.set_num_threads(threads)
     return best
 
 
 def _sizes(plm: PLM) -> tuple[int, int]:
-    """(hidden, inner) of the feed-forward net, no less than `_LEAST`."""
+    """(hidden, inner): the sizes of the model's feed-forward nets, no less than `_LEAST_SIZES`."""
     config: Mapping[str, Any] = {}
     if plm.folder is not None:
         config = json.loads((plm.folder / "config.json").read_text(encoding="utf-8"))
-    wide = config.get("hidden_size", 0), config.get("intermediate_size", 0)
-    return max(_LEAST[0], int(wide[0])), max(_LEAST[1], int(wide[1]))
+    sizes = config.get("hidden_size", 0), config.get("intermediate_size", 0)
+    return max(_LEAST_SIZES[0], int(sizes[0])), max(_LEAST_SIZES[1], int(sizes[1]))
 
 
 def processor(device: str) -> dict[str, str]:
-    """What computes: its name, and what it can do as the system says it (a container may be given less)."""
+    """The processor or GPU: its name, and what it can do as the system says (a container may be given less)."""
     if device == "cuda":
         return {"name": torch.cuda.get_device_name(), "can": str(torch.cuda.get_device_capability())}
     about: dict[str, str] = {}

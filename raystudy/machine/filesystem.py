@@ -18,26 +18,26 @@ from raystudy.errors import PreflightError
 from raystudy.files import atomic_write
 from raystudy.paths import kind_of
 
-__all__ = ["locks_hold", "nearest", "writes"]
+__all__ = ["lock_problem", "nearest_existing", "probe_writing"]
 
-_LETS_GO = 3.0  # seconds in which a killed process's lock must be free
+_RELEASE_SECONDS = 3.0  # seconds in which a killed process's lock must be free
 
 
-def nearest(folder: Path) -> Path:
-    """`folder`, or the closest path above it that is there (and may be a file, in which nothing can be made)."""
+def nearest_existing(folder: Path) -> Path:
+    """`folder`, or the closest path above it that exists; that may be a file, in which nothing can be made."""
     folder = Path(os.path.realpath(folder))
     while kind_of(folder) == "nothing":
         folder = folder.parent
     return folder
 
 
-def writes(folder: Path) -> tuple[str, float]:
-    """(why a file cannot be written there, or nothing; by how many seconds its filesystem's clock differs from ours).
+def probe_writing(folder: Path) -> tuple[str, float]:
+    """Write a file in `folder`, or in the closest folder above it where it does not exist yet.
 
-    A folder that does not exist yet is tried at the closest one above it.
+    Returns (why that fails, or an empty string; by how many seconds the clock of the filesystem differs from ours).
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".raystudy-probe-", dir=nearest(folder)) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".raystudy-probe-", dir=nearest_existing(folder)) as scratch:
             path = Path(scratch, "probe")
             before = time.time()
             atomic_write(path, "here")
@@ -48,7 +48,7 @@ def writes(folder: Path) -> tuple[str, float]:
         return e.strerror or str(e), 0.0
 
 
-_HOLD = """
+_LOCK_PROGRAM = """
 import sys, time
 from filelock import FileLock
 lock = FileLock(sys.argv[1])
@@ -58,26 +58,29 @@ time.sleep(600)
 """
 
 
-def locks_hold(folder: Path) -> str:
-    """Why a lock file does not do its work there, or nothing.
+def lock_problem(folder: Path) -> str:
+    """Why a lock file in `folder` does not do its work; an empty string where it does.
 
-    It must keep out a second process, and let go when its holder is killed: a study relies on both.
+    It must keep out a second process, and be free again when the process that locked it is killed. A study relies on
+    both.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".raystudy-probe-", dir=nearest(folder)) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".raystudy-probe-", dir=nearest_existing(folder)) as scratch:
             path = Path(scratch, "lock")
-            holder = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _HOLD, str(path)], stdout=subprocess.PIPE)
+            holder = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", _LOCK_PROGRAM, str(path)], stdout=subprocess.PIPE
+            )
             try:
                 assert holder.stdout is not None
                 if holder.stdout.readline().strip() != b"held":
                     return "no lock can be taken"
-                if _taken(path):
+                if _can_lock(path):
                     return "a second process gets a lock that another holds"
             finally:
                 holder.kill()
                 holder.communicate()
-            deadline = time.monotonic() + _LETS_GO
-            while not _taken(path):
+            deadline = time.monotonic() + _RELEASE_SECONDS
+            while not _can_lock(path):
                 if time.monotonic() > deadline:
                     return "a lock outlives its process when that is killed"
                 time.sleep(0.05)
@@ -86,8 +89,8 @@ def locks_hold(folder: Path) -> str:
     return ""
 
 
-def _taken(path: Path) -> bool:
-    """Whether this process gets the lock; lets go of it again."""
+def _can_lock(path: Path) -> bool:
+    """Whether this process can lock the file; it is unlocked again."""
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()

@@ -1,6 +1,6 @@
 """What one machine offers a study: versions, cores, memory and GPUs, and which GPUs nobody uses.
 
-`look` runs here, or as a Ray task on another node, so it answers in plain JSON.
+`machine_facts` runs here, or as a Ray task on another node, so it answers in plain JSON.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import psutil
 from raystudy.code_versions import NUMERIC, installed_version, package_digest
 from raystudy.paths import kind_of
 
-__all__ = ["PACKAGES", "look", "unused_gpus"]
+__all__ = ["PACKAGES", "machine_facts", "unused_gpus"]
 
 # what must be the same on every node
 PACKAGES = ("raystudy", "ray", *dict.fromkeys(d for distributions in NUMERIC.values() for d in distributions))
 
 
-def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
-    """Versions, cores, memory in bytes, GPUs, and which of `paths` are there.
+def machine_facts(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
+    """The host, versions, a digest of the program, cores, memory in bytes, GPUs, and which of `paths` are there.
 
     Args:
         cuda: ask torch for GPUs, which loads it.
@@ -43,7 +43,7 @@ def look(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, Any]:
 
 
 def _memory() -> int:
-    """Bytes that may still be used: what the system says, or less where a container is given less."""
+    """Bytes of memory that may still be used: what the system says, or less where a container is given less."""
     free = psutil.virtual_memory().available
     with contextlib.suppress(OSError, ValueError):  # "max" where nothing was limited
         group = Path("/sys/fs/cgroup")
@@ -55,18 +55,18 @@ def _gpus() -> list[dict[str, Any]]:
     """Name and free and total bytes of every GPU that torch sees."""
     import torch
 
-    found = []
+    gpus = []
     for i in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(i)
-        found.append({"name": torch.cuda.get_device_name(i), "free": free, "total": total})
-    return found
+        gpus.append({"name": torch.cuda.get_device_name(i), "free": free, "total": total})
+    return gpus
 
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")  # one folder per GPU that the kernel's driver knows
 
 
 def unused_gpus(device: str) -> list[str]:
-    """What to say of the GPUs of this machine while `device` trains; nothing where they train, or there are none."""
+    """A line on GPUs of this machine that nobody uses while `device` trains; nothing where there are none."""
     if device == "cuda":
         return []
     import torch
@@ -79,7 +79,7 @@ def unused_gpus(device: str) -> list[str]:
             names.append("no name")
     if names:
         use = "uses it" if len(names) == 1 else "uses them"
-        return [f"{_counted(names)} there and not used: numerics.device=cuda {use}"]
+        return [f"{_counted_gpus(names)} there and not used: numerics.device=cuda {use}"]
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return []  # hidden from torch on purpose
     for path in sorted(_DRIVER.glob("*/information")):
@@ -88,11 +88,11 @@ def unused_gpus(device: str) -> list[str]:
             names.append(about.get("Model", "no name").strip())
     if not names:
         return []
-    said = f"{_counted(names)} there and not used, because torch {torch.__version__} sees none"
-    return [f"{said}: with a torch that is built for CUDA and fits the driver numerics.device=cuda trains there"]
+    unused = f"{_counted_gpus(names)} there and not used, because torch {torch.__version__} sees none"
+    return [f"{unused}: with a torch that is built for CUDA and fits the driver numerics.device=cuda trains there"]
 
 
-def _counted(names: Sequence[str]) -> str:
+def _counted_gpus(names: Sequence[str]) -> str:
     """``1 GPU (NVIDIA H200) is``."""
-    many = len(names) > 1
-    return f"{len(names)} GPU{'s' if many else ''} ({', '.join(dict.fromkeys(names))}) {'are' if many else 'is'}"
+    plural = len(names) > 1
+    return f"{len(names)} GPU{'s' if plural else ''} ({', '.join(dict.fromkeys(names))}) {'are' if plural else 'is'}"

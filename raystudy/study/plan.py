@@ -1,4 +1,8 @@
-"""What a study will do, before it does it: tasks as they will be read, every spec, what is shared, the updates."""
+"""What a study will do, before it does it: the tasks as they will be read, every training, what is shared, the cost.
+
+A cell is one training, described by its `Spec`. An arm is one variant in one setting (how many examples there are), on
+all targets of the study.
+"""
 
 from __future__ import annotations
 
@@ -29,35 +33,38 @@ from raystudy.studyfile import Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 from raystudy.yamlfile import dotted
 
-__all__ = ["Plan", "class_line", "kinds_together", "label_counts", "merged_labels"]
+__all__ = ["Plan", "class_line", "label_counts", "merged_labels", "mixed_kinds"]
 
-_CLASSES = 20  # up to so many classes are listed whole; of more, the most and the least frequent
-_ENDS = 6
+_CLASSES = 20  # up to so many classes are all listed; of more, the most and the least frequent
+_ENDS = 6  # how many of each of these
 
 # Search seeds and report seeds never meet: the score that chose a setting is not the score that is reported.
 _SEARCH_SEEDS = 1000
 
 
 def merged_labels(tasks: Iterable[Task]) -> dict[str, list[str]]:
-    """Label words of a class of more than one task -> ``task: label`` of each; one class in a union head."""
-    where: dict[str, list[str]] = defaultdict(list)
+    """Classes that several tasks share: the words of their label -> ``task: label`` of each.
+
+    A union head, one head for the classes of all tasks, has one class for them.
+    """
+    labels_of: dict[str, list[str]] = defaultdict(list)
     for task in tasks:
         for label in task.labels:
-            where[task.text_of(label)].append(f"{task.name}: {label}")
-    return {words: found for words, found in where.items() if len(found) > 1}
+            labels_of[task.text_of(label)].append(f"{task.name}: {label}")
+    return {words: labels for words, labels in labels_of.items() if len(labels) > 1}
 
 
-def kinds_together(plan: Plan) -> list[str]:
-    """Where tasks of several kinds take part in one training: which are of which kind."""
-    out = []
+def mixed_kinds(plan: Plan) -> list[str]:
+    """A line for every suite in which tasks of several kinds take part in one training: which are of which kind."""
+    lines = []
     for suite in dict.fromkeys(map(plan.study.tasks_with, plan.study.target_names)):
         kinds: dict[str, list[str]] = defaultdict(list)
         for name in suite:
             kinds[plan.tasks[name].kind].append(name)
         if len(kinds) > 1:
-            said = (f"{kind} {', '.join(names[:_ENDS])}{_more(len(names) - _ENDS)}" for kind, names in kinds.items())
-            out.append(f"tasks of {len(kinds)} kinds take part together: {'; '.join(said)}")
-    return out
+            parts = (f"{kind} {', '.join(names[:_ENDS])}{_more(len(names) - _ENDS)}" for kind, names in kinds.items())
+            lines.append(f"tasks of {len(kinds)} kinds take part together: {'; '.join(parts)}")
+    return lines
 
 
 def _more(n: int) -> str:
@@ -65,44 +72,48 @@ def _more(n: int) -> str:
 
 
 def label_counts(task: Task) -> dict[str, dict[str, float]]:
-    """split -> class -> examples, or tag -> words; of numbers the least, the mean and the greatest."""
+    """How often each label occurs: split -> class -> number of examples, or split -> tag -> number of words.
+
+    For numbers: split -> their least, mean and greatest.
+    """
     if task.kind != "regression":
-        return {split: dict(found) for split, found in task.counts.items()}
-    out = {}
+        return {split: dict(counts) for split, counts in task.counts.items()}
+    statistics = {}
     for split in SPLITS:
         values = [e.label for e in task.splits[split] if isinstance(e.label, float)]
-        out[split] = {"least": min(values), "mean": sum(values) / len(values), "greatest": max(values)}
-    return out
+        statistics[split] = {"least": min(values), "mean": sum(values) / len(values), "greatest": max(values)}
+    return statistics
 
 
 def class_line(task: Task) -> str:
-    """Every class with its count in each split, or the range of numbers; a (?) stands behind what looks like no class.
+    """Every class of a task with its count in each split, or the range of its numbers, in one line.
 
-    Of more than twenty classes, those that are most and least frequent in train.
+    A (?) stands behind what looks like no class. Of more than twenty classes, the line has those that are most and
+    least frequent in train.
     """
     counts = label_counts(task)
     if task.kind == "regression":
         spread = (f"{split} {c['least']:g} to {c['greatest']:g} (mean {c['mean']:.3g})" for split, c in counts.items())
         return f"labels from least to greatest: {', '.join(spread)}"
 
-    def told(label: str) -> str:
+    def label_text(label: str) -> str:
         doubt = " (?)" if looks_like_no_class(label) else ""
         return f"{printable(label)[:60]}{doubt} {'/'.join(str(counts[s].get(label, 0)) for s in SPLITS)}"
 
     of = "words of each tag" if task.kind == "tagging" else "examples of each class"
     head = f"{of} in {'/'.join(SPLITS)}: "
-    labels = list(dict.fromkeys(c for found in counts.values() for c in found))
+    labels = list(dict.fromkeys(label for of_split in counts.values() for label in of_split))
     if len(labels) <= _CLASSES:
-        return head + ", ".join(map(told, labels))
+        return head + ", ".join(map(label_text, labels))
     ordered = sorted(labels, key=lambda c: -counts["train"].get(c, 0))
     most, least = ordered[:_ENDS], ordered[-_ENDS:]
     doubtful = [c for c in ordered[_ENDS:-_ENDS] if looks_like_no_class(c)][:_ENDS]
-    said = f"{head}{', '.join(map(told, most))} ... {', '.join(map(told, [*doubtful, *least]))}"
-    return f"{said} ({len(labels)} in all, by their number in train)"
+    line = f"{head}{', '.join(map(label_text, most))} ... {', '.join(map(label_text, [*doubtful, *least]))}"
+    return f"{line} ({len(labels)} in all, by their number in train)"
 
 
-def _together(errors: Sequence[UserError]) -> UserError:
-    """All their problems in one error, of the kind whose exit code is the highest."""
+def _combined(errors: Sequence[UserError]) -> UserError:
+    """One error with the problems of all, of the kind whose exit code is the highest."""
     worst = max(errors, key=lambda e: e.exit_code)
     return type(worst)(dict.fromkeys(p for e in errors for p in e.problems))
 
@@ -120,14 +131,14 @@ class Plan:
 
     @cached_property
     def plm(self) -> PLM:
-        """The model, its files checked."""
+        """The pretrained model, whose files are checked."""
         plm = resolve(self.places.plm, self.places.revision)
         verify(plm)
         return plm
 
     @cached_property
     def limits(self) -> dict[str, dict[str, int]]:
-        """task -> split -> at most; a task that is only a source may have limits of its own."""
+        """task -> split -> how many examples are read at most. A task that is no target may have limits of its own."""
         common = self.study.limits.model_dump(exclude_none=True)
         source = self.study.source_limits.model_dump(exclude_none=True)
         targets = self.study.target_names
@@ -146,18 +157,19 @@ class Plan:
             except UserError as e:
                 errors.append(self.study.origin.with_places(e))
         if errors:
-            raise _together(errors)
+            raise _combined(errors)
         return tasks
 
     def preflight(self) -> None:
-        """Have model and data in hand.
+        """Read the model and the data.
 
         Raises:
             UserError: everything that is missing or unfit, of the model and of every task, at once.
         """
-        self._have("plm", "tasks")
+        self._check_parts("plm", "tasks")
 
-    def _have(self, *parts: str) -> None:
+    def _check_parts(self, *parts: str) -> None:
+        """Have these properties computed, and raise the problems of all of them at once."""
         errors: list[UserError] = []
         for part in parts:
             try:
@@ -165,21 +177,20 @@ class Plan:
             except UserError as e:
                 errors.append(e)
         if errors:
-            raise _together(errors)
+            raise _combined(errors)
 
     @cached_property
-    def idle(self) -> list[str]:
+    def keys_without_effect(self) -> list[str]:
         """What the study asks for that has no effect, a line each."""
-        search = self.study.search
-        found = [*self.study.keys_without_effect]
+        lines = [*self.study.keys_without_effect]
         if self.study.searched_settings and not self._searched_arms():
-            asked = counted(search.trials, "configuration")
-            found.append(f"search: {asked} asked for, but the study sets all that a search of its methods would move")
-        return found
+            number = counted(self.study.search.trials, "configuration")
+            lines.append(f"search: {number} asked for, but the study sets all that a search of its methods would move")
+        return lines
 
     @property
     def task_facts(self) -> list[TaskFacts]:
-        """What a report says of the data."""
+        """What a report says of the tasks."""
         return [
             TaskFacts(
                 name=name,
@@ -202,7 +213,7 @@ class Plan:
     def sizes(self) -> dict[tuple[str, Setting], dict[str, int]]:
         """(target, setting) -> task -> labelled training examples. Every impossible setting is named at once."""
         self.preflight()
-        self._have("lengths", "admitted")  # refused here, before anything is trained
+        self._check_parts("lengths", "method_notes")  # refused here, before anything is trained
         sizes: dict[tuple[str, Setting], dict[str, int]] = {}
         problems: list[Problem] = []
         for setting in self.study.settings_grid:
@@ -227,110 +238,115 @@ class Plan:
 
     @cached_property
     def lengths(self) -> dict[str, int | None]:
-        """target -> the longest sequence in word pieces of its trainings, or None for each task's own.
+        """target -> the longest sequence of its trainings, in word pieces; None where every task has its own.
 
         Raises:
             ConfigError: more than the model has positions for.
         """
-        found: dict[str, int | None] = {}
+        lengths: dict[str, int | None] = {}
         for target in self.study.target_names:
-            own = suites().get(self.study.suite_of(target), {}).get("length")
-            found[target] = self.study.length or own
-        if over := [n for n in found.values() if n is not None and n > self.plm.positions]:
+            suite_length = suites().get(self.study.suite_of(target), {}).get("length")
+            lengths[target] = self.study.length or suite_length
+        if over := [n for n in lengths.values() if n is not None and n > self.plm.positions]:
             raise self.study.origin.with_places(
                 ConfigError(
                     Problem(f"must be at most {self.plm.positions} for {self.plm.name}, but is {over[0]}", "length")
                 )
             )
-        return found
+        return lengths
 
     @cached_property
-    def admitted(self) -> dict[str, list[str]]:
-        """variant -> what it says of this model and these tasks: which layers are meant, which classes are one.
+    def method_notes(self) -> dict[str, list[str]]:
+        """variant -> what it says of this model and these tasks: which layers it trains, which classes it merges.
 
         Raises:
             UserError: everything that a method cannot do with them.
         """
-        said: dict[str, list[str]] = {}
-        wrong: list[UserError] = []
+        notes: dict[str, list[str]] = {}
+        errors: list[UserError] = []
         for variant in self.study.variants:
-            fixed = dict(self.study.fixed_settings(variant))
+            fixed_settings = dict(self.study.fixed_settings(variant))
             try:
-                said[variant] = self._admit(variant, fixed, variant)
+                notes[variant] = self._notes_of(variant, fixed_settings, variant)
             except UserError as e:
-                wrong.append(e)
+                errors.append(e)
                 continue  # what is searched would be refused for the same reasons
-            for name, choice in self._searched_layers(variant, fixed):
+            for name, choice in self._searched_layers(variant, fixed_settings):
                 try:
-                    self._admit(variant, {**fixed, name: choice}, f"{variant}, searched {name} {choice}")
+                    self._notes_of(variant, {**fixed_settings, name: choice}, f"{variant}, searched {name} {choice}")
                 except UserError as e:
-                    wrong.append(e)
-        if wrong:
-            raise self.study.origin.with_places(_together(wrong))
-        return said
+                    errors.append(e)
+        if errors:
+            raise self.study.origin.with_places(_combined(errors))
+        return notes
 
-    def _admit(self, variant: str, settings: Mapping[str, Any], where: str) -> list[str]:
-        """What the variant says of the model and of every suite's tasks; `where` is what its problems are of.
+    def _notes_of(self, variant: str, settings: Mapping[str, Any], where: str) -> list[str]:
+        """What a variant with these settings says of the model and of the tasks of every suite.
+
+        Args:
+            where: what its problems are said to be of.
 
         Raises:
             UserError: everything that it cannot do with them.
         """
         module = find_module("methods", catalogue().variant(variant).method)
         hp = hparams(module.HParams, catalogue().resolve(variant, settings))
-        said: dict[str, None] = {}
-        wrong: list[UserError] = []
+        notes: dict[str, None] = {}
+        errors: list[UserError] = []
         try:
-            said |= dict.fromkeys(self._frozen(hp))
+            notes |= dict.fromkeys(self._freeze_notes(hp))
         except UserError as e:
-            wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
+            errors.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
         unseen_in = {t: t if t in self.study.unseen else None for t in self.study.target_names}
         for suite, unseen in dict.fromkeys((self.study.tasks_with(t), u) for t, u in unseen_in.items()):
             try:
-                found = module.Method.admit(hp, self.plm.depth, {name: self.tasks[name] for name in suite}, unseen)
+                suite_notes = module.Method.admit(
+                    hp, self.plm.depth, {name: self.tasks[name] for name in suite}, unseen
+                )
             except UserError as e:
-                wrong.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
+                errors.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
             else:
-                said |= dict.fromkeys(found)
+                notes |= dict.fromkeys(suite_notes)
         if self.study.numerics.precision == "bf16" and module.Method.exact(hp):
-            said["trains in fp32, whatever numerics.precision says: it takes derivatives of gradients"] = None
-        if wrong:
-            raise _together(wrong)
-        return [*said]
+            notes["trains in fp32, whatever numerics.precision says: it takes derivatives of gradients"] = None
+        if errors:
+            raise _combined(errors)
+        return [*notes]
 
     def _at_method(self, variant: str, where: str, problem: Problem) -> Problem:
-        """What a method refuses, at the key that gives the setting in question, or else at the method's entry."""
+        """A problem of a method, placed at the key of the setting in question, or else at the method's entry."""
         origin, name = self.study.origin, problem.path
         if name in catalogue().parameters_of(variant) and where == variant:
             loc = origin.of_setting(variant, name, self.study.settings)
         else:
             loc = origin.of_variant(variant)
-        said = (where, "" if loc[-1] == name else name, problem.message)
-        return Problem(": ".join(part for part in said if part), dotted(loc))
+        parts = (where, "" if loc[-1] == name else name, problem.message)
+        return Problem(": ".join(part for part in parts if part), dotted(loc))
 
-    def _frozen(self, hp: Any) -> list[str]:
-        """Which layers a setting of `freeze` leaves as they are, where it speaks of layers.
+    def _freeze_notes(self, hp: Any) -> list[str]:
+        """Which layers the setting `freeze` leaves as they are; nothing where it freezes no layer or the whole model.
 
         Raises:
             ConfigError: this model has no such layers.
         """
-        what, plm = getattr(hp, "freeze", "none"), self.plm
+        freeze, plm = getattr(hp, "freeze", "none"), self.plm
         try:
-            number = frozen_layers(what, plm.depth, shared=plm.shared_layers)
+            number = frozen_layers(freeze, plm.depth, shared=plm.shared_layers)
         except ValueError as e:
             raise ConfigError(Problem(str(e), "freeze")) from None
-        if what == "all" or not number:
+        if freeze == "all" or not number:
             return []
         lower = counted(number, "lower layer")
-        return [f"freeze {what}: the embeddings and {lower} of {plm.depth} are not trained"]
+        return [f"freeze {freeze}: the embeddings and {lower} of {plm.depth} are not trained"]
 
-    def _searched_layers(self, variant: str, fixed: Mapping[str, Any]) -> list[tuple[str, Value]]:
-        """(parameter, choice) that a search would try: whether they can be had depends on the model's depth."""
+    def _searched_layers(self, variant: str, fixed_settings: Mapping[str, Any]) -> list[tuple[str, Value]]:
+        """Every (parameter, choice) of a search that speaks of layers: whether it is possible depends on the model."""
         if self.study.search.trials < 2:
             return []
-        found = catalogue().searched_parameters(variant, fixed)
+        parameters = catalogue().searched_parameters(variant, fixed_settings)
         return [
             (n, c)
-            for n, p in found.items()
+            for n, p in parameters.items()
             if p.type in ("layers", "depth") and p.search is not None
             for c in p.search.choices
         ]
@@ -338,7 +354,11 @@ class Plan:
     def spec(
         self, arm: Arm, settings: Mapping[str, Value], target: str, seed: int, phase: Literal["search", "confirm"]
     ) -> Spec:
-        """One training. `seed` counts from 0 in each phase."""
+        """One training of an arm, with all its settings.
+
+        Args:
+            seed: counts from 0 in each phase.
+        """
         study = self.study
         return Spec(
             phase=phase,
@@ -362,34 +382,45 @@ class Plan:
         )
 
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
-        """The search of every arm that has one: in the searched settings, but for controls, which copy a winner."""
-        out = {}
+        """A new search for every arm that has one, in the settings that the study searches.
+
+        A control has none: it takes the winner of the variant that it copies.
+
+        Args:
+            storage: where Optuna keeps what it knows of the searches; None = in memory.
+        """
+        searches = {}
         for arm in self._searched_arms():
 
-            def make(settings: dict[str, Value], target: str, seed: int, arm: Arm = arm) -> Spec:
+            def make_spec(settings: dict[str, Value], target: str, seed: int, arm: Arm = arm) -> Spec:
                 return self.spec(arm, settings, target, seed, "search")
 
-            out[arm] = ArmSearch(
-                arm, self.study.search, self.study.fixed_settings(arm.variant), self.study.target_names, make, storage
+            searches[arm] = ArmSearch(
+                arm,
+                self.study.search,
+                self.study.fixed_settings(arm.variant),
+                self.study.target_names,
+                make_spec,
+                storage,
             )
-        return out
+        return searches
 
     def _searched_arms(self) -> list[Arm]:
-        where = set(self.study.searched_settings)
+        searched_settings = set(self.study.searched_settings)
         return [
             arm
             for arm in self.study.arms()
-            if arm.setting in where
+            if arm.setting in searched_settings
             and catalogue().variant(arm.variant).role != "control"
             and paper_configuration(arm.variant, self.study.fixed_settings(arm.variant))  # empty: nothing to search
         ]
 
     def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
-        """The settings to confirm for one arm and target; None while the search that decides them is not finished."""
+        """The settings with which an arm is confirmed on a target; None while the search that decides them runs."""
         study = self.study
         variant = catalogue().variant(arm.variant)
         if variant.role == "control":
-            return self._control(arm, target, searches)
+            return self._control_settings(arm, target, searches)
         source = arm
         if arm not in searches and study.search.elsewhere == "winner" and study.searched_settings:
             source = Arm(arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0)))
@@ -398,7 +429,7 @@ class Plan:
         search = searches[source]
         return search.configurations[search.winners().get(target, 0)].settings if search.finished else None
 
-    def _control(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
+    def _control_settings(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The copied variant's settings, with as many updates as the setting's costliest method has passes."""
         copied = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
         most = 0.0
@@ -413,16 +444,19 @@ class Plan:
         return None if copied is None else {**own, **copied, "updates": math.ceil(most)}
 
     def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
-        """Every confirm spec whose settings are decided, seeds outermost, so that all methods advance together."""
-        decided = self._decided(searches)
+        """Every cell of the confirm phase whose settings are decided, in the order in which they are trained.
+
+        Seeds are outermost, so that all methods advance together.
+        """
+        decided = self._decided_settings(searches)
         return [
             self.spec(arm, settings, target, seed, "confirm")
             for seed in range(self.study.report.seeds)
             for (arm, target), settings in decided.items()
         ]
 
-    def _decided(self, searches: Mapping[Arm, ArmSearch]) -> dict[tuple[Arm, str], dict[str, Value]]:
-        """(arm, target) -> the settings to confirm, where no search that decides them is unfinished."""
+    def _decided_settings(self, searches: Mapping[Arm, ArmSearch]) -> dict[tuple[Arm, str], dict[str, Value]]:
+        """(arm, target) -> the settings with which it is confirmed, where no unfinished search decides them."""
         return {
             (arm, target): settings
             for arm in self.study.arms()
@@ -444,12 +478,12 @@ class Plan:
     def cautions(self) -> list[str]:
         """What the scores will depend on that nobody asked for, a line each, as the report will say below them.
 
-        Texts that are cut and words that no model sees, constant labels, what the floor of the majority class answers,
-        stages of few updates. Tokenises what the study would read.
+        These are texts that are cut and words that no model sees, constant labels, what the floor of the majority class
+        answers, and stages of few updates. To know them, all that the study would read is tokenised.
         """
-        return [*self._unread(), *self._units(), *self._majority(), *self._short()]
+        return [*self._unread_texts(), *self._label_units(), *self._majority_answers(), *self._short_stages()]
 
-    def _unread(self) -> Iterator[str]:
+    def _unread_texts(self) -> Iterator[str]:
         """Texts that are cut and words that no model sees: of targets in every split, of sources in train."""
         targets = self.study.target_names
         all_data = self.study.settings_grid == (Setting(),)
@@ -459,13 +493,13 @@ class Plan:
             tag = [str(task.drawn_prior.answer)] if all_data else []
             unread = cautions.unread_answer("train" if all_data else "the drawn sentences of train", tag)
             yield from cautions.coverage(name, coverage_facts(splits, self.plm), unread)
-            more: dict[int, list[str]] = defaultdict(list)
+            variants_by_cut: dict[int, list[str]] = defaultdict(list)
             for variant, (method, hp) in self._methods.items():
-                more[method.cut_further(hp, splits["train"])].append(variant)
-            yield from (cautions.cut_further(variants, {name: n}) for n, variants in more.items() if n)
+                variants_by_cut[method.cut_further(hp, splits["train"])].append(variant)
+            yield from (cautions.cut_further(variants, {name: n}) for n, variants in variants_by_cut.items() if n)
 
-    def _units(self) -> Iterator[str]:
-        """In which unit numbers are trained, and draws in which they are all the same."""
+    def _label_units(self) -> Iterator[str]:
+        """In which unit numbers are trained, and in which draws of few examples they are all the same."""
         for name in self.study.target_names:
             task = self.tasks[name]
             if task.kind != "regression":
@@ -476,17 +510,18 @@ class Plan:
                 f"train: mean {unit.mean:.4g}, sd {unit.sd:.4g}) and answered in their own unit"
             )
             draws = [(s, n) for s in self.study.settings_grid for n in range(self.study.report.seeds)]
-            seen = ((s, n, {e.label for e in cut(task, s, n, self.study.dev).splits["train"]}) for s, n in draws)
-            yield from cautions.constant_labels({name: [f"seed {n} ({s})" for s, n, found in seen if len(found) == 1]})
+            labels = ((s, n, {e.label for e in cut(task, s, n, self.study.dev).splits["train"]}) for s, n in draws)
+            constant = [f"seed {n} ({s})" for s, n, of_draw in labels if len(of_draw) == 1]
+            yield from cautions.constant_labels({name: constant})
 
-    def _majority(self) -> Iterator[str]:
+    def _majority_answers(self) -> Iterator[str]:
         """What the floor of the majority class answers."""
-        told = [v for v, (method, hp) in self._methods.items() if method.knows_prior(hp)]
+        floors = [v for v, (method, hp) in self._methods.items() if method.knows_prior(hp)]
         priors = {t: self.tasks[t].prior.facts() for t in self.study.target_names}
-        yield from (cautions.majority(catalogue().variant(v).title, priors) for v in told)
+        yield from (cautions.majority(catalogue().variant(v).title, priors) for v in floors)
 
-    def _short(self) -> Iterator[str]:
-        """Stages of few updates. A control makes as many updates as the costliest method has passes."""
+    def _short_stages(self) -> Iterator[str]:
+        """Variants with stages of few updates. A control makes as many updates as the costliest method has passes."""
         fewest: dict[str, tuple[str, int]] = {}
         for variant, (method, hp) in self._methods.items():
             if catalogue().variant(variant).role in ("control", "floor"):
@@ -500,35 +535,38 @@ class Plan:
     @cached_property
     def _methods(self) -> dict[str, tuple[Any, Any]]:
         """variant -> its class and its settings as the study fixes them, before any search."""
-        out = {}
+        methods = {}
         for variant in self.study.variants:
             module = find_module("methods", catalogue().variant(variant).method)
             settings = catalogue().resolve(variant, dict(self.study.fixed_settings(variant)))
-            out[variant] = module.Method, hparams(module.HParams, settings)
-        return out
+            methods[variant] = module.Method, hparams(module.HParams, settings)
+        return methods
 
     @cached_property
     def preview(self) -> dict[str, Any]:
         """What the plan can say before anything ran: cells, updates and passes, every search at the paper's settings.
 
-        Seeds and trials differ in no number here, so each (method, target, setting) is looked at once and multiplied.
+        All seeds and configurations count the same here, so each (method, target, setting) is looked at once, and
+        multiplied.
         """
         study = self.study
         cells: Counter[str] = Counter()
         cost: dict[str, Length] = defaultdict(Length)
         stages: Counter[str] = Counter()
         saved = Length()
-        tried, seeds = study.search.trials * study.search.seeds, study.report.seeds
+        search_cells, seeds = study.search.trials * study.search.seeds, study.report.seeds  # per arm and target
         for arm in self._searched_arms():
             settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
             for target in study.target_names:
-                cells[f"{arm.variant} search"] += tried
-                cost[f"{arm.variant} search"] += self.schedule(arm.variant, settings, target, arm.setting).cost * tried
-        for (arm, target), settings in self._decided({}).items():
+                cells[f"{arm.variant} search"] += search_cells
+                cost[f"{arm.variant} search"] += (
+                    self.schedule(arm.variant, settings, target, arm.setting).cost * search_cells
+                )
+        for (arm, target), settings in self._decided_settings({}).items():
             schedule = self.schedule(arm.variant, settings, target, arm.setting)
             cells[f"{arm.variant} confirm"] += seeds
             cost[f"{arm.variant} confirm"] += schedule.cost * seeds
-            key = self._sharing(arm, settings, target)
+            key = self._transfer_key(arm, settings, target)
             saved += sum(schedule.transfer.values(), Length()) * (seeds if stages[key] else 0)
             stages[key] += 1
         return {
@@ -542,16 +580,16 @@ class Plan:
             "shared_passes": saved.passes,
         }
 
-    def _sharing(self, arm: Arm, settings: Mapping[str, Value], target: str) -> str:
-        """Trainings of one seed and one key share their transfer stage.
+    def _transfer_key(self, arm: Arm, settings: Mapping[str, Value], target: str) -> str:
+        """What the transfer stages of a training depend on, but for the seed: trainings of one key and seed share them.
 
-        `train.stage_key` will find the same once the data are encoded.
+        `train.stage_key` will come to the same answer once the data are encoded.
         """
-        rules = catalogue().parameters_of(arm.variant)
-        read = {k: v for k, v in settings.items() if {"constants", "transfer"} & set(rules[k].reads)}
+        parameters = catalogue().parameters_of(arm.variant)
+        relevant = {k: v for k, v in settings.items() if {"constants", "transfer"} & set(parameters[k].reads)}
         method = catalogue().variant(arm.variant).method
         module = find_module("methods", method)
         aware = module.Method.target_aware(hparams(module.HParams, settings))
         few_shot = arm.setting != Setting() and self.study.scope == "target"  # cuts differ from target to target
-        own = target if aware or few_shot or target in self.study.unseen else ""
-        return digest([method, read, self.study.tasks_with(target), own, str(arm.setting)])
+        key_target = target if aware or few_shot or target in self.study.unseen else ""
+        return digest([method, relevant, self.study.tasks_with(target), key_target, str(arm.setting)])

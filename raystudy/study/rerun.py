@@ -1,8 +1,8 @@
-"""One recorded cell, trained once more in this process, and what is not as it was recorded.
+"""Trains a cell that has a record once more, in this process, and says what is not as it was recorded.
 
 The same code, model and data give the same bits where torch, the kind of processor and the number of threads are the
-same: sums in floating point depend on how they are split. With several workers per training, ranks are simulated by
-threads; from three on, their sums are added in another order than a process group adds them, so last digits may differ.
+same, because sums in floating point depend on how they are split. Several workers of one training are simulated by
+threads; three or more of them add their sums in another order than a process group does, so last digits may differ.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from raystudy.train import NoStore, Outcome, Store, numerics_here, run
 from raystudy.wording import listed
 from raystudy.workers import Alone, Workers, simulate
 
-__all__ = ["Difference", "differences", "elsewhere", "train_again"]
+__all__ = ["Difference", "differences", "reasons_to_differ", "train_again"]
 
 _COMPARED = ("status", "metrics", "counts", "updates", "facts")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that is not as recorded; as people read it."""
+    """One value that is not as it was recorded: which one it is, and both values as people read them."""
 
     what: str
     recorded: str
@@ -37,10 +37,10 @@ class Difference:
 
 
 def train_again(record: Record, places: Places, *, threads: int | None = None, store: Store | None = None) -> Outcome:
-    """Train and judge the spec of `record` in this process; every part of it, unless `store` answers.
+    """Train and judge the spec of `record` in this process: all its stages, but for those that `store` has.
 
     Args:
-        threads: of torch, for each rank; None = as it was recorded, or as torch has them.
+        threads: how many torch uses for each rank; None = as many as were recorded, or else as torch has set.
 
     Raises:
         PreflightError: it was trained on a GPU and there is none. And whatever the training raises.
@@ -49,7 +49,7 @@ def train_again(record: Record, places: Places, *, threads: int | None = None, s
     if spec.numerics.device == "cuda" and not torch.cuda.is_available():
         raise PreflightError(Problem("it was trained on a GPU (numerics.device: cuda), and none is visible", record.id))
     threads = threads or int(record.made_by.get("threads", 0))
-    before = torch.get_num_threads()
+    threads_before = torch.get_num_threads()
     if threads:
         torch.set_num_threads(threads)
     try:
@@ -59,40 +59,43 @@ def train_again(record: Record, places: Places, *, threads: int | None = None, s
 
         return train(Alone()) if spec.numerics.workers == 1 else simulate(spec.numerics.workers, train)[0]
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
 
 
-def elsewhere(record: Record) -> Iterator[str]:
-    """Why the bits may differ although nothing is wrong: other code, libraries, processor or threads than recorded."""
+def reasons_to_differ(record: Record) -> Iterator[str]:
+    """Why the bits may differ although nothing is wrong: other code, libraries, processor or workers than recorded."""
     if record.made_by.get("code") != code_digest(record.spec.method, record.spec.datasets):
         yield "the record was made by other code than what stands here"
     here = numerics_here(record.spec) if record.status == "done" else {}
-    if unsaid := [name for name in here if record.made_by.get(name) is None]:
-        yield f"the record does not say its {listed(unsaid)}"
+    if missing := [name for name in here if record.made_by.get(name) is None]:
+        yield f"the record does not say its {listed(missing)}"
     for name, value in here.items():
-        was = record.made_by.get(name)
-        if was is not None and was != value and name != "threads":  # these are set as they were
-            yield f"{name} was {was}, here it is {value}"
+        recorded = record.made_by.get(name)
+        if recorded is not None and recorded != value and name != "threads":  # threads are set as they were
+            yield f"{name} was {recorded}, here it is {value}"
     if record.spec.numerics.workers > 1:
         yield f"its {record.spec.numerics.workers} workers are simulated by threads"
 
 
-def differences(recorded: Path, made: Path) -> list[Difference]:
+def differences(recorded: Path, retrained: Path) -> list[Difference]:
     """What differs between two folders of one cell (record.json, predictions.parquet); nothing = the same record.
 
-    Not compared: seconds, provenance, whether a stage ran or was answered from the store, the text of an error.
+    Seconds, provenance, the text of an error, and whether a stage ran or was answered from the store may differ.
     """
-    then, now = (json.loads((p / "record.json").read_text(encoding="utf-8")) for p in (recorded, made))
-    found = []
+    then, now = (json.loads((p / "record.json").read_text(encoding="utf-8")) for p in (recorded, retrained))
+    record_differences = []
     for part in _COMPARED:
         a, b = dict(_leaves(then.get(part), part)), dict(_leaves(now.get(part), part))
         for name in dict.fromkeys([*a, *b]):
             if name not in a or name not in b or a[name] != b[name]:
-                found.append(Difference(name, _plain(a.get(name, "absent")), _plain(b.get(name, "absent"))))
-    return found + _answers(recorded, made)
+                record_differences.append(
+                    Difference(name, _as_text(a.get(name, "absent")), _as_text(b.get(name, "absent")))
+                )
+    return record_differences + _prediction_differences(recorded, retrained)
 
 
 def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of everything in nested mappings."""
     if isinstance(tree, Mapping) and tree:
         for key, value in tree.items():
             yield from _leaves(value, f"{path}.{key}")
@@ -100,38 +103,42 @@ def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, tree
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _answers(recorded: Path, made: Path) -> list[Difference]:
-    """Differences of the predictions, split by split: how many answers, and the largest gap of a probability."""
-    then, now = _predictions(recorded), _predictions(made)
+def _prediction_differences(recorded: Path, retrained: Path) -> list[Difference]:
+    """What differs in the predictions, split by split: how many answers, and by how much at most a probability."""
+    then, now = _predictions(recorded), _predictions(retrained)
     if then is None or now is None:
-        said = ["there" if t is not None else "not readable, or absent" for t in (then, now)]
-        return [Difference("predictions", said[0], said[1])] if said[0] != said[1] else []
-    found = []
+        states = ["there" if t is not None else "not readable, or absent" for t in (then, now)]
+        return [Difference("predictions", states[0], states[1])] if states[0] != states[1] else []
+    prediction_differences = []
     for split in dict.fromkeys([*then, *now]):
         a, b = then.get(split, []), now.get(split, [])
         if len(a) != len(b):
-            found.append(Difference(f"predictions.{split}", f"{len(a)} examples", f"{len(b)} examples"))
+            prediction_differences.append(
+                Difference(f"predictions.{split}", f"{len(a)} examples", f"{len(b)} examples")
+            )
             continue
         for column in ("gold", "pred"):
             if n := sum(x[column] != y[column] for x, y in zip(a, b, strict=True)):
-                found.append(Difference(f"predictions.{split}.{column}", f"{len(a)} examples", f"{n} of them differ"))
+                prediction_differences.append(
+                    Difference(f"predictions.{split}.{column}", f"{len(a)} examples", f"{n} of them differ")
+                )
         gaps = [
             max(map(abs, map(float.__sub__, x["probabilities"] or [0.0], y["probabilities"] or [0.0])), default=0.0)
             for x, y in zip(a, b, strict=True)
             if x["probabilities"] != y["probabilities"]
         ]
         if gaps:
-            most = f"{len(gaps)} rows differ, by at most {max(gaps):.1e}"
-            found.append(Difference(f"predictions.{split}.probabilities", f"{len(a)} rows", most))
-    return found
+            summary = f"{len(gaps)} rows differ, by at most {max(gaps):.1e}"
+            prediction_differences.append(Difference(f"predictions.{split}.probabilities", f"{len(a)} rows", summary))
+    return prediction_differences
 
 
 def _predictions(cell: Path) -> dict[str, list[dict[str, Any]]] | None:
-    """split -> rows in example order; None when there is no readable file."""
+    """split -> rows in the order of the examples; None when there is no file that can be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -139,7 +146,7 @@ def _predictions(cell: Path) -> dict[str, list[dict[str, Any]]] | None:
         rows = pq.read_table(cell / "predictions.parquet").to_pylist()
     except (OSError, pa.ArrowException):
         return None
-    out: dict[str, list[dict[str, Any]]] = {}
+    by_split: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda r: r["example"]):
-        out.setdefault(row["split"], []).append(row)
-    return out
+        by_split.setdefault(row["split"], []).append(row)
+    return by_split

@@ -1,9 +1,12 @@
-"""A whole study, in order: replay what the records know, search, confirm, until nothing is missing.
+"""The whole run of a study, in order: replay what the records hold, search, confirm, until no cell is missing.
 
-records -> replay of every search        (all known? then ray is never started)
-confirm cells whose settings are decided  -> queued behind the search
-searches as one Tune experiment           -> winners
-the other confirm cells                   -> records
+A cell is one training. The search phase tries settings on dev, and the confirm phase trains the winners with fresh
+seeds.
+
+    records                                    -> replay of every search; where no cell is missing, Ray is not started
+    confirm cells whose settings are decided   -> queued behind the cells of the searches
+    searches, as one experiment of Ray Tune    -> winners
+    the other confirm cells                    -> records
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from optuna.storages import JournalStorage
 from raystudy.errors import UserError
 from raystudy.spec import Arm, Record, Spec
 from raystudy.study.folder.optuna_journal import OptunaJournal
-from raystudy.study.folder.records import Results, dev_score, stale
+from raystudy.study.folder.records import Results, dev_score, is_stale
 from raystudy.study.plan import Plan
 from raystudy.study.pool.local import Local
 from raystudy.study.search.arm_search import ArmSearch, drive
@@ -29,27 +32,30 @@ __all__ = ["StudyRun", "TrainingPool"]
 
 
 class TrainingPool(Protocol):
-    """What a study run needs of a pool (study/pool/pool.py has the one on Ray)."""
+    """What a study run needs of a pool; study/pool/pool.py has the one on Ray, and explains the methods."""
 
     def submit(self, specs: Iterable[Spec], later: bool = False) -> None: ...
     def take(self, timeout: float = 0.5) -> list[Outcome]: ...
     def announce(self, scores: Mapping[str, float | None]) -> None: ...
     def drain(self) -> None: ...
     def idle(self) -> bool: ...
-    def fail(self, why: str) -> None: ...
+    def fail(self, reason: str) -> None: ...
 
 
 @dataclass
 class StudyRun:
-    """One driver's run of one study. `seen` holds every record of the study, old and new.
+    """One driver's run of one study. The driver is the process that holds the study and writes its records.
 
     Attributes:
-        on_record: told of each new record (for the terminal).
-        on_drain: told once that the pool was asked to drain (for the terminal).
+        on_record: called with each new record (for the terminal).
+        on_drain: called once, when the pool has been asked to drain (for the terminal).
         on_lost: called when the pool cannot be reached any more, from a thread of its own: the one that called
-            `run_pooled` may wait for an answer that never comes.
+            `run_on_pool` may wait for an answer that never comes.
         retry_failed: forget failed records, so that their cells run again.
         redo_stale: forget records that were made by other code or libraries, so that their cells run again.
+        stopping: set when no further cell is to be started.
+        records: every record in the study's folder, old and new, by the id of its cell.
+        searches: of every arm that has one, as far as the records go.
     """
 
     plan: Plan
@@ -60,86 +66,96 @@ class StudyRun:
     retry_failed: bool = False
     redo_stale: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
-    seen: dict[str, Record] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     searches: dict[Arm, ArmSearch] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read the records and replay the searches as far as they go; again, only if there are other records now."""
-        seen = self.results.scan()
+        """Read the records, and replay the searches unless the records are those of the last call."""
+        records = self.results.scan()
         if self.retry_failed:
-            seen = {k: r for k, r in seen.items() if r.status == "done"}
+            records = {k: r for k, r in records.items() if r.status == "done"}
         if self.redo_stale:
-            seen = {k: r for k, r in seen.items() if not stale(r)}
-        if seen != self.seen or not self.searches:
-            self.seen = seen
+            records = {k: r for k, r in records.items() if not is_stale(r)}
+        if records != self.records or not self.searches:
+            self.records = records
             self.searches = self.replay()
 
     def score(self, spec: Spec) -> float | None:
-        """The dev score that a search sees; None for a failed cell. KeyError: not known yet."""
-        return dev_score(self.seen[spec.id])
+        """The dev score of a cell as its search sees it; None where the cell failed.
+
+        Raises:
+            KeyError: the cell has no record yet.
+        """
+        return dev_score(self.records[spec.id])
 
     def replay(self, storage: Any = None) -> dict[Arm, ArmSearch]:
+        """New searches of all arms, carried on as far as there are records."""
         searches = self.plan.searches(storage)
         for _ in drive(searches.values(), self.score):
             pass
         return searches
 
-    def known(self) -> dict[str, Record]:
-        """The records that belong to the study as it is now, by id."""
-        wanted = {c.id for s in self.searches.values() for t in s.configurations for c in t.cells}
-        wanted |= {s.id for s in self.plan.confirm(self.searches)}
-        return {k: r for k, r in self.seen.items() if k in wanted}
+    def study_records(self) -> dict[str, Record]:
+        """The records that belong to the study as it is now, by id; the folder may hold others."""
+        ids = {cell.id for s in self.searches.values() for c in s.configurations for cell in c.cells}
+        ids |= {s.id for s in self.plan.confirm(self.searches)}
+        return {k: r for k, r in self.records.items() if k in ids}
 
-    def missing(self) -> list[Spec]:
-        """Cells known to be needed now and without a record: of the searches' open generations, then confirm."""
-        searching = list(drive(self.searches.values(), self.score))
-        confirm = [s for s in self.plan.confirm(self.searches) if s.id not in self.seen]
-        return list({s.id: s for s in (*searching, *confirm)}.values())
+    def missing_cells(self) -> list[Spec]:
+        """The cells that are needed, as far as one can tell now, and have no record.
+
+        Those of the searches' open generations come first, then those of the confirm phase.
+        """
+        search_cells = list(drive(self.searches.values(), self.score))
+        confirm_cells = [s for s in self.plan.confirm(self.searches) if s.id not in self.records]
+        return list({s.id: s for s in (*search_cells, *confirm_cells)}.values())
 
     @property
     def complete(self) -> bool:
-        return all(s.finished for s in self.searches.values()) and not self.missing()
+        """Whether every search is finished and no cell is missing."""
+        return all(s.finished for s in self.searches.values()) and not self.missing_cells()
 
-    def keep(self, outcome: Outcome) -> None:
-        """Write one outcome; from now on it counts."""
+    def write_outcome(self, outcome: Outcome) -> None:
+        """Write the record and the predictions of one cell; from now on it counts."""
+        record = outcome.record
         self.results.write(outcome)
-        self.seen[outcome.record.id] = outcome.record
-        self.results.event(
-            "record", cell=outcome.record.id, status=outcome.record.status, spec=str(outcome.record.spec)
-        )
-        self.on_record(outcome.record)
+        self.records[record.id] = record
+        self.results.log_event("record", cell=record.id, status=record.status, spec=str(record.spec))
+        self.on_record(record)
 
     def drain(self) -> None:
         """Finish the cells that run and start no others. What is missing stays so until the next run.
 
-        Only leaves word: it may be called from a signal handler, in the middle of anything.
+        This only sets a flag, because it may be called from a signal handler, in the middle of anything.
         """
         self.stopping.set()
 
     def run_local(self, local: Local) -> None:
-        """Everything that is missing, one cell after another in this process."""
-        while todo := self.missing():
-            for outcome in local.run(todo):
-                self.keep(outcome)
+        """Train everything that is missing, one cell after another in this process."""
+        while cells := self.missing_cells():
+            for outcome in local.run(cells):
+                self.write_outcome(outcome)
                 if self.stopping.is_set():
                     return
 
-    def run_pooled(self, pool: TrainingPool, tune: Callable[[Mapping[Arm, ArmSearch]], None]) -> None:
-        """Everything that is missing, on a pool: searches through `tune`, the rest straight from the queue.
+    def run_on_pool(self, pool: TrainingPool, tune: Callable[[Mapping[Arm, ArmSearch]], None]) -> None:
+        """Train everything that is missing on a pool: searches through `tune`, the other cells straight from the queue.
 
-        A thread takes outcomes from the pool, writes their records and only then announces them, so that no search ever
-        goes on from a score that a crash could lose.
+        A thread takes outcomes from the pool, writes their records and only then announces their scores, so that no
+        search ever goes on from a score that a crash could lose.
         """
         collector = _Collector(self, pool)
         try:
-            pool.announce({k: dev_score(r) for k, r in self.seen.items()})
+            pool.announce({k: dev_score(r) for k, r in self.records.items()})
             collector.start()
-            pool.submit((s for s in self.plan.confirm(self.searches) if s.id not in self.seen), later=True)
+            pool.submit((s for s in self.plan.confirm(self.searches) if s.id not in self.records), later=True)
             if not all(s.finished for s in self.searches.values()):
                 self._search(tune)
-            wanted = {s.id: s for s in self.plan.confirm(self.searches)}
-            pool.submit((s for k, s in wanted.items() if k not in self.seen), later=True)
-            collector.until(lambda: wanted.keys() <= self.seen.keys() or (collector.draining and pool.idle()))
+            confirm_cells = {s.id: s for s in self.plan.confirm(self.searches)}
+            pool.submit((s for k, s in confirm_cells.items() if k not in self.records), later=True)
+            collector.wait_until(
+                lambda: confirm_cells.keys() <= self.records.keys() or (collector.draining and pool.idle())
+            )
         except BaseException:
             if collector.error is not None:  # the cause; what others made of it is noise
                 raise collector.error from None
@@ -148,59 +164,61 @@ class StudyRun:
             collector.stop()
 
     def _search(self, tune: Callable[[Mapping[Arm, ArmSearch]], None]) -> None:
-        fresh = self.plan.searches(self.journal())  # told anew by Tune, known cells at once
+        """Run all searches from their beginning; the scores of cells that have records are answered at once."""
+        searches = self.plan.searches(self.new_journal())
         try:
-            tune(fresh)
-            self.searches = fresh
+            tune(searches)
+            self.searches = searches
         except UserError:
             if not self.stopping.is_set():  # when draining, a search that ends early is what was asked for
                 raise
 
-    def journal(self) -> JournalStorage:
-        """A new, empty Optuna journal: a view for optuna-dashboard, written along and never read back."""
+    def new_journal(self) -> JournalStorage:
+        """A new, empty Optuna journal for optuna-dashboard; it is written and never read back."""
         return JournalStorage(OptunaJournal(self.results.folder / "optuna.journal"))
 
 
 class _Collector(threading.Thread):
-    """Moves outcomes from the pool to the records until it is stopped; keeps the error that stopped it."""
+    """Moves outcomes from the pool to the records until it is stopped; `error` is what stopped it before that."""
 
     def __init__(self, study_run: StudyRun, pool: TrainingPool) -> None:
         super().__init__(daemon=True)
         self.study_run, self.pool = study_run, pool
         self.error: BaseException | None = None
         self._halt = threading.Event()
-        self._moved = threading.Condition()
+        self._change = threading.Condition()  # notified when an outcome was written, and at the end
         self.draining = False
 
     def run(self) -> None:
         try:
             while not self._halt.is_set():
-                self._move(0.25)
+                self._move_outcomes(0.25)
         except BaseException as e:
             self.error = e
             try:
                 self.pool.fail(f"the driver could not go on: {e}")  # or trials would wait for records for ever
             except Exception:
                 self.study_run.on_lost()
-        with self._moved:
-            self._moved.notify_all()
+        with self._change:
+            self._change.notify_all()
 
-    def _move(self, timeout: float) -> None:
+    def _move_outcomes(self, timeout: float) -> None:
+        """Write the outcomes that come within `timeout` seconds, and have the pool drain when that was asked for."""
         if self.study_run.stopping.is_set() and not self.draining:
             self.pool.drain()
             self.draining = True
             self.study_run.on_drain()
         for outcome in self.pool.take(timeout):
-            self.study_run.keep(outcome)
+            self.study_run.write_outcome(outcome)
             self.pool.announce({outcome.record.id: dev_score(outcome.record)})
-            with self._moved:
-                self._moved.notify_all()
+            with self._change:
+                self._change.notify_all()
 
-    def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until `reached`, or raise what stopped the collector."""
-        with self._moved:
-            while self.error is None and not reached():
-                self._moved.wait(0.25)
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds, or raise what stopped the collector."""
+        with self._change:
+            while self.error is None and not condition():
+                self._change.wait(0.25)
         if self.error is not None:
             raise self.error
 
@@ -211,4 +229,4 @@ class _Collector(threading.Thread):
             self.join(60)
         if self.error is None and not self.is_alive():
             with suppress(Exception):
-                self._move(0.0)
+                self._move_outcomes(0.0)

@@ -26,7 +26,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
         write_manifest(study_run, {"commit": "none"})
 
         def count(record: object) -> None:
-            if cells is not None and len(study_run.seen) >= cells:
+            if cells is not None and len(study_run.records) >= cells:
                 study_run.stopping.set()
 
         study_run.on_record = count

@@ -82,10 +82,11 @@ def test_more_workers_than_cores_and_a_gpu_that_is_not_there(monkeypatch: pytest
 
 def test_memory_that_is_too_small_is_a_warning_with_the_groups_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     def small(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return {**look(*args, **kwargs), "memory": int(doctor.RAY + 2.5 * doctor.PROCESS), "cpus": 8, "gpus": []}
+        memory = int(doctor.RAY + 2.5 * doctor.PROCESS)
+        return {**machine_facts(*args, **kwargs), "memory": memory, "cpus": 8, "gpus": []}
 
-    look = resources.look
-    monkeypatch.setattr(resources, "look", small)
+    machine_facts = resources.machine_facts
+    monkeypatch.setattr(resources, "machine_facts", small)
     study, places, folder = running.open_study("smoke", running.RunOptions())
     (found,) = [c for c in checks(study, places, folder) if c.state == "warn" and "memory" in c.what]
     assert found.mend == "--groups 2"
@@ -119,9 +120,9 @@ def test_what_the_doctor_misses_ends_a_run_before_ray_starts_and_in_the_same_wor
     for name in ("RAY_TMPDIR", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", "/tmp")
-    assert ray_start.hinders_ray() == []
+    assert ray_start.ray_obstacles() == []
     monkeypatch.setenv(variable, value)  # relative paths, so that a shell's own mistake is covered too
-    found = ray_start.hinders_ray()
+    found = ray_start.ray_obstacles()
     assert found
     assert any(says in f"{what}; {mend}" for what, mend in found)
     assert [(c.what, c.mend) for c in doctor._ray_starts()] == found
@@ -136,7 +137,7 @@ def test_the_longest_folder_that_is_let_through_is_one_that_ray_takes(
     """Ray's own rule on the path of a socket, for a process with the longest number that Linux gives."""
     from ray._private.utils import validate_socket_filepath
 
-    monkeypatch.setattr(ray_start, "writes", lambda folder: ("", 0.0))
+    monkeypatch.setattr(ray_start, "probe_writing", lambda folder: ("", 0.0))
     for size in range(30, 60):
         folder = "/" + "t" * (size - 1)
         monkeypatch.setenv("RAY_TMPDIR", folder)
@@ -191,25 +192,25 @@ def test_what_is_installed_here_fits() -> None:
 
 
 def test_a_lock_that_holds_nobody_out_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert filesystem.locks_hold(tmp_path / "not" / "yet") == ""
-    monkeypatch.setattr(filesystem, "_taken", lambda path: True)
-    assert "a second process gets a lock" in filesystem.locks_hold(tmp_path)
+    assert filesystem.lock_problem(tmp_path / "not" / "yet") == ""
+    monkeypatch.setattr(filesystem, "_can_lock", lambda path: True)
+    assert "a second process gets a lock" in filesystem.lock_problem(tmp_path)
 
 
 def test_a_lock_that_outlives_its_holder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where flock is missing, filelock falls back to a file that only its maker removes: a killed driver's stays."""
-    monkeypatch.setattr(filesystem, "_HOLD", filesystem._HOLD.replace("FileLock", "SoftFileLock"))
-    monkeypatch.setattr(filesystem, "_taken", lambda path: not path.exists())
-    monkeypatch.setattr(filesystem, "_LETS_GO", 0.1)
-    assert "outlives" in filesystem.locks_hold(tmp_path)
+    monkeypatch.setattr(filesystem, "_LOCK_PROGRAM", filesystem._LOCK_PROGRAM.replace("FileLock", "SoftFileLock"))
+    monkeypatch.setattr(filesystem, "_can_lock", lambda path: not path.exists())
+    monkeypatch.setattr(filesystem, "_RELEASE_SECONDS", 0.1)
+    assert "outlives" in filesystem.lock_problem(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_clock_of_a_filesystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    why, skew = filesystem.writes(tmp_path / "new")
+    why, skew = filesystem.probe_writing(tmp_path / "new")
     assert why == ""
     assert abs(skew) < 2
-    monkeypatch.setattr(filesystem, "writes", lambda folder: ("", 60.0))
+    monkeypatch.setattr(filesystem, "probe_writing", lambda folder: ("", 60.0))
     (line, _) = [line for line in call("smoke").stdout.splitlines() if "the clock of" in line]
     assert line.startswith("warn")
     assert "+60 s" in line
@@ -267,13 +268,15 @@ def test_a_node_that_does_not_answer_is_without_repeated_notes() -> None:
 def test_what_a_node_answers_is_what_this_machine_answers(tmp_path: Path) -> None:
     """The visit, without ray: it reads the driver's file, writes its own, and looks around."""
     (tmp_path / "probe").write_text("token")
-    said = cluster_nodes._visit(str(tmp_path / "probe"), str(tmp_path / "mine"), [str(tmp_path), str(tmp_path / "no")])
+    said = cluster_nodes._facts_of_node(
+        str(tmp_path / "probe"), str(tmp_path / "mine"), [str(tmp_path), str(tmp_path / "no")]
+    )
     assert (said["reads"], said["cannot_write"]) == ("token", "")
     assert (tmp_path / "mine").is_file()
     assert said["there"] == {str(tmp_path): True, str(tmp_path / "no"): False}
     assert json.loads(json.dumps(said)) == said, "it travels as plain data"
     nodes = [{**said, "shares": True, "there": {}}]
-    assert [c.state for c in agree(resources.look([]), nodes, tmp_path)] == ["ok", "ok"]
+    assert [c.state for c in agree(resources.machine_facts([]), nodes, tmp_path)] == ["ok", "ok"]
 
 
 def test_a_cluster_that_cannot_be_joined_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,11 @@ def test_a_finished_study_is_counted_cell_by_cell(ran: Any) -> None:
     found = progress(Results(RESULTS))
     assert found.finished
     assert not found.running
-    assert found.cells.done == found.cells.planned == len(study_run.seen)
-    counts = Counter((r.spec.arm, r.spec.phase) for r in study_run.seen.values())
+    assert found.cells.done == found.cells.planned == len(study_run.records)
+    counts = Counter((r.spec.arm, r.spec.phase) for r in study_run.records.values())
     for a in found.arms:
         assert (a.search.done, a.confirm.done) == (counts[a.arm, "search"], counts[a.arm, "confirm"])
-        mine = [r for r in study_run.seen.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
+        mine = [r for r in study_run.records.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
         for split, score in (("dev", a.dev), ("test", a.test)):
             assert score == pytest.approx(sum(r.metrics[split]["accuracy"] for r in mine) / len(mine))
 
@@ -60,7 +60,7 @@ def test_the_driver_and_the_folder_tell_the_same_of_a_search(ran: Any) -> None:
 def test_no_test_score_while_the_study_is_unfinished(ran: Any, cells: int) -> None:
     study_run = ran(cells, **SMALL)
     told = said("fake")
-    assert told["done"] == len(study_run.seen) == cells
+    assert told["done"] == len(study_run.records) == cells
     assert not told["finished"]
     assert all(a["test"] is None for a in told["arms"])
     assert "test" not in CliRunner().invoke(commands.app, ["status", "fake"]).stdout.splitlines()[3].split()
@@ -110,7 +110,7 @@ def test_every_count_has_words(ran: Any) -> None:
 
 def test_failed_cells_are_named_with_the_last_line_of_their_error(ran: Any) -> None:
     first = ran(**SMALL)
-    cell = next(k for k, r in first.seen.items() if r.spec.variant == "majority")
+    cell = next(k for k, r in first.records.items() if r.spec.variant == "majority")
     (RESULTS / "cells" / cell / "record.json").unlink()
     ran(fake=Fake(failing=frozenset({cell})), **SMALL)
     told = said("fake")
@@ -128,7 +128,7 @@ def test_cells_of_a_study_that_was_edited_since_do_not_count(ran: Any) -> None:
         os.utime(path, (before, before))
     fresh = ran(settings="{max_updates: 11}", **SMALL)  # other settings: every cell but the floor's is another one
     told = said("fake")
-    assert told["done"] == len(fresh.known()) < len(list(RESULTS.glob("cells/*/record.json")))
+    assert told["done"] == len(fresh.study_records()) < len(list(RESULTS.glob("cells/*/record.json")))
 
 
 def test_the_time_left_is_that_of_the_cells_left(ran: Any) -> None:
@@ -200,7 +200,7 @@ def test_asking_whether_a_study_runs_never_keeps_its_driver_out(tmp_path: Path) 
 
     def ask() -> None:
         while not stop.is_set():
-            results.running()
+            results.is_running()
 
     asking = threading.Thread(target=ask)
     asking.start()

@@ -153,10 +153,10 @@ def test_force_changes_no_spec(tmp_path: Path) -> None:
 
 def test_methods_that_train_in_fp32_all_the_same_say_so(tmp_path: Path) -> None:
     options = {"methods": "[single_task, metaxt, 'metaxt[route=fd_logits]']", "search": "{trials: 0}"}
-    said = plan(tmp_path, numerics="{precision: bf16}", **options).admitted
+    said = plan(tmp_path, numerics="{precision: bf16}", **options).method_notes
     assert "trains in fp32" in " ".join(said["metaxt"])
     assert not any("fp32" in line for v, lines in said.items() for line in lines if v != "metaxt")
-    assert not any("fp32" in line for lines in plan(tmp_path, **options).admitted.values() for line in lines)
+    assert not any("fp32" in line for lines in plan(tmp_path, **options).method_notes.values() for line in lines)
 
 
 @pytest.mark.parametrize("word", ["fp16", "float16", "half"])

@@ -87,7 +87,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
 
     def on_fakes(study_run: StudyRun, view: object, options: object, places: object) -> None:
         pools.append(FakePool())
-        study_run.run_pooled(pools[-1], pools[-1].tune)
+        study_run.run_on_pool(pools[-1], pools[-1].tune)
 
     with monkeypatch.context() as m:
         m.setattr(running, "run_on_ray", on_fakes)
@@ -389,8 +389,8 @@ def test_failed_cells_are_told_and_kept_until_asked_for(tmp_path: Path) -> None:
     first.open()
     doomed = next(s.id for s in made.confirm({}) if s.variant == "majority")
     first.run_local(Fake(frozenset({doomed})))
-    assert first.seen[doomed].status == "failed"
-    assert "out of luck" in first.seen[doomed].error
+    assert first.records[doomed].status == "failed"
+    assert "out of luck" in first.records[doomed].error
     again = StudyRun(made, results)
     again.open()
     assert again.complete
@@ -419,7 +419,7 @@ def test_a_drain_finishes_the_running_cells_and_keeps_their_records(tmp_path: Pa
                 c.drain()
 
         study_run.on_record = told
-        study_run.run_pooled(pool, pool.tune)
+        study_run.run_on_pool(pool, pool.tune)
         assert set(results.scan()) == set(pool.trained) >= running.keys()
         assert len(pool.trained) <= after + 1 + 3
         assert study_run.complete == (set(pool.trained) == whole)
@@ -441,7 +441,7 @@ def test_what_stops_the_collector_stops_the_study(tmp_path: Path, when: str) -> 
 
     study_run.on_record = full
     with pytest.raises(PreflightError, match=r"^no room$"):
-        study_run.run_pooled(pool, pool.tune)
+        study_run.run_on_pool(pool, pool.tune)
     assert "no room" in pool.broken
 
 
@@ -462,4 +462,4 @@ def test_a_pool_that_is_gone_is_told_to_who_waits(tmp_path: Path) -> None:
     study_run, pool = StudyRun(made, Results(tmp_path / "r"), on_lost=lost.set), Gone()
     study_run.open()
     with pytest.raises(PreflightError, match="ray died"):
-        study_run.run_pooled(pool, search)
+        study_run.run_on_pool(pool, search)

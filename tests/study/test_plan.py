@@ -33,7 +33,7 @@ def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
 
 
 def sharing(made: Plan, spec: Spec) -> tuple[str, int]:
-    return made._sharing(spec.arm, spec.settings, spec.target), spec.seed
+    return made._transfer_key(spec.arm, spec.settings, spec.target), spec.seed
 
 
 def transfer_of(made: Plan, spec: Spec) -> int:
@@ -225,19 +225,19 @@ def test_what_a_method_cannot_do_is_said_before_anything_trains(tmp_path: Path) 
     assert any(p.startswith(f"{at}[1]: mft: tasks: needs the same classes in every domain") for p in said)
     assert any(p.startswith(f"{at}[2].meta_ft.layers: meta_ft: layers must be at most 2") for p in said)
     good = plan(tmp_path, methods="[single_task, {meta_ft: {layers: [1.0]}}]", search="{trials: 0}")
-    assert good.admitted["meta_ft"] == ["domain heads at layers 2 of 2"]
+    assert good.method_notes["meta_ft"] == ["domain heads at layers 2 of 2"]
 
 
 def test_the_plan_says_which_layers_are_frozen(tmp_path: Path) -> None:
     made = plan(tmp_path, settings="{freeze: 1/2}", methods="[single_task, majority]", search="{trials: 0}")
-    assert made.admitted["single_task"] == ["freeze 1/2: the embeddings and 1 lower layer of 2 are not trained"]
+    assert made.method_notes["single_task"] == ["freeze 1/2: the embeddings and 1 lower layer of 2 are not trained"]
     deeper = plan(tmp_path, settings="{freeze: 3}", methods="[single_task]", search="{trials: 0}")
     with pytest.raises(ConfigError, match=r"yaml:8: settings.freeze: single_task: must be at most 2, the depth"):
-        deeper.admitted  # noqa: B018
+        deeper.method_notes  # noqa: B018
     made.plm = replace(made.plm, shared_layers=True)
-    del made.admitted
+    del made.method_notes
     with pytest.raises(ConfigError, match="share their weights"):
-        made.admitted  # noqa: B018
+        made.method_notes  # noqa: B018
 
 
 def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) -> None:
@@ -249,12 +249,12 @@ def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) ->
         return made
 
     with pytest.raises(ConfigError) as e:
-        of_three_layers("meta_ft", 3).admitted  # noqa: B018
+        of_three_layers("meta_ft", 3).method_notes  # noqa: B018
     (problem,) = e.value.problems
     assert problem.message.startswith("meta_ft, searched layers 1/4 1/2 3/4 1: layers: ")
     assert (problem.path, problem.line) == ("methods[1]", 7)
     for methods, trials in (("meta_ft", 0), ("{meta_ft: {layers: [1/3, 1.0]}}", 3)):
-        assert len(of_three_layers(methods, trials).admitted["meta_ft"]) == 1
+        assert len(of_three_layers(methods, trials).method_notes["meta_ft"]) == 1
 
 
 ASKED_TOO_MUCH = """\

@@ -59,10 +59,10 @@ def test_all_bad_records_are_named_at_once(tmp_path: Path) -> None:
 def test_a_second_driver_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
     results = Results(tmp_path / "r")
     with results.locked():
-        assert results.running()
+        assert results.is_running()
         with pytest.raises(ConfigError, match="another run"), Results(tmp_path / "r").locked():
             pass
-    assert not results.running()
+    assert not results.is_running()
     holder = (
         "import os, signal; from pathlib import Path; from raystudy.study.folder.records import Results\n"
         f"with Results(Path({str(tmp_path / 'r')!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"

@@ -26,7 +26,7 @@ def finished(folder: Path, **replaced: str) -> StudyRun:
 
 def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path) -> None:
     c = finished(tmp_path)
-    study, records = c.plan.study, list(c.known().values())
+    study, records = c.plan.study, list(c.study_records().values())
     found = example_differences(records, study, c.results)
     score = {
         (r.spec.variant, str(r.spec.setting), r.spec.seed): r.metrics["test"]["accuracy"]
@@ -44,7 +44,7 @@ def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path
 
 def test_only_pairs_that_are_there_and_only_accuracy(tmp_path: Path) -> None:
     c = finished(tmp_path)
-    records = list(c.known().values())
+    records = list(c.study_records().values())
     gone = next(r for r in records if r.spec.variant == "meta_dtl" and r.spec.phase == "confirm")
     (c.results.cells / gone.id / "predictions.parquet").write_bytes(b"not parquet")
     found = example_differences(records, c.plan.study, c.results)
@@ -55,8 +55,8 @@ def test_only_pairs_that_are_there_and_only_accuracy(tmp_path: Path) -> None:
 
 def test_what_a_search_cost_is_what_its_records_cost(tmp_path: Path) -> None:
     c = finished(tmp_path)
-    rows = search_rows(c.searches, c.seen)
-    searched = [r for r in c.known().values() if r.spec.phase == "search"]
+    rows = search_rows(c.searches, c.records)
+    searched = [r for r in c.study_records().values() if r.spec.phase == "search"]
     assert sum(row.updates for row in rows) == sum(sum(r.updates.values()) for r in searched) > 0
     assert sum(row.seconds for row in rows) == pytest.approx(sum(r.wall for r in searched))
     assert sum(row.seeds for row in rows) == len(searched)

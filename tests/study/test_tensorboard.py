@@ -53,7 +53,7 @@ def test_every_configuration_is_a_row_with_its_settings_and_its_mean(tmp_path: P
     study_run.run_local(Fake())
     pictures.close()
     if rebuilt:
-        TensorBoard(tmp_path / "tb", study_run.seen.values()).close()
+        TensorBoard(tmp_path / "tb", study_run.records.values()).close()
     rows = {p: settings_of(p) for p in (tmp_path / "tb").rglob("*") if p.is_dir()}
     rows = {p: s for p, s in rows.items() if s}
     assert len(rows) == len({(a, str(t.settings)) for a, s in study_run.searches.items() for t in s.configurations})
@@ -66,6 +66,6 @@ def test_every_configuration_is_a_row_with_its_settings_and_its_mean(tmp_path: P
             assert scalars(row, "search/dev")[-1] == pytest.approx(trial.mean(len(trial.scores)), abs=1e-6)
             assert len(scalars(row, "search/dev")) == len(trial.scores)
     for arm in study_run.plan.study.arms():
-        mine = [r for r in study_run.seen.values() if r.spec.arm == arm and r.spec.phase == "confirm"]
+        mine = [r for r in study_run.records.values() if r.spec.arm == arm and r.spec.phase == "confirm"]
         shown = scalars(tmp_path / "tb" / str(arm), "confirm/planted/target/dev")
         assert sorted(shown) == pytest.approx(sorted(r.metrics["dev"]["accuracy"] for r in mine), abs=1e-6)

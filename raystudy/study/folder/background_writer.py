@@ -1,6 +1,7 @@
-"""A view written aside: by a thread of its own, so that no full disk and no hanging writer ever stops a study.
+"""Runs a writer that is slow or may fail in a thread of its own, so that it never stops a study.
 
-TensorBoard's writer, for one, waits for ever once its own thread has died of an OSError.
+A full disk must not end a study because of TensorBoard's events; and TensorBoard's own writer waits for ever once its
+thread has died of an OSError.
 """
 
 from __future__ import annotations
@@ -16,37 +17,47 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class Sink(Protocol[T_contra]):
-    """What takes things one after another until it is closed."""
+class Writer(Protocol[T_contra]):
+    """What takes items one after another until it is closed."""
 
-    def add(self, thing: T_contra, /) -> None: ...
+    def add(self, item: T_contra, /) -> None: ...
     def close(self) -> None: ...
 
 
 class BackgroundWriter(Generic[T]):
-    """Makes a sink and feeds it in a daemon thread. An error ends the view, and nothing else; `error` has it."""
+    """Starts a daemon thread that creates a writer and passes it every item.
 
-    def __init__(self, make: Callable[[], Sink[T]], patience: float = 10.0) -> None:
+    If the writer fails, nothing more is written and the study goes on.
+
+    Args:
+        make_writer: called in the thread, because creating a writer may fail or hang, too.
+        patience: seconds for which `close` waits.
+
+    Attributes:
+        error: what the writer failed with.
+    """
+
+    def __init__(self, make_writer: Callable[[], Writer[T]], patience: float = 10.0) -> None:
         self.error: Exception | None = None
         self._patience = patience
-        self._things: SimpleQueue[tuple[T] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._feed, args=(make,), daemon=True)
+        self._items: SimpleQueue[tuple[T] | None] = SimpleQueue()  # None ends the thread
+        self._thread = threading.Thread(target=self._write_items, args=(make_writer,), daemon=True)
         self._thread.start()
 
-    def _feed(self, make: Callable[[], Sink[T]]) -> None:
+    def _write_items(self, make_writer: Callable[[], Writer[T]]) -> None:
         try:
-            sink = make()
-            while (thing := self._things.get()) is not None:
-                sink.add(*thing)
-            sink.close()
+            writer = make_writer()
+            while (item := self._items.get()) is not None:
+                writer.add(*item)
+            writer.close()
         except Exception as e:
             self.error = e
 
-    def add(self, thing: T) -> None:
-        """Hand on one more thing; never waits."""
-        self._things.put((thing,))
+    def add(self, item: T) -> None:
+        """Hand over one more item; never waits."""
+        self._items.put((item,))
 
     def close(self) -> None:
-        """Wait until everything is written, but not for ever."""
-        self._things.put(None)
+        """Wait until everything is written, but no longer than the patience."""
+        self._items.put(None)
         self._thread.join(self._patience)

@@ -16,13 +16,19 @@ __all__ = ["write_best_settings"]
 
 
 def write_best_settings(folder: Path, plan: Plan, searches: Mapping[Arm, ArmSearch]) -> None:
-    """``best/<arm>.yaml``: per target what the winner changed, ready for a study's `methods`."""
+    """Write a file per arm: for each target the winning settings that are not the paper's, as a study file spells them.
+
+    An arm is one variant in one setting, on all targets; one whose search is not finished has no file.
+
+    Args:
+        folder: ``best/`` of the results folder.
+    """
     for arm in plan.study.arms():
-        chosen = {}
+        by_target = {}
         for target in plan.study.target_names:
             settings = plan.settings_of(arm, target, searches)
             if settings is not None:
                 paper = catalogue().defaults(arm.variant)
-                chosen[target] = {arm.variant: {k: v for k, v in settings.items() if v != paper[k]}}
-        if chosen:
-            atomic_write(folder / f"{arm.stem}.yaml", to_yaml(chosen))
+                by_target[target] = {arm.variant: {k: v for k, v in settings.items() if v != paper[k]}}
+        if by_target:
+            atomic_write(folder / f"{arm.stem}.yaml", to_yaml(by_target))

@@ -1,7 +1,8 @@
-"""``logs/now.json``: what a running driver does now, for `raystudy status` in another terminal.
+"""What a running driver does now, in ``logs/now.json``, for `raystudy status` in another terminal.
 
-The file is a view, about a second old, and true only while its driver lives: one that is older than the lock, or whose
-lock nobody holds, was left by a driver that was killed, and counts as absent.
+The driver is the process that runs the study. The file is about a second old, and true only while its driver lives: one
+that is older than the driver's lock, or whose lock nobody holds, was left by a driver that was killed, and counts as
+absent.
 """
 
 from __future__ import annotations
@@ -24,22 +25,27 @@ __all__ = ["keep_live_status", "read_live_status", "search_counts"]
 
 
 @contextmanager
-def keep_live_status(results: Results, say: Callable[[], Mapping[str, Any]], every: float = 1.0) -> Iterator[None]:
-    """While open, `results` has a now.json with what `say` answers, at most `every` seconds old; removed at the end."""
+def keep_live_status(results: Results, status: Callable[[], Mapping[str, Any]], every: float = 1.0) -> Iterator[None]:
+    """While open, keep the file of `results` up to date; remove it at the end.
+
+    Args:
+        status: answers what to write. What it raises is ignored, for the file must never stop a study.
+        every: seconds between two looks at `status`.
+    """
     path = results.logs / "now.json"
     stop = threading.Event()
 
-    def write() -> None:
-        last = None
+    def write_repeatedly() -> None:
+        last_written = None
         while not stop.is_set():
-            with suppress(Exception):  # the view never stops a study
-                what = {"pid": os.getpid(), **say()}
-                if what != last:
-                    atomic_write(path, json.dumps({"time": round(time.time(), 3), **what}, ensure_ascii=False))
-                    last = what
+            with suppress(Exception):
+                content = {"pid": os.getpid(), **status()}
+                if content != last_written:
+                    atomic_write(path, json.dumps({"time": round(time.time(), 3), **content}, ensure_ascii=False))
+                    last_written = content
             stop.wait(every)
 
-    thread = threading.Thread(target=write, daemon=True)
+    thread = threading.Thread(target=write_repeatedly, daemon=True)
     thread.start()
     try:
         yield
@@ -51,10 +57,10 @@ def keep_live_status(results: Results, say: Callable[[], Mapping[str, Any]], eve
 
 
 def read_live_status(results: Results) -> dict[str, Any] | None:
-    """What the driver that holds the study does now; None without one, and while it has not said anything yet."""
+    """What the driver that holds the study does now; None without a driver, and while it has not written it yet."""
     path = results.logs / "now.json"
     try:
-        if path.stat().st_mtime < (results.folder / ".driver").stat().st_mtime or not results.running():
+        if path.stat().st_mtime < (results.folder / ".driver").stat().st_mtime or not results.is_running():
             return None
         return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     except (OSError, ValueError):
@@ -62,17 +68,17 @@ def read_live_status(results: Results) -> dict[str, Any] | None:
 
 
 def search_counts(search: ArmSearch) -> dict[str, Any]:
-    """Where one search stands: configurations by how they ended, the cells that these ran, the best dev mean so far.
+    """Where one search stands: how many configurations ended how, how many cells these ran, the best dev mean so far.
 
-    Best is taken over the configurations that ran all their cells.
+    The best is taken over the configurations that ran all their cells.
     """
-    over = [t for t in list(search.configurations) if t.over]
-    complete = [t for t in over if t.complete]
+    over = [c for c in list(search.configurations) if c.over]
+    complete = [c for c in over if c.complete]
     return {
         "complete": len(complete),
-        "pruned": sum(t.pruned_at is not None for t in over),
-        "failed": sum(t.failed for t in over),
+        "pruned": sum(c.pruned_at is not None for c in over),
+        "failed": sum(c.failed for c in over),
         "total": search.total,
-        "cells": sum(len(t.scores) for t in over),
-        "best": max((t.mean(len(t.cells)) for t in complete), default=None),
+        "cells": sum(len(c.scores) for c in over),
+        "best": max((c.mean(len(c.cells)) for c in complete), default=None),
     }

@@ -40,7 +40,7 @@ _PACKAGES = (
 
 
 def provenance(plan: Plan, command: str) -> dict[str, str]:
-    """What a reader needs to trust or repeat a run: versions, digests, the command."""
+    """What a reader needs to trust or repeat a run: versions of libraries, digests, the machine, the command."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         commit = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
@@ -60,28 +60,27 @@ def provenance(plan: Plan, command: str) -> dict[str, str]:
 
 
 def write_manifest(study_run: StudyRun, facts: Mapping[str, str], exhibit: Mapping[str, str] | None = None) -> None:
-    """Say beside the records which of them belong to the study as it is now, and what they do not know themselves.
+    """Write which records belong to the study as it is now, and what a report needs that no record holds.
 
     Args:
+        facts: the provenance, as a reader sees it.
         exhibit: the table or figure of a paper that the study is for: ``{"exhibit": name, "scale": scale}``.
     """
     plan = study_run.plan
-    searched = [
-        c.id for s in study_run.searches.values() for t in s.configurations for c in t.cells if c.id in study_run.seen
-    ]
+    search_cells = [cell.id for s in study_run.searches.values() for c in s.configurations for cell in c.cells]
     study_run.results.write_manifest(
         {
             "study": plan.study.model_dump(mode="json"),
             "exhibit": dict(exhibit) if exhibit is not None else None,
             "confirm": [s.id for s in plan.confirm(study_run.searches)],
-            "search": searched,
-            "search_rows": [asdict(row) for row in search_rows(study_run.searches, study_run.seen)],
-            "importances": [asdict(found) for found in importances(study_run.searches)],
+            "search": [cell for cell in search_cells if cell in study_run.records],
+            "search_rows": [asdict(row) for row in search_rows(study_run.searches, study_run.records)],
+            "importances": [asdict(importance) for importance in importances(study_run.searches)],
             "tasks": [asdict(t) for t in plan.task_facts],
             "facts": dict(facts),
             "notes": [
                 f"Encoder {plan.plm.name}: {plan.plm.about}.",
-                *(f"No effect: {line}." for line in plan.idle),
+                *(f"No effect: {line}." for line in plan.keys_without_effect),
             ],
             "expected": plan.preview,
             "places": asdict(plan.places),

@@ -1,4 +1,4 @@
-"""``optuna.journal``: what Optuna knows of the searches, written along for optuna-dashboard and never read back."""
+"""``optuna.journal``: what Optuna knows of the searches, for optuna-dashboard. It is written and never read back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["OptunaJournal"]
 
 
 class OptunaJournal(BaseJournalBackend):
-    """Kept in memory, and written along to a file for as long as that succeeds."""
+    """A journal in memory that is also written to a file, for as long as that succeeds."""
 
     def __init__(self, path: Path) -> None:
         self._logs: list[dict[str, Any]] = []

@@ -1,7 +1,9 @@
-"""How far a study is, from its folder alone: per arm what is planned, done and failed, its dev scores, the time left.
+"""How far a study is, from its folder alone: for every arm what is planned, done and failed, its dev scores, the time.
 
-Test scores are read only once the study is finished: who watches a running study must not be led by them. Loads neither
-torch nor optuna.
+An arm is one variant in one setting, on all targets of the study; a cell is one of its trainings.
+
+Test scores are shown only once the study is finished, because they must not lead who watches a running study. This
+module loads neither torch nor optuna.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ RECENT = 900.0  # seconds over which the rate is taken
 
 @dataclass(frozen=True)
 class CellCounts:
-    """Cells of one phase. `planned` is what the phase needs in all, at most (a pruned configuration needs fewer)."""
+    """The cells of one phase, search or confirm.
+
+    Attributes:
+        planned: how many the phase needs in all, at most; a configuration that is pruned needs fewer.
+    """
 
     done: int = 0
     failed: int = 0
@@ -33,12 +39,19 @@ class CellCounts:
 
     @property
     def left(self) -> int:
+        """How many are neither done nor failed."""
         return max(0, self.planned - self.done - self.failed)
 
 
 @dataclass(frozen=True)
 class ConfigurationCounts:
-    """The configurations of one arm's search by how they ended; `cells` = cells that these ran."""
+    """The configurations of one arm's search, by how they ended.
+
+    Attributes:
+        total: how many the search tries.
+        cells: how many cells those ran that ended.
+        best: the best mean dev score of a complete one.
+    """
 
     complete: int = 0
     pruned: int = 0
@@ -49,12 +62,19 @@ class ConfigurationCounts:
 
     @property
     def over(self) -> int:
+        """How many have ended."""
         return self.complete + self.pruned + self.failed
 
 
 @dataclass(frozen=True)
 class ArmProgress:
-    """One arm. `dev`, `test`: mean over the targets and seeds of its confirm cells; `seconds`: of its mean cell."""
+    """How far one arm is.
+
+    Attributes:
+        trials: the configurations of its search, where it has one.
+        dev, test: the mean score over the targets and seeds of its confirm cells.
+        seconds: what a cell of it takes on average.
+    """
 
     arm: Arm
     trials: ConfigurationCounts | None
@@ -67,15 +87,16 @@ class ArmProgress:
 
 @dataclass(frozen=True)
 class Progress:
-    """A whole study.
+    """How far a whole study is.
 
     Attributes:
-        running: whether a driver holds the study. now: what it does (``logs/now.json``), once it has said so.
-        finished: every planned cell has a record and no driver runs.
-        killed: the last driver was, so that what ended of its searches is not known until the next one starts.
-        rate: cells per minute of this driver lately; None without one.
-        seconds_left: rough: cells left at the mean seconds of their arm, over the groups that work.
-        failures: the failed cells.
+        running: whether a driver, the process that runs the study, is at work.
+        now: what it does (``logs/now.json``), once it has written that.
+        finished: whether every planned cell has a record and no driver runs.
+        killed: whether the last driver was killed. Then the next one has to find out which configurations ended.
+        rate: how many cells the driver finished per minute lately; None without a driver.
+        seconds_left: a rough guess: the cells that are left at the mean seconds of their arm, shared by the groups.
+        failures: the records of the failed cells.
         disk: bytes of the results folder.
     """
 
@@ -92,6 +113,7 @@ class Progress:
 
     @property
     def cells(self) -> CellCounts:
+        """The cells of all arms and both phases."""
         phases = [c for a in self.arms for c in (a.search, a.confirm)]
         return CellCounts(sum(c.done for c in phases), sum(c.failed for c in phases), sum(c.planned for c in phases))
 
@@ -104,43 +126,48 @@ def progress(results: Results) -> Progress:
     """
     manifest = results.manifest()
     study = Study.model_validate(manifest["study"])
-    running, now = results.running(), read_live_status(results)
-    written = {p.parent.name: p.stat().st_mtime for p in results.cells.glob("*/record.json")}
-    # The manifest is written when a driver starts and when it ends: what is newer is this driver's, so it belongs to
-    # the study too. What is older and not listed was left by a study file that asked for something else.
-    since = (results.folder / "manifest.json").stat().st_mtime
-    listed = {*manifest["search"], *manifest["confirm"]}
-    records = [r for k, r in results.scan().items() if k in listed or written.get(k, since) >= since]
+    running, now = results.is_running(), read_live_status(results)
+    write_times = {p.parent.name: p.stat().st_mtime for p in results.cells.glob("*/record.json")}
+    # The manifest is written when a driver starts and when it ends. A record that is newer than the manifest is of the
+    # driver that runs now, so it belongs to the study too. One that is older and not listed there was made for a study
+    # file that asked for something else.
+    manifest_time = (results.folder / "manifest.json").stat().st_mtime
+    listed_cells = {*manifest["search"], *manifest["confirm"]}
+    records = [
+        r
+        for key, r in results.scan().items()
+        if key in listed_cells or write_times.get(key, manifest_time) >= manifest_time
+    ]
     by_arm: dict[Arm, list[Record]] = defaultdict(list)
     for r in records:
         by_arm[r.spec.arm].append(r)
-    trials = _trials(study, manifest, now, by_arm)
-    arms = [_arm(arm, study, by_arm[arm], trials.get(arm)) for arm in study.arms()]
-    decided = all(t.over == t.total for t in trials.values())
-    finished = not running and decided and all(a.confirm.left == 0 for a in arms)
+    configurations = _configuration_counts(study, manifest, now, by_arm)
+    arms = [_arm_progress(arm, study, by_arm[arm], configurations.get(arm)) for arm in study.arms()]
+    searches_over = all(c.over == c.total for c in configurations.values())
+    finished = not running and searches_over and all(a.confirm.left == 0 for a in arms)
     return Progress(
         study.name,
         running,
         now,
         finished,
-        not running and any(r.spec.phase == "search" and r.id not in listed for r in records),
+        not running and any(r.spec.phase == "search" and r.id not in listed_cells for r in records),
         tuple(arms if finished else (replace(a, test=None) for a in arms)),
-        _rate(written.values(), (results.folder / ".driver").stat().st_mtime) if now else None,
+        _rate(write_times.values(), (results.folder / ".driver").stat().st_mtime) if now else None,
         _seconds_left(arms, len(now["groups"]) if now else 1),
         tuple(r for r in records if r.status == "failed"),
         sum(p.stat().st_size for p in results.folder.rglob("*") if p.is_file()),
     )
 
 
-def _trials(
+def _configuration_counts(
     study: Study,
     manifest: Mapping[str, Any],
     now: Mapping[str, Any] | None,
     records: Mapping[Arm, Sequence[Record]],
 ) -> dict[Arm, ConfigurationCounts]:
-    """The search of every arm that has one: as the driver says, or as the last one left it.
+    """How the configurations ended, of every arm that has a search: as the driver says, or as the last one left it.
 
-    A driver that was killed left what it knew at its start. The records that it made since say which further
+    A driver that was killed left what it knew at its start. The records that it made since then say which further
     configurations have all their cells; whether one with fewer was pruned, only the next driver can tell.
     """
     rows: dict[str, dict[int, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
@@ -154,83 +181,91 @@ def _trials(
         if now and str(arm) in now["searches"]:
             out[arm] = ConfigurationCounts(**now["searches"][str(arm)])
             continue
-        ended = list(rows[str(arm)].values())  # each the rows of one configuration, one per target
-        states = Counter(trial[0]["state"] for trial in ended)
-        cells = sum(row["seeds"] for trial in ended for row in trial) + states["failed"]
-        best = [_mean_dev(t) for t in ended if t[0]["state"] == "complete"]
-        for mine in _since(records[arm], [trial[0]["settings"] for trial in ended]):
-            failed = any(r.status == "failed" for r in mine)
-            if not failed and len(mine) < len(study.target_names) * study.search.seeds:
+        row_groups = list(rows[str(arm)].values())  # the rows of each configuration that ended, one per target
+        states = Counter(group[0]["state"] for group in row_groups)
+        cells = sum(row["seeds"] for group in row_groups for row in group) + states["failed"]
+        dev_means = [_dev_mean(group) for group in row_groups if group[0]["state"] == "complete"]
+        for cell_records in _newer_configurations(records[arm], [group[0]["settings"] for group in row_groups]):
+            failed = any(r.status == "failed" for r in cell_records)
+            if not failed and len(cell_records) < len(study.target_names) * study.search.seeds:
                 continue
             states["failed" if failed else "complete"] += 1
-            cells += len(mine)
-            best += [] if failed else [fmean(r.metrics["dev"][r.facts["metric"]] for r in mine)]
+            cells += len(cell_records)
+            dev_means += [] if failed else [fmean(r.metrics["dev"][r.facts["metric"]] for r in cell_records)]
         out[arm] = ConfigurationCounts(
             states["complete"],
             states["pruned"],
             states["failed"],
             study.search.trials,
             cells=cells,
-            best=max(best, default=None),
+            best=max(dev_means, default=None),
         )
     return out
 
 
-def _since(records: Sequence[Record], known: Sequence[Mapping[str, Any]]) -> list[list[Record]]:
-    """The search cells of the configurations that are not among those `known`, by configuration."""
-    settled = {canonical(dict(settings)) for settings in known}
-    found: dict[str, list[Record]] = defaultdict(list)
+def _newer_configurations(
+    records: Sequence[Record], listed_settings: Sequence[Mapping[str, Any]]
+) -> list[list[Record]]:
+    """The records of the search, configuration by configuration; without those whose settings the manifest lists."""
+    listed = {canonical(dict(settings)) for settings in listed_settings}
+    by_configuration: dict[str, list[Record]] = defaultdict(list)
     for r in records:
-        if r.spec.phase == "search" and (key := canonical(dict(r.spec.settings))) not in settled:
-            found[key].append(r)
-    return list(found.values())
+        if r.spec.phase == "search" and (key := canonical(dict(r.spec.settings))) not in listed:
+            by_configuration[key].append(r)
+    return list(by_configuration.values())
 
 
-def _mean_dev(trial: Sequence[Mapping[str, Any]]) -> float:
-    """A configuration's mean over its cells (each target has as many)."""
-    return fmean(row["dev_mean"] for row in trial)
+def _dev_mean(rows: Sequence[Mapping[str, Any]]) -> float:
+    """The mean dev score of a configuration over its cells, from its rows; every target has as many cells."""
+    return fmean(row["dev_mean"] for row in rows)
 
 
-def _arm(arm: Arm, study: Study, records: Sequence[Record], trials: ConfigurationCounts | None) -> ArmProgress:
+def _arm_progress(
+    arm: Arm, study: Study, records: Sequence[Record], configurations: ConfigurationCounts | None
+) -> ArmProgress:
     targets = len(study.target_names)
-    asked = 0  # of a search that is over: what it ran
-    if trials is not None and trials.over < trials.total:  # one that was pruned or failed asks for no more than it ran
-        asked = trials.cells + (trials.total - trials.over) * targets * study.search.seeds
+    search_cells = 0  # of a search that is over: no more than it ran
+    if configurations is not None and configurations.over < configurations.total:
+        to_come = configurations.total - configurations.over
+        search_cells = configurations.cells + to_come * targets * study.search.seeds
 
     def count(phase: str, planned: int) -> CellCounts:
         status = Counter(r.status for r in records if r.spec.phase == phase)
         return CellCounts(status["done"], status["failed"], max(planned, status.total()))
 
-    confirmed = [r for r in records if r.spec.phase == "confirm" and r.status == "done"]
+    confirm_records = [r for r in records if r.spec.phase == "confirm" and r.status == "done"]
 
     def mean(split: str) -> float | None:
-        return fmean(r.metrics[split][r.facts["metric"]] for r in confirmed) if confirmed else None
+        return fmean(r.metrics[split][r.facts["metric"]] for r in confirm_records) if confirm_records else None
 
-    spent = [r.wall for r in records if r.status == "done"]
+    seconds = [r.wall for r in records if r.status == "done"]
     return ArmProgress(
         arm,
-        trials,
-        count("search", asked),
+        configurations,
+        count("search", search_cells),
         count("confirm", targets * study.report.seeds),
         mean("dev"),
         mean("test"),
-        fmean(spent) if spent else None,
+        fmean(seconds) if seconds else None,
     )
 
 
-def _rate(written: Iterable[float], started: float) -> float | None:
+def _rate(write_times: Iterable[float], driver_start: float) -> float | None:
     """Cells per minute, over the last `RECENT` seconds of this driver."""
     now = time.time()
-    since = max(started, now - RECENT)
-    count = sum(t >= since for t in written)
+    since = max(driver_start, now - RECENT)
+    count = sum(t >= since for t in write_times)
     return 60 * count / (now - since) if count and now > since else None
 
 
 def _seconds_left(arms: Sequence[ArmProgress], groups: int) -> float | None:
-    """Cells left, each at the mean of its arm, or of all arms where its own has none yet; shared by the groups."""
-    measured = [a.seconds for a in arms if a.seconds is not None]
-    if not measured:
+    """The seconds of all cells that are left, shared by the groups; None while no cell is done.
+
+    A cell takes the mean seconds of its arm, or of all arms where its own has none done yet.
+    """
+    arm_seconds = [a.seconds for a in arms if a.seconds is not None]
+    if not arm_seconds:
         return None
-    usual = fmean(measured)
-    left = sum((a.search.left + a.confirm.left) * (usual if a.seconds is None else a.seconds) for a in arms)
-    return left / max(1, groups)
+    mean = fmean(arm_seconds)
+    seconds = sum((a.search.left + a.confirm.left) * (mean if a.seconds is None else a.seconds) for a in arms)
+    return seconds / max(1, groups)

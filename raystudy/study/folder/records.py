@@ -1,7 +1,8 @@
-"""The one truth: ``results/<study>/cells/<id>/record.json``, one per Spec, written last and by rename.
+"""The records of a study: ``results/<study>/cells/<id>/record.json``, one per cell that finished or failed.
 
-A cell without a record does not exist. Everything else in the folder (tables, journals, TensorBoard events) is rebuilt
-from the records. Only the driver writes here, and only one driver at a time.
+A cell is one training (one `Spec`). Its record is the one truth about it: it is written last and by rename, so a cell
+without a record was never trained, and everything else in the folder (tables, journals, TensorBoard's events) is built
+from the records. Only the driver, the process that runs the study, writes here, and only one driver at a time.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ if TYPE_CHECKING:  # `status` and `report` read records without loading torch
     from raystudy.evaluate import Predictions
     from raystudy.train import Outcome
 
-__all__ = ["Results", "dev_score", "made_otherwise", "stale"]
+__all__ = ["Results", "dev_score", "is_stale", "stale_parts"]
 
 
 class Results:
-    """One study's folder, such as ``results/quickstart``."""
+    """The folder of one study, such as ``results/quickstart``: its records, its manifest, its log."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -42,22 +43,22 @@ class Results:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the study for this driver; the kernel lets go of the lock when the process dies, however it dies.
+        """Lock the study for this driver. The kernel unlocks it when the process dies, however it dies.
 
         Raises:
             ConfigError: another driver holds it. PreflightError: the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=1)  # who asks whether it is `running` holds it for a moment
+            lock = FileLock(self.folder / ".lock", timeout=1)  # `is_running` holds it for a moment
             lock.acquire()
         except Timeout:
-            who = self._holder()
+            who = self._driver_text()
             raise ConfigError(Problem(f"another run of this study is at work{who}", file=str(self.folder))) from None
         except OSError as e:
             raise PreflightError(Problem(f"cannot be written: {e.strerror or e}", file=str(self.folder))) from None
         try:
-            self._sweep()
+            self._remove_leftovers()
             atomic_write(self.folder / ".driver", str(os.getpid()))
             yield
         finally:
@@ -67,23 +68,24 @@ class Results:
             finally:  # whatever interrupts the line above: a process that lives on must not keep the study
                 lock.release()
 
-    def _sweep(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Remove what a driver that was killed was writing (files.atomic_write), and its lock on the Optuna journal."""
-        mine = (self.folder, self.logs, self.folder / "best", *self.cells.glob("*"))
-        left = [path for folder in mine for path in folder.glob(".*.new")]
-        left += self.folder.glob("optuna.journal.lock*")
-        for path in (*left, *(self.folder / "report").rglob(".*.new")):
+        folders = (self.folder, self.logs, self.folder / "best", *self.cells.glob("*"))
+        leftovers = [path for folder in folders for path in folder.glob(".*.new")]
+        leftovers += self.folder.glob("optuna.journal.lock*")
+        for path in (*leftovers, *(self.folder / "report").rglob(".*.new")):
             with suppress(OSError):
-                if path in left or time.time() - path.stat().st_mtime > 60:  # `report` may be at work beside us
+                if path in leftovers or time.time() - path.stat().st_mtime > 60:  # `report` may be at work beside us
                     path.unlink()
 
-    def _holder(self) -> str:
+    def _driver_text(self) -> str:
+        """The process id of the driver in brackets; nothing where it is not known."""
         try:
             return f" (process {int((self.folder / '.driver').read_text())})"
         except (OSError, ValueError):
             return ""
 
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether a driver holds the study now."""
         if not (self.folder / ".lock").is_file():
             return False
@@ -126,15 +128,18 @@ class Results:
         return records
 
     def write(self, outcome: Outcome) -> None:
-        """Keep one outcome: predictions first, the record last, each by rename. Writing it again changes nothing."""
+        """Write one outcome: predictions first, the record last, each by rename. Writing it again changes nothing."""
         cell = self.cells / outcome.record.id
         if outcome.predictions:
             atomic_write(cell / "predictions.parquet", _parquet(outcome.predictions))
         text = json.dumps(json.loads(canonical(outcome.record.to_json())), indent=1, sort_keys=True, ensure_ascii=False)
         atomic_write(cell / "record.json", text + "\n")
 
-    def correct(self, cell: str, split: str = "test") -> NDArray[np.bool_] | None:
-        """(n,) whether each example of `split` was answered rightly; None when the cell has no readable predictions."""
+    def correct_answers(self, cell: str, split: str = "test") -> NDArray[np.bool_] | None:
+        """(n,) whether each example of `split` was answered correctly, in the order of the examples.
+
+        None when the cell has no predictions that can be read.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -149,19 +154,19 @@ class Results:
         return np.asarray(pc.equal(table["gold"], table["pred"]).to_numpy(), dtype=bool)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Keep what a report needs beside the records: which cells the study has now, its searches, provenance."""
+        """Write what a report needs beside the records: which cells the study has now, its searches, provenance."""
         atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
     def manifest(self) -> dict[str, Any]:
-        """What `write_manifest` kept.
+        """What `write_manifest` wrote.
 
         Raises:
             ConfigError: there is none: no study was run in this folder.
         """
         path = self.folder / "manifest.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict) or not found.keys() >= {"study", "confirm", "search", "facts"}:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict) or not manifest.keys() >= {"study", "confirm", "search", "facts"}:
                 raise ValueError("it has other content")
         except FileNotFoundError:
             raise ConfigError(Problem("no study was run here yet", file=str(self.folder))) from None
@@ -170,24 +175,24 @@ class Results:
                 f"is not a manifest ({e}); it is written anew when the study is run again, which trains nothing twice"
             )
             raise ConfigError(Problem(text, file=str(path))) from None
-        return found
+        return manifest
 
-    def event(self, kind: str, **what: Any) -> None:
-        """Append one line to ``logs/events.jsonl``: a log for people, never read back, and worth no study's end."""
-        line = json.dumps({"time": round(time.time(), 3), "event": kind, **what}, ensure_ascii=False)
+    def log_event(self, kind: str, **fields: Any) -> None:
+        """Append one line to ``logs/events.jsonl``, a log for people. A log that cannot be written ends no study."""
+        line = json.dumps({"time": round(time.time(), 3), "event": kind, **fields}, ensure_ascii=False)
         with suppress(OSError):
             self.logs.mkdir(parents=True, exist_ok=True)
             with (self.logs / "events.jsonl").open("a", encoding="utf-8") as f:
                 f.write(line + "\n")
 
 
-def stale(record: Record) -> bool:
-    """Whether a record was made by other code, or with other versions of libraries, than what stands here now."""
-    return bool(made_otherwise(record))
+def is_stale(record: Record) -> bool:
+    """Whether a record was made by other code, or with other versions of libraries, than are here now."""
+    return bool(stale_parts(record))
 
 
-def made_otherwise(record: Record) -> list[str]:
-    """Of code and libraries, what made a record and is not what stands here now, in words."""
+def stale_parts(record: Record) -> list[str]:
+    """What made a record and is not what is here now, in words: "other code", or a library with both versions."""
     try:
         return version_differences(record.made_by, record.spec.method, record.spec.datasets)
     except FileNotFoundError:
@@ -195,12 +200,16 @@ def made_otherwise(record: Record) -> list[str]:
 
 
 def dev_score(record: Record) -> float | None:
-    """The primary metric on dev; None when the cell failed."""
+    """The primary metric on the dev split; None when the cell failed."""
     return record.metrics["dev"][record.facts["metric"]] if record.status == "done" else None
 
 
 def _check(record: Record) -> None:
-    """Raises one of the errors of a wrong type where the parts that a study goes on from are not what they must be."""
+    """Look at the parts of a record that a study goes on from.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: one of them is not what it must be.
+    """
     if record.status not in ("done", "failed"):
         raise ValueError(f"its status is {record.status!r}")
     if record.status == "done" and not math.isfinite(record.metrics["dev"][record.facts["metric"]]):
@@ -212,19 +221,22 @@ def _check(record: Record) -> None:
 
 
 def _parquet(predictions: Mapping[str, Predictions]) -> bytes:
-    """split, example, gold, pred (JSON where they are not strings), probabilities: one row per example."""
+    """Predictions as a Parquet file, one row per example: split, example, gold, pred, probabilities.
+
+    Gold labels and predictions that are not strings are written as JSON.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def plain(x: object) -> str:
+    def as_text(x: object) -> str:
         return x if isinstance(x, str) else json.dumps(x, ensure_ascii=False)
 
     rows: dict[str, list[Any]] = {"split": [], "example": [], "gold": [], "pred": [], "probabilities": []}
     for split, p in sorted(predictions.items()):
         rows["split"] += [split] * len(p)
         rows["example"] += range(len(p))
-        rows["gold"] += [plain(g) for g in p.gold]
-        rows["pred"] += [plain(g) for g in p.pred]
+        rows["gold"] += [as_text(g) for g in p.gold]
+        rows["pred"] += [as_text(g) for g in p.pred]
         rows["probabilities"] += [None] * len(p) if p.probabilities is None else p.probabilities.tolist()
     schema = pa.schema(
         [

@@ -1,11 +1,12 @@
-"""From records to a report: ``report/`` of a results folder, built from the records and the manifest beside them.
+"""Builds the report of a study, ``report/`` of its results folder, from the records and the manifest beside them.
 
-The folder alone is needed: no model, no data, no ray. So it works on a laptop to which the results were copied.
+It needs the folder alone: no model, no data, no Ray. So it works on a laptop to which the results were copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from raystudy.yamlfile import to_yaml
 
 __all__ = ["example_differences", "write_report"]
 
-Key = tuple[str, str, str]  # variant, target, setting
+Key = tuple[str, str, str]  # variant, target, setting: one score of the report
 
 
 def write_report(
@@ -35,8 +36,8 @@ def write_report(
     """Build the report of a results folder from its files alone; returns the path of report.md.
 
     Args:
-        exhibit: what the report opens with, where the study is a table or a figure of a paper.
-        opens: is given what the report says first, once all of it is written.
+        exhibit: makes what the report opens with, where the study is for a table or a figure of a paper.
+        opens: called with what the report says first, once all of it is written.
 
     Raises:
         ConfigError: no study was run there, or its records cannot be read.
@@ -56,7 +57,7 @@ def write_report(
         facts=manifest["facts"],
         notes=manifest["notes"],
         examples=example_differences(records, study, results),
-        importances=[Importance(**{**found, "arm": _arm(found["arm"])}) for found in manifest["importances"]],
+        importances=[Importance(**{**row, "arm": _arm(row["arm"])}) for row in manifest["importances"]],
         tasks=[TaskFacts(**{**t, "notes": tuple(t["notes"])}) for t in manifest["tasks"]],
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
         exhibit=exhibit,
@@ -74,29 +75,24 @@ def example_differences(records: Iterable[Record], study: Study, results: Result
     Only where the primary metric is accuracy (of others a difference is no mean over examples), and for the seeds that
     both finished. A cell whose predictions cannot be read is passed over: its scores are in its record.
     """
-    done: dict[Key, dict[int, str]] = {}
+    cells: dict[Key, dict[int, str]] = {}  # -> seed -> id of the cell
     for r in records:
         if r.status == "done" and r.spec.phase == "confirm" and r.facts.get("metric") == "accuracy":
-            done.setdefault((r.spec.variant, r.spec.target, str(r.spec.setting)), {})[r.spec.seed] = r.id
-    read: dict[str, NDArray[np.bool_] | None] = {}
+            cells.setdefault((r.spec.variant, r.spec.target, str(r.spec.setting)), {})[r.spec.seed] = r.id
+    correct = lru_cache(maxsize=None)(results.correct_answers)
 
-    def correct(cell: str) -> NDArray[np.bool_] | None:
-        if cell not in read:
-            read[cell] = results.correct(cell)
-        return read[cell]
+    def per_seed(key: Key, baseline_cells: Mapping[int, str]) -> Iterator[NDArray[np.float64]]:
+        for seed in sorted(cells[key].keys() & baseline_cells.keys()):
+            method, baseline = correct(cells[key][seed]), correct(baseline_cells[seed])
+            if method is not None and baseline is not None and len(method) == len(baseline):
+                yield method.astype(float) - baseline
 
-    def pairs(key: Key, base: Mapping[int, str]) -> Iterator[NDArray[np.float64]]:
-        for seed in sorted(done[key].keys() & base.keys()):
-            a, b = correct(done[key][seed]), correct(base[seed])
-            if a is not None and b is not None and len(a) == len(b):
-                yield a.astype(float) - b
-
-    out = {}
-    for key in done:
-        base = done.get((study.report.baseline, *key[1:]))
-        if base is None or key[0] == study.report.baseline:
+    differences = {}
+    for key in cells:
+        baseline_cells = cells.get((study.report.baseline, *key[1:]))
+        if baseline_cells is None or key[0] == study.report.baseline:
             continue
-        rows = list(pairs(key, base))
+        rows = list(per_seed(key, baseline_cells))
         if rows and len({len(row) for row in rows}) == 1:
-            out[key] = np.stack(rows)
-    return out
+            differences[key] = np.stack(rows)
+    return differences

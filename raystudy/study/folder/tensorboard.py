@@ -16,10 +16,15 @@ __all__ = ["TensorBoard"]
 
 
 class TensorBoard:
-    """TensorBoard events, written anew from the records when a study starts, so a killed run leaves no holes.
+    """Writes TensorBoard events; all of them anew when a study starts, so that a killed run leaves no holes.
 
-    One run per arm: dev scores in the order in which cells finished, seconds beside them. One run per configuration of
-    a search: its searched settings (the HPARAMS page), and its mean dev score after each of its cells.
+    TensorBoard shows a run per arm (one variant in one setting, on all targets): the dev scores of its cells in the
+    order in which they finished, and their seconds. It shows a run per configuration of a search, too: its searched
+    settings (on the HPARAMS page), and its mean dev score after each of its cells.
+
+    Args:
+        folder: ``tensorboard/`` of the results folder; what is in it is removed.
+        records: the records that are there already.
     """
 
     def __init__(self, folder: Path, records: Iterable[Record]) -> None:
@@ -27,12 +32,12 @@ class TensorBoard:
         self.folder = folder
         self._writers: dict[str, SummaryWriter] = {}
         self._steps: dict[str, int] = {}
-        self._scores: dict[str, list[float]] = {}  # of a configuration's cells
+        self._scores: dict[str, list[float]] = {}  # run of a configuration -> dev scores of its cells
         for record in sorted(records, key=lambda r: (r.spec.phase == "confirm", r.spec.seed, r.id)):
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """One more finished cell."""
+        """Write the events of one more cell; a failed one has none."""
         if record.status != "done":
             return
         arm = record.spec.arm.stem
@@ -44,10 +49,13 @@ class TensorBoard:
         self._writers[arm].add_scalar(f"{tag}/dev", dev, step)
         self._writers[arm].add_scalar(f"{tag}/seconds", record.wall, step)
         if record.spec.phase == "search":
-            self._configuration(record.spec, dev)
+            self._add_to_configuration(record.spec, dev)
 
-    def _configuration(self, spec: Spec, dev: float) -> None:
-        """A file per cell, closed at once: a search may have more configurations than a process may have open files.
+    def _add_to_configuration(self, spec: Spec, dev: float) -> None:
+        """Write the dev score of one more cell of a search to the run of its configuration.
+
+        Each cell has a file of its own that is closed at once, because a search may have more configurations than a
+        process may have open files.
 
         The experiment summary that `add_hparams` would write is left out: TensorBoard takes the columns of the first
         one it meets for all runs, and without any it gathers them from the runs.
@@ -57,9 +65,9 @@ class TensorBoard:
         scores.append(dev)
         with SummaryWriter(str(self.folder / run), filename_suffix=f".{len(scores):04d}") as writer:
             if len(scores) == 1:
-                shown: dict[str, Value] = {"method": spec.variant, "setting": str(spec.setting)}
-                shown |= {name: spec.settings[name] for name in catalogue().searched_parameters(spec.variant, {})}
-                _, start, end = hparams(shown, {})
+                columns: dict[str, Value] = {"method": spec.variant, "setting": str(spec.setting)}
+                columns |= {name: spec.settings[name] for name in catalogue().searched_parameters(spec.variant, {})}
+                _, start, end = hparams(columns, {})
                 writer.file_writer.add_summary(start)
                 writer.file_writer.add_summary(end)
             writer.add_scalar("search/dev", sum(scores) / len(scores), len(scores))
