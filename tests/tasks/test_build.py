@@ -142,15 +142,17 @@ def test_the_user_names_columns() -> None:
     assert task(rows, columns={"text": "de"}).splits["train"][0].text == "gut"
     pair = task(rows, columns={"text": "de", "text_pair": "en"})
     assert (pair.form, pair.splits["train"][0].pair) == ("pair", "good")
-    said = refused(rows, columns={"text": "dee"})
-    assert len(said) == 1  # train speaks for all
-    assert said[0].startswith("train: has no column 'dee' — did you mean 'de'; its columns are 'de', 'en', 'label'.")
+    messages = refused(rows, columns={"text": "dee"})
+    assert len(messages) == 1  # train speaks for all
+    assert messages[0].startswith(
+        "train: has no column 'dee' — did you mean 'de'; its columns are 'de', 'en', 'label'."
+    )
 
 
 def test_the_lines_to_add_are_yaml_that_names_every_role() -> None:
-    (said,) = refused([{"a b": "x", "label": "1"}], [{"a b": "x", "label": "1"}])
-    assert "has no column that is known as the text; its columns are 'a b', 'label'" in said
-    line = re.search(r"task_options: .*\}\}\}", said)
+    (message,) = refused([{"a b": "x", "label": "1"}], [{"a b": "x", "label": "1"}])
+    assert "has no column that is known as the text; its columns are 'a b', 'label'" in message
+    line = re.search(r"task_options: .*\}\}\}", message)
     assert line
     assert plain(parse_yaml(line[0], "x")) == {
         "task_options": {"mine": {"columns": {"text": "TEXT_COLUMN", "label": "label"}}}
@@ -241,11 +243,11 @@ def test_what_was_inferred_of_labels_is_told() -> None:
 
 def test_numbers_are_finite_in_every_split() -> None:
     wrong = texts(["1", 1e999, 10**400, True, None])
-    said = refused(texts([0.5, 1.5]), wrong)
-    assert [s.split(":")[1] for s in said] == ["1", "2", "3", "4", "5"]
-    assert "label must be a number (as those of train are), but is '1'" in said[0]
-    assert all("label must be a finite number" in s for s in said[1:3])
-    assert "but is null" in said[4]
+    messages = refused(texts([0.5, 1.5]), wrong)
+    assert [s.split(":")[1] for s in messages] == ["1", "2", "3", "4", "5"]
+    assert "label must be a number (as those of train are), but is '1'" in messages[0]
+    assert all("label must be a finite number" in s for s in messages[1:3])
+    assert "but is null" in messages[4]
     spelt = refused(texts(["0.5", "1"]), texts(["x", "1e999", ""]), typed=False)
     assert len(spelt) == 3
     assert (
@@ -261,17 +263,17 @@ def test_labels_may_be_numbers_in_yaml() -> None:
 
 
 def test_a_label_that_train_lacks() -> None:
-    said = refused(GOOD, [*GOOD, {"text": "x", "label": "poss"}])
-    assert said == ["test:3: label must occur in train ('neg', 'pos'), but is 'poss' — did you mean 'pos'?"]
-    said = refused(texts([1, 2]), texts([3]))
-    assert said[0].endswith("if the labels are numbers and no classes, say `kind: regression`")
+    messages = refused(GOOD, [*GOOD, {"text": "x", "label": "poss"}])
+    assert messages == ["test:3: label must occur in train ('neg', 'pos'), but is 'poss' — did you mean 'pos'?"]
+    messages = refused(texts([1, 2]), texts([3]))
+    assert messages[0].endswith("if the labels are numbers and no classes, say `kind: regression`")
 
 
 def test_declared_labels_hold_for_train_too() -> None:
     assert task(GOOD, card=Card(form="single", labels=("pos", "neg"))).labels == ("pos", "neg")
-    said = refused(GOOD, card=Card(form="single", labels=("pos", "other")))
-    assert len(said) == 3
-    assert "label must be one of the declared labels ('pos', 'other'), but is 'neg'" in said[0]
+    messages = refused(GOOD, card=Card(form="single", labels=("pos", "other")))
+    assert len(messages) == 3
+    assert "label must be one of the declared labels ('pos', 'other'), but is 'neg'" in messages[0]
     assert "train holds no example of the class 'mid'" in told(task(GOOD, labels=["neg", "mid", "pos"]))
 
 
@@ -300,8 +302,8 @@ BAD_TAGGING = [
 @pytest.mark.parametrize(("row", "message"), BAD_TAGGING)
 def test_every_bad_tagging_row_is_named(row: dict[str, Any], message: str) -> None:
     good = [{"tokens": ["a", "b"], "tags": ["O", "B-x"]}]
-    (said,) = refused([*good, row], good, good)
-    assert said.startswith(f"train:2: {message}")
+    (text_of_error,) = refused([*good, row], good, good)
+    assert text_of_error.startswith(f"train:2: {message}")
 
 
 def test_tags_that_train_lacks_are_counted() -> None:
@@ -309,8 +311,8 @@ def test_tags_that_train_lacks_are_counted() -> None:
     assert (t.kind, t.labels, t.metric) == ("tagging", ("B-x", "O"), "span_f1")
     assert "test holds 2 tags outside the label set: B-y 2" in t.notes
     assert task([{"words": ["a"], "pos_tags": ["DET"]}, {"words": ["a"], "pos_tags": ["X"]}]).metric == "token_accuracy"
-    said = refusal(lambda: task([{"tokens": ["a"], "tags": ["O"]}], kind="regression"), ConfigError)
-    assert "kind must be left out: the rows hold one tag per token" in said[0]
+    messages = refusal(lambda: task([{"tokens": ["a"], "tags": ["O"]}], kind="regression"), ConfigError)
+    assert "kind must be left out: the rows hold one tag per token" in messages[0]
 
 
 def test_spans_that_no_b_begins_are_counted() -> None:
@@ -319,8 +321,8 @@ def test_spans_that_no_b_begins_are_counted() -> None:
 
     # opening: the first word, a word behind O, a word of another type; not the one behind an I or a B of its type
     t = task(rows("B-x I-x O", "I-x I-x B-y", "B-y I-x I-x", "O I-y O"), rows("B-x I-x"), rows("O I-x"))
-    said = "I tags that continue no span: 3 in train, 1 in dev; each begins one, as conlleval reads them"
-    assert said in t.notes
+    message = "I tags that continue no span: 3 in train, 1 in dev; each begins one, as conlleval reads them"
+    assert message in t.notes
     assert "continue no span" not in told(task(rows("B-x I-x B-x", "O B-y I-y")))
     plain = task(rows("B I O I", "O O B"))
     assert plain.metric == "span_f1" and any("1 in train, 1 in dev, 1 in test" in n for n in plain.notes)
@@ -333,8 +335,8 @@ def test_merged_labels_are_counted_and_the_option_decides() -> None:
     t = task(rows, card=card)
     assert t.labels == ("B", "I", "O") and t.splits["train"][0].label == ("B", "O", "I")
     assert t.metric == "span_f1" and t.metrics == ("token_accuracy",)
-    said = "labels read as coarser ones, in all splits: 'i' as 'I' (0), 'o' as 'O' (3) (`merge: {}` keeps them)"
-    assert said in t.notes
+    message = "labels read as coarser ones, in all splits: 'i' as 'I' (0), 'o' as 'O' (3) (`merge: {}` keeps them)"
+    assert message in t.notes
     whole = task(rows, card=card, merge={})
     assert whole.labels == card.labels and whole.splits["train"][0].label == ("B", "o", "I")
     assert whole.metric == "token_accuracy" and "coarser" not in told(whole)
@@ -345,10 +347,10 @@ def test_classes_merge_too_and_only_those_that_there_are() -> None:
     t = task(rows, merge={"1": "bad", "2": "bad"}, label_text={"bad": "not good"})
     assert (t.labels, [e.label for e in t.splits["test"]]) == (("bad", "4", "5"), ["bad", "bad", "4", "5"])
     assert t.text_of("bad") == "not good"
-    said = refusal(lambda: task(rows, merge={"11": "bad", "x": "y"}), ConfigError)
-    assert len(said) == 2 and "task_options.mine.merge" in said[0] and "11" in said[0]
-    said = refusal(lambda: task(texts([1.5, 2.5]), merge={"1.5": "2"}), ConfigError)
-    assert "the labels are numbers, not classes" in said[0]
+    messages = refusal(lambda: task(rows, merge={"11": "bad", "x": "y"}), ConfigError)
+    assert len(messages) == 2 and "task_options.mine.merge" in messages[0] and "11" in messages[0]
+    messages = refusal(lambda: task(texts([1.5, 2.5]), merge={"1.5": "2"}), ConfigError)
+    assert "the labels are numbers, not classes" in messages[0]
     with pytest.raises(DataError, match="at least two classes"):
         task(texts(["a", "b"]), merge={"a": "b"})
 
@@ -357,8 +359,8 @@ def test_tokens_in_a_cell() -> None:
     rows = [{"tokens": "John lives", "tags": '["B-x", "O"]'}]
     (e,) = task(rows, typed=False).splits["train"]
     assert (e.tokens, e.label) == (("John", "lives"), ("B-x", "O"))
-    (said, *_) = refused([{"tokens": "['John', 'lives']", "tags": "['B-x', 'O']"}], typed=False)
-    assert "must be strings between blanks, or a JSON list of strings in double quotation marks" in said
+    (message, *_) = refused([{"tokens": "['John', 'lives']", "tags": "['B-x', 'O']"}], typed=False)
+    assert "must be strings between blanks, or a JSON list of strings in double quotation marks" in message
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -381,9 +383,9 @@ def test_options_win_and_are_checked_at_once() -> None:
         "domains": "apart",
         "lenght": 3,
     }
-    said = refusal(lambda: task(GOOD, **wrong), ConfigError)
-    assert [s.split(" must be ")[0].split(": ")[1] for s in said[:-1]] == list(wrong)[:-1]
-    assert "unknown option 'lenght' — did you mean 'length'" in said[-1]
+    messages = refusal(lambda: task(GOOD, **wrong), ConfigError)
+    assert [s.split(" must be ")[0].split(": ")[1] for s in messages[:-1]] == list(wrong)[:-1]
+    assert "unknown option 'lenght' — did you mean 'length'" in messages[-1]
 
 
 def test_f1_names_its_positive_class() -> None:
@@ -426,13 +428,13 @@ def test_f1_names_its_positive_class() -> None:
     ],
 )
 def test_options_that_do_not_suit(options: dict[str, Any], says: str) -> None:
-    (said,) = refusal(lambda: task(GOOD, GOOD, GOOD, **options), ConfigError)
-    assert says in said
+    (message,) = refusal(lambda: task(GOOD, GOOD, GOOD, **options), ConfigError)
+    assert says in message
 
 
 def test_f1_of_many_classes_must_say_of_which() -> None:
-    (said,) = refusal(lambda: task([*GOOD, {"text": "film", "label": "so-so"}], metric="f1"), ConfigError)
-    assert "with 3 classes none is positive by itself: name it (`positive: CLASS`), or take macro_f1" in said
+    (message,) = refusal(lambda: task([*GOOD, {"text": "film", "label": "so-so"}], metric="f1"), ConfigError)
+    assert "with 3 classes none is positive by itself: name it (`positive: CLASS`), or take macro_f1" in message
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -454,8 +456,8 @@ def test_each_domain_is_a_task_with_the_classes_of_all() -> None:
     assert (whole.domains, whole.name, len(whole.splits["train"])) == (("books", "dvd"), "mine", 13)
     assert (books.domains, books.name, books.labels, len(books.splits["train"])) == ((), "mine/books", whole.labels, 6)
     assert all(e.text.startswith("books") for e in books.splits["train"])
-    (said,) = refusal(lambda: task(rows, domain="bocks"), ConfigError)
-    assert "unknown domain of mine 'bocks' — did you mean 'books'? Known: books, dvd" in said
+    (message,) = refusal(lambda: task(rows, domain="bocks"), ConfigError)
+    assert "unknown domain of mine 'bocks' — did you mean 'books'? Known: books, dvd" in message
     assert task(rows, domains="together").domains == ()
 
 
@@ -463,17 +465,17 @@ def test_names_of_domains_can_name_files() -> None:
     t = task(domains(["home & kitchen", "C++/Qt", "books"]))
     assert t.domains == ("C++_Qt", "books", "home_kitchen")
     assert "the domain 'home & kitchen' is called home_kitchen in the names of tasks" in t.notes
-    said = refused(domains(["a b", "a/b", "..", "*", "x" * 200]))
-    assert any("domains must differ in letters or digits, but 'a b' and 'a/b' are both a_b" in s for s in said)
-    assert sum("domain must hold a letter or a digit and be short" in s for s in said) >= LISTED - 2
+    messages = refused(domains(["a b", "a/b", "..", "*", "x" * 200]))
+    assert any("domains must differ in letters or digits, but 'a b' and 'a/b' are both a_b" in s for s in messages)
+    assert sum("domain must hold a letter or a digit and be short" in s for s in messages) >= LISTED - 2
 
 
 def test_a_domain_that_is_no_task_is_named_with_its_split() -> None:
     rows = domains(["books", "dvd"])
     only = [r for r in rows if r["domain"] == "books" or r["label"] == "pos"]
-    said = refusal(lambda: task(only, domains(["books"]), rows, domain="dvd"), DataError)
+    messages = refusal(lambda: task(only, domains(["books"]), rows, domain="dvd"), DataError)
     cure = "list the domains that you want, or keep mine whole with `domains: together`"
-    assert said == [
+    assert messages == [
         f"task mine/dvd: the domain 'dvd' of mine has no rows in test: {cure}",
         f"task mine/dvd: the domain 'dvd' of mine has only the class 'pos' in train: {cure}",
     ]
@@ -531,12 +533,12 @@ def test_a_dev_split_is_carved_once_for_all_domains() -> None:
 
 def test_what_cannot_be_carved() -> None:
     assert "must leave train an example of every class, but asks for 2 of 2" in refused(GOOD, GOOD, dev_from_train=2)[0]
-    (said,) = refusal(lambda: task(GOOD, GOOD, GOOD, dev_from_train=0.5), DataError)
-    assert "has a dev split (dev), so dev_from_train must be left out" in said
-    (said,) = refusal(
+    (message,) = refusal(lambda: task(GOOD, GOOD, GOOD, dev_from_train=0.5), DataError)
+    assert "has a dev split (dev), so dev_from_train must be left out" in message
+    (message,) = refusal(
         lambda: task_of("mine", {"train": SplitRows("a"), "test": SplitRows("b")}, card=None, options={}), DataError
     )
-    assert "must have the split dev: name it with `splits` in task_options, or carve it from train with" in said
+    assert "must have the split dev: name it with `splits` in task_options, or carve it from train with" in message
 
 
 # ---------------------------------------------------------------------------------------------------------------------

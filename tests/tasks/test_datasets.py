@@ -132,15 +132,15 @@ def test_missing_data_say_what_to_do(name: str, tmp_path: Path) -> None:
     for place in (None, tmp_path, tmp_path / "nowhere"):
         with pytest.raises(PreflightError) as caught:
             load(name, root=place)
-        said = str(caught.value)
+        messages = str(caught.value)
         assert caught.value.exit_code == 3
         if c.hub is not None:
-            assert f"hf download --repo-type dataset {c.hub.id}" in said
+            assert f"hf download --repo-type dataset {c.hub.id}" in messages
         for part in (f"the data set {name}", c.get.rstrip("."), "train.jsonl", "--data-root DIR"):
-            assert part in said
-        assert ("`text_pair`" in said) == (c.form == "pair")
-        assert ("`tokens`" in said) == (c.form == "tagging")
-        assert ("`domain`" in said) == (name in DOMAINS)
+            assert part in messages
+        assert ("`text_pair`" in messages) == (c.form == "pair")
+        assert ("`tokens`" in messages) == (c.form == "tagging")
+        assert ("`domain`" in messages) == (name in DOMAINS)
 
 
 @pytest.mark.parametrize("name", [n for n in DATASETS if n not in DOMAINS])
@@ -180,8 +180,8 @@ def test_expressions_are_three_classes_unless_all_six_are_wanted(root: Path) -> 
         coarser = [tuple(merge.get(t, t) for t in e.label) for e in rows]  # type: ignore[union-attr]
         assert coarser == [e.label for e in task.splits[split]]
     counts = Counter(t for rows in full.splits.values() for e in rows for t in e.label)  # type: ignore[union-attr]
-    (said,) = (n for n in task.notes if n.startswith("labels read as coarser ones"))
-    assert all(f"'{k}' as '{v}' ({counts[k]})" in said for k, v in merge.items())
+    (message,) = (n for n in task.notes if n.startswith("labels read as coarser ones"))
+    assert all(f"'{k}' as '{v}' ({counts[k]})" in message for k, v in merge.items())
 
 
 def test_no_sentence_of_the_expressions_is_among_those_of_the_parts_of_speech(root: Path) -> None:

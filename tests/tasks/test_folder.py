@@ -60,9 +60,10 @@ def test_files_of_other_names(tmp_path: Path) -> None:
     (tmp_path / "mine" / "test.csv").rename(tmp_path / "mine" / "test_matched.csv")
     for name in ("test_matched", "test_matched.csv"):
         assert len(load("mine", root=tmp_path, options={"splits": {"test": name}}).splits["test"]) == 3
-    said, _ = refused(tmp_path, splits={"test": "validation"})
+    messages, _ = refused(tmp_path, splits={"test": "validation"})
     assert (
-        "must hold a file validation.* or dev.* or valid.* or val.* for the split dev (or carve it from train" in said
+        "must hold a file validation.* or dev.* or valid.* or val.* for the split dev (or carve it from train"
+        in messages
     )
     task = load("mine", root=tmp_path, options={"splits": {"test": "validation", "dev": "test"}})
     assert len(task.splits["dev"]) == 2
@@ -74,9 +75,9 @@ def test_every_split_has_one_file(tmp_path: Path) -> None:
     (here / "test.jsonl").unlink()
     (here / "test.json").write_text("{}")
     (here / "dev.csv").write_bytes(b"")
-    said = refused(tmp_path)
+    messages = refused(tmp_path)
     endings = ".jsonl, .csv, .tsv, .conll, .bio, .iob, .txt, .conllu, .parquet, all but Parquet with .gz too"
-    assert said == [
+    assert messages == [
         f"{here}: must hold one file for the split dev, but has dev.csv, validation.jsonl",
         f"{here}: must hold a file test.* for the split test",
         f"{here}: it holds dev.csv, test.json, train.jsonl, validation.jsonl; the endings that are read are {endings}",
@@ -145,9 +146,9 @@ BAD_LINES = [
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)
 def test_every_bad_line_is_named(tmp_path: Path, line: bytes, message: str) -> None:
     rows = WRITERS[".jsonl"](GOOD)
-    (said,) = refused(good(tmp_path, train=rows + b"\n" + line + b"\n" + rows))
-    assert said.startswith(f"{tmp_path / 'mine' / 'train.jsonl'}:4: ")
-    assert message in said
+    (text_of_error,) = refused(good(tmp_path, train=rows + b"\n" + line + b"\n" + rows))
+    assert text_of_error.startswith(f"{tmp_path / 'mine' / 'train.jsonl'}:4: ")
+    assert message in text_of_error
 
 
 def test_all_problems_of_all_files_at_once_and_twenty_per_file(tmp_path: Path) -> None:
@@ -157,13 +158,13 @@ def test_all_problems_of_all_files_at_once_and_twenty_per_file(tmp_path: Path) -
     lay(tmp_path, suffix=".jsonl", dev=WRITERS[".jsonl"](GOOD) + b'{"text": "a", "label": "poss"}\n\xff\n')
     lay(tmp_path, suffix=".parquet", test=[*GOOD, {"text": None, "label": "pos"}, {"text": "b", "label": None}])
     here = tmp_path / "mine"
-    said = refused(tmp_path)
-    assert said[0] == f"{here / 'train.csv'}:4: text must not be empty, but is ''"
-    assert said[LISTED] == f"{here / 'train.csv'}: and 5 more"
-    assert said[LISTED + 1].startswith(f"{here / 'validation.jsonl'}:4: must be UTF-8 text")
-    assert said[LISTED + 2] == f"{here / 'test.parquet'}: row 3: text must be a string, but is null"
-    assert said[LISTED + 3].startswith(f"{here / 'test.parquet'}: row 4: label must be a string or a whole number")
-    assert len(said) == LISTED + 4
+    messages = refused(tmp_path)
+    assert messages[0] == f"{here / 'train.csv'}:4: text must not be empty, but is ''"
+    assert messages[LISTED] == f"{here / 'train.csv'}: and 5 more"
+    assert messages[LISTED + 1].startswith(f"{here / 'validation.jsonl'}:4: must be UTF-8 text")
+    assert messages[LISTED + 2] == f"{here / 'test.parquet'}: row 3: text must be a string, but is null"
+    assert messages[LISTED + 3].startswith(f"{here / 'test.parquet'}: row 4: label must be a string or a whole number")
+    assert len(messages) == LISTED + 4
 
 
 @pytest.mark.parametrize(
@@ -194,9 +195,9 @@ def test_a_table_without_names_is_read_by_numbers(tmp_path: Path) -> None:
     lay(tmp_path, "tags", ".conll", train=conll, dev=conll, test=conll)
     tagged = load("tags", root=tmp_path, options={"columns": {"tokens": 2, "tags": 3}})
     assert tagged.splits["test"][0].tokens == ("John", "lives")
-    said = refused(tmp_path, "tags", columns={"tags": "ner"})
-    assert len(said) == 3
-    assert "columns without names, so `columns` must give their numbers, counted from 1, but gives 'ner'" in said[0]
+    messages = refused(tmp_path, "tags", columns={"tags": "ner"})
+    assert len(messages) == 3
+    assert "columns without names, so `columns` must give their numbers, counted from 1, but gives 'ner'" in messages[0]
 
 
 def test_quotes_is_for_tables_of_pandas(tmp_path: Path) -> None:
@@ -218,10 +219,10 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 def test_a_missing_folder_says_how_to_lay_it(tmp_path: Path) -> None:
     for root in (tmp_path, None):
-        (said,) = refusal(lambda root=root: folder.load("mine", root), PreflightError)  # type: ignore[misc]
-        assert "mine" in said
-        assert "train.jsonl, validation.jsonl and test.jsonl" in said
-        assert "--data-root DIR" in said
+        (message,) = refusal(lambda root=root: folder.load("mine", root), PreflightError)  # type: ignore[misc]
+        assert "mine" in message
+        assert "train.jsonl, validation.jsonl and test.jsonl" in message
+        assert "--data-root DIR" in message
 
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "/etc", "", "a\\b", "a\nb", " "])
@@ -283,12 +284,12 @@ def test_built_in_data_stay_whole_unless_asked(tmp_path: Path) -> None:
 
 def test_what_cannot_be_expanded(tmp_path: Path) -> None:
     root = good(reviews(tmp_path, *(f"d{i}" for i in range(60))))
-    said = refusal(lambda: expand(["mine/*", "reviews", "reviews/*"], root=root), ConfigError)
-    assert said[0] == "task mine/*: mine/* asks for one task per domain, but mine has no domains"
-    assert said[1].startswith(
+    messages = refusal(lambda: expand(["mine/*", "reviews", "reviews/*"], root=root), ConfigError)
+    assert messages[0] == "task mine/*: mine/* asks for one task per domain, but mine has no domains"
+    assert messages[1].startswith(
         "task reviews: reviews has 60 domains, a task each: list those you want, ask for all with reviews/*"
     )
-    assert len(said) == 2
+    assert len(messages) == 2
 
 
 def test_data_that_cannot_be_read_are_left_to_load(tmp_path: Path) -> None:

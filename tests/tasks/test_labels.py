@@ -55,9 +55,11 @@ def test_the_guess_does_not_depend_on_the_format(tmp_path: Path, labels: list[An
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("spelt", ["3,5", "1,000", "1_000", "1'000", "50%", "1.234,5"])
 def test_numbers_in_a_doubtful_spelling_are_refused_with_the_cure(tmp_path: Path, suffix: str, spelt: str) -> None:
-    (said,) = {s.partition(": label")[2] for s in refusal(lambda: read(tmp_path, suffix, ["1", spelt, "2"]), DataError)}
-    assert f"but 1 of 3 labels of train, the first {spelt!r}, could be either" in said
-    assert ("`kind: regression` reads the comma" in said) == (spelt == "3,5")
+    (message,) = {
+        s.partition(": label")[2] for s in refusal(lambda: read(tmp_path, suffix, ["1", spelt, "2"]), DataError)
+    }
+    assert f"but 1 of 3 labels of train, the first {spelt!r}, could be either" in message
+    assert ("`kind: regression` reads the comma" in message) == (spelt == "3,5")
     assert read(tmp_path, suffix, ["1", spelt, "2"], kind="classification").labels == tuple(sorted(["1", spelt, "2"]))
 
 
@@ -77,8 +79,8 @@ def test_a_comma_before_the_fraction_is_read_where_the_user_says_numbers(tmp_pat
 
 @pytest.mark.parametrize("lost", ["nan", "NA", "null", "None"])
 def test_a_lost_number_is_no_class(tmp_path: Path, lost: str) -> None:
-    said = refusal(lambda: read(tmp_path, ".csv", ["0", "1", lost]), DataError)
-    assert f"label must be a whole number as all others are, but is '{lost}': a lost one?" in said[0]
+    messages = refusal(lambda: read(tmp_path, ".csv", ["0", "1", lost]), DataError)
+    assert f"label must be a whole number as all others are, but is '{lost}': a lost one?" in messages[0]
     assert "label must be a number" in refusal(lambda: read(tmp_path, ".csv", ["0.5", "1", lost]), DataError)[0]
     assert f"LOOKS LIKE NO CLASS: '{lost}' (1 in train, 1 in dev, 1 in test)" in told(
         read(tmp_path, ".csv", ["a", "b", lost])
@@ -97,8 +99,8 @@ def test_what_looks_like_no_class_is_named_with_its_counts(tmp_path: Path) -> No
 
 def test_spellings_of_one_class_are_named(tmp_path: Path) -> None:
     alike = ["caf\u00e9", "cafe\u0301", "neu", "ne\u200bu", "good  one", "good one"]
-    said = told(read(tmp_path, ".jsonl", alike))
-    note = next(n for n in said.split("; ") if "look the same" in n)
+    messages = told(read(tmp_path, ".jsonl", alike))
+    note = next(n for n in messages.split("; ") if "look the same" in n)
     assert all(w in note for w in ("'caf\\xe9'", "'cafe\\u0301'", "'ne\\u200bu'", "'good  one'"))
     assert "labels that differ only in case: 'Neg', 'neg'" in told(read(tmp_path, ".csv", ["Neg", "neg", "pos"]))
     assert "1 label has blanks at the ends" in told(read(tmp_path, ".csv", [" pos", "neg"]))
@@ -170,8 +172,8 @@ def test_tags_of_iob_in_other_spellings(tmp_path: Path) -> None:
 )
 def test_span_f1_is_refused_where_no_tag_marks_spans(tmp_path: Path, tags: str, why: str) -> None:
     assert tagged(tmp_path, tags).metric == "token_accuracy"
-    (said,) = refusal(lambda: tagged(tmp_path, tags, metric="span_f1"), ConfigError)
-    assert "span_f1 needs tags that mark spans" in said and why in said
+    (message,) = refusal(lambda: tagged(tmp_path, tags, metric="span_f1"), ConfigError)
+    assert "span_f1 needs tags that mark spans" in message and why in message
     if "B-x" in tags:
         assert f"words are scored one by one, not by spans: {why}" in told(tagged(tmp_path, tags))
 
@@ -185,8 +187,8 @@ def test_a_folder_named_like_a_built_in_data_set_is_told(tmp_path: Path) -> None
     lay(tmp_path, "imdb", train=table, dev=table, test=table)
     lay(tmp_path, "planted", train=table, dev=table, test=table)
     assert "the folder imdb is read as the built-in data set of that name" in load("imdb", root=tmp_path).notes[0]
-    said = "the folder planted under the data root is NOT read: a built-in data set has that name"
-    assert load("planted/target", root=tmp_path).notes[0].startswith(said)
+    message = "the folder planted under the data root is NOT read: a built-in data set has that name"
+    assert load("planted/target", root=tmp_path).notes[0].startswith(message)
     assert "built-in" not in load("planted/target").notes[0]
 
 
@@ -196,8 +198,8 @@ def test_control_characters_of_labels_and_texts_are_escaped_wherever_they_are_pr
     table = [{"text": f"t \x1b[2J {i}", "label": c} for i, c in enumerate(("a\x1b[31m", "b\x9b", "c\u202ed", "c"))]
     lay(tmp_path, train=table, dev=table, test=table)
     tasks_command(name="mine", data_root=tmp_path, as_json=False)
-    said = capsys.readouterr().out
-    assert "a\\x1b[31m" in said and all(line.isprintable() for line in said.split("\n"))
+    messages = capsys.readouterr().out
+    assert "a\\x1b[31m" in messages and all(line.isprintable() for line in messages.split("\n"))
 
 
 @pytest.mark.parametrize("spelt", ["$3.50", "3.50 \u20ac", "\u22121.5", "\u0661\u066b\u0665"])
@@ -215,8 +217,8 @@ def test_declared_labels_are_the_same_in_every_format(tmp_path: Path) -> None:
 
 
 def test_marks_and_words_for_nothing_are_no_classes_and_stars_are(tmp_path: Path) -> None:
-    said = told(read(tmp_path, ".jsonl", ["pos", "neg", "neu", "...", "UNK"]))
-    assert "LOOKS LIKE NO CLASS: '...' (1 in train, 1 in dev, 1 in test), 'UNK' (1" in said
+    messages = told(read(tmp_path, ".jsonl", ["pos", "neg", "neu", "...", "UNK"]))
+    assert "LOOKS LIKE NO CLASS: '...' (1 in train, 1 in dev, 1 in test), 'UNK' (1" in messages
     for fine in (["*", "**", "***"], ["+", "-"], ["\u2764", "\U0001f602"]):
         assert "LOOKS" not in told(read(tmp_path, ".jsonl", fine))
 
@@ -242,6 +244,6 @@ def test_texts_of_another_encoding_are_counted(tmp_path: Path) -> None:
     table = [
         {"text": t, "label": c} for t, c in (("caf\u00c3\u00a9 noir", "a"), ("caf\ufffd", "b"), ("caf\u00e9", "b"))
     ]
-    said = told(load("mine", root=lay(tmp_path, train=table, dev=table[2:], test=table[1:])))
-    assert "texts that look like UTF-8 read as Windows-1252: 1 in train (the first: 'caf\\xc3\\xa9 noir" in said
-    assert "the mark of a lost character, U+FFFD: 1 in train, 1 in test" in said
+    messages = told(load("mine", root=lay(tmp_path, train=table, dev=table[2:], test=table[1:])))
+    assert "texts that look like UTF-8 read as Windows-1252: 1 in train (the first: 'caf\\xc3\\xa9 noir" in messages
+    assert "the mark of a lost character, U+FFFD: 1 in train, 1 in test" in messages

@@ -120,7 +120,7 @@ def test_texts_are_short_and_notes_say_the_rules(tasks: dict[str, Task]) -> None
 
 def test_the_same_whatever_the_hash_seed(tasks: dict[str, Task]) -> None:
     code = f"from raystudy.tasks import load\nprint(*(load('lexicon/' + p).digest for p in {PARTS!r}))"
-    said = subprocess.run(
+    messages = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONHASHSEED": "7"},
         cwd=Path(__file__).parents[2],
@@ -128,7 +128,7 @@ def test_the_same_whatever_the_hash_seed(tasks: dict[str, Task]) -> None:
         text=True,
         check=True,
     ).stdout
-    assert said.split() == [tasks[p].digest for p in PARTS]
+    assert messages.split() == [tasks[p].digest for p in PARTS]
 
 
 @pytest.mark.parametrize("package", ["vaderSentiment", "textblob"])

@@ -120,11 +120,11 @@ def test_every_column_has_one_name(first: bytes, says: str) -> None:
 
 
 def test_what_common_programs_write() -> None:
-    said: list[str] = []
+    messages: list[str] = []
     rows = [{"text": "a, b", "label": "x"}]
-    assert [r for _, r in read(".csv", b'\xef\xbb\xbftext;label\r\n"a, b";x\r\n', add_note=said.append)[0]] == rows
-    assert [r for _, r in read(".csv", b',text,label\n0,"a, b",x\n', add_note=said.append)[0]] == rows
-    assert said == [
+    assert [r for _, r in read(".csv", b'\xef\xbb\xbftext;label\r\n"a, b";x\r\n', add_note=messages.append)[0]] == rows
+    assert [r for _, r in read(".csv", b',text,label\n0,"a, b",x\n', add_note=messages.append)[0]] == rows
+    assert messages == [
         "its columns are separated by semicolons, not by commas",
         "its first column has no name and was not read",
     ]
@@ -148,9 +148,9 @@ def test_columns_may_have_numbers_for_names() -> None:
 
 def test_quotation_marks_of_tsv_are_kept_and_told() -> None:
     data = b'text\tlabel\n"to be"\tx\n"or not"\ty\nplain\tx\n'
-    said: list[str] = []
-    assert [r["text"] for _, r in read(".tsv", data, add_note=said.append)[0]] == ['"to be"', '"or not"', "plain"]
-    (note,) = said
+    messages: list[str] = []
+    assert [r["text"] for _, r in read(".tsv", data, add_note=messages.append)[0]] == ['"to be"', '"or not"', "plain"]
+    (note,) = messages
     assert note.startswith("2 of 3 rows hold a field in quotation marks, which were kept as part of it; ")
     assert note.endswith("a file that pandas wrote wants `quotes: true`")
     assert [r["text"] for _, r in read(".tsv", data, quotes=True)[0]] == ["to be", "or not", "plain"]
@@ -293,10 +293,10 @@ def test_no_bytes_break_a_reader(suffix: str) -> None:
 
 def told(suffix: str, data: bytes, **how: Any) -> tuple[int, list[str]]:
     """(rows read, what the reader says); nothing may be wrong with a row."""
-    said: list[str] = []
-    rows, problems = read(suffix, data, add_note=said.append, **how)
+    messages: list[str] = []
+    rows, problems = read(suffix, data, add_note=messages.append, **how)
     assert not problems
-    return len(rows), said
+    return len(rows), messages
 
 
 @pytest.mark.parametrize("separator", ["\t", " "])
@@ -312,10 +312,10 @@ def test_a_word_that_begins_with_a_hash_is_a_word(separator: str) -> None:
 
 def test_comments_stand_before_a_sentence_and_are_counted() -> None:
     data = b"# id = 7 x\n#begin document (a);\na O\nb O\n\n# O\n# K\n# O\n\n#end document\n"
-    rows, problems = read(".conll", data, add_note=(said := []).append)
+    rows, problems = read(".conll", data, add_note=(message := []).append)
     # `# O` has the tag of a word and is one; after it the sentence has begun, so `# K` is one as well
     assert [r["tokens"] for _, r in rows] == [["a", "b"], ["#", "#", "#"]]
-    assert (problems, said) == ([], ["3 comments were passed over (the first: line 1, '# id = 7 x')"])
+    assert (problems, message) == ([], ["3 comments were passed over (the first: line 1, '# id = 7 x')"])
     assert read(".conll", b"a O\n# no word at all\nb O\n")[1] == [
         (2, "must have 2 columns like the first token, but has 5")
     ]
@@ -337,8 +337,8 @@ def test_a_file_without_empty_lines_is_told_to_be_one_sentence() -> None:
 def test_ranges_and_empty_nodes_of_conllu_are_counted() -> None:
     rest = "\t_" * 6
     data = f"# x\n1-2\tdel\t_\t_{rest}\n1\tde\t_\tADP{rest}\n2\tel\t_\tDET{rest}\n2.1\tx\t_\tVERB{rest}\n"
-    said = "2 ranges of words or words not in the text were passed over (the first: line 2, '1-2\\tdel\\t_\\t_"
-    assert told(".conllu", data.encode())[1][0].startswith(said)
+    message = "2 ranges of words or words not in the text were passed over (the first: line 2, '1-2\\tdel\\t_\\t_"
+    assert told(".conllu", data.encode())[1][0].startswith(message)
 
 
 OPEN = b'text,label\ngood one,pos\n"great film,pos\nbad one,neg\nworse one,neg\nawful film",neg\n'
@@ -356,9 +356,9 @@ def test_a_quotation_mark_that_swallows_rows_is_suspected() -> None:
 
 def test_lines_within_a_field_that_are_no_rows_are_only_counted() -> None:
     poem = [{"text": "one, two\nthree, four\nfive", "label": "pos"}, {"text": "a\n\nb", "label": "neg"}]
-    n, said = told(".csv", separated(poem, ","))
+    n, messages = told(".csv", separated(poem, ","))
     where = "the first in the row of line 2: 'one, two'; the longest has 3 lines"
-    assert (n, said) == (2, [f"2 fields stand over several lines ({where})"])
+    assert (n, messages) == (2, [f"2 fields stand over several lines ({where})"])
 
 
 @pytest.mark.parametrize(
@@ -375,8 +375,8 @@ def test_empty_lines_between_rows_are_counted(suffix: str, data: bytes) -> None:
 
 def test_a_line_of_separators_is_a_row_and_the_line_of_names_may_come_again() -> None:
     assert [n for n, _ in read(".csv", b"text,label\na,b\n,\n")[0]] == [2, 3]
-    said = "1 row repeats the names of the columns, and was read as data (the first: line 3)"
-    assert told(".csv", b"text,label\na,b\ntext,label\nc,d\n") == (3, [said])
+    message = "1 row repeats the names of the columns, and was read as data (the first: line 3)"
+    assert told(".csv", b"text,label\na,b\ntext,label\nc,d\n") == (3, [message])
 
 
 @pytest.mark.parametrize(
@@ -385,24 +385,24 @@ def test_a_line_of_separators_is_a_row_and_the_line_of_names_may_come_again() ->
 )
 def test_a_key_of_json_stands_once(line: bytes) -> None:
     rows, problems = read(".jsonl", b'{"text": "a", "label": "x"}\n' + line + b"\n")
-    said = "must be one JSON object a line, but 'label' is repeated; every key must stand once"
-    assert (len(rows), problems) == (1, [(2, said)])
+    message = "must be one JSON object a line, but 'label' is repeated; every key must stand once"
+    assert (len(rows), problems) == (1, [(2, message)])
 
 
 @pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
 def test_columns_of_csv_between_other_characters(separator: str, name: str) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     data = f'"te,xt"{separator}label\n"a, b{separator} c"{separator}x\n'.encode()
-    assert read(".csv", data, add_note=said.append)[0] == [(2, {"te,xt": f"a, b{separator} c", "label": "x"})]
-    assert said == [f"its columns are separated by {name}, not by commas"]
+    assert read(".csv", data, add_note=messages.append)[0] == [(2, {"te,xt": f"a, b{separator} c", "label": "x"})]
+    assert messages == [f"its columns are separated by {name}, not by commas"]
 
 
 def test_commas_in_a_table_of_tabs() -> None:
-    said: list[str] = []
-    assert [r for _, r in read(".tsv", b'text,label\n"a, b",x\n', add_note=said.append)[0]] == [
+    messages: list[str] = []
+    assert [r for _, r in read(".tsv", b'text,label\n"a, b",x\n', add_note=messages.append)[0]] == [
         {"text": "a, b", "label": "x"}
     ]
-    assert said == ["its columns are separated by commas, not by tabs"]
+    assert messages == ["its columns are separated by commas, not by tabs"]
 
 
 JSON_LINES = b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
@@ -466,6 +466,6 @@ def test_an_empty_word_or_tag_is_named_at_its_own_line() -> None:
 
 def test_doubled_marks_within_a_field_of_tsv_are_told_where_one_row_has_them() -> None:
     plain = b"plain\tneg\n" * 40
-    said = told(".tsv", b'text\tlabel\n"he said ""no"" twice"\tpos\n' + plain)[1]
-    assert any("1 with marks that are doubled" in note and "`quotes: true`" in note for note in said)
+    messages = told(".tsv", b'text\tlabel\n"he said ""no"" twice"\tpos\n' + plain)[1]
+    assert any("1 with marks that are doubled" in note and "`quotes: true`" in note for note in messages)
     assert not told(".tsv", b'text\tlabel\n"no" they said "yes"\tpos\n' + plain)[1]
