@@ -200,8 +200,8 @@ def test_many_methods_are_read_once_each(tmp_path: Path) -> None:
 
 
 def test_what_is_printed_of_a_problem_is_one_line_without_control_characters() -> None:
-    said = str(Problem("must be \x1b[31mred\n", "a\tb", "c\u202ed", 3))
-    assert said == "c\\u202ed:3: a\\tb: must be \\x1b[31mred\\n"
+    code_and_words = str(Problem("must be \x1b[31mred\n", "a\tb", "c\u202ed", 3))
+    assert code_and_words == "c\\u202ed:3: a\\tb: must be \\x1b[31mred\\n"
     assert len(str(Problem("x" * 10_000))) < 2100
 
 
@@ -434,7 +434,7 @@ def test_scratch_folders_of_the_dead_are_removed_and_no_others(tmp_path: Path, m
 # -- a full disk, at every write point of a run ------------------------------------------------------------------------
 
 
-def said(work: Callable[[], int], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def code_and_words(work: Callable[[], int], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """(exit code, words) of what a user would see."""
     code = running.exit_code_of(work)
     shown = "".join(capsys.readouterr())
@@ -455,7 +455,7 @@ def test_a_full_disk_at_every_write(
         for n in range(1, len(points.seen) + 1):
             opened = (made, places, tmp_path / f"full-{n}")
             with watched(Points(tmp_path, full_at(n, None if n % 2 else 1)), monkeypatch):
-                code, shown = said(partial(drive, opened), capsys)
+                code, shown = code_and_words(partial(drive, opened), capsys)
             where = f"{n}: {points.seen[n - 1]}: {shown}"
             assert code in (0, 3), where
             assert code == 0 or "No space left on device" in shown, where
@@ -476,7 +476,7 @@ def test_a_full_disk_under_the_report(
         expected = products(opened[2])
         for n in (12, 20):
             with watched(Points(opened[2] / "report", full_at(n)), monkeypatch):
-                code, shown = said(lambda: drive(opened), capsys)
+                code, shown = code_and_words(lambda: drive(opened), capsys)
             assert code == 3
             assert "No space left on device" in shown
             assert products(opened[2]) == expected  # what was there stays
@@ -527,7 +527,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_a_second_driver_is_refused(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with Results(finished[2]).locked():
-        code, shown = said(lambda: drive(finished), capsys)
+        code, shown = code_and_words(lambda: drive(finished), capsys)
     assert code == 2
     assert f"another run of this study is at work (process {os.getpid()})" in shown
 
@@ -553,7 +553,7 @@ def test_a_record_that_is_none(
 ) -> None:
     path = min(finished[2].glob("cells/*/record.json"))
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    code, shown = said(lambda: drive(finished), capsys)
+    code, shown = code_and_words(lambda: drive(finished), capsys)
     assert code == 2
     assert says in shown
     assert str(path) in shown
@@ -600,7 +600,7 @@ def test_a_record_of_a_method_that_there_is_no_more(finished: Any, capsys: pytes
     moved = finished[2] / "cells" / gone.id / "record.json"
     moved.parent.mkdir()
     moved.write_text(json.dumps(gone.to_json()))
-    code, shown = said(lambda: drive(finished), capsys)
+    code, shown = code_and_words(lambda: drive(finished), capsys)
     assert code == 0, shown
 
 
@@ -635,7 +635,7 @@ def test_ctrl_c_before_and_after_the_cells(
     with without_ray(monkeypatch):
         with monkeypatch.context() as m:
             m.setattr(*((running, "run_on_ray") if when == "start-up" else (report_files, "write_report")), interrupted)
-            code, shown = said(lambda: drive(opened), capsys)
+            code, shown = code_and_words(lambda: drive(opened), capsys)
         assert code == 130
         assert "the same command goes on from here" in shown
         assert not Results(opened[2]).running()

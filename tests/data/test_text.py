@@ -51,7 +51,7 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> PLM:
     return resolve(str(folder))
 
 
-def said(encoded: Encoded, plm: PLM, i: int) -> list[str]:
+def pieces_of(encoded: Encoded, plm: PLM, i: int) -> list[str]:
     a, b = encoded.offsets[i], encoded.offsets[i + 1]
     return tokenizer(plm).convert_ids_to_tokens(encoded.ids[a:b].tolist())  # type: ignore[no-any-return]
 
@@ -74,16 +74,16 @@ def task_of(*rows: Example, form: str = "single", labels: tuple[str, ...] = ("a"
 
 def test_singles_and_pairs() -> None:
     single = encode(task_of(Example("b", text="w001 w002"), Example("a", text="w003")), "train", TINY)
-    assert said(single, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]"]
+    assert pieces_of(single, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]"]
     assert segments(single, 0) == [0] * 4
     assert single.offsets.tolist() == [0, 4, 7]
     assert single.labels.tolist() == [1, 0]
     pair = encode(task_of(Example("a", text="w001", pair="w002 w003"), form="pair"), "train", TINY)
-    assert said(pair, TINY, 0) == ["[CLS]", "w001", "[SEP]", "w002", "w003", "[SEP]"]
+    assert pieces_of(pair, TINY, 0) == ["[CLS]", "w001", "[SEP]", "w002", "w003", "[SEP]"]
     assert segments(pair, 0) == [0, 0, 0, 1, 1, 1]
     # the length limit counts special tokens
     short = encode(task_of(Example("a", text="w001 w002 w003")), "train", TINY, length=4)
-    assert said(short, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]"]
+    assert pieces_of(short, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]"]
 
 
 def test_numbers() -> None:
@@ -105,12 +105,12 @@ def test_tags_are_on_first_pieces(pieces: PLM) -> None:
         labels=("B-x", "I-x", "O"),
     )
     encoded = encode(task, "train", pieces)
-    assert said(encoded, pieces, 0) == ["[CLS]", "a", "##b", "##c", "d", "e", "##f", "[SEP]"]
+    assert pieces_of(encoded, pieces, 0) == ["[CLS]", "a", "##b", "##c", "d", "e", "##f", "[SEP]"]
     assert tags_at(encoded, 0) == [IGNORED, 2, IGNORED, IGNORED, 0, 1, IGNORED, IGNORED]
     assert encoded.cut_words == 0
     # words behind the cut have no tag, and are counted; a word cut in its middle keeps its tag
     cut = encode(task, "train", pieces, length=7)
-    assert said(cut, pieces, 0) == ["[CLS]", "a", "##b", "##c", "d", "e", "[SEP]"]
+    assert pieces_of(cut, pieces, 0) == ["[CLS]", "a", "##b", "##c", "d", "e", "[SEP]"]
     assert tags_at(cut, 0) == [IGNORED, 2, IGNORED, IGNORED, 0, 1, IGNORED]
     assert cut.cut_words == 0
     assert encode(task, "train", pieces, length=6).cut_words == 1
@@ -139,7 +139,7 @@ def test_every_place_knows_its_word(pieces: PLM, words: list[str], length: int, 
     assert (encoded.words != IGNORED).nonzero()[0].tolist() == at.tolist()
     for place, word in zip(at, read, strict=True):
         assert "abc"[encoded.tags[place]] == tags[word]
-        assert said(encoded, pieces, 0)[place].removeprefix("##") == kept[[i for i, _ in kept].index(word)][1]
+        assert pieces_of(encoded, pieces, 0)[place].removeprefix("##") == kept[[i for i, _ in kept].index(word)][1]
     # what is dropped and what is cut are two numbers
     c = encoded.coverage
     assert c.words_without_pieces == sum(w in GONE for w in words)
@@ -174,8 +174,8 @@ def test_the_label_behind_a_text_cuts_it_where_the_tokenizer_does(pieces: PLM, s
         encoded = encode(task, "train", pieces, 8)
     kept = ["a", "##b", "##c"] if side == "right" else ["##e", "##f", "##g"]
     labelled = encoded.with_label_text()
-    assert said(labelled, pieces, 0) == ["[CLS]", *kept, "[SEP]", "h", "##h", "[SEP]"]
-    assert said(labelled, pieces, 1) == ["[CLS]", "a", "##b", "[SEP]", "h", "##h", "[SEP]"]
+    assert pieces_of(labelled, pieces, 0) == ["[CLS]", *kept, "[SEP]", "h", "##h", "[SEP]"]
+    assert pieces_of(labelled, pieces, 1) == ["[CLS]", "a", "##b", "[SEP]", "h", "##h", "[SEP]"]
     assert encoded.cut_for_label == 1
 
 
@@ -215,12 +215,12 @@ def test_digest_sees_everything_that_training_reads() -> None:
 def test_label_text_is_the_second_segment() -> None:
     task = task_of(Example("a", text="w001 w002"), Example("b", text="w003"), label_text={"a": "amber gold"})
     encoded = encode(task, "train", TINY).with_label_text()
-    assert said(encoded, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]", "amber", "gold", "[SEP]"]
+    assert pieces_of(encoded, TINY, 0) == ["[CLS]", "w001", "w002", "[SEP]", "amber", "gold", "[SEP]"]
     assert segments(encoded, 0) == [0, 0, 0, 0, 1, 1, 1]
     same = encode(task, "train", TINY).with_label_text("same")
-    assert (said(same, TINY, 0), segments(same, 0)) == (said(encoded, TINY, 0), [0] * 7)
+    assert (pieces_of(same, TINY, 0), segments(same, 0)) == (pieces_of(encoded, TINY, 0), [0] * 7)
     # a label without words of its own stands for itself
-    assert said(encoded, TINY, 1) == ["[CLS]", "w003", "[SEP]", "[UNK]", "[SEP]"]
+    assert pieces_of(encoded, TINY, 1) == ["[CLS]", "w003", "[SEP]", "[UNK]", "[SEP]"]
     assert encoded.offsets.tolist() == [0, 7, 12]
     assert encoded.labels.tolist() == [0, 1]
 
@@ -228,7 +228,7 @@ def test_label_text_is_the_second_segment() -> None:
 def test_label_text_of_pairs_shares_the_second_text_s_segment() -> None:
     task = task_of(Example("a", text="w001", pair="w002"), form="pair", label_text={"a": "amber"})
     encoded = encode(task, "train", TINY).with_label_text()
-    assert said(encoded, TINY, 0) == ["[CLS]", "w001", "[SEP]", "w002", "[SEP]", "amber", "[SEP]"]
+    assert pieces_of(encoded, TINY, 0) == ["[CLS]", "w001", "[SEP]", "w002", "[SEP]", "amber", "[SEP]"]
     assert segments(encoded, 0) == [0, 0, 0, 1, 1, 1, 1]
     assert encode(task, "train", TINY).with_label_text("same").digest == encoded.digest
 
@@ -238,7 +238,7 @@ def test_truncation_keeps_the_label(words: int, label_words: int, length: int) -
     text = " ".join(f"w{i:03d}" for i in range(words))
     label = ("amber", "birch", "coral")[:label_words]
     task = task_of(Example("a", text=text), label_text={"a": " ".join(label)}, length=length)
-    tokens = said(encode(task, "train", TINY).with_label_text(), TINY, 0)
+    tokens = pieces_of(encode(task, "train", TINY).with_label_text(), TINY, 0)
     assert len(tokens) <= length
     # the label is whole, between separators; the text lost its end, and no more than it had to
     assert tokens[-label_words - 2 :] == ["[SEP]", *label, "[SEP]"]
@@ -252,15 +252,15 @@ def test_a_label_longer_than_the_limit_stays_whole() -> None:
     task = task_of(*rows, label_text={"a": "amber birch coral"}, length=4)
     encoded = encode(task, "train", TINY).with_label_text()
     for i in range(2):
-        assert said(encoded, TINY, i) == ["[CLS]", "[SEP]", "amber", "birch", "coral", "[SEP]"]
+        assert pieces_of(encoded, TINY, i) == ["[CLS]", "[SEP]", "amber", "birch", "coral", "[SEP]"]
 
 
 def test_text_that_fits_is_not_touched() -> None:
     plain = encode(planted("target"), "train", TINY)
     longer = plain.with_label_text()
     for i in range(5):
-        assert said(longer, TINY, i)[: len(said(plain, TINY, i))] == said(plain, TINY, i)
-        assert said(longer, TINY, i)[-2] == plain.classes[plain.labels[i]]
+        assert pieces_of(longer, TINY, i)[: len(pieces_of(plain, TINY, i))] == pieces_of(plain, TINY, i)
+        assert pieces_of(longer, TINY, i)[-2] == plain.classes[plain.labels[i]]
     assert longer.digest != plain.digest
 
 

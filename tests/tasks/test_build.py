@@ -49,7 +49,7 @@ def refused(*args: Any, **options: Any) -> list[str]:
     return refusal(lambda: task(*args, **options), DataError)
 
 
-def told(t: Task) -> str:
+def notes_of(t: Task) -> str:
     """The notes, but for texts that occur in several splits."""
     return "; ".join(n for n in t.notes if "also occur" not in n)
 
@@ -108,7 +108,7 @@ def test_names_of_columns_are_told() -> None:
     t = task([{"Review Body": "good film", "star-rating": "5"}, {"Review Body": "bad", "star-rating": "1"}])
     assert (t.form, t.labels, t.splits["train"][0].text) == ("single", ("1", "5"), "good film")
     assert "columns read: Review Body as text, star-rating as label" in t.notes
-    assert "columns" not in told(task(GOOD))
+    assert "columns" not in notes_of(task(GOOD))
 
 
 @pytest.mark.parametrize(("first", "second"), [*PAIRS, *PARTNERS])
@@ -131,10 +131,10 @@ def test_of_two_names_the_first_wins_and_is_told() -> None:
     ]
     t = task(rows)
     assert t.labels == ("x", "y")
-    assert "columns not read, though they could have been: title as text, gold_label as label" in told(t)
+    assert "columns not read, though they could have been: title as text, gold_label as label" in notes_of(t)
     chosen = task(rows, columns={"label": "gold_label", "text": "text"})
     assert chosen.labels == ("1", "2")
-    assert "columns not read: label, title" in told(chosen)
+    assert "columns not read: label, title" in notes_of(chosen)
 
 
 def test_the_user_names_columns() -> None:
@@ -173,7 +173,7 @@ def test_the_only_plausible_reading_is_taken_and_told() -> None:
     rows = [{"id": str(i), "utt": s, "verdict": "yn"[i % 2]} for i, s in enumerate(SENTENCES)]
     t = task(rows, typed=False)
     assert t.labels == ("n", "y")
-    assert "GUESSED, because no name says it: text is the column 'utt', label is the column 'verdict'" in told(t)
+    assert "GUESSED, because no name says it: text is the column 'utt', label is the column 'verdict'" in notes_of(t)
     two = [{**r, "lang": ["de", "en"][i % 2]} for i, r in enumerate(rows)]  # another one could be the label
     assert "has no column that is known as the text or the label" in refused(two, typed=False)[0]
     headless = [{"fine": s, "y": "yn"[i % 2]} for i, s in enumerate(SENTENCES)]  # a value as the name of its column
@@ -234,11 +234,13 @@ def test_kinds_of_labels(labels: list[Any], typed: bool, kind: str | None, found
 
 
 def test_what_was_inferred_of_labels_is_told() -> None:
-    assert "labels are numbers, not all of them whole: regression" in told(task(texts(["1.5", "2"]), typed=False))
-    assert "whole numbers and were read as 2 classes (`kind: regression`" in told(task(texts(["1", "2"]), typed=False))
-    assert "labels that differ only in case: 'Pos', 'pos'" in told(task(texts(["Pos", "pos", "neg"])))
+    assert "labels are numbers, not all of them whole: regression" in notes_of(task(texts(["1.5", "2"]), typed=False))
+    assert "whole numbers and were read as 2 classes (`kind: regression`" in notes_of(
+        task(texts(["1", "2"]), typed=False)
+    )
+    assert "labels that differ only in case: 'Pos', 'pos'" in notes_of(task(texts(["Pos", "pos", "neg"])))
     for options in ({"kind": "classification"}, {"labels": ["1", "2"]}, {"label_text": {"1": "bad"}}):
-        assert not told(task(texts(["1", "2"]), typed=False, **options))
+        assert not notes_of(task(texts(["1", "2"]), typed=False, **options))
 
 
 def test_numbers_are_finite_in_every_split() -> None:
@@ -274,7 +276,7 @@ def test_declared_labels_hold_for_train_too() -> None:
     messages = refused(GOOD, card=Card(form="single", labels=("pos", "other")))
     assert len(messages) == 3
     assert "label must be one of the declared labels ('pos', 'other'), but is 'neg'" in messages[0]
-    assert "train holds no example of the class 'mid'" in told(task(GOOD, labels=["neg", "mid", "pos"]))
+    assert "train holds no example of the class 'mid'" in notes_of(task(GOOD, labels=["neg", "mid", "pos"]))
 
 
 def test_nothing_to_tell_apart() -> None:
@@ -323,10 +325,10 @@ def test_spans_that_no_b_begins_are_counted() -> None:
     t = task(rows("B-x I-x O", "I-x I-x B-y", "B-y I-x I-x", "O I-y O"), rows("B-x I-x"), rows("O I-x"))
     message = "I tags that continue no span: 3 in train, 1 in dev; each begins one, as conlleval reads them"
     assert message in t.notes
-    assert "continue no span" not in told(task(rows("B-x I-x B-x", "O B-y I-y")))
+    assert "continue no span" not in notes_of(task(rows("B-x I-x B-x", "O B-y I-y")))
     plain = task(rows("B I O I", "O O B"))
     assert plain.metric == "span_f1" and any("1 in train, 1 in dev, 1 in test" in n for n in plain.notes)
-    assert "continue no span" not in told(task(rows("X I O", "O O I")))  # words, not spans
+    assert "continue no span" not in notes_of(task(rows("X I O", "O O I")))  # words, not spans
 
 
 def test_merged_labels_are_counted_and_the_option_decides() -> None:
@@ -339,7 +341,7 @@ def test_merged_labels_are_counted_and_the_option_decides() -> None:
     assert message in t.notes
     whole = task(rows, card=card, merge={})
     assert whole.labels == card.labels and whole.splits["train"][0].label == ("B", "o", "I")
-    assert whole.metric == "token_accuracy" and "coarser" not in told(whole)
+    assert whole.metric == "token_accuracy" and "coarser" not in notes_of(whole)
 
 
 def test_classes_merge_too_and_only_those_that_there_are() -> None:
@@ -390,15 +392,15 @@ def test_options_win_and_are_checked_at_once() -> None:
 
 def test_f1_names_its_positive_class() -> None:
     last = task(GOOD, metric="f1")
-    assert (last.positive_class, "f1 is that of the class 'pos', the last of the label set" in told(last)) == (
+    assert (last.positive_class, "f1 is that of the class 'pos', the last of the label set" in notes_of(last)) == (
         "pos",
         True,
     )
     turned = task(GOOD, metric="f1", labels=["pos", "neg"])
-    assert (turned.positive_class, "class 'neg', the last" in told(turned)) == ("neg", True)
+    assert (turned.positive_class, "class 'neg', the last" in notes_of(turned)) == ("neg", True)
     for options in ({"metric": "f1", "positive": "neg"}, {"metrics": ["f1"], "positive": " neg "}):
         declared = task(GOOD, **options)
-        assert (declared.positive_class, told(declared).endswith("f1 is that of the class 'neg'")) == ("neg", True)
+        assert (declared.positive_class, notes_of(declared).endswith("f1 is that of the class 'neg'")) == ("neg", True)
     numbers = task([{"text": "a", "label": 0}, {"text": "b", "label": 1}], metric="f1", positive=0)
     assert numbers.positive_class == "0"
     # another positive class is another question, and no question where no metric reads it
@@ -518,7 +520,7 @@ def test_dev_from_train(kinds: list[tuple[str, str]], amount: float | int, shuff
     other = [*rows]
     shuffled.shuffle(other)
     assert Counter(task(other, rows, dev_from_train=amount).splits["dev"]) == Counter(dev)
-    assert f"dev is {n} of {len(rows)} training examples" in told(t)
+    assert f"dev is {n} of {len(rows)} training examples" in notes_of(t)
 
 
 def test_a_dev_split_is_carved_once_for_all_domains() -> None:

@@ -25,7 +25,7 @@ def read(root: Path, suffix: str, values: list[Any], /, **options: Any) -> Task:
     return load("mine", root=lay(root / suffix, suffix=suffix, train=table, dev=table, test=table), options=options)
 
 
-def told(t: Task) -> str:
+def notes_of(t: Task) -> str:
     return "; ".join(n for n in t.notes if "also occur" not in n)
 
 
@@ -49,7 +49,7 @@ def test_the_guess_does_not_depend_on_the_format(tmp_path: Path, labels: list[An
     assert [t.labels or t.kind for t in tasks] == [found] * 4
     assert len({tuple(e.label for e in t.splits["train"]) for t in tasks}) == 1
     # true and false in the letters of a data frame are told where a file has them
-    assert all(says in told(t) for t in tasks)
+    assert all(says in notes_of(t) for t in tasks)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -66,7 +66,7 @@ def test_numbers_in_a_doubtful_spelling_are_refused_with_the_cure(tmp_path: Path
 def test_a_comma_before_the_fraction_is_read_where_the_user_says_numbers(tmp_path: Path) -> None:
     t = read(tmp_path, ".tsv", ["3,5", "1,000", "2"], kind="regression")
     assert [e.label for e in t.splits["train"]] == [3.5, 1.0, 2.0]
-    assert "labels have a comma before the fraction: '3,5' is 3.5" in told(t)
+    assert "labels have a comma before the fraction: '3,5' is 3.5" in notes_of(t)
     for labels in (["1,000", "2"], ["3,5", "1.5"], ["50%", "1"]):  # thousands; two spellings; no number
         assert (
             "label must be a number (kind: regression)"
@@ -82,28 +82,28 @@ def test_a_lost_number_is_no_class(tmp_path: Path, lost: str) -> None:
     messages = refusal(lambda: read(tmp_path, ".csv", ["0", "1", lost]), DataError)
     assert f"label must be a whole number as all others are, but is '{lost}': a lost one?" in messages[0]
     assert "label must be a number" in refusal(lambda: read(tmp_path, ".csv", ["0.5", "1", lost]), DataError)[0]
-    assert f"LOOKS LIKE NO CLASS: '{lost}' (1 in train, 1 in dev, 1 in test)" in told(
+    assert f"LOOKS LIKE NO CLASS: '{lost}' (1 in train, 1 in dev, 1 in test)" in notes_of(
         read(tmp_path, ".csv", ["a", "b", lost])
     )
 
 
 def test_what_looks_like_no_class_is_named_with_its_counts(tmp_path: Path) -> None:
     t = read(tmp_path, ".jsonl", ["a", "b", "-1", "?", "\u200b", "label"])
-    assert "LOOKS LIKE NO CLASS: '-1' (1 in train, 1 in dev, 1 in test), '?' (1" in told(t)
-    assert "'\\u200b'" in told(t)
-    assert "LOOKS LIKE NO CLASS, but like the name of its column: 'label'" in told(t)
+    assert "LOOKS LIKE NO CLASS: '-1' (1 in train, 1 in dev, 1 in test), '?' (1" in notes_of(t)
+    assert "'\\u200b'" in notes_of(t)
+    assert "LOOKS LIKE NO CLASS, but like the name of its column: 'label'" in notes_of(t)
     assert "-1 (?) 1/1/1" in class_line(t)
-    assert "LOOKS" not in told(read(tmp_path, ".jsonl", [1, -1]))  # two signs
-    assert "LOOKS" not in told(read(tmp_path, ".jsonl", ["a", "-1"], labels=["a", "-1"]))  # the user's own word
+    assert "LOOKS" not in notes_of(read(tmp_path, ".jsonl", [1, -1]))  # two signs
+    assert "LOOKS" not in notes_of(read(tmp_path, ".jsonl", ["a", "-1"], labels=["a", "-1"]))  # the user's own word
 
 
 def test_spellings_of_one_class_are_named(tmp_path: Path) -> None:
     alike = ["caf\u00e9", "cafe\u0301", "neu", "ne\u200bu", "good  one", "good one"]
-    messages = told(read(tmp_path, ".jsonl", alike))
+    messages = notes_of(read(tmp_path, ".jsonl", alike))
     note = next(n for n in messages.split("; ") if "look the same" in n)
     assert all(w in note for w in ("'caf\\xe9'", "'cafe\\u0301'", "'ne\\u200bu'", "'good  one'"))
-    assert "labels that differ only in case: 'Neg', 'neg'" in told(read(tmp_path, ".csv", ["Neg", "neg", "pos"]))
-    assert "1 label has blanks at the ends" in told(read(tmp_path, ".csv", [" pos", "neg"]))
+    assert "labels that differ only in case: 'Neg', 'neg'" in notes_of(read(tmp_path, ".csv", ["Neg", "neg", "pos"]))
+    assert "1 label has blanks at the ends" in notes_of(read(tmp_path, ".csv", [" pos", "neg"]))
 
 
 def test_the_plan_s_line_of_classes_is_short_however_many_there_are(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_schemes_with_ends_are_recognised_and_told(
 ) -> None:
     t = tagged(tmp_path, tags)
     assert (t.metric, set(t.labels)) == ("span_f1", set(labels))
-    assert f"tags are {scheme}, which marks the last word of a span too" in told(t)
-    assert ("tags read in another spelling" in told(t)) == (tags.split()[0] not in labels)
-    assert "does not allow" not in told(t)
+    assert f"tags are {scheme}, which marks the last word of a span too" in notes_of(t)
+    assert ("tags read in another spelling" in notes_of(t)) == (tags.split()[0] not in labels)
+    assert "does not allow" not in notes_of(t)
 
 
 def test_tags_of_iob_in_other_spellings(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_tags_of_iob_in_other_spellings(tmp_path: Path) -> None:
     t = tagged(tmp_path, "I-x I-x B-x O I-y")
     assert "the tags are IOB1: B stands only between two spans of one type" in t.notes
     mixed = tagged(tmp_path, "B-x I-x E-x O S-x", "B-x O B-x I-x")  # ends are marked in one sentence only
-    assert "tags that IOBES does not allow where they stand: 2 in train, 2 in dev, 2 in test" in told(mixed)
+    assert "tags that IOBES does not allow where they stand: 2 in train, 2 in dev, 2 in test" in notes_of(mixed)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_span_f1_is_refused_where_no_tag_marks_spans(tmp_path: Path, tags: str, 
     (message,) = refusal(lambda: tagged(tmp_path, tags, metric="span_f1"), ConfigError)
     assert "span_f1 needs tags that mark spans" in message and why in message
     if "B-x" in tags:
-        assert f"words are scored one by one, not by spans: {why}" in told(tagged(tmp_path, tags))
+        assert f"words are scored one by one, not by spans: {why}" in notes_of(tagged(tmp_path, tags))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -217,10 +217,10 @@ def test_declared_labels_are_the_same_in_every_format(tmp_path: Path) -> None:
 
 
 def test_marks_and_words_for_nothing_are_no_classes_and_stars_are(tmp_path: Path) -> None:
-    messages = told(read(tmp_path, ".jsonl", ["pos", "neg", "neu", "...", "UNK"]))
+    messages = notes_of(read(tmp_path, ".jsonl", ["pos", "neg", "neu", "...", "UNK"]))
     assert "LOOKS LIKE NO CLASS: '...' (1 in train, 1 in dev, 1 in test), 'UNK' (1" in messages
     for fine in (["*", "**", "***"], ["+", "-"], ["\u2764", "\U0001f602"]):
-        assert "LOOKS" not in told(read(tmp_path, ".jsonl", fine))
+        assert "LOOKS" not in notes_of(read(tmp_path, ".jsonl", fine))
 
 
 @pytest.mark.parametrize(
@@ -237,13 +237,13 @@ def test_marks_and_words_for_nothing_are_no_classes_and_stars_are(tmp_path: Path
     ],
 )
 def test_what_looks_alike(tmp_path: Path, one: str, other: str, alike: bool) -> None:
-    assert ("labels that look the same" in told(read(tmp_path, ".jsonl", [one, other, "x"]))) == alike
+    assert ("labels that look the same" in notes_of(read(tmp_path, ".jsonl", [one, other, "x"]))) == alike
 
 
 def test_texts_of_another_encoding_are_counted(tmp_path: Path) -> None:
     table = [
         {"text": t, "label": c} for t, c in (("caf\u00c3\u00a9 noir", "a"), ("caf\ufffd", "b"), ("caf\u00e9", "b"))
     ]
-    messages = told(load("mine", root=lay(tmp_path, train=table, dev=table[2:], test=table[1:])))
+    messages = notes_of(load("mine", root=lay(tmp_path, train=table, dev=table[2:], test=table[1:])))
     assert "texts that look like UTF-8 read as Windows-1252: 1 in train (the first: 'caf\\xc3\\xa9 noir" in messages
     assert "the mark of a lost character, U+FFFD: 1 in train, 1 in test" in messages

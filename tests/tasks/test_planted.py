@@ -21,7 +21,7 @@ FORMS = ("", "pair_", "tag_")
 COLUMN = {w: i for i, w in enumerate(VOCABULARY)}
 
 
-def said(e: Example) -> list[str]:
+def words_of(e: Example) -> list[str]:
     return [*e.tokens, *e.text.split(), *(e.pair or "").split()]
 
 
@@ -29,7 +29,7 @@ def word_logs(task: Task) -> np.ndarray:
     """(labels, words) log frequency of each word under each label of train."""
     counts = np.ones((len(task.labels), len(VOCABULARY)))
     for e in task.splits["train"]:
-        np.add.at(counts[task.labels.index(str(e.label))], [COLUMN[w] for w in said(e)], 1)
+        np.add.at(counts[task.labels.index(str(e.label))], [COLUMN[w] for w in words_of(e)], 1)
     return np.asarray(np.log(counts / counts.sum(1, keepdims=True)))
 
 
@@ -37,7 +37,7 @@ def classifier(task: Task) -> Any:
     """Example -> label, from word counts in train: naive Bayes, and for pairs how many texts lean to the last class."""
     logs = word_logs(task)
     if task.form != "pair":
-        return lambda e: task.labels[int(logs[:, [COLUMN[w] for w in said(e)]].sum(1).argmax())]
+        return lambda e: task.labels[int(logs[:, [COLUMN[w] for w in words_of(e)]].sum(1).argmax())]
     names = [n for n in (*planted.TARGET_COUNTS, *planted.SOURCE_COUNTS) if n in task.labels]
     lean = logs[task.labels.index(names[-1])] - logs[task.labels.index(names[0])]
     return lambda e: names[
@@ -113,9 +113,9 @@ def test_tasks_are_well_formed(part: str, sizes: dict[str, int]) -> None:
     assert {s: len(rows) for s, rows in task.splits.items()} == {"train": 400, "dev": 100, "test": 400}
     keys = [(e.text, e.pair, e.tokens) for rows in task.splits.values() for e in rows]
     assert len(set(keys)) == len(keys)
-    assert {w for rows in task.splits.values() for e in rows for w in said(e)} <= set(VOCABULARY)
+    assert {w for rows in task.splits.values() for e in rows for w in words_of(e)} <= set(VOCABULARY)
     assert {label.removeprefix("B-").removeprefix("I-") for label in task.labels} - {"O"} <= set(VOCABULARY)
-    lengths = {len(said(e)) for rows in task.splits.values() for e in rows}
+    lengths = {len(words_of(e)) for rows in task.splits.values() for e in rows}
     assert lengths == {24 if task.form == "pair" else 12}
     if task.form != "tagging":
         for rows in task.splits.values():

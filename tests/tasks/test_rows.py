@@ -291,7 +291,7 @@ def test_no_bytes_break_a_reader(suffix: str) -> None:
 # no row vanishes, and no file is taken for what it is not
 
 
-def told(suffix: str, data: bytes, **how: Any) -> tuple[int, list[str]]:
+def rows_and_notes(suffix: str, data: bytes, **how: Any) -> tuple[int, list[str]]:
     """(rows read, what the reader says); nothing may be wrong with a row."""
     messages: list[str] = []
     rows, problems = read(suffix, data, add_note=messages.append, **how)
@@ -322,7 +322,7 @@ def test_comments_stand_before_a_sentence_and_are_counted() -> None:
     tabs = b"# a b\n#\nx\tO\n#\tH\n\n#\tH\ny\tO\n"
     assert [r["tokens"] for _, r in read(".conll", tabs)[0]] == [["x", "#"], ["#", "y"]]
     documents = b"-DOCSTART- -X- O\n\na NN O\n\n-DOCSTART- -X- O\n\n-DOCSTART-s NN O\n"
-    assert told(".conll", documents) == (
+    assert rows_and_notes(".conll", documents) == (
         2,
         ["2 lines -DOCSTART- were passed over (the first: line 1, '-DOCSTART- -X- O')"],
     )
@@ -330,33 +330,33 @@ def test_comments_stand_before_a_sentence_and_are_counted() -> None:
 
 def test_a_file_without_empty_lines_is_told_to_be_one_sentence() -> None:
     words = b"".join(b"w%d O\n" % i for i in range(25))
-    assert told(".txt", words) == (1, ["all 25 lines are ONE sentence, because no empty line divides them"])
-    assert told(".txt", words[:40]) == (1, [])
+    assert rows_and_notes(".txt", words) == (1, ["all 25 lines are ONE sentence, because no empty line divides them"])
+    assert rows_and_notes(".txt", words[:40]) == (1, [])
 
 
 def test_ranges_and_empty_nodes_of_conllu_are_counted() -> None:
     rest = "\t_" * 6
     data = f"# x\n1-2\tdel\t_\t_{rest}\n1\tde\t_\tADP{rest}\n2\tel\t_\tDET{rest}\n2.1\tx\t_\tVERB{rest}\n"
     message = "2 ranges of words or words not in the text were passed over (the first: line 2, '1-2\\tdel\\t_\\t_"
-    assert told(".conllu", data.encode())[1][0].startswith(message)
+    assert rows_and_notes(".conllu", data.encode())[1][0].startswith(message)
 
 
 OPEN = b'text,label\ngood one,pos\n"great film,pos\nbad one,neg\nworse one,neg\nawful film",neg\n'
 
 
 def test_a_quotation_mark_that_swallows_rows_is_suspected() -> None:
-    n, (fields, suspected) = told(".csv", OPEN)
+    n, (fields, suspected) = rows_and_notes(".csv", OPEN)
     where = "the first in the row of line 3: 'great film,pos'; the longest has 4 lines"
     assert (n, fields) == (2, f"1 field stands over several lines ({where})")
     assert suspected.startswith("SUSPECTED, a quotation mark that opens a field and is not closed: 3 lines within")
-    assert told(".csv", OPEN, quotes=False)[0] == 5
+    assert rows_and_notes(".csv", OPEN, quotes=False)[0] == 5
     numbers = b'text,score\nfine,1.5\n"so,2.5\nbad,0.25\nend",3.5\n'
-    assert "SUSPECTED" in told(".csv", numbers)[1][1]
+    assert "SUSPECTED" in rows_and_notes(".csv", numbers)[1][1]
 
 
 def test_lines_within_a_field_that_are_no_rows_are_only_counted() -> None:
     poem = [{"text": "one, two\nthree, four\nfive", "label": "pos"}, {"text": "a\n\nb", "label": "neg"}]
-    n, messages = told(".csv", separated(poem, ","))
+    n, messages = rows_and_notes(".csv", separated(poem, ","))
     where = "the first in the row of line 2: 'one, two'; the longest has 3 lines"
     assert (n, messages) == (2, [f"2 fields stand over several lines ({where})"])
 
@@ -370,13 +370,13 @@ def test_lines_within_a_field_that_are_no_rows_are_only_counted() -> None:
     ],
 )
 def test_empty_lines_between_rows_are_counted(suffix: str, data: bytes) -> None:
-    assert told(suffix, data) == (2, ["3 empty lines were passed over (the first: line 2)"])
+    assert rows_and_notes(suffix, data) == (2, ["3 empty lines were passed over (the first: line 2)"])
 
 
 def test_a_line_of_separators_is_a_row_and_the_line_of_names_may_come_again() -> None:
     assert [n for n, _ in read(".csv", b"text,label\na,b\n,\n")[0]] == [2, 3]
     message = "1 row repeats the names of the columns, and was read as data (the first: line 3)"
-    assert told(".csv", b"text,label\na,b\ntext,label\nc,d\n") == (3, [message])
+    assert rows_and_notes(".csv", b"text,label\na,b\ntext,label\nc,d\n") == (3, [message])
 
 
 @pytest.mark.parametrize(
@@ -466,6 +466,6 @@ def test_an_empty_word_or_tag_is_named_at_its_own_line() -> None:
 
 def test_doubled_marks_within_a_field_of_tsv_are_told_where_one_row_has_them() -> None:
     plain = b"plain\tneg\n" * 40
-    messages = told(".tsv", b'text\tlabel\n"he said ""no"" twice"\tpos\n' + plain)[1]
+    messages = rows_and_notes(".tsv", b'text\tlabel\n"he said ""no"" twice"\tpos\n' + plain)[1]
     assert any("1 with marks that are doubled" in note and "`quotes: true`" in note for note in messages)
-    assert not told(".tsv", b'text\tlabel\n"no" they said "yes"\tpos\n' + plain)[1]
+    assert not rows_and_notes(".tsv", b'text\tlabel\n"no" they said "yes"\tpos\n' + plain)[1]
