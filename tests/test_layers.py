@@ -58,6 +58,9 @@ STRATA: list[list[tuple[str, ...]]] = [
         )
     ],
 ]
+# Inside study, top to bottom: a group imports only from itself and from the groups below it (but for what type checkers
+# alone see), and what is not named here from none.
+STUDY_GROUPS = ("study_run", "folder", "plan", "search", "pool", "store")
 # rooms that see less than what lies below them: a report is rebuilt from the files alone, in seconds
 SEES_ONLY = {"analysis": STRATA[-1][0]}
 # library -> the only modules that may import it; a name stands for everything in it
@@ -161,6 +164,19 @@ def upward(name: str, source: str) -> list[str]:
     return found
 
 
+def upward_in_study(name: str, source: str) -> list[str]:
+    """What a module of study imports from a group above its own."""
+    package, group = [*name.split("."), ""][:2]
+    if package != "study":
+        return []
+    allowed = STUDY_GROUPS[STUDY_GROUPS.index(group) :] if group in STUDY_GROUPS else ()
+    return [
+        f"raystudy.{name}:{line} imports {target}, but may see only {', '.join(allowed) or 'nothing'} of study"
+        for target, line in imports(name, source, types=False)
+        if own(target).startswith("study.") and own(target).split(".")[1] not in allowed
+    ]
+
+
 def astray(name: str, source: str) -> list[str]:
     """Libraries that a module loads although their home is elsewhere."""
     return [
@@ -182,7 +198,7 @@ def lookups(name: str, source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("law", [upward, astray, lookups])
+@pytest.mark.parametrize("law", [upward, upward_in_study, astray, lookups])
 def test_every_module_keeps_the_law(law: Law) -> None:
     assert SOURCES
     complaints = [c for name, source in SOURCES.items() for c in law(name, source)]
@@ -204,6 +220,9 @@ def test_every_module_keeps_the_law(law: Law) -> None:
         (upward, "errors", "from raystudy.nn import losses"),
         (upward, "data.new", "from raystudy.nn import losses"),
         (upward, "cellar", ""),
+        (upward_in_study, "study.pool.new", "from raystudy.study.search import arm_search"),
+        (upward_in_study, "study.search.new", "def f():\n    from raystudy.study.plan import Plan"),
+        (upward_in_study, "study.cellar", "from raystudy.study.store import cache"),
         (upward, "train", "import raystudy.cellar.wine"),
         (astray, "train", "import ray"),
         (astray, "methods.new", "def f():\n    import ray.train"),
@@ -236,10 +255,11 @@ def test_the_laws_see_what_breaks_them(law: Law, name: str, source: str) -> None
         ("analysis.new", "import pandas\nfrom .frame import tidy\nfrom raystudy.tasks import Task"),
         ("train", "if TYPE_CHECKING:\n    from ray import ObjectRef"),
         ("run", "from raystudy import spec"),
+        ("study.search.new", "from . import space\nfrom raystudy.study.pool.pool import Pool"),
     ],
 )
 def test_the_laws_leave_the_rest_alone(name: str, source: str) -> None:
-    assert [*upward(name, source), *astray(name, source), *lookups(name, source)] == []
+    assert [c for law in (upward, upward_in_study, astray, lookups) for c in law(name, source)] == []
 
 
 def project() -> dict[str, Any]:

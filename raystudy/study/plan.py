@@ -431,17 +431,19 @@ class Plan:
 
     def _control_settings(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The copied variant's settings, with as many updates as the setting's costliest method has passes."""
-        copied = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
-        most = 0.0
+        copied_settings = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
+        most_passes = 0.0
         for other in self.study.variants:
             if catalogue().variant(other).role in ("control", "floor"):
                 continue
             settings = self.settings_of(Arm(other, arm.setting), target, searches)
             if settings is None:
                 return None
-            most = max(most, self.schedule(other, settings, target, arm.setting).cost.passes)
-        own = catalogue().resolve(arm.variant, self.study.fixed_settings(arm.variant))
-        return None if copied is None else {**own, **copied, "updates": math.ceil(most)}
+            most_passes = max(most_passes, self.schedule(other, settings, target, arm.setting).cost.passes)
+        own_settings = catalogue().resolve(arm.variant, self.study.fixed_settings(arm.variant))
+        if copied_settings is None:
+            return None
+        return {**own_settings, **copied_settings, "updates": math.ceil(most_passes)}
 
     def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
         """Every cell of the confirm phase whose settings are decided, in the order in which they are trained.
