@@ -118,7 +118,8 @@ def _drawn(method: Any, args: argparse.Namespace) -> Any:
 def _update(args: argparse.Namespace, route: str) -> Callable[[], Any]:
     method = _method(args, route=route)
     drawn = _drawn(method, args)
-    return lambda: method.update(0, drawn, 0.5, 1.0)
+    middle = method.length["xt"].updates // 2
+    return lambda: method.update(middle, drawn)
 
 
 def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:

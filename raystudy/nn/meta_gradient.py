@@ -170,14 +170,15 @@ def virtual_step(
     soft = terms.soft(terms.q if graph else terms.q.detach())
     third = local_gradient(terms.shared + soft, theta, keep=keep_graph, graph=graph)
     local_g = add(*others.values(), third)
+    third = detached(third if keep_terms else local_g)
+    others = {name: detached(d) for name, d in others.items()} if keep_terms else {}  # else freed before what follows
     g = sum_over(workers, detached(local_g), theta)
     there = leaves(moved(problem.theta, g, -eta))  # Theta'
     v = summed_gradient(with_parameters(problem.module, there, problem.meta_loss), list(there.values()), workers)
+    del there
     alpha, phi = _by_definition(problem, local_g, v) if graph else _by_identity(problem, terms, v, route)
     summed = sum_over(workers, [*alpha, *phi], [*problem.alpha, *problem.phi.values()])
-    kept = {name: detached(d) for name, d in others.items()} if keep_terms else {}
-    third = detached(third if keep_terms else local_g)
-    return VirtualStep(summed[: len(alpha)], summed[len(alpha) :], g, v, terms, kept, third)
+    return VirtualStep(summed[: len(alpha)], summed[len(alpha) :], g, v, terms, others, third)
 
 
 def _by_definition(problem: Bilevel, local_g: Gradient, v: Gradient) -> tuple[Gradient, Gradient]:
