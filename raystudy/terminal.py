@@ -54,12 +54,12 @@ _UNLIMITED = 1_000_000
 
 
 def console(file: IO[str] | None = None, *, err: bool = False) -> Console:
-    """A console that prints text as it is: no markup, no guessed colours. `file` = where to, else standard output."""
+    """A console on `file`, or on standard output, that prints text as it is: without markup and guessed colours."""
     return Console(file=file, stderr=err, highlight=False, markup=False, emoji=False)
 
 
 def line_width(to: Console) -> int:
-    """Columns that a line may fill."""
+    """How many columns a line may fill: as many as the terminal has, or any number where there is no terminal."""
     return to.width if to.is_terminal else _UNLIMITED
 
 
@@ -91,7 +91,7 @@ def folded(text: str, width: int, hang: int = 4) -> list[str]:
 
 
 def _printable_lines(text: str) -> str:
-    """A text whose labels, names and files may hold anything: what a terminal would obey is written out."""
+    """`text`, whose labels and names may hold anything, with what a terminal would obey written as escapes."""
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
@@ -116,7 +116,7 @@ def say_command(to: Console, label: str, command: Sequence[str]) -> None:
 
 
 def complain(text: str) -> None:
-    """A message on standard error, folded at word ends where that is a terminal."""
+    """Print a message on standard error, folded at word ends where that is a terminal."""
     sys.stdout.flush()
     say(console(err=True), text)
 
@@ -258,13 +258,13 @@ def print_facts(to: Console, facts: Iterable[tuple[str, str]], *, indent: int = 
 
 
 def show_verdict(to: Console, verdict: Iterable[Sentence]) -> None:
-    """The report's verdict, a sentence a line."""
+    """Print the report's verdict, with a line for each sentence."""
     for sentence in verdict:
         say(to, f"- {sentence}", hang=2, bold=len(re.sub(r"\s", "", sentence.lead)) + 1 if sentence.lead else 0)
 
 
 def show_opening(to: Console, opening: Opening) -> None:
-    """What a report says first: the verdict in words, then the main numbers."""
+    """Print the first part of a report: the verdict in words, then the main numbers."""
     to.print()
     if opening.title:
         say(to, opening.title, bold=len(opening.title))
@@ -276,7 +276,7 @@ def show_opening(to: Console, opening: Opening) -> None:
 
 
 def show_report_table(to: Console, table: DataTable) -> None:
-    """A table of a report: its caption, its rows in as many blocks as the width asks for, its notes."""
+    """Print a table of a report: its caption, its rows in as many blocks as the width asks for, and its notes."""
     from raystudy.analysis.table import blocks
 
     if table.caption:

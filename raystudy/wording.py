@@ -1,4 +1,4 @@
-"""Words that messages, tables and sentences share. Loads nothing, so that every command may use it."""
+"""How messages, tables and sentences spell numbers, lists and values. Loads nothing: every command may use it."""
 
 from __future__ import annotations
 

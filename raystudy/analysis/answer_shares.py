@@ -1,4 +1,4 @@
-"""What the methods answered on the test set, class by class: a method that always says the same shows here."""
+"""How often each method answered with which class on the test set: a method that always says the same shows here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def _shares(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def answers_table(answers: Sequence[AnswerShares], design: Design) -> Table:
-    """A row per method, target and setting: its most frequent answer, and how far all its answers are from the gold."""
+    """A table with a row per method, target and setting.
+
+    A row has the most frequent answer, and how far the shares of all answers are from those of the gold labels.
+    """
     columns = (
         Column("variant", "method"),
         Column("target", "target"),

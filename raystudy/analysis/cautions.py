@@ -42,13 +42,13 @@ Counts = Mapping[str, int]
 
 
 def unread_answer(sentences: str, tags: Iterable[str] = ()) -> str:
-    """What words that no model reads are answered with: the most frequent tag of `sentences`, by name where known."""
+    """How words that no model reads are answered: with the most frequent tag of `sentences`, by name where known."""
     names = listed(map(_name, sorted(tags)))
     return f"answered with the most frequent tag of {sentences}" + f", {names}" * bool(names)
 
 
 def coverage(task: str, facts: Mapping[str, Any], unread: str) -> Iterator[str]:
-    """What of a task's texts and words no model reads, one sentence for each kind.
+    """One sentence for each kind of text or word of a task that no model reads.
 
     Args:
         facts: see ``coverage`` above.
@@ -109,7 +109,7 @@ def _percent(share: float) -> str:
 
 
 def _which_text(splits: Mapping[str, Counts]) -> str:
-    """Of pairs: which text gave way."""
+    """Which of the two texts of a pair was cut."""
     cut = {which: _total(splits, f"cut_{which}") for which in ("first", "second")}
     texts = [f"of the {which} text in {n:,}" for which, n in cut.items() if n]
     return f" ({listed(texts)})" if texts else ""
@@ -132,14 +132,14 @@ def _cure(facts: Mapping[str, Any], splits: Mapping[str, Counts]) -> str:
 
 
 def cut_further(titles: Iterable[str], cut: Mapping[str, int]) -> str:
-    """That methods themselves cut texts, to make room for the words of a label."""
+    """The sentence that methods themselves cut texts, to make room for the words of a label."""
     amounts = listed(f"{counted(n, 'text')} of {task}" for task, n in cut.items())
     lose = "loses" if sum(cut.values()) == 1 else "lose"
     return f"{listed(titles)}: to make room for the words of the label behind a text, {amounts} {lose} more in train"
 
 
 def majority(title: str, facts_of_target: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the floor of the majority class answers on each target.
+    """The sentence on what the floor of the majority class answers on each target.
 
     Args:
         facts_of_target: target -> what ``majority`` above says.
@@ -163,7 +163,7 @@ def _name(label: str) -> str:
 
 
 def constant_labels(draws: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """That some draws of a regression task, given in words, hold one number only."""
+    """A sentence for each regression task of which some draws hold one number only; `draws` are named in words."""
     for task, places in draws.items():
         if places:
             more = f" and {len(places) - 5} more" if len(places) > 5 else ""
@@ -172,7 +172,7 @@ def constant_labels(draws: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def short_trainings(fewest: Mapping[str, tuple[str, int]]) -> str | None:
-    """That trainings are too short to learn much, by a rule of thumb; None where none is.
+    """The sentence that trainings are too short to learn much, by a rule of thumb; None where none is.
 
     Args:
         fewest: title of a method -> (stage, updates) of its shortest stage.
@@ -232,7 +232,7 @@ def _positives(done: Iterable[Record]) -> Iterator[str]:
 
 
 def _largest_coverage(done: Iterable[Record]) -> dict[str, dict[str, Any]]:
-    """task -> its coverage; of draws that differ, the largest numbers of each split."""
+    """Task -> its coverage; where draws differ, the largest numbers of each split."""
     out: dict[str, dict[str, Any]] = {}
     for r in done:
         for task, facts in r.facts.get("coverage", {}).items():
@@ -264,7 +264,7 @@ def _fewest(done: Iterable[Record], design: Design) -> dict[str, tuple[str, int]
 
 
 def _at_the_floor(design: Design, scores: Iterable[Score]) -> Iterator[str]:
-    """That the baseline has not learned more than the frequencies of the classes."""
+    """The sentence that the baseline has not learned more than the frequencies of the classes, if that is so."""
     by = {(s.variant, s.target, s.setting): s for s in scores if s.seeds}
     low = []
     for (variant, target, setting), s in by.items():

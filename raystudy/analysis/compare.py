@@ -1,4 +1,4 @@
-"""Methods against the baseline and against the best of their column: which tests, over which family."""
+"""Compares methods with the baseline and with the best of their column: which tests are made, over which family."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PRINTED = Column("", "", "estimate")
 def comparisons(
     test_scores: Mapping[Key, Mapping[int, float]], design: Design, examples: Mapping[Key, ArrayLike] | None = None
 ) -> list[Comparison]:
-    """Every variant against the baseline, over the seeds that both have finished.
+    """Compare every variant with the baseline, over the seeds that both have finished.
 
     The family of Holm's correction is every variant but the floors, on every target in every setting, whether it has
     finished or not: a number never gets smaller because a cell failed. Empty when the baseline is not in the study.
@@ -116,7 +116,7 @@ def _below(column: Sequence[Score], design: Design) -> list[Score]:
 
 
 def _tied(column: Sequence[Score], design: Design) -> list[Score]:
-    """Which means cannot be told from the best one: paired t-tests, Holm over the column's other methods."""
+    """Mark the means that cannot be told from the best one, by paired t-tests with Holm's correction."""
     best = max((s for s in column if s.best), key=lambda s: s.summary.mean, default=None)
     if best is None:
         return list(column)

@@ -1,4 +1,7 @@
-"""What a report opens with where a study is an exhibit: a table or figure of a paper, ours beside the published one."""
+"""The page of an exhibit: a table or figure of a paper, with our numbers beside the published ones.
+
+The report of a study that was run for an exhibit opens with its page.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ class ExhibitPage:
     """An exhibit, ready to be written.
 
     Attributes:
-        title: which table or figure of which paper.
+        title: which table or figure of which paper it is.
         about: what it asks, in a sentence.
-        setup: what differs from the paper's set-up, a sentence each: every caption's small print.
-        facts: provenance, where no study stands behind the exhibit.
+        setup: what differs from the paper's set-up, a sentence for each thing.
+        facts: the provenance, where no study stands behind the exhibit.
     """
 
     title: str
@@ -31,7 +34,7 @@ class ExhibitPage:
 
     @property
     def without_repeated_notes(self) -> tuple[Table, ...]:
-        """The tables as one reads them in a row: a note without a mark only below the first that has it."""
+        """The tables in reading order; a note without a mark that several of them share is below the first only."""
         printed_notes: set[str] = set()
         tables = []
         for table in self.tables:

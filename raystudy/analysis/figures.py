@@ -45,7 +45,7 @@ _PANELS = 3  # per row
 
 @dataclass(frozen=True)
 class Figure:
-    """What is drawn: the `section` it belongs to, the stem of its files, a `title` for those who cannot see it."""
+    """A figure that can be drawn: its section of the report, the stem of its files, and a title for blind readers."""
 
     section: Literal["comparison", "curves", "search", "importance", "label_maps", "exhibit"]
     name: str
@@ -95,7 +95,7 @@ def _with(make: Callable[..., Canvas], *args: object) -> Callable[[], Canvas]:
 
 
 def draw(figure: Figure, form: Literal["svg", "pdf", "png"] = "svg") -> bytes:
-    """The bytes of a file, without a date and without a background."""
+    """Draw a figure; returns the bytes of its file, which has neither a date nor a background."""
     style: Any = {  # matplotlib types this by the 300 names it knows
         "svg.fonttype": "none",
         "svg.hashsalt": figure.name,
@@ -133,7 +133,7 @@ def draw(figure: Figure, form: Literal["svg", "pdf", "png"] = "svg") -> bytes:
 
 
 class Look(NamedTuple):
-    """Colour, marker and style of a variant's lines; `rank` among those drawn, from 0."""
+    """The colour, marker and style of a variant's lines; `rank` is its place among the variants drawn, from 0."""
 
     colour: str
     marker: str
@@ -142,7 +142,7 @@ class Look(NamedTuple):
 
 
 def looks(design: Design) -> dict[str, Look]:
-    """variant -> how it is drawn, floors apart. The baseline has the colour of the words."""
+    """Variant -> how its lines are drawn, without the floors. The baseline has the colour of the words."""
     out: dict[str, Look] = {}
     others = 0
     for rank, m in enumerate(m for m in design.methods if m.role != "floor"):
@@ -156,7 +156,7 @@ def looks(design: Design) -> dict[str, Look]:
 
 
 def _legend(canvas: Canvas, handles: Sequence[Line2D], columns: int) -> None:
-    """Below the panels, so that a figure is as wide as they are and still readable on a small screen."""
+    """Put the legend below the panels, so that a figure is no wider than they are and readable on a small screen."""
     canvas.legend(
         handles=handles,
         loc="outside lower left",
@@ -206,7 +206,7 @@ def _setting(setting: str) -> str:
 
 
 def _forest(comparisons: Sequence[Comparison], design: Design) -> Canvas:
-    """One panel per setting, one row per method: mean difference, interval, verdict."""
+    """A panel per setting with a row per method: the mean difference to the baseline, its interval, the verdict."""
     settings = [s for s in design.settings if any(c.setting == s for c in comparisons)]
     variants = [m for m in design.methods if any(c.variant == m.variant for c in comparisons)]
     rows = {m.variant: i for i, m in enumerate(variants)}
@@ -280,7 +280,7 @@ def _around(mean: float, ends: tuple[float, float], gap: float) -> Iterable[tupl
 
 
 def _curve(curve: Curve, look: dict[str, Look]) -> Canvas:
-    """Scores above, differences to the baseline below."""
+    """A panel with the scores, and below it one with the differences to the baseline."""
     heights = [3.0, 2.1] if curve.differences else [3.0]
     canvas = Canvas(figsize=(5.8, 0.7 + sum(heights) + 0.1 * len(curve.lines)), layout="constrained")
     panels = canvas.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -322,7 +322,7 @@ def few_shot(name: str, title: str, curve: Curve, design: Design) -> Figure:
 
 
 def _shifts(curve: Curve, look: dict[str, Look]) -> dict[str, float]:
-    """variant -> factor on k, because bars at one k must not hide each other."""
+    """Variant -> a factor on k that shifts its bars sideways, because bars at one k must not hide each other."""
     trained = sorted((look[line.variant].rank, line.variant) for line in curve.lines if line.role != "floor")
     closest = min(math.log(b / a) for a, b in pairwise(curve.shots))
     axis = math.log(curve.shots[-1] / curve.shots[0])
@@ -345,7 +345,7 @@ def _joined(x: Sequence[float], y: Sequence[float], look: Look, label: str = "")
 
 
 def _bars(axes: Axes, shots: tuple[int, ...], line: Line, look: Look, shift: float) -> Line2D:
-    """Means joined by a line, each with its 95 % interval where there is one. Returns the entry for the legend."""
+    """Draw means joined by a line, each with its 95 % interval if it has one; returns the entry for the legend."""
     points = [(k * shift, p) for k, p in zip(shots, line.points, strict=True) if p.n]
     spread = [(k, p) for k, p in points if p.n > 1]
     axes.add_line(_joined([k for k, _ in points], [100 * p.mean for _, p in points], look))
@@ -369,7 +369,7 @@ def _bars(axes: Axes, shots: tuple[int, ...], line: Line, look: Look, shift: flo
 
 
 def _best_so_far(runs: Sequence[Search], design: Design, look: dict[str, Look]) -> Canvas:
-    """One panel per setting, one staircase per arm, a ring at the paper's settings."""
+    """A panel per setting with a staircase per arm, and a ring at the paper's settings."""
     settings = [s for s in design.settings if any(run.setting == s for run in runs)]
     one = len(settings) == 1
     canvas, panels = _panels(len(settings), 5.0 if one else 2.9, (2.9 if one else 2.6) + 0.05 * len(runs))
@@ -419,7 +419,7 @@ def _stairs(axes: Axes, run: Search, look: Look) -> None:
 
 
 def _importance(weights: Sequence[RankedImportance], design: Design) -> Canvas:
-    """One panel per method, one bar per searched setting."""
+    """A panel per method with a bar per searched setting."""
     most = max(len(w.shares) for w in weights)
     canvas, panels = _panels(len(weights), 3.1, 0.75 + 0.22 * most, share=False)
     for axes, w in zip(panels, weights, strict=True):

@@ -1,4 +1,7 @@
-"""Records as one tidy table: a row per finished cell, split and metric. All that a report says comes from it."""
+"""The records of a study as one tidy table, with a row per finished cell, split and metric.
+
+All scores that a report prints come from this table.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +53,17 @@ def key(record: Record) -> Key:
 
 
 def _order(setting: Setting) -> tuple[int, float]:
-    """Shots first, then fractions, then all of the data; each ascending."""
+    """The place of a data setting in the table: numbers of shots first, then fractions, then all of the data."""
     if setting.shots is not None:
         return 0, setting.shots
     return (1, setting.fraction) if setting.fraction is not None else (2, 0.0)
 
 
 def repeats(records: Iterable[Record], design: Design, says: Callable[[Record], bool]) -> dict[Key, list[Record]]:
-    """The finished confirm-phase cells that say something: by target, setting and method as in the tables, by seed."""
+    """Cell of the main table -> the records of its finished repeats for which `says` holds, in the order of the seeds.
+
+    The cells come in the order of the tables: by target, setting and method.
+    """
     groups: dict[Key, list[Record]] = {}
     for r in records:
         if r.status == "done" and r.spec.phase == "confirm" and says(r):
@@ -110,7 +116,7 @@ def tidy(records: Iterable[Record], study: str) -> pd.DataFrame:
 
 
 def primary_metrics(records: Iterable[Record]) -> dict[str, str]:
-    """target -> the metric that its tables show: what the records' ``facts["metric"]`` say.
+    """Target -> the metric that its tables show, as the records' ``facts["metric"]`` say it.
 
     A record without that fact is taken at its word if it has one metric only.
 
@@ -161,5 +167,5 @@ def failed_cells(records: Iterable[Record]) -> Counter[Key]:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write `frame` atomically; floats by ``repr``, so that reading them back gives the same numbers."""
+    """Write `frame` whole or not at all. Floats are written by ``repr``, so that a reader gets the same numbers."""
     atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

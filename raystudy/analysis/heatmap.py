@@ -48,7 +48,7 @@ def heat_map(
     *,
     about_zero: bool,
 ) -> Figure:
-    """A figure of `values` (n, n), NaN where there is none.
+    """A heat map of (n, n) `values`, which are NaN where there is none.
 
     A frame marks, in each row, the greatest value outside of the row's own group.
 
@@ -156,7 +156,7 @@ _TITLE, _BETWEEN = 0.32, 0.35  # inches above and between maps
 
 @dataclass(frozen=True)
 class Shares:
-    """One map: (s, k) `values` from 0 to 1, NaN where there is none, a row for each class of the source."""
+    """One map of (s, k) `values` from 0 to 1, NaN where there is none, with a row for each class of the source."""
 
     title: str
     rows: tuple[str, ...]
@@ -184,7 +184,7 @@ def share_maps(
 
 
 def label_map_figures(n: Numbers) -> list[Figure]:
-    """For every target and setting the learned maps of all methods and sources."""
+    """A figure for every target and setting, with the learned maps of all methods and sources."""
     out = []
     for target in n.design.targets:
         for setting in n.design.settings:

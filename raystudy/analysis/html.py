@@ -1,4 +1,4 @@
-"""A report as one HTML file: no reference to anything outside of it, readable with JavaScript off.
+"""A report as one HTML file, which refers to nothing outside of it and can be read with JavaScript off.
 
 ``page.html.jinja`` is the frame of a page, ``parts.html.jinja`` says how tables and figures stand in it, and the pages
 are ``report.html.jinja`` and ``exhibit.html.jinja``. This module turns tables and figures into what they show.
@@ -37,12 +37,12 @@ def study_report(
     svg_figures: Sequence[tuple[Figure, bytes]],
     exhibit: ExhibitPage | None = None,
 ) -> str:
-    """report.html.
+    """The text of a study's report.html.
 
     Args:
-        tables: by name: main, comparison, answers, search, cost, data, cells (confirm only).
+        tables: the tables by their names: main, comparison, answers, search, cost, data, cells (confirm only).
         svg_figures: the figures with their SVG files.
-        exhibit: what the report opens with.
+        exhibit: the page that the report opens with.
     """
     return _page("report.html.jinja").render(
         n=n,
@@ -54,7 +54,7 @@ def study_report(
 
 
 def exhibit_report(exhibit: ExhibitPage, svg_figures: Sequence[tuple[Figure, bytes]]) -> str:
-    """report.html of an exhibit without a study behind it; `svg_figures` as for `study_report`."""
+    """The text of the report.html of an exhibit without a study behind it; `svg_figures` is as for `study_report`."""
     return _page("exhibit.html.jinja").render(
         exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(svg_figures)
     )
@@ -98,7 +98,7 @@ def _exhibit(exhibit: ExhibitPage) -> dict[str, Any]:
 
 
 def _table_data(table: Table, *, copies: bool) -> dict[str, Any]:
-    """What the template shows of a table; `copies` = with its text in the formats that people paste."""
+    """What the template shows of a table. With `copies` its text is there too, in the formats that people paste."""
     parts = blocks(table)
     return {
         "name": re.sub(r"[^A-Za-z0-9_-]+", "-", table.name),
@@ -144,10 +144,10 @@ def _cells(row: Iterable[Cell], columns: Iterable[Column]) -> Iterable[dict[str,
 
 
 def inline(svg: bytes, name: str, title: str) -> str:
-    """A figure's SVG as part of a page: ids of its own, colours and font of the page, a title for those who cannot see.
+    """A figure's SVG as part of a page: with its own ids, the page's colours and font, and a title for blind readers.
 
-    Everything that would reach beyond the figure goes: the style sheet for ``*``, metadata and the namespaces'
-    addresses. An XML library writes it, so that nothing of a study's words is markup in it.
+    Everything that would reach beyond the figure is left out: the style sheet for ``*``, metadata and the namespaces'
+    addresses. An XML library writes the SVG, so that nothing of a study's words is markup in it.
     """
     root = ET.fromstring(svg)
     used_ids = {id_ for e in root.iter() for v in e.attrib.values() for id_ in re.findall(r"(?:^|url\()#([^)]+)", v)}

@@ -1,4 +1,4 @@
-"""Learned label maps: what the classes of a source were taken to mean for the target, from what the records say."""
+"""Learned label maps: which classes of the target a method took the classes of a source to mean, from the records."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _maps(cell: Key, group: Sequence[Record]) -> Iterable[LabelMap]:
 def label_map_table(
     name: str, caption: str, maps: Sequence[LabelMap], titles: Mapping[str, str], notes: Sequence[str] = ()
 ) -> Table:
-    """The shares x 100 of maps to one target: a column per class of it where these are few, else the largest shares.
+    """The shares x 100 of maps to one target.
+
+    The table has a column for each class of the target where these are few; else it lists the largest shares.
 
     Args:
         titles: variant -> what the table calls it.

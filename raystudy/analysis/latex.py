@@ -1,4 +1,4 @@
-r"""A table as LaTeX, for a paper: needs ``\usepackage{booktabs}`` and nothing else."""
+r"""A table as LaTeX for a paper, which needs ``\usepackage{booktabs}`` and nothing else."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _minus(text: str, column: Column) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A ``table`` environment: caption, a booktabs ``tabular``, notes in small type. Best values are bold.
+    r"""A ``table`` environment with a caption, a booktabs ``tabular``, and notes in small type. Best values are bold.
 
     A table with more estimates than a page holds becomes one ``tabular`` per group of columns, all under one caption.
     """

@@ -66,7 +66,7 @@ def _entry(cell: Cell, column: Column) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Pipe tables with the caption above and the notes below; best values bold, marks behind the value.
+    """A table in Markdown's pipe syntax, with the caption above it and the notes below. Best values are bold.
 
     Published numbers have a row of their own below ours. A table with more estimates than a page holds becomes one per
     group of columns.
@@ -88,19 +88,19 @@ def to_markdown(table: Table) -> str:
 
 
 def exhibit_report(exhibit: ExhibitPage, figures: Links) -> str:
-    """report.md of an exhibit without a study behind it; the arguments are those of `study_report`."""
+    """The text of the report.md of an exhibit without a study behind it; the arguments are those of `study_report`."""
     facts = "\n".join(f"- {paragraph(f'{name}: {value}')}" for name, value in exhibit.facts.items())
     sections = [f"# {_heading(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
     return _joined(sections)
 
 
 def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: ExhibitPage | None = None) -> str:
-    """report.md.
+    """The text of a study's report.md.
 
     Args:
-        tables: by name: main, comparison, answers, search, cost, data.
+        tables: the tables by their names: main, comparison, answers, search, cost, data.
         figures: section -> (title, path below the report's folder) of its figures.
-        exhibit: what the report opens with.
+        exhibit: the page that the report opens with.
     """
 
     def words_of(section: str) -> str:

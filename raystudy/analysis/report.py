@@ -1,4 +1,4 @@
-"""A study's report from its records in seconds: compute, write, draw."""
+"""Builds the report of a study from its records, in seconds: computes its numbers, then writes tables and figures."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = ["Opening", "build", "build_exhibit_report"]
 
 @dataclass(frozen=True)
 class Opening:
-    """What a report says first, for a terminal.
+    """The first part of a report, which a terminal prints too.
 
     Attributes:
-        title: of the exhibit that the study is for; empty where it is for none.
-        verdict: its sentences; none where nothing was trained.
-        tables: the exhibit's, or the main numbers.
+        title: the title of the exhibit that the study is for; empty where it is for none.
+        verdict: the sentences of the verdict; none where nothing was trained.
+        tables: the tables of the exhibit, or the main table of the study.
     """
 
     title: str
@@ -57,24 +57,24 @@ def build(
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
-    report.html and report.md to read; report.json (all numbers), results.csv (a row per cell and metric) and
-    tables/*.{csv,md,tex} to use elsewhere; figures/*.{svg,pdf}.
+    People read report.html or report.md. For use elsewhere there are report.json (all numbers), results.csv (a row per
+    cell and metric), tables/*.{csv,md,tex} and figures/*.{svg,pdf}.
 
     Each file is written whole or not at all, report.html and report.md last. The bytes depend on the arguments only, in
     whatever order records and rows come; apart from seconds, two runs of one study give the same.
 
     Args:
-        records: the cells of the study's plan, search and confirm, done and failed, each once.
-        search_rows: what the search saw, one row per configuration and target; none when nothing was searched.
-        facts: provenance, printed as it is: versions, commit, model digest, study hash, seeds, command.
+        records: the records of all cells of the study's plan, search and confirm, done and failed, each once.
+        search_rows: what the search measured, one row per configuration and target; none when nothing was searched.
+        facts: the provenance, printed as it is: versions, commit, model digest, study hash, seeds, command.
         notes: sentences about what the numbers depend on, such as what the encoder has already been trained on.
         examples: (variant, target, setting) -> (seeds, examples) differences of correctness to the baseline, where the
             predictions were compared; adds the two-way test.
-        importances: of the searched settings, per arm; shown from 30 completed trials on.
+        importances: how much each searched setting of an arm mattered; it is shown from 30 completed trials on.
         tasks: what is known of the data.
-        study_text: the study, everything resolved, as YAML.
-        exhibit: what the report opens with, where the study is a table or a figure of a paper.
-        opens: is given what the report says first, once all of it is written.
+        study_text: the study as YAML, with every default written out.
+        exhibit: makes the page that the report opens with, where the study is a table or a figure of a paper.
+        opens: is called with the first part of the report, once all of it is written.
 
     Returns:
         The path of report.md; report.html lies beside it.
@@ -128,10 +128,11 @@ def build_exhibit_report(
 ) -> Path:
     """Write ``report/`` below `out_dir` for an exhibit without a study behind it; returns the path of report.md.
 
-    report.html and report.md, tables/*.{csv,md,tex} and figures/*.{svg,pdf}; bytes depend on the arguments only.
+    The files are report.html, report.md, tables/*.{csv,md,tex} and figures/*.{svg,pdf}; their bytes depend on the
+    arguments only.
 
     Args:
-        opens: is given what the report says first, once all of it is written.
+        opens: is called with the first part of the report, once all of it is written.
     """
     folder = out_dir / "report"
     _write_tables(exhibit.tables, folder)
@@ -151,7 +152,7 @@ def _write_tables(report_tables: Iterable[Table], folder: Path) -> None:
 
 
 def _write_figures(report_figures: Iterable[Figure], folder: Path) -> list[tuple[Figure, bytes]]:
-    """Every figure with its SVG file."""
+    """Write every figure as SVG and PDF; returns each with the bytes of its SVG file."""
     svg_figures = []
     for figure in report_figures:
         svg = draw(figure, "svg")

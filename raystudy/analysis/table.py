@@ -1,7 +1,7 @@
-"""A table as data, how its cells print, and as CSV.
+"""A table as data, the text of its cells, and the table as CSV.
 
-A `Table` knows numbers, not layout: a cell holds its value in the table's units, its interval, n and marks. Markdown,
-LaTeX and HTML take the text of a cell from `cell_text`, so they cannot disagree.
+A `Table` knows numbers and no layout: a cell holds its value in the table's units, its interval, n and marks. Markdown,
+LaTeX, HTML and the terminal take the text of a cell from `cell_text`, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -44,10 +44,13 @@ MOST_ESTIMATES = 6  # a page of A4 and a screen of a laptop hold that many besid
 
 @dataclass(frozen=True)
 class Column:
-    """`name` heads the column in CSV, `title` for a reader. An ``estimate`` is a mean with half-width and n.
+    """A column of a table.
 
-    `group` is the block that the column belongs to when a table has too many estimates for one page, and `short` its
-    title in there.
+    Attributes:
+        name, title: its heading in CSV, and for a reader.
+        kind: what its cells hold; an ``estimate`` is a mean with the half-width of its interval and n.
+        group: the block that the column belongs to when a table has too many estimates for one page.
+        short: its title within that block.
     """
 
     name: str
@@ -65,14 +68,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry, in the table's units; `value` None = missing.
+    """One entry, in the table's units. Its `value` is None where there is none.
 
     Attributes:
         text: what a reader sees of a ``text`` cell, where that differs from the `value` that a program reads.
-        half: half-width of the 95 % interval; None = it cannot be computed.
-        tied: cannot be told from the best.
-        unsure: rests on too little to say anything.
-        marks: keys of the table's notes.
+        half: the half-width of the 95 % interval; None where it cannot be computed.
+        tied: whether the value cannot be told from the best.
+        unsure: whether the value rests on too little to say anything.
+        marks: the marks of the table's notes that belong to the cell.
         published: what a paper prints in this place; it stands below the value, with the difference to it.
     """
 
@@ -88,7 +91,7 @@ class Cell:
 
 
 def percent(share: Interval) -> Cell:
-    """An interval of fractions as an ``estimate``, x 100; nothing where it is of no value."""
+    """The ``estimate`` of an interval of fractions, x 100; an empty cell where the interval is of no value."""
     if not share.n:
         return Cell()
     return Cell(100 * share.mean, half=100 * share.half if share.n > 1 else None, n=share.n)
@@ -96,7 +99,7 @@ def percent(share: Interval) -> Cell:
 
 @dataclass(frozen=True)
 class Note:
-    """A footnote; with a `mark` when cells point to it."""
+    """A footnote. It has a `mark` when cells point to it."""
 
     text: str
     mark: str = ""
@@ -104,9 +107,9 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """Caption, columns, rows of one `Cell` per column, footnotes. `name` is the stem of its files.
+    """A table: its caption, its columns, rows of one `Cell` per column, and its footnotes.
 
-    `breaks` are the rows above which a rule is drawn.
+    `name` is the stem of its files, and `breaks` are the rows above which a rule is drawn.
     """
 
     name: str
@@ -192,9 +195,9 @@ def blocks(table: Table) -> list[tuple[str, Table]]:
 
 
 def to_csv(table: Table) -> str:
-    """Numbers in full (``repr``), for programs: an estimate is three columns, marks and notes are left out.
+    """The table as CSV for programs, with numbers in full (``repr``) and without marks and notes.
 
-    A column that has published numbers is followed by them.
+    An estimate becomes three columns, and a column that has published numbers is followed by them.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The commands of ``python -m raystudy``, one file each: a function that finds out, and one that shows it.
+"""The commands of ``python -m raystudy``, one file each. In each, one function finds out and another shows it.
 
 Every command that shows something can print it as JSON (`--json`); those that read a study take its name, its file or
 its results folder, or `--out`. What is heavy to load is loaded inside the command that needs it.
@@ -44,7 +44,7 @@ def tell(text: str, hang: int = 4) -> None:
 
 
 def summary(command: Callable[..., Any]) -> str:
-    """What the list of commands says of one: the first paragraph of its docstring, whole."""
+    """The words of a command in the list of commands: the whole first paragraph of its docstring."""
     first = inspect.cleandoc(command.__doc__ or "").split("\n\n")[0]
     return " ".join(first.split())
 

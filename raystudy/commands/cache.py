@@ -53,7 +53,7 @@ def _readable(folder: Path, option: str) -> Path:
 
 
 def ls(folder: Folder = None, as_json: Json = False) -> None:
-    """Every stage result and checkpoint: what it is of, its size, when it was last used."""
+    """List every stage result and checkpoint: what it belongs to, its size, when it was last used."""
     from raystudy.study.store.cache import entries, is_being_computed, leftovers
 
     where = _where(folder)
@@ -153,7 +153,7 @@ def gc(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Delete what no run will ask for: of other code or libraries, of cells that are recorded, left by the dead."""
+    """Delete what no run will ask for: what other code or libraries made, and what finished or killed cells left."""
     from raystudy.study.store.cache import entries, junk, leftovers, oldest_beyond, remove
 
     where = _where(folder)

@@ -20,7 +20,7 @@ def methods(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Every variant, what it is, and which of its settings a search moves; of one by name, all its settings."""
+    """List every variant, what it is, and which of its settings a search moves, or show all settings of one."""
     cat = catalogue()
     variants = sorted(cat.variants.values(), key=lambda v: (v.method, v.role != "baseline"))
     if name is not None:

@@ -1,4 +1,4 @@
-"""``raystudy plan``: what a study would read and train. Trains nothing, writes nothing."""
+"""``raystudy plan``: shows what a study would read and train. It trains nothing and writes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plan(
     set_: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, in place of the study file's.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a study would read and train, and how many updates that takes. Trains nothing."""
+    """Show what a study would read and train, and how many updates that takes. Trains nothing."""
     from raystudy.study.plan import Plan, label_counts
 
     options = running.RunOptions(data_root, plm, only=tuple(only or ()), set=tuple(set_ or ()))

@@ -123,7 +123,7 @@ def _places(folder: Path, data_root: str | None, plm: str | None) -> Places:
     """Where the study found its data and model, unless they lie elsewhere now.
 
     Raises:
-        ConfigError: the study does not say, and was not told.
+        ConfigError: neither the study's manifest nor the command line says where they lie.
     """
     from raystudy.data.plm import absolute_model_name
     from raystudy.spec import Places

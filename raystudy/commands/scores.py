@@ -46,7 +46,7 @@ def scores(
     out: Annotated[Path | None, typer.Option(help="Results folder (default: results/scores-SUITE).")] = None,
     as_json: Json = False,
 ) -> None:
-    """How much the scores of Meta-DTL and MFT differ between examples, and which classes are close. Trains nothing."""
+    """Show how much the scores of Meta-DTL and MFT differ between examples, and which classes are close."""
     data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
     folder = RESULTS / f"scores-{suite}" if out is None else expanded_path(out, "--out")
     tasks = _tasks(suite, data_root, limit)
@@ -119,7 +119,7 @@ def _tasks(suite: str, root: Path | None, limit: int) -> dict[str, Task]:
 
 
 def _plain(x: object) -> object:
-    """JSON has no NaN."""
+    """`x` with None in the place of NaN, which JSON does not have."""
     if isinstance(x, list):
         return [_plain(v) for v in x]
     return None if isinstance(x, float) and math.isnan(x) else x
@@ -130,7 +130,7 @@ def _plain(x: object) -> object:
 
 
 def _nearest(measured: ExampleScores) -> Table:
-    """Per class the nearest one of another task: the cosine between the two is beta."""
+    """A table with the nearest class of another task for each class; the cosine between the two is beta."""
     from raystudy.analysis.table import Cell, Column, Table, changes
 
     rows = []
@@ -156,7 +156,7 @@ def _nearest(measured: ExampleScores) -> Table:
 
 
 def _spreads(measured: ExampleScores) -> Table:
-    """A row per task, score and space."""
+    """A table of how the scores are spread, with a row per task, score and space."""
     from raystudy.analysis.table import Cell, Column, Note, Table, changes
 
     numbers = {
@@ -213,7 +213,7 @@ def _spreads(measured: ExampleScores) -> Table:
 
 
 def _pairs(measured: ExampleScores) -> Table:
-    """The whole Meta-KG, a row per pair of classes."""
+    """A table of the whole Meta-KG, with a row per pair of classes."""
     from raystudy.analysis.table import Cell, Column, Table
 
     names = ("task", "class", "other task", "other class")
@@ -245,7 +245,7 @@ def _figures(measured: ExampleScores, suite: str) -> list[Figure]:
 
 
 def meaning(measured: ExampleScores) -> Iterable[str]:
-    """A sentence per task on m, and per domain on t: what a weighting by it does there."""
+    """A sentence for each task on what a weighting by m does there, and for each domain on a weighting by t."""
     for task in dict.fromkeys(s.task for s in measured.spreads):
         of = {(s.score, s.space): s for s in measured.spreads if s.task == task}
         average = f"; its examples weigh {of['m mean1', 'raw'].mean:.2f} of the mean over all tasks"
@@ -284,7 +284,7 @@ def _report(
     figures: Sequence[Figure],
     sentences: Sequence[str],
 ) -> str:
-    """report.md."""
+    """The text of report.md."""
     from raystudy.analysis.markdown import to_markdown
 
     sizes = ", ".join(f"{name} {len(t.splits['train'])}" for name, t in tasks.items())

@@ -32,7 +32,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Redraw until the study ends or Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How far a study is: cells, searches, dev scores, what runs now, failures. Works while it runs."""
+    """Show how far a study is: cells, searches, dev scores, what runs now, failures. Works while it runs."""
     from raystudy.study.folder.progress import progress
     from raystudy.study.folder.records import Results
     from raystudy.terminal import line_width, show

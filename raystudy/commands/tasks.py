@@ -33,7 +33,7 @@ def tasks(
     data_root: Annotated[Path | None, typer.Option(help="Folder with one folder per task.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Every task and suite; of one: its card, and if it is here its sizes, labels, notes and three examples."""
+    """List every task and suite, or show one: its card, and if it is here its sizes, labels, notes and examples."""
     data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
     if name is not None:
         _show_task_or_suite(name, data_root, as_json)

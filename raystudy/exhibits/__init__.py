@@ -1,11 +1,13 @@
-"""The tables and figures of the papers, one module each: which trainings they take, and ours beside the published.
+"""The tables and figures of the papers, one module each.
+
+An exhibit is one of them, made again: what must be trained for it, and how our numbers stand beside the published ones.
 
 A module `raystudy.exhibits.<paper>_<exhibit>` declares an `EXHIBIT`. ``python -m raystudy.run meta_dtl_table2`` trains
 the study that it asks for and writes a report that opens with it; ``raystudy report FOLDER`` writes that again from the
 files alone. Where nothing is trained (statistics of the data, examples with their scores) `run_untrained` writes it.
 
-Scales: ``smoke`` = generated tasks, a tiny random model, under a minute; ``small`` = few real examples and minilm;
-``paper`` = the paper's sizes and model, the methods' own defaults.
+An exhibit has three scales: ``smoke`` takes generated tasks and a tiny random model and is done in a minute, ``small``
+takes few real examples and minilm, and ``paper`` the paper's sizes and model and the methods' own defaults.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ SETTINGS: Mapping[Scale, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class ExhibitResults:
-    """What an exhibit is rendered from: a study that was run at some scale, and its numbers."""
+    """The results that an exhibit is made from: a study that was run at some scale, and its numbers."""
 
     exhibit: Exhibit
     scale: Scale
@@ -111,16 +113,16 @@ class Exhibit:
         label: as the paper numbers it: ``Table 2``.
         about: what it asks, in a sentence.
         suites: the suites of tasks that it is about; at scale ``smoke`` the paper's generated one stands for them.
-        tables, figures: how its numbers are shown.
-        methods: what is trained, in the order of the rows; none where nothing is.
-        floors: rows without training below them.
-        smoke_methods: in place of `methods` at scale ``smoke``, where some do not fit its model of two layers.
-        targets: the tasks that are asked about; default: all targets of the suites.
-        settings: what the exhibit prescribes, for every method that knows it.
+        tables, figures: functions that make its tables and figures from the results.
+        methods: the variants that are trained, in the order of the rows; none where nothing is trained.
+        floors: the floors (methods without training) whose rows stand below them.
+        smoke_methods: the variants in place of `methods` at scale ``smoke``, where some do not fit its two layers.
+        targets: the tasks that are asked about; by default all targets of the suites.
+        settings: the settings that the exhibit prescribes, for every method that has them.
         sizes: (scale, data root) -> keys of the study file that say how much training data there is; `settings` among
             them go over the scale's.
-        own: scale -> variant -> settings of its own.
-        planted: the generated suite in place of the paper's.
+        own: scale -> variant -> the settings of that variant alone.
+        planted: the generated suite that stands for the suites; by default the paper's.
         notes: what a reader must know of this exhibit.
         untrained_page: (exhibit, scale, places) -> the page of an exhibit for which nothing is trained.
     """
@@ -178,7 +180,7 @@ class Exhibit:
         )
 
     def _study_keys(self, name: str, scale: Scale, root: Path | None, search: bool) -> dict[str, Any]:
-        """The study as a study file would say it."""
+        """The keys of the study file that this study would have."""
         smoke = scale == "smoke"
         methods = [*(self.smoke_methods if smoke and self.smoke_methods else self.methods), *self.floors]
         suite_names = [self._planted_suite] if smoke else [*self.suites]
@@ -223,7 +225,7 @@ class Exhibit:
         return tuple(t for s in suite_names for t in suites()[s]["tasks"])
 
     def page(self, scale: Scale, study: Study, numbers: Numbers) -> ExhibitPage:
-        """The exhibit from a study's numbers and the published ones: what its report opens with."""
+        """The page of the exhibit, from a study's numbers and the published ones; its report opens with it."""
         from raystudy.analysis.exhibit_page import ExhibitPage
         from raystudy.exhibits._setup import setup_sentences
 
@@ -254,7 +256,10 @@ def find(name: str) -> Exhibit:
 
 
 def page_renderer(manifest_entry: Mapping[str, Any] | None) -> Callable[[Study, Numbers], ExhibitPage] | None:
-    """What renders the exhibit that a manifest names (``{"exhibit": name, "scale": scale}``); None where it names none.
+    """The function that makes the page of the exhibit that a manifest names; None where it names none.
+
+    Args:
+        manifest_entry: ``{"exhibit": name, "scale": scale}``.
 
     Raises:
         ConfigError: this version does not know the exhibit or the scale.
@@ -279,7 +284,7 @@ def run_untrained(
     Args:
         places: the data root, and the encoder where the exhibit needs one (`PLM` has each scale's).
         folder: the results folder; the report goes into ``folder/report``.
-        opens: is given what the report says first, once all of it is written.
+        opens: is called with the first part of the report, once all of it is written.
 
     Raises:
         UserError: the exhibit needs training; data or model are missing.

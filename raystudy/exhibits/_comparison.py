@@ -84,10 +84,10 @@ def columns(
     average: bool = True,
     published: Mapping[str, str] | None = None,
 ) -> list[Head]:
-    """A column for each target of a suite, and one for their average where they are several.
+    """A column for each target of a suite, and one for their average where there are several.
 
     Args:
-        published: what names these columns in the paper's numbers, beside the data set: the setting, the metric.
+        published: what names these columns in the file of the paper's numbers beside the data set: setting, metric.
     """
     paper, targets, shared_keys = results.exhibit.paper, results.targets()[suite], published or {}
     heads = [

@@ -1,4 +1,4 @@
-"""MFT's Tables 2, 3 and 4: seven ways to fine-tune for the domains of one task. Same rows, other data."""
+"""MFT's Tables 2, 3 and 4: seven ways to fine-tune for the domains of one task, on three data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MetaXT's tables and curves: few labelled examples of the target, k of them, and a whole source task beside."""
+"""MetaXT's tables and curves: a target with k labelled examples, which are few, and the whole of a source task."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RATE = 2.0e-4
 
 
 def study_keys(shots: Mapping[Scale, tuple[int, ...]], plm: str = "") -> Callable[[Scale, Path | None], dict[str, Any]]:
-    """Keys of the study file: how many labelled examples, and what keeps scale ``small`` small.
+    """The keys of the study file that say how many labelled examples there are, and that keep scale ``small`` small.
 
     Args:
         plm: the model of scale ``paper``, where the paper has another than elsewhere.
@@ -67,7 +67,7 @@ def study_keys(shots: Mapping[Scale, tuple[int, ...]], plm: str = "") -> Callabl
 
 
 def own(label_map: Mapping[str, Sequence[str]] | None = None) -> Callable[[Scale], dict[str, dict[str, Any]]]:
-    """Settings of the methods that the shared ones do not suit.
+    """The settings of those methods that the shared ones do not suit.
 
     Args:
         label_map: what the control with a fixed map takes the source's classes to stand for.
@@ -99,7 +99,7 @@ def _notes(results: ExhibitResults, published: bool) -> list[str]:
 
 
 def _heads(results: ExhibitResults, target: str, published: bool) -> list[Head]:
-    """A column per k: those that were run and, where the paper prints numbers, those of the paper."""
+    """A column for each k that was run and, where the paper prints numbers, for each k of the paper."""
     beside = published and results.scale != "smoke" and bool(METAXT.dataset(target))
     return [
         Head(

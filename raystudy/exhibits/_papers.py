@@ -14,7 +14,7 @@ __all__ = ["METAXT", "META_DTL", "MFT", "Paper", "Published", "PublishedNumber",
 
 @dataclass(frozen=True)
 class PublishedNumber:
-    """One published number: scores in percent, gains in points, sizes as counts; `mark` is what stands beside it."""
+    """One published number: a score in percent, a gain in points, or a count. `mark` is the sign printed beside it."""
 
     key: tuple[str, ...]
     value: float
@@ -22,7 +22,7 @@ class PublishedNumber:
 
 
 def published_folder() -> Path:
-    """``results/published``: beside the package in a checkout, inside it in an installed wheel."""
+    """The folder ``results/published``, which lies beside the package in a checkout and inside it in a wheel."""
     inside = Path(__file__).parents[1] / "results_published"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "published"
 
@@ -35,7 +35,7 @@ def _rows(file: str) -> tuple[dict[str, str], ...]:
 
 @dataclass(frozen=True)
 class Published:
-    """The numbers of one table, by any of the columns of its file; none of them where `file` is empty."""
+    """The published numbers of one table, found by the columns of its file; there are none if `file` is empty."""
 
     file: str = ""
 
@@ -59,18 +59,19 @@ class Published:
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper.
+    """A paper whose exhibits are here.
 
     Attributes:
-        id: the first part of its exhibits' names; `file` that of its files in ``results/published``.
-        encoder: its pre-trained model, as `plm` says in those files, and `casing` what that leaves open.
-        suites: our suites of tasks -> its heading for them and what it calls their average.
-        tasks: our tasks -> its name of the data set, in its order.
-        in_place_of: our tasks that it has not -> its data set that they stand in for, whose numbers stand beside ours.
+        id, file: the first part of its exhibits' names, and of the names of its files in ``results/published``.
+        encoder, casing: its pre-trained model, as `plm` says in those files, and what that leaves open.
+        suites: our suites of tasks -> the paper's heading for them, and its name for their average.
+        tasks: our tasks -> the paper's name of the data set, in the paper's order.
+        in_place_of: those of our tasks that the paper does not have -> the paper's data set that they stand in for,
+            whose numbers stand beside ours.
         length: its longest sequence in word pieces, in words.
         training: what it says of the training and of what it tuned, in words.
         runs: what its numbers are means of.
-        settings: ours where it prints one value for every method that the methods' own defaults do not share.
+        settings: settings for which it prints one value for every method, where the methods' own defaults differ.
         planted: the suite of generated tasks that stands for its suites at scale ``smoke``.
         small: what its exhibits read at scale ``small``, in words, where that is not what others do.
     """

@@ -1,4 +1,4 @@
-"""What a paper leaves open: each other reading of it trained, one at a time, beside ours."""
+"""What a paper leaves open can be read in several ways: each other reading is trained beside ours, one at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["readings", "rows_of"]
 
 
 def rows_of(method: str) -> dict[str, Reading]:
-    """The variant of the method `method` that each of its readings is -> the reading.
+    """Variant of the method `method` -> the reading of the paper that it follows.
 
     A reading of something that only another variant of the method has names that variant in `of`.
     """

@@ -1,4 +1,4 @@
-"""What differs from the paper's set-up, in sentences: the small print of every exhibit."""
+"""Sentences on what differs from the paper's set-up, which every exhibit prints below its tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["data_notes", "encoder_sentence", "setup_sentences"]
 
 
 def setup_sentences(results: ExhibitResults) -> Iterable[str]:
-    """One sentence or two for each thing: encoder, data, training, search, seeds, readings."""
+    """A sentence or two on each of: the encoder, the data, the training, the search, the seeds, the readings."""
     study, paper, n = results.study, results.exhibit.paper, results.numbers
     if results.scale == "smoke":
         yield (
@@ -38,7 +38,7 @@ def setup_sentences(results: ExhibitResults) -> Iterable[str]:
 
 
 def encoder_sentence(plm: str, about: str, paper: Paper) -> str:
-    """Which encoder, and which the paper had."""
+    """The sentence that names our encoder and the paper's."""
     what = f" ({about})" if about else ""
     return f"Encoder: {plm}{what}. The paper: {', '.join(filter(None, (paper.encoder, paper.casing)))}."
 
@@ -56,7 +56,7 @@ def _sizes(results: ExhibitResults) -> str:
 
 
 def data_notes(notes: Mapping[str, Iterable[str]]) -> Iterable[str]:
-    """What is to know of the data, each note once with the tasks that it holds for."""
+    """The notes on the data: each of them once, with the tasks that it holds for."""
     tasks_of_note: dict[str, list[str]] = {}
     for task, notes_of_task in notes.items():
         for note in notes_of_task:

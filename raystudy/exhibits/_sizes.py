@@ -1,4 +1,4 @@
-"""Less training data, in the sizes of the paper: 1 % of its 382,702 examples is 3,827, whatever is at hand."""
+"""Exhibits with less training data, in the sizes of the paper: 1 % of its 382,702 examples is 3,827 also for us."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sizes:
     """Percentages of the paper's training set.
 
     Attributes:
-        whole: how many examples are all of it.
+        whole: how many examples the whole training set of the paper has.
         tasks: the tasks that are cut.
     """
 
@@ -35,13 +35,13 @@ class Sizes:
         return round(percent * self.whole / 100)
 
     def at_hand(self, root: Path | None) -> int | None:
-        """Training examples of the smallest of the tasks under the data root; None where no folder holds them."""
+        """How many training examples the smallest of the tasks has under the data root; None where it is not there."""
         if root is None or not is_folder(root / self.tasks[0].partition("/")[0]):
             return None
         return min(len(load(task, root=root).splits["train"]) for task in self.tasks)
 
     def study_keys(self, scale: Scale, root: Path | None) -> Mapping[str, Any]:
-        """Keys of the study file: the counts that the data at hand can serve; where it serves none, percentages of it.
+        """The keys of the study file for the sizes that the data at hand can serve, else for percentages of that data.
 
         At scale ``small`` the training examples are not limited further.
         """
@@ -56,7 +56,7 @@ class Sizes:
         }
 
     def settings(self, results: ExhibitResults) -> dict[str, tuple[str, int]]:
-        """What a column or table is called -> its data setting, and the paper's percentage (0 = it has no such)."""
+        """Title of a column or table -> its data setting, and the paper's percentage (0 if the paper has none)."""
         if results.scale == "smoke":
             return {f"k = {k}": (str(Setting(shots=k)), 0) for k in results.study.shots}
         if results.study.fraction:
@@ -64,7 +64,7 @@ class Sizes:
         return {f"{p} % ({self.count(p):,})": (str(Setting(shots=self.count(p))), p) for p in self.percents}
 
     def notes(self, results: ExhibitResults) -> list[str]:
-        """What was left out, or taken in its place."""
+        """The notes on sizes that were left out, or on what was taken in their place."""
         if results.scale == "smoke":
             return []
         at_hand = min((t.train for t in results.numbers.tasks if t.name in self.tasks), default=0)

@@ -1,4 +1,4 @@
-"""Statistics of the data: what is at hand beside what the paper says it had. Nothing is trained, no model is needed."""
+"""Statistics of the data at hand beside those that the paper prints. Nothing is trained, and no model is needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_tasks(names: tuple[str, ...], scale: Scale, places: Places) -> tuple[di
 
 
 def statistics(exhibit: Exhibit, scale: Scale, places: Places) -> ExhibitPage:
-    """Classes and examples of every task of the exhibit, with the published counts below and the difference to them."""
+    """The page with the classes and examples of every task of the exhibit, and the published counts below them."""
     names, published = exhibit.tasks(scale), exhibit.paper.published(exhibit.label) if scale != "smoke" else Published()
     tasks, errors = read_tasks(names, scale, places)
     unread = [f"{exhibit.paper.tasks.get(name, name)}: {_first(e.problems)}" for name, e in errors.items()]

@@ -1,4 +1,4 @@
-"""One parameter of a method, value by value: a figure of a paper, whose points are not printed, and its numbers."""
+"""Figures of a paper that show one parameter of a method, value by value. The papers print no points beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["sweep_exhibit", "values_of"]
 
 
 def values_of(base: str, parameter: str, values: Sequence[Any]) -> dict[str, Any]:
-    """The variant of `base` with each value of the parameter in its name -> the value."""
+    """Variant of `base` that has a value of the parameter in its name -> that value."""
     return {catalogue().with_settings(base, {parameter: v}).id: v for v in values}
 
 

@@ -1,7 +1,7 @@
 """Meta-DTL, Table 6: little MNLI, all of SciTail.
 
-The paper samples 1 to 20 % of MNLI's training set; here as many examples as that is, balanced over the classes. Rows
-and columns change places: the paper has a row per percentage.
+The paper samples 1 to 20 % of MNLI's training set. Here the study draws as many examples as that is, balanced over the
+classes. Rows and columns change places: the paper has a row per percentage.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """MFT, Table 6: natural language inference with 5, 10 and 20 % of each genre's training pairs.
 
-Here as many pairs of every genre as that is of the paper's mean genre, balanced over the classes. The paper has the
-genres as rows; here, as everywhere, rows are methods.
+Here the study draws as many pairs of every genre as that is of the paper's mean genre, balanced over the classes. The
+paper has the genres as rows; here, as everywhere, rows are methods.
 """
 
 from __future__ import annotations
