@@ -98,11 +98,11 @@ def _printable_lines(text: str) -> str:
 def say(to: Console, text: str, *, hang: int = 4, bold: int = 0) -> None:
     """Print `text`, folded at word ends on a terminal; the first `bold` characters, without spaces, are set off."""
     text = _printable_lines(text)
-    shown = Text("\n".join(folded(text, to.width, hang) if to.is_terminal else [text]))
+    styled = Text("\n".join(folded(text, to.width, hang) if to.is_terminal else [text]))
     if bold:
-        letters = [i for i, c in enumerate(shown.plain) if not c.isspace()]
-        shown.stylize("bold", 0, letters[min(bold, len(letters)) - 1] + 1)
-    to.print(shown, soft_wrap=True, highlight=False)
+        letters = [i for i, c in enumerate(styled.plain) if not c.isspace()]
+        styled.stylize("bold", 0, letters[min(bold, len(letters)) - 1] + 1)
+    to.print(styled, soft_wrap=True, highlight=False)
 
 
 def say_command(to: Console, label: str, command: Sequence[str]) -> None:

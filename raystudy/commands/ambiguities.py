@@ -30,9 +30,9 @@ def ambiguities(
     """Train every documented reading of a method's paper, one at a time, and table what each changes."""
     from raystudy.exhibits import names
 
-    known = [n.removesuffix(_ENDING) for n in names() if n.endswith(_ENDING)]
-    if method not in known:
-        raise ConfigError(unknown_name("method with documented readings", method, known))
+    method_names = [n.removesuffix(_ENDING) for n in names() if n.endswith(_ENDING)]
+    if method not in method_names:
+        raise ConfigError(unknown_name("method with documented readings", method, method_names))
     running.command(
         study=method + _ENDING,
         data_root=data_root,

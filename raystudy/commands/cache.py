@@ -1,4 +1,4 @@
-"""``raystudy cache ls | rm | gc``: what the stage store and the checkpoints of running cells take on disk."""
+"""``raystudy cache ls | rm | gc``: shows and deletes what stage results and checkpoints of cells take on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``raystudy doctor``: would a study run here? Each answer says how to mend it; nothing is changed or downloaded."""
+"""``raystudy doctor``: checks whether a study would run here, and says how to mend what is missing.
+
+Nothing is changed, and nothing is downloaded.
+"""
 
 from __future__ import annotations
 

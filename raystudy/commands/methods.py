@@ -1,4 +1,4 @@
-"""``raystudy methods [NAME]``: every variant, what it is, what a search moves; of one by name, all its settings."""
+"""``raystudy methods [NAME]``: lists every variant and what a search moves, or shows all settings of one."""
 
 from __future__ import annotations
 

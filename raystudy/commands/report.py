@@ -1,4 +1,4 @@
-"""``raystudy report``: a study's report, built again from its files."""
+"""``raystudy report``: builds a study's report again from its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``raystudy rerun``: train a recorded cell again, in this process and without ray, and compare with its record."""
+"""``raystudy rerun``: trains a recorded cell again, in this process and without ray, and compares the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``raystudy scores SUITE``: what the weighting of Meta-DTL and MFT has to work with on a suite. Trains nothing.
+"""``raystudy scores SUITE``: shows how Meta-DTL and MFT would weigh the examples of a suite. Trains nothing.
 
 ``results/scores-<suite>/`` gets report.md, scores.csv (a row per task, score and space), kg.csv (a row per pair of
 classes) and figures/ (the Meta-KG as a heat map, SVG and PDF); the tables are printed as well.

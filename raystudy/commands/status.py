@@ -1,4 +1,4 @@
-"""``raystudy status``: how far a study is, while it runs from another terminal, or afterwards."""
+"""``raystudy status``: shows how far a study is, from another terminal while it runs, or afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``raystudy tasks [NAME]``: which data sets a study may name, whether they are here, what one of them looks like."""
+"""``raystudy tasks [NAME]``: lists the data sets that a study may name, or shows one of them."""
 
 from __future__ import annotations
 
