@@ -638,7 +638,7 @@ def test_ctrl_c_before_and_after_the_cells(
             code, shown = code_and_words(lambda: drive(opened), capsys)
         assert code == 130
         assert "the same command goes on from here" in shown
-        assert not Results(opened[2]).running()
+        assert not Results(opened[2]).is_running()
         there = {p: p.stat().st_mtime_ns for p in opened[2].glob("cells/*/record.json")}
         assert bool(there) == (when == "report")
         assert drive(opened) == 0
