@@ -35,6 +35,7 @@ from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
+from raystudy.nn.dropout import seed_draws
 from raystudy.plugins import find_module
 from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
@@ -317,7 +318,7 @@ class _Cell:
 
     def _reseed(self, *purpose: object) -> None:
         """Dropout and every other global draw of an update depend on (seed, stage, step, rank) alone."""
-        torch.manual_seed(seed_of(self.spec.seed, "update", *purpose, self.workers.rank))
+        seed_draws(self.method.setup.device, seed_of(self.spec.seed, "update", *purpose, self.workers.rank))
 
     def _save_if_due(self, part: str, index: int, step: int, best: State, best_score: float) -> None:
         if self.checkpoint is None or self.workers.rank > 0 or not self.checkpoint.due():
