@@ -452,11 +452,11 @@ def test_a_full_disk_at_every_write(
             drive((made, places, tmp_path / "whole"))
         expected = products(tmp_path / "whole")
         codes = []
-        for n in range(1, len(points.seen) + 1):
+        for n in range(1, len(points.events) + 1):
             opened = (made, places, tmp_path / f"full-{n}")
             with watched(Points(tmp_path, full_at(n, None if n % 2 else 1)), monkeypatch):
                 code, shown = code_and_words(partial(drive, opened), capsys)
-            where = f"{n}: {points.seen[n - 1]}: {shown}"
+            where = f"{n}: {points.events[n - 1]}: {shown}"
             assert code in (0, 3), where
             assert code == 0 or "No space left on device" in shown, where
             codes.append(code)

@@ -30,14 +30,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put measured seconds of fp32 and bf16 in the place of a measurement; answers what was asked to be measured."""
 
     def put(fp32: float, bf16: float) -> list[tuple[str, int, int]]:
-        asked = []
+        measured_layers = []
 
         def seconds(device: str, hidden: int, inner: int) -> dict[str, float]:
-            asked.append((device, hidden, inner))
+            measured_layers.append((device, hidden, inner))
             return {"fp32": fp32, "bf16": bf16}
 
         monkeypatch.setattr(bfloat16, "layer_seconds", seconds)
-        return asked
+        return measured_layers
 
     return put
 
@@ -69,38 +69,40 @@ def test_bf16_without_arithmetic_is_refused_with_the_ratio(clock: Clock, bf16: f
 
 @pytest.mark.parametrize("kind", ["fp32", "fp64"])
 def test_other_precisions_are_not_measured(clock: Clock, kind: str) -> None:
-    asked = clock(1.0, 99.0)
+    measured_layers = clock(1.0, 99.0)
     assert check_precision(Numerics.model_validate({"precision": kind}), False, TINY, None) == []
-    assert asked == []
+    assert measured_layers == []
 
 
 def test_times_are_measured_once_per_machine_and_model(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = clock(1e-3, 9e-3)
+    measured_layers = clock(1e-3, 9e-3)
     wide = tmp_path / "wide"
     wide.mkdir()
     (wide / "config.json").write_text(json.dumps({"hidden_size": 768, "intermediate_size": 3072}))
     large = replace(TINY, folder=wide)
     cache = tmp_path / "cache"
-    found = [layer_times(plm, "cpu", cache) for plm in (TINY, TINY, large, large)]
-    assert set(found) == {LayerTimes(1e-3, 9e-3)}
-    assert asked == [("cpu", 384, 1536), ("cpu", 768, 3072)], "small models are measured where arithmetic counts"
+    measured = [layer_times(plm, "cpu", cache) for plm in (TINY, TINY, large, large)]
+    assert set(measured) == {LayerTimes(1e-3, 9e-3)}
+    assert measured_layers == [("cpu", 384, 1536), ("cpu", 768, 3072)], (
+        "small models are measured where arithmetic counts"
+    )
     # another processor, another torch: measured anew
     monkeypatch.setattr(torch, "__version__", "99.0")
     layer_times(TINY, "cpu", cache)
     before = bfloat16.processor
     monkeypatch.setattr(bfloat16, "processor", lambda device: {**before(device), "name": "abacus"})
     layer_times(TINY, "cpu", cache)
-    assert len(asked) == 4
+    assert len(measured_layers) == 4
     # what cannot be read, or cannot be, counts as absent; without a cache nothing is kept
     for text in ("{", "{}", '{"fp32": 0.0, "bf16": 1.0}', "[1]"):
         for path in (cache / "precision").iterdir():
             path.write_text(text)
         assert layer_times(TINY, "cpu", cache).ratio == pytest.approx(9.0)
-    assert len(asked) == 8
+    assert len(measured_layers) == 8
     layer_times(TINY, "cpu", None)
-    assert len(asked) == 9
+    assert len(measured_layers) == 9
     file = tmp_path / "file"
     file.write_text("in the way of a folder")
     assert layer_times(TINY, "cpu", file) == LayerTimes(1e-3, 9e-3)
@@ -108,9 +110,9 @@ def test_times_are_measured_once_per_machine_and_model(
 
 def test_the_clock_measures_both_and_leaves_torch_as_it_was() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    found = bfloat16.layer_seconds("cpu", 32, 64)
-    assert found.keys() == {"fp32", "bf16"}
-    assert all(s > 0 for s in found.values())
+    seconds_by_precision = bfloat16.layer_seconds("cpu", 32, 64)
+    assert seconds_by_precision.keys() == {"fp32", "bf16"}
+    assert all(s > 0 for s in seconds_by_precision.values())
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -125,7 +127,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "call", [["plan", "smoke"], ["run", "smoke", "--dry-run"], ["doctor", "smoke"]], ids=["plan", "run", "doctor"]
 )
 def test_every_command_that_looks_ahead_refuses_it(clock: Clock, call: list[str]) -> None:
-    def asked(*more: str) -> tuple[int, str]:
+    def exit_code_and_output(*more: str) -> tuple[int, str]:
         name, *rest = call
         app, words = (run.app, rest) if name == "run" else (commands.app, call)
         out = CliRunner().invoke(app, [*words, "--set", "numerics.precision=bf16", *more])
@@ -135,10 +137,10 @@ def test_every_command_that_looks_ahead_refuses_it(clock: Clock, call: list[str]
         return out.exit_code, out.output
 
     clock(1e-3, 8e-3)
-    code, shown = asked()
+    code, shown = exit_code_and_output()
     assert code == 3
     assert "takes 8.0 times as long" in shown
-    code, shown = asked("--set", "numerics.force=true")
+    code, shown = exit_code_and_output("--set", "numerics.force=true")
     assert code == 0, shown
     assert "takes 8.0 times as long" in shown
 
@@ -153,9 +155,9 @@ def test_force_changes_no_spec(tmp_path: Path) -> None:
 
 def test_methods_that_train_in_fp32_all_the_same_say_so(tmp_path: Path) -> None:
     options = {"methods": "[single_task, metaxt, 'metaxt[route=fd_logits]']", "search": "{trials: 0}"}
-    said = plan(tmp_path, numerics="{precision: bf16}", **options).method_notes
-    assert "trains in fp32" in " ".join(said["metaxt"])
-    assert not any("fp32" in line for v, lines in said.items() for line in lines if v != "metaxt")
+    notes = plan(tmp_path, numerics="{precision: bf16}", **options).method_notes
+    assert "trains in fp32" in " ".join(notes["metaxt"])
+    assert not any("fp32" in line for v, lines in notes.items() for line in lines if v != "metaxt")
     assert not any("fp32" in line for lines in plan(tmp_path, **options).method_notes.values() for line in lines)
 
 
@@ -174,9 +176,9 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
     """Let torch see these GPUs, and the kernel's driver those."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
-    def put(*seen: str, driver: tuple[str, ...] = ()) -> None:
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(seen))
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda i=0: seen[i])
+    def put(*visible: str, driver: tuple[str, ...] = ()) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda i=0: visible[i])
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda i=0: (1 << 36, 1 << 37))
         for i, name in enumerate(driver):
             (tmp_path / f"gpu{i}").mkdir()
@@ -207,13 +209,13 @@ def test_gpus_that_this_torch_cannot_use_are_said(gpus: Callable[..., None], mon
 @pytest.mark.usefixtures("alone")
 def test_plan_and_run_say_it(gpus: Callable[..., None]) -> None:
     gpus("NVIDIA H200")
-    said = "1 GPU (NVIDIA H200) is there and not used: numerics.device=cuda uses it"
+    line = "1 GPU (NVIDIA H200) is there and not used: numerics.device=cuda uses it"
     for app, words in ((commands.app, ["plan", "smoke"]), (run.app, ["smoke", "--dry-run"])):
         for device, shown in (("cpu", True), ("cuda", False)):
             out = CliRunner().invoke(app, [*words, "--set", f"numerics.device={device}"])
             assert out.exit_code == 0, out.output
-            assert (said in out.output) == shown
+            assert (line in out.output) == shown
     # the machines of a cluster are others
-    assert said not in CliRunner().invoke(run.app, ["smoke", "--dry-run", "--address", "elsewhere:1"]).output
-    told = json.loads(CliRunner().invoke(commands.app, ["plan", "smoke", "--json"]).stdout)
-    assert told["machine"] == [said]
+    assert line not in CliRunner().invoke(run.app, ["smoke", "--dry-run", "--address", "elsewhere:1"]).output
+    data = json.loads(CliRunner().invoke(commands.app, ["plan", "smoke", "--json"]).stdout)
+    assert data["machine"] == [line]

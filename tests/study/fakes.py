@@ -94,14 +94,14 @@ class FakePool:
         self.groups = groups
         self.queue: dict[str, Spec] = {}
         self.running: dict[str, Spec] = {}
-        self.known: dict[str, float | None] = {}
+        self.scores: dict[str, float | None] = {}
         self.trained: list[str] = []
         self.draining = False
         self.hold = False
         self.broken = ""
 
     def submit(self, specs: Iterable[Spec], later: bool = False) -> None:
-        self.queue |= {s.id: s for s in specs if s.id not in self.known and s.id not in self.running}
+        self.queue |= {s.id: s for s in specs if s.id not in self.scores and s.id not in self.running}
 
     def _hand_out(self) -> None:
         while self.queue and len(self.running) < self.groups and not self.draining:
@@ -120,7 +120,7 @@ class FakePool:
         return [outcome(spec)]
 
     def announce(self, scores: Mapping[str, float | None]) -> None:
-        self.known |= scores
+        self.scores |= scores
 
     def drain(self) -> None:
         self.draining = True
@@ -136,13 +136,13 @@ class FakePool:
         """What `tune_experiment.tune_searches` does, one cell after another: wait for the score of each."""
 
         def score(spec: Spec) -> float | None:
-            if spec.id not in self.known:
+            if spec.id not in self.scores:
                 self.submit([spec])
-            while spec.id not in self.known:
+            while spec.id not in self.scores:
                 if self.broken or (self.draining and spec.id not in self.running):
                     raise PreflightError(self.broken or "no further cells are handed out")
                 time.sleep(0.0005)
-            return self.known[spec.id]
+            return self.scores[spec.id]
 
         for _ in drive(searches.values(), score):
             raise AssertionError("every cell is answered or refused")

@@ -37,10 +37,10 @@ def test_rungs(cells: int, eta: int, expected: list[int]) -> None:
 
 
 def test_first_trial_is_the_papers(tmp_path: Path) -> None:
-    made = plan(tmp_path)
-    for arm, search in made.searches().items():
+    study_plan = plan(tmp_path)
+    for arm, search in study_plan.searches().items():
         assert search.configurations[0].settings == catalogue().resolve(
-            arm.variant, made.study.fixed_settings(arm.variant)
+            arm.variant, study_plan.study.fixed_settings(arm.variant)
         )
 
 
@@ -98,8 +98,8 @@ def test_a_failed_cell_is_told_as_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None:
     """Cells finish in a random order among all arms and trials; configurations, prunings and winners are the same."""
-    made = plan(tmp_path)
-    orderly, shuffled = finish(made.searches()), made.searches()
+    study_plan = plan(tmp_path)
+    orderly, shuffled = finish(study_plan.searches()), study_plan.searches()
     dice = random.Random(seed)
     while not all(s.finished for s in shuffled.values()):
         ready = [(s, t) for s in shuffled.values() for t in s.generation if not t.over and s.verdict(t.number) == "go"]
@@ -115,13 +115,13 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
 
 
 def test_search_cells_are_dev_only_with_seeds_of_their_own(tmp_path: Path) -> None:
-    made = plan(tmp_path)
-    searches = finish(made.searches())
+    study_plan = plan(tmp_path)
+    searches = finish(study_plan.searches())
     searched = [c for s in searches.values() for t in s.configurations for c in t.cells]
-    confirmed = made.confirm(searches)
+    confirm_cells = study_plan.confirm(searches)
     assert {c.phase for c in searched} == {"search"}
-    assert {c.phase for c in confirmed} == {"confirm"}
-    assert not {c.seed for c in searched} & {c.seed for c in confirmed}
+    assert {c.phase for c in confirm_cells} == {"confirm"}
+    assert not {c.seed for c in searched} & {c.seed for c in confirm_cells}
 
 
 def test_every_method_gets_the_same_number_of_trials(tmp_path: Path) -> None:
@@ -131,28 +131,28 @@ def test_every_method_gets_the_same_number_of_trials(tmp_path: Path) -> None:
 
 
 def test_the_control_has_the_passes_of_the_costliest(tmp_path: Path) -> None:
-    made = plan(tmp_path)
-    searches = finish(made.searches())
-    for setting in made.study.settings_grid:
+    study_plan = plan(tmp_path)
+    searches = finish(study_plan.searches())
+    for setting in study_plan.study.settings_grid:
         totals = {
-            v: made.schedule(v, s, "planted/target", setting).cost.passes
+            v: study_plan.schedule(v, s, "planted/target", setting).cost.passes
             for v in ("single_task", "multi_task", "meta_dtl", "single_task_matched")
-            if (s := made.settings_of(Arm(v, setting), "planted/target", searches)) is not None
+            if (s := study_plan.settings_of(Arm(v, setting), "planted/target", searches)) is not None
         }
         assert totals["single_task_matched"] == max(totals.values()) > totals["single_task"]
 
 
 def test_settings_without_a_search_keep_the_papers_or_take_the_winner(tmp_path: Path) -> None:
-    made = plan(tmp_path)
-    searches = finish(made.searches())
-    paper = catalogue().resolve("meta_dtl", made.study.fixed_settings("meta_dtl"))
+    study_plan = plan(tmp_path)
+    searches = finish(study_plan.searches())
+    paper = catalogue().resolve("meta_dtl", study_plan.study.fixed_settings("meta_dtl"))
     elsewhere = Arm("meta_dtl", Setting(shots=6))
-    assert made.settings_of(elsewhere, "planted/target", searches) == paper
-    taken = plan(tmp_path, search="{trials: 5, generation: 3, seeds: 4, shots: 12, elsewhere: winner}")
-    searches = finish(taken.searches())
+    assert study_plan.settings_of(elsewhere, "planted/target", searches) == paper
+    winner_plan = plan(tmp_path, search="{trials: 5, generation: 3, seeds: 4, shots: 12, elsewhere: winner}")
+    searches = finish(winner_plan.searches())
     won = searches[Arm("meta_dtl", K12)].winners()["planted/target"]
     winner = searches[Arm("meta_dtl", K12)].configurations[won]
-    assert taken.settings_of(elsewhere, "planted/target", searches) == winner.settings
+    assert winner_plan.settings_of(elsewhere, "planted/target", searches) == winner.settings
 
 
 def test_a_range_may_name_values_to_try_first(monkeypatch: pytest.MonkeyPatch) -> None:

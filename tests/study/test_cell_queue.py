@@ -85,15 +85,15 @@ def test_a_score_waits_for_the_announcement(specs: list[Spec]) -> None:
 
     async def law() -> None:
         cells, spec = CellQueue(workers=1), specs[0]
-        asked = asyncio.create_task(cells.score(spec.id, spec.to_json()))
+        score_task = asyncio.create_task(cells.score(spec.id, spec.to_json()))
         await cells.enter(0, 0, 1)
         await asyncio.sleep(0)
         assert Spec.from_json(await cells.next(0, 1, 0)).id == spec.id
         await cells.finish(0, spec.id, b"outcome")
         await asyncio.sleep(0.01)
-        assert not asked.done()
+        assert not score_task.done()
         await cells.announce({spec.id: 0.25})
-        assert await asked == {"score": 0.25}
+        assert await score_task == {"score": 0.25}
         assert await cells.score(spec.id, spec.to_json()) == {"score": 0.25}  # known now: nothing is trained
 
     run(law())

@@ -49,11 +49,11 @@ SMALL = {
 TINY = {**SMALL, "methods": "[single_task, majority]", "search": "{trials: 2, generation: 2}", "report": "{seeds: 1}"}
 
 
-def carry_out(made: Any, folder: Path, *, report: bool = False) -> Fake:
+def carry_out(study_plan: Any, folder: Path, *, report: bool = False) -> Fake:
     """One run of a driver, from lock to (if asked for) report, cell after cell in this process."""
     fake, results = Fake(), Results(folder)
     with results.locked():
-        study_run = StudyRun(made, results)
+        study_run = StudyRun(study_plan, results)
         study_run.open()
         write_manifest(study_run, {"commit": "none"})
         study_run.run_local(fake)
@@ -106,29 +106,29 @@ def drive(opened: Any) -> int:
 
 def products(folder: Path) -> dict[str, bytes]:
     """Everything that a reader gets: the records, the predictions, what stands beside them, the report."""
-    kept = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock" and "logs" not in p.parts]
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in kept if p.name != "optuna.journal"}
+    paths = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock" and "logs" not in p.parts]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths if p.name != "optuna.journal"}
 
 
 def test_death_at_every_write_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lock, manifest, study.lock.yaml, journal, predictions, records, events, best/: and the cache's probe."""
     shared = tmp_path / "cache"
-    made, places = study(tmp_path, **TINY), Places(plm="tiny", shared=str(shared))
+    tiny_study, places = study(tmp_path, **TINY), Places(plm="tiny", shared=str(shared))
     with without_ray(monkeypatch) as pools:
         with watched(Points(tmp_path, lambda number, event, path: None), monkeypatch) as points:
-            assert drive((made, places, tmp_path / "whole")) == 0
+            assert drive((tiny_study, places, tmp_path / "whole")) == 0
         trained = set(pools[0].trained)
         assert len(trained) == len(pools[0].trained)  # no cell is trained twice
         expected = products(tmp_path / "whole")
-        events = {e for e, _ in points.seen}
+        events = {e for e, _ in points.events}
         assert {"open", "fsync", "os.rename", "os.mkdir", "os.remove"} <= events
-        assert len(points.seen) > 60
-        for n in range(1, len(points.seen) + 1):
-            opened = (made, places, tmp_path / f"death-{n}")
+        assert len(points.events) > 60
+        for n in range(1, len(points.events) + 1):
+            opened = (tiny_study, places, tmp_path / f"death-{n}")
             pools.clear()
             with watched(Points(tmp_path, death_at(n)), monkeypatch), pytest.raises(Died):
                 drive(opened)
-            where = f"death {n}, {points.seen[n - 1]}"
+            where = f"death {n}, {points.events[n - 1]}"
             before = {p: p.stat().st_mtime_ns for p in opened[2].glob("cells/*/record.json")}
             there = {p.parent.name for p in before}
             pools.clear()
@@ -186,8 +186,8 @@ def test_views_are_rebuilt_whatever_was_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
     """A torn journal with a dead driver's lock, a torn manifest and log; or a folder where a view goes."""
-    made = study(tmp_path, **TINY)
-    opened = (made, Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
+    tiny_study = study(tmp_path, **TINY)
+    opened = (tiny_study, Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
     with without_ray(monkeypatch):
         drive(opened)
         expected = products(opened[2])
@@ -207,8 +207,8 @@ def test_views_are_rebuilt_whatever_was_left(
 
 def test_tensorboard_never_stops_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when its folder cannot be made, and not when its writer's thread has died and its queue is full."""
-    made = study(tmp_path, **SMALL)
-    opened = (made, Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
+    small_study = study(tmp_path, **SMALL)
+    opened = (small_study, Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
     real = tensorboard.TensorBoard
     with without_ray(monkeypatch), monkeypatch.context() as m:  # undone before what it covers
         m.setattr(tensorboard, "TensorBoard", real)
@@ -251,10 +251,10 @@ def test_death_at_every_write_of_the_stage_store(tmp_path: Path, monkeypatch: py
             break
         except Died:
             pass
-        found = store.read(key)
-        assert found is None or torch.equal(found["w"], state["w"])
+        stored_state = store.read(key)
+        assert stored_state is None or torch.equal(stored_state["w"], state["w"])
         again, hit = StageStore(store.folder).compute(key, lambda: state, Alone())
-        assert hit == (found is not None)
+        assert hit == (stored_state is not None)
         assert torch.equal(again["w"], state["w"])
     assert n >= 4
 
@@ -278,10 +278,10 @@ def test_death_at_every_write_of_a_checkpoint(tmp_path: Path, monkeypatch: pytes
                 break
             except Died:
                 pass
-            found = train.Checkpoint(checkpoint.folder).load("code")
-            assert found is not None
-            assert found.step in (earlier, earlier + 1)
-            assert torch.equal(found.tensors["w"], saved(found.step).tensors["w"])
+            loaded = train.Checkpoint(checkpoint.folder).load("code")
+            assert loaded is not None
+            assert loaded.step in (earlier, earlier + 1)
+            assert torch.equal(loaded.tensors["w"], saved(loaded.step).tensors["w"])
             checkpoint.save(saved(9))  # whatever was left is in nobody's way
             again = checkpoint.load("code")
             assert again is not None
@@ -316,8 +316,8 @@ class Dying(train.Checkpoint):
 
 def test_a_cell_that_goes_out_again_gives_the_record_of_an_undisturbed_run(tmp_path: Path) -> None:
     """Through the queue: a worker dies after every update in turn, its group enters again and goes on from there."""
-    made = plan(tmp_path, **{**SMALL, "search": "{trials: 0}", "settings": "{max_updates: 4, min_updates: 4}"})
-    spec, places = next(s for s in made.confirm({}) if s.variant == "meta_dtl"), Places(plm="tiny")
+    study_plan = plan(tmp_path, **{**SMALL, "search": "{trials: 0}", "settings": "{max_updates: 4, min_updates: 4}"})
+    spec, places = next(s for s in study_plan.confirm({}) if s.variant == "meta_dtl"), Places(plm="tiny")
     undisturbed = train.run(spec, places)
     updates = sum(undisturbed.record.updates.values())
     assert updates == 8
@@ -339,9 +339,9 @@ def test_a_cell_that_goes_out_again_gives_the_record_of_an_undisturbed_run(tmp_p
 
     for death in range(1, updates + 1):
         shared = tmp_path / f"cache-{death}"
-        outcome, made_again = asyncio.run(law(shared, death))
+        outcome, updates_again = asyncio.run(law(shared, death))
         assert plain(outcome) == plain(undisturbed), f"death after update {death}"
-        assert made_again == updates - death  # it went on where the dead worker was
+        assert updates_again == updates - death  # it went on where the dead worker was
         assert list((shared / "running").iterdir()) == []  # a finished cell leaves no checkpoint
 
 
@@ -356,9 +356,9 @@ def plain(outcome: train.Outcome) -> dict[str, Any]:
 
 
 def test_a_complete_study_trains_nothing(tmp_path: Path) -> None:
-    made = plan(tmp_path, **SMALL)
-    assert carry_out(made, tmp_path / "r").trained
-    assert carry_out(made, tmp_path / "r").trained == []
+    study_plan = plan(tmp_path, **SMALL)
+    assert carry_out(study_plan, tmp_path / "r").trained
+    assert carry_out(study_plan, tmp_path / "r").trained == []
 
 
 def test_no_cell_is_trained_twice_in_one_run(tmp_path: Path) -> None:
@@ -383,18 +383,18 @@ def test_results_csv_has_no_search_rows(tmp_path: Path) -> None:
 
 
 def test_failed_cells_are_told_and_kept_until_asked_for(tmp_path: Path) -> None:
-    made = plan(tmp_path, **SMALL)
+    study_plan = plan(tmp_path, **SMALL)
     results = Results(tmp_path / "r")
-    first = StudyRun(made, results)
+    first = StudyRun(study_plan, results)
     first.open()
-    doomed = next(s.id for s in made.confirm({}) if s.variant == "majority")
+    doomed = next(s.id for s in study_plan.confirm({}) if s.variant == "majority")
     first.run_local(Fake(frozenset({doomed})))
     assert first.records[doomed].status == "failed"
     assert "out of luck" in first.records[doomed].error
-    again = StudyRun(made, results)
+    again = StudyRun(study_plan, results)
     again.open()
     assert again.complete
-    retry = StudyRun(made, results, retry_failed=True)
+    retry = StudyRun(study_plan, results, retry_failed=True)
     retry.open()
     fake = Fake()
     retry.run_local(fake)
@@ -404,26 +404,28 @@ def test_failed_cells_are_told_and_kept_until_asked_for(tmp_path: Path) -> None:
 
 def test_a_drain_finishes_the_running_cells_and_keeps_their_records(tmp_path: Path) -> None:
     """After a search cell, and later after a confirm cell: what runs is awaited, nothing else is handed out."""
-    made = plan(tmp_path, **SMALL)
-    whole = set(carry_out(made, tmp_path / "whole").trained)
+    study_plan = plan(tmp_path, **SMALL)
+    whole = set(carry_out(study_plan, tmp_path / "whole").trained)
     for after in (0, 1, 5, len(whole) - 3):
         results, pool = Results(tmp_path / f"r{after}"), FakePool(groups=3)
-        study_run = StudyRun(made, results)
+        study_run = StudyRun(study_plan, results)
         study_run.open()
 
         running: dict[str, Spec] = {}
 
-        def told(record: Record, c: StudyRun = study_run, p: FakePool = pool, n: int = after, r: Any = running) -> None:
+        def drain_after(
+            record: Record, c: StudyRun = study_run, p: FakePool = pool, n: int = after, r: Any = running
+        ) -> None:
             if len(p.trained) == n + 1:
                 r.update(p.running)
                 c.drain()
 
-        study_run.on_record = told
+        study_run.on_record = drain_after
         study_run.run_on_pool(pool, pool.tune)
         assert set(results.scan()) == set(pool.trained) >= running.keys()
         assert len(pool.trained) <= after + 1 + 3
         assert study_run.complete == (set(pool.trained) == whole)
-        again = carry_out(made, results.folder)
+        again = carry_out(study_plan, results.folder)
         assert set(again.trained) == whole - set(pool.trained)
         assert products(results.folder) == products(tmp_path / "whole")
 
@@ -431,8 +433,8 @@ def test_a_drain_finishes_the_running_cells_and_keeps_their_records(tmp_path: Pa
 @pytest.mark.parametrize("when", ["search", "confirm"])
 def test_what_stops_the_collector_stops_the_study(tmp_path: Path, when: str) -> None:
     """A record that cannot be written ends the run with its own words, though trials wait for its score."""
-    made = plan(tmp_path, **SMALL)
-    study_run, pool = StudyRun(made, Results(tmp_path / "r")), FakePool()
+    study_plan = plan(tmp_path, **SMALL)
+    study_run, pool = StudyRun(study_plan, Results(tmp_path / "r")), FakePool()
     study_run.open()
 
     def full(record: Record) -> None:
@@ -447,7 +449,7 @@ def test_what_stops_the_collector_stops_the_study(tmp_path: Path, when: str) -> 
 
 def test_a_pool_that_is_gone_is_told_to_who_waits(tmp_path: Path) -> None:
     """The thread that searches may wait for a dead ray: `on_lost` is called, and its interrupt brings the cause."""
-    made, lost = plan(tmp_path, **SMALL), threading.Event()
+    study_plan, lost = plan(tmp_path, **SMALL), threading.Event()
 
     class Gone(FakePool):
         def take(self, timeout: float = 0.5) -> list[train.Outcome]:
@@ -459,7 +461,7 @@ def test_a_pool_that_is_gone_is_told_to_who_waits(tmp_path: Path) -> None:
         assert lost.wait(30)
         raise KeyboardInterrupt
 
-    study_run, pool = StudyRun(made, Results(tmp_path / "r"), on_lost=lost.set), Gone()
+    study_run, pool = StudyRun(study_plan, Results(tmp_path / "r"), on_lost=lost.set), Gone()
     study_run.open()
     with pytest.raises(PreflightError, match="ray died"):
         study_run.run_on_pool(pool, search)

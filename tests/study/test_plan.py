@@ -24,39 +24,41 @@ BOTH = {"tasks": "[planted/target, planted/source]", "targets": "[planted/target
 
 def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
     """Without halving every configuration runs all its cells, so the preview is exact."""
-    made = plan(tmp_path, search="{trials: 3, generation: 3, seeds: 2, shots: 12}")
-    study_run, fake = StudyRun(made, Results(tmp_path / "r")), Fake()
+    study_plan = plan(tmp_path, search="{trials: 3, generation: 3, seeds: 2, shots: 12}")
+    study_run, fake = StudyRun(study_plan, Results(tmp_path / "r")), Fake()
     study_run.open()
     study_run.run_local(fake)
-    assert len(fake.trained) == made.preview["total_cells"]
+    assert len(fake.trained) == study_plan.preview["total_cells"]
     assert study_run.complete
 
 
-def sharing(made: Plan, spec: Spec) -> tuple[str, int]:
-    return made._transfer_key(spec.arm, spec.settings, spec.target), spec.seed
+def sharing(study_plan: Plan, spec: Spec) -> tuple[str, int]:
+    return study_plan._transfer_key(spec.arm, spec.settings, spec.target), spec.seed
 
 
-def transfer_of(made: Plan, spec: Spec) -> int:
-    schedule = made.schedule(spec.variant, spec.settings, spec.target, spec.setting)
+def transfer_of(study_plan: Plan, spec: Spec) -> int:
+    schedule = study_plan.schedule(spec.variant, spec.settings, spec.target, spec.setting)
     return sum(length.updates for length in schedule.transfer.values())
 
 
 def test_the_preview_multiplies_what_it_looked_at_once(tmp_path: Path) -> None:
     """Cells, updates and what is shared are those of every spec, one by one, though no spec is made for them."""
-    made = plan(tmp_path, search="{trials: 0}", report="{seeds: 3}", methods="[single_task, meta_dtl, metaxt]", **BOTH)
-    specs = made.confirm({})
-    schedules = {s.id: made.schedule(s.variant, s.settings, s.target, s.setting) for s in specs}
-    first = {sharing(made, s): schedules[s.id].transfer for s in reversed(specs)}
-    assert made.preview["total_cells"] == len(specs)
+    study_plan = plan(
+        tmp_path, search="{trials: 0}", report="{seeds: 3}", methods="[single_task, meta_dtl, metaxt]", **BOTH
+    )
+    specs = study_plan.confirm({})
+    schedules = {s.id: study_plan.schedule(s.variant, s.settings, s.target, s.setting) for s in specs}
+    first = {sharing(study_plan, s): schedules[s.id].transfer for s in reversed(specs)}
+    assert study_plan.preview["total_cells"] == len(specs)
     for unit in ("updates", "passes"):
         every = [sum(getattr(length, unit) for length in s.stages.values()) for s in schedules.values()]
         transfer = [sum(getattr(length, unit) for length in s.transfer.values()) for s in schedules.values()]
         once = [sum(getattr(length, unit) for length in stages.values()) for stages in first.values()]
-        assert made.preview[f"total_{unit}"] == pytest.approx(sum(every))
-        assert made.preview[f"shared_{unit}"] == pytest.approx(sum(transfer) - sum(once))
+        assert study_plan.preview[f"total_{unit}"] == pytest.approx(sum(every))
+        assert study_plan.preview[f"shared_{unit}"] == pytest.approx(sum(transfer) - sum(once))
     # an update of MetaXT is several passes, one of plain fine-tuning is one
-    assert made.preview["passes"]["metaxt confirm"] > 3 * made.preview["updates"]["metaxt confirm"]
-    assert made.preview["passes"]["single_task confirm"] == made.preview["updates"]["single_task confirm"]
+    assert study_plan.preview["passes"]["metaxt confirm"] > 3 * study_plan.preview["updates"]["metaxt confirm"]
+    assert study_plan.preview["passes"]["single_task confirm"] == study_plan.preview["updates"]["single_task confirm"]
     many = plan(tmp_path, search="{trials: 50, seeds: 300}", report="{seeds: 1000}", methods="[single_task]")
     assert many.preview["total_cells"] == 2 * (50 * 300 + 1000)
 
@@ -68,7 +70,7 @@ TEXTS = {
 }
 
 
-def laid(folder: Path, **replaced: str) -> Plan:
+def plan_of_files(folder: Path, **replaced: str) -> Plan:
     """A study on a folder of texts, the numbers of their words, and sentences of them."""
     import json
 
@@ -76,56 +78,58 @@ def laid(folder: Path, **replaced: str) -> Plan:
         sentences = [
             {"tokens": [*text.split(), "\u200b"], "tags": [label] * (len(text.split()) + 1)} for text, label in rows
         ]
-        for name, made in {
+        for name, examples in {
             "mails": [{"text": text, "label": label} for text, label in rows],
             "sizes": [{"text": text, "label": 0.5 * len(text)} for text, _ in rows],
             "sentences": sentences,
         }.items():
             (folder / name).mkdir(exist_ok=True)
-            text = "".join(json.dumps(row) + "\n" for row in made)
+            text = "".join(json.dumps(row) + "\n" for row in examples)
             (folder / name / f"{split}.jsonl").write_text(text, encoding="utf-8")
     task_options = {"mails": {"metric": "f1", "length": 8}, "sentences": {"length": 8}}
     keys = {"tasks": "[mails, sizes, sentences]", "targets": "[mails, sizes, sentences]", "suite": "null"}
     keys |= {"shots": "[]", "search": "{trials: 0}", "methods": "[single_task, majority]"}
-    made = plan(folder, **{**keys, "task_options": json.dumps(task_options), **replaced})
-    return Plan(made.study, Places(str(folder), "tiny"))
+    study_plan = plan(folder, **{**keys, "task_options": json.dumps(task_options), **replaced})
+    return Plan(study_plan.study, Places(str(folder), "tiny"))
 
 
 def test_what_no_model_reads_is_said_before_anything_trains(tmp_path: Path) -> None:
     """And in which unit numbers are trained, what the floors answer, and which stages are too short."""
-    made = laid(tmp_path)
-    said = made.cautions
-    (cut_texts,) = (s for s in said if s.startswith("mails: texts longer"))
+    study_plan = plan_of_files(tmp_path)
+    cautions = study_plan.cautions
+    (cut_texts,) = (s for s in cautions if s.startswith("mails: texts longer"))
     # [CLS] and [SEP] take two of eight places: six words fit
     assert cut_texts.startswith(
         "mails: texts longer than 8 word pieces lose their end: 3 of 11 in train and 1 of 2 in test"
     )
     assert cut_texts.endswith("; `length: 22` reads them whole")
-    assert any(t.startswith("mails: some texts hold a special token") and t.endswith("1 of 11 in train") for t in said)
-    labels = [float(str(e.label)) for e in made.tasks["sizes"].splits["train"]]
+    assert any(
+        t.startswith("mails: some texts hold a special token") and t.endswith("1 of 11 in train") for t in cautions
+    )
+    labels = [float(str(e.label)) for e in study_plan.tasks["sizes"].splits["train"]]
     unit = f"(in all of train: mean {sum(labels) / 11:.4g}, sd "
-    assert any(t.startswith("sizes: numbers are trained in standard deviations") and unit in t for t in said)
-    (majority,) = (s for s in said if s.startswith("majority class"))
+    assert any(t.startswith("sizes: numbers are trained in standard deviations") and unit in t for t in cautions)
+    (majority,) = (s for s in cautions if s.startswith("majority class"))
     assert majority.startswith(
         "majority class, from the labels of the whole training split: mails ham (9 of 11); sizes "
     )
     assert "sentences ham (" in majority
     short = "fewer than 60 updates in a stage, which may be too few to learn anything: single_task 3 (finetune); "
-    assert said[-1].startswith(short)
-    assert not laid(tmp_path, settings="{min_updates: 60}").cautions[-1].startswith("fewer")
-    assert any("f1 is that of the class 'spam'" in note for note in made.tasks["mails"].notes)
+    assert cautions[-1].startswith(short)
+    assert not plan_of_files(tmp_path, settings="{min_updates: 60}").cautions[-1].startswith("fewer")
+    assert any("f1 is that of the class 'spam'" in note for note in study_plan.tasks["mails"].notes)
 
 
 def test_draws_of_one_number_are_said_before_anything_trains(tmp_path: Path) -> None:
-    made = laid(tmp_path, shots="[2]", targets="[sizes]", report="{seeds: 2}")
-    same = [replace(e, label=3.0) for e in made.tasks["sizes"].splits["train"]]
-    made.tasks["sizes"] = made.tasks["sizes"].with_splits(train=[*same, replace(same[0], label=4.0)])
-    assert any(s.startswith("sizes: all training labels are one number") for s in made.cautions)
+    study_plan = plan_of_files(tmp_path, shots="[2]", targets="[sizes]", report="{seeds: 2}")
+    same = [replace(e, label=3.0) for e in study_plan.tasks["sizes"].splits["train"]]
+    study_plan.tasks["sizes"] = study_plan.tasks["sizes"].with_splits(train=[*same, replace(same[0], label=4.0)])
+    assert any(s.startswith("sizes: all training labels are one number") for s in study_plan.cautions)
 
 
 def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path: Path) -> None:
     """The plan predicts sharing without tokenising anything; training decides by the content of what it reads."""
-    made = plan(
+    study_plan = plan(
         tmp_path,
         shots="[]",
         search="{trials: 0}",
@@ -136,16 +140,18 @@ def test_specs_share_a_transfer_exactly_when_their_stage_keys_are_equal(tmp_path
     few = plan(
         tmp_path, shots="[12]", search="{trials: 0}", report="{seeds: 1}", methods="[single_task, meta_dtl]", **BOTH
     )
-    specs = [s for p in (made, few) for s in p.confirm({}) if s.method != "single_task"]
+    specs = [s for p in (study_plan, few) for s in p.confirm({}) if s.method != "single_task"]
     keys = {}
     for spec in specs:
         method = method_of(spec, load_tasks(spec, None), Places(plm="tiny"), Alone())
         keys[spec.id] = stage_key(spec, method.setup, "transfer")
     for a, b in combinations(specs, 2):
-        same = sharing(made, a) == sharing(made, b)
+        same = sharing(study_plan, a) == sharing(study_plan, b)
         assert same == (keys[a.id] == keys[b.id]), f"{a} and {b}"
-    saved = made.preview["shared_updates"]
-    assert saved == sum(transfer_of(made, s) for s in made.confirm({})) // 2 > 0  # two targets, one transfer each
+    saved = study_plan.preview["shared_updates"]
+    assert (
+        saved == sum(transfer_of(study_plan, s) for s in study_plan.confirm({})) // 2 > 0
+    )  # two targets, one transfer each
 
 
 def test_every_impossible_setting_is_named_at_once(tmp_path: Path) -> None:
@@ -157,9 +163,9 @@ def test_every_impossible_setting_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_all_missing_data_sets_are_named_at_once(tmp_path: Path) -> None:
-    made = plan(tmp_path, tasks="[sst5, imdb]", suite="null", shots="[]", search="{trials: 0}")
+    study_plan = plan(tmp_path, tasks="[sst5, imdb]", suite="null", shots="[]", search="{trials: 0}")
     with pytest.raises(PreflightError) as e:
-        made.tasks  # noqa: B018
+        study_plan.tasks  # noqa: B018
     assert {"sst5", "imdb"} <= set(str(e.value).replace(":", " ").split())
 
 
@@ -179,16 +185,16 @@ def test_same_seed_same_draw_for_every_method(tmp_path: Path) -> None:
 
 
 def test_sources_may_have_limits_of_their_own(tmp_path: Path) -> None:
-    made = plan(tmp_path, limits="{test: 20}", source_limits="{train: 10, test: 5}")
-    sizes = {n: (len(t.splits["train"]), len(t.splits["test"])) for n, t in made.tasks.items()}
+    study_plan = plan(tmp_path, limits="{test: 20}", source_limits="{train: 10, test: 5}")
+    sizes = {n: (len(t.splits["train"]), len(t.splits["test"])) for n, t in study_plan.tasks.items()}
     assert sizes == {"planted/target": (60, 20), "planted/source": (10, 5)}
 
 
 def test_classes_with_the_same_words_are_one_in_a_union() -> None:
     from raystudy.tasks import load
 
-    found = merged_labels([load("lexicon/stars"), load("lexicon/polarity")])
-    assert found["negative"] == ["lexicon/stars: 2", "lexicon/polarity: negative"]
+    shared_labels = merged_labels([load("lexicon/stars"), load("lexicon/polarity")])
+    assert shared_labels["negative"] == ["lexicon/stars: 2", "lexicon/polarity: negative"]
 
 
 def test_a_plan_is_pure(tmp_path: Path) -> None:
@@ -197,56 +203,62 @@ def test_a_plan_is_pure(tmp_path: Path) -> None:
 
 
 def test_several_suites_in_one_study(tmp_path: Path) -> None:
-    made = plan(tmp_path, suite="null", suites="[planted, planted_domains]", shots="[]", search="{trials: 0}")
-    specs = {s.target: s for s in made.confirm({})}
+    study_plan = plan(tmp_path, suite="null", suites="[planted, planted_domains]", shots="[]", search="{trials: 0}")
+    specs = {s.target: s for s in study_plan.confirm({})}
     assert specs["planted/target"].suite == ("planted/target", "planted/source")
     assert specs["planted/domain_2"].suite == tuple(f"planted/domain_{k}" for k in (1, 2, 3))
     for spec in specs.values():
         assert set(spec.data) == set(spec.suite)  # what takes no part is no part of the question
-    assert made.sizes["planted/domain_1", made.study.settings_grid[0]].keys() == set(specs["planted/domain_1"].suite)
+    assert study_plan.sizes["planted/domain_1", study_plan.study.settings_grid[0]].keys() == set(
+        specs["planted/domain_1"].suite
+    )
 
 
 def test_scope_cuts_every_task_alike(tmp_path: Path) -> None:
     for scope, cut_too in (("target", False), ("suite", True)):
-        made = plan(tmp_path, shots="[12]", scope=scope, search="{trials: 0}", methods="[multi_task, single_task]")
-        spec = made.confirm({})[0]
+        study_plan = plan(
+            tmp_path, shots="[12]", scope=scope, search="{trials: 0}", methods="[multi_task, single_task]"
+        )
+        spec = study_plan.confirm({})[0]
         sizes = {name: len(t.splits["train"]) for name, t in load_tasks(spec, None).items()}
-        assert sizes == made.sizes[spec.target, spec.setting]
+        assert sizes == study_plan.sizes[spec.target, spec.setting]
         assert sizes["planted/target"] == 12
         assert (sizes["planted/source"] == 12) == cut_too
 
 
 def test_what_a_method_cannot_do_is_said_before_anything_trains(tmp_path: Path) -> None:
-    made = plan(tmp_path, methods="[single_task, mft, {meta_ft: {layers: [1, 7]}}]", search="{trials: 0}")
+    study_plan = plan(tmp_path, methods="[single_task, mft, {meta_ft: {layers: [1, 7]}}]", search="{trials: 0}")
     with pytest.raises(UserError) as e:
-        made.sizes  # noqa: B018
-    said = [str(p) for p in e.value.problems]
+        study_plan.sizes  # noqa: B018
+    problems = [str(p) for p in e.value.problems]
     at = f"{tmp_path / 'study.yaml'}:7: methods"
-    assert any(p.startswith(f"{at}[1]: mft: tasks: needs the same classes in every domain") for p in said)
-    assert any(p.startswith(f"{at}[2].meta_ft.layers: meta_ft: layers must be at most 2") for p in said)
+    assert any(p.startswith(f"{at}[1]: mft: tasks: needs the same classes in every domain") for p in problems)
+    assert any(p.startswith(f"{at}[2].meta_ft.layers: meta_ft: layers must be at most 2") for p in problems)
     good = plan(tmp_path, methods="[single_task, {meta_ft: {layers: [1.0]}}]", search="{trials: 0}")
     assert good.method_notes["meta_ft"] == ["domain heads at layers 2 of 2"]
 
 
 def test_the_plan_says_which_layers_are_frozen(tmp_path: Path) -> None:
-    made = plan(tmp_path, settings="{freeze: 1/2}", methods="[single_task, majority]", search="{trials: 0}")
-    assert made.method_notes["single_task"] == ["freeze 1/2: the embeddings and 1 lower layer of 2 are not trained"]
+    study_plan = plan(tmp_path, settings="{freeze: 1/2}", methods="[single_task, majority]", search="{trials: 0}")
+    assert study_plan.method_notes["single_task"] == [
+        "freeze 1/2: the embeddings and 1 lower layer of 2 are not trained"
+    ]
     deeper = plan(tmp_path, settings="{freeze: 3}", methods="[single_task]", search="{trials: 0}")
     with pytest.raises(ConfigError, match=r"yaml:8: settings.freeze: single_task: must be at most 2, the depth"):
         deeper.method_notes  # noqa: B018
-    made.plm = replace(made.plm, shared_layers=True)
-    del made.method_notes
+    study_plan.plm = replace(study_plan.plm, shared_layers=True)
+    del study_plan.method_notes
     with pytest.raises(ConfigError, match="share their weights"):
-        made.method_notes  # noqa: B018
+        study_plan.method_notes  # noqa: B018
 
 
 def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) -> None:
     """Three layers have thirds, but a quarter and a half are the first and the second, three quarters the last."""
 
     def of_three_layers(methods: str, trials: int) -> Plan:
-        made = plan(tmp_path, methods=f"[single_task, {methods}]", search=f"{{trials: {trials}}}")
-        made.plm = replace(made.plm, depth=3)
-        return made
+        study_plan = plan(tmp_path, methods=f"[single_task, {methods}]", search=f"{{trials: {trials}}}")
+        study_plan.plm = replace(study_plan.plm, depth=3)
+        return study_plan
 
     with pytest.raises(ConfigError) as e:
         of_three_layers("meta_ft", 3).method_notes  # noqa: B018
@@ -323,9 +335,9 @@ def test_what_a_plan_refuses_stands_at_its_line(
     path.write_text(ASKED_TOO_MUCH.format(more=more, length=length, option=option))
     with pytest.raises(UserError) as e:
         Plan(expand_study(read_study(path, overrides), None), Places(plm="tiny")).sizes  # noqa: B018
-    said = [str(p).removeprefix(f"{path}:") for p in e.value.problems]
-    assert len(said) == len(says)
-    assert all(line.startswith(start) for line, start in zip(said, says, strict=True))
+    problem_lines = [str(p).removeprefix(f"{path}:") for p in e.value.problems]
+    assert len(problem_lines) == len(says)
+    assert all(line.startswith(start) for line, start in zip(problem_lines, says, strict=True))
 
 
 def test_what_a_suite_says_wrongly_stands_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,10 +363,10 @@ def test_what_a_suite_says_wrongly_stands_in_its_file(tmp_path: Path, monkeypatc
 
 
 def test_where_a_study_was_said_is_no_part_of_it(tmp_path: Path) -> None:
-    made = study(tmp_path)
+    fake_study = study(tmp_path)
     assert (
-        made == Study.model_validate(made.model_dump())
-        and made.origin.file
+        fake_study == Study.model_validate(fake_study.model_dump())
+        and fake_study.origin.file
         and not Study(name="x", methods=()).origin.file
     )
-    assert made.model_copy(update={"length": 64}).origin is made.origin
+    assert fake_study.model_copy(update={"length": 64}).origin is fake_study.origin

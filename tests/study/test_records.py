@@ -24,25 +24,25 @@ def some(folder: Path) -> Outcome:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    kept = some(tmp_path)
-    Results(tmp_path / "r").write(kept)
-    assert Results(tmp_path / "r").scan() == {kept.record.id: Record.from_json(kept.record.to_json())}
-    table = pq.read_table(tmp_path / "r" / "cells" / kept.record.id / "predictions.parquet").to_pylist()
-    assert [r["pred"] for r in table if r["split"] == "test"] == list(kept.predictions["test"].pred)
+    written = some(tmp_path)
+    Results(tmp_path / "r").write(written)
+    assert Results(tmp_path / "r").scan() == {written.record.id: Record.from_json(written.record.to_json())}
+    table = pq.read_table(tmp_path / "r" / "cells" / written.record.id / "predictions.parquet").to_pylist()
+    assert [r["pred"] for r in table if r["split"] == "test"] == list(written.predictions["test"].pred)
 
 
 def test_writing_again_changes_no_byte(tmp_path: Path) -> None:
-    kept, results = some(tmp_path), Results(tmp_path / "r")
-    results.write(kept)
+    written, results = some(tmp_path), Results(tmp_path / "r")
+    results.write(written)
     files = {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()}
-    results.write(kept)
+    results.write(written)
     assert files == {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()}
 
 
 def test_all_bad_records_are_named_at_once(tmp_path: Path) -> None:
-    kept, results = some(tmp_path), Results(tmp_path / "r")
-    results.write(kept)
-    good = results.cells / kept.record.id / "record.json"
+    written, results = some(tmp_path), Results(tmp_path / "r")
+    results.write(written)
+    good = results.cells / written.record.id / "record.json"
     for name, text in {
         "newer": json.dumps({**json.loads(good.read_text()), "schema": SCHEMA + 1}),
         "moved": good.read_text(),

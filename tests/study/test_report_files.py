@@ -27,15 +27,15 @@ def finished(folder: Path, **replaced: str) -> StudyRun:
 def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path) -> None:
     c = finished(tmp_path)
     study, records = c.plan.study, list(c.study_records().values())
-    found = example_differences(records, study, c.results)
+    differences = example_differences(records, study, c.results)
     score = {
         (r.spec.variant, str(r.spec.setting), r.spec.seed): r.metrics["test"]["accuracy"]
         for r in records
         if r.spec.phase == "confirm"
     }
     compared = {v for v in study.variants if v != study.report.baseline}
-    assert {k[0] for k in found} == compared
-    for (variant, _, setting), d in found.items():
+    assert {k[0] for k in differences} == compared
+    for (variant, _, setting), d in differences.items():
         assert d.shape == (study.report.seeds, 12)
         assert set(np.unique(d)) <= {-1.0, 0.0, 1.0}
         wanted = [score[variant, setting, s] - score["single_task", setting, s] for s in range(study.report.seeds)]
@@ -47,8 +47,8 @@ def test_only_pairs_that_are_there_and_only_accuracy(tmp_path: Path) -> None:
     records = list(c.study_records().values())
     gone = next(r for r in records if r.spec.variant == "meta_dtl" and r.spec.phase == "confirm")
     (c.results.cells / gone.id / "predictions.parquet").write_bytes(b"not parquet")
-    found = example_differences(records, c.plan.study, c.results)
-    assert found["meta_dtl", "planted/target", str(gone.spec.setting)].shape[0] == c.plan.study.report.seeds - 1
+    differences = example_differences(records, c.plan.study, c.results)
+    assert differences["meta_dtl", "planted/target", str(gone.spec.setting)].shape[0] == c.plan.study.report.seeds - 1
     others = [replace(r, facts={"metric": "macro_f1"}) for r in records]
     assert example_differences(others, c.plan.study, c.results) == {}
 
@@ -68,9 +68,9 @@ def test_importances_wait_for_enough_trials_and_add_up(tmp_path: Path) -> None:
     many = finished(
         tmp_path, name="many", methods="[single_task, meta_dtl]", search=f"{{trials: {IMPORTANCE_TRIALS}, shots: 12}}"
     )
-    for found in importances(many.searches):
-        assert found.trials == IMPORTANCE_TRIALS
-        searched = many.plan.study.fixed_settings(found.arm.variant)
-        assert not found.shares.keys() & searched.keys()
-        assert sum(found.shares.values()) == pytest.approx(1)
+    for importance in importances(many.searches):
+        assert importance.trials == IMPORTANCE_TRIALS
+        searched = many.plan.study.fixed_settings(importance.arm.variant)
+        assert not importance.shares.keys() & searched.keys()
+        assert sum(importance.shares.values()) == pytest.approx(1)
     assert Arm("meta_dtl", Setting(shots=12)) in many.searches

@@ -19,15 +19,15 @@ def state(x: float) -> dict[str, Tensor]:
 
 
 def test_the_second_ask_is_answered_bitwise(tmp_path: Path) -> None:
-    store, made = StageStore(tmp_path), []
+    store, calls = StageStore(tmp_path), []
 
     def make() -> dict[str, Tensor]:
-        made.append(1)
+        calls.append(1)
         return state(0.1)
 
     first, hit = store.compute(KEY, make, Alone())
     second, again = store.compute(KEY, make, Alone())
-    assert (hit, again, len(made)) == (False, True, 1)
+    assert (hit, again, len(calls)) == (False, True, 1)
     assert all(torch.equal(first[k], second[k]) and first[k].dtype == second[k].dtype for k in first)
 
 
@@ -49,11 +49,11 @@ def test_a_torn_file_is_computed_anew(tmp_path: Path) -> None:
 
 def test_two_groups_compute_once(tmp_path: Path) -> None:
     """The second waits for the first instead of computing the same."""
-    made, hits = [], []
+    calls, hits = [], []
     started = threading.Event()
 
     def make() -> dict[str, Tensor]:
-        made.append(1)
+        calls.append(1)
         started.set()
         threading.Event().wait(0.2)
         return state(2.0)
@@ -67,7 +67,7 @@ def test_two_groups_compute_once(tmp_path: Path) -> None:
         started.wait(5)
     for t in threads:
         t.join()
-    assert len(made) == 1
+    assert len(calls) == 1
     assert sorted(hits) == [False, True]
 
 

@@ -30,13 +30,13 @@ def events(run: Path) -> Iterator[Any]:
 
 def settings_of(run: Path) -> dict[str, Any]:
     """The hyper-parameters that the HPARAMS page shows for a run; empty for a run that is none of its rows."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for v in events(run):
         if v.metadata.plugin_data.plugin_name == "hparams":
             content = HParamsPluginData.FromString(v.metadata.plugin_data.content)
             assert not content.HasField("experiment"), "TensorBoard would take its columns for every run"
-            found |= {k: getattr(x, x.WhichOneof("kind")) for k, x in content.session_start_info.hparams.items()}
-    return found
+            settings |= {k: getattr(x, x.WhichOneof("kind")) for k, x in content.session_start_info.hparams.items()}
+    return settings
 
 
 def scalars(run: Path, tag: str) -> list[float]:
@@ -66,6 +66,6 @@ def test_every_configuration_is_a_row_with_its_settings_and_its_mean(tmp_path: P
             assert scalars(row, "search/dev")[-1] == pytest.approx(trial.mean(len(trial.scores)), abs=1e-6)
             assert len(scalars(row, "search/dev")) == len(trial.scores)
     for arm in study_run.plan.study.arms():
-        mine = [r for r in study_run.records.values() if r.spec.arm == arm and r.spec.phase == "confirm"]
+        arm_records = [r for r in study_run.records.values() if r.spec.arm == arm and r.spec.phase == "confirm"]
         shown = scalars(tmp_path / "tb" / str(arm), "confirm/planted/target/dev")
-        assert sorted(shown) == pytest.approx(sorted(r.metrics["dev"]["accuracy"] for r in mine), abs=1e-6)
+        assert sorted(shown) == pytest.approx(sorted(r.metrics["dev"]["accuracy"] for r in arm_records), abs=1e-6)

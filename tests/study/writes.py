@@ -35,7 +35,7 @@ class Points:
 
     def __init__(self, root: Path, disturb: Callable[[int, str, str], None]) -> None:
         self.root, self.disturb = os.path.realpath(root) + os.sep, disturb
-        self.seen: list[tuple[str, str]] = []
+        self.events: list[tuple[str, str]] = []
         self.paused = False
 
     def at(self, event: str, args: tuple[Any, ...]) -> None:
@@ -47,8 +47,8 @@ class Points:
         folder = Path(f"/proc/self/fd/{args[place]}").readlink() if place and args[place] != -1 else Path.cwd()
         path = os.path.abspath(folder / os.fsdecode(args[0]))  # noqa: PTH100  links are not followed
         if path.startswith(self.root):
-            self.seen.append((event, path.removeprefix(self.root)))
-            self.disturb(len(self.seen), event, path)
+            self.events.append((event, path.removeprefix(self.root)))
+            self.disturb(len(self.events), event, path)
 
 
 def _writes(args: tuple[Any, ...]) -> bool:
