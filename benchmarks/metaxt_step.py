@@ -28,9 +28,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from raystudy.methods.metaxt import Batches, Method
 
 
 def main() -> None:
@@ -81,7 +84,7 @@ def main() -> None:
     print(json.dumps(out) if args.json else "\n".join(f"{k}: {v}" for k, v in out.items()))
 
 
-def _method(args: argparse.Namespace, precision: str = "fp32", **settings: Any) -> Any:
+def _method(args: argparse.Namespace, precision: str = "fp32", **settings: Any) -> Method:
     """MetaXT over planted tasks whose texts all fill the length."""
     from raystudy.catalogue import catalogue
     from raystudy.data.plm import resolve
@@ -102,7 +105,7 @@ def _method(args: argparse.Namespace, precision: str = "fp32", **settings: Any) 
     return method.train()
 
 
-def _drawn(method: Any, args: argparse.Namespace) -> Any:
+def _drawn(method: Method, args: argparse.Namespace) -> Batches:
     """x_s, x' and x'' of one size."""
     from raystudy.methods.metaxt import Batches
 
@@ -143,9 +146,9 @@ def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:
         g = torch.autograd.grad(train(), theta, create_graph=True, allow_unused=True)
         moved = {n: p if d is None else p - eta * d for (n, p), d in zip(named.items(), g, strict=True)}
         held_out = with_parameters(method.encoder, moved, lambda: method.losses(drawn.ahead).mean())
-        step_down(method.optimizer, method.meta, torch.autograd.grad(held_out, method.meta), 1e-4)
+        step_down(method.adam, method.meta, list(torch.autograd.grad(held_out, method.meta)), 1e-4)
         del g, moved, held_out
-        step_down(method.optimizer, theta, torch.autograd.grad(train(), theta, allow_unused=True), 1e-5, 1.0)
+        step_down(method.adam, theta, list(torch.autograd.grad(train(), theta, allow_unused=True)), 1e-5, 1.0)
 
     return update
 
@@ -171,7 +174,7 @@ def _plain(args: argparse.Namespace, *, shared: bool) -> Callable[[], Any]:
             grads.append(local_gradient(own + soft(states), theta))
         else:
             grads += [local_gradient(method.losses(drawn.source).mean(), theta), local_gradient(soft(), theta)]
-        step_down(method.optimizer, theta, add(*grads), 1e-5, 1.0)
+        step_down(method.adam, theta, add(*grads), 1e-5, 1.0)
 
     return update
 
