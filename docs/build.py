@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from raystudy.catalogue import Catalogue, Parameter, Reading, Variant, catalogue, space_folder, suites
+from raystudy.data.plm import resolve
 from raystudy.errors import UserError
 from raystudy.exhibits import find as exhibit
 from raystudy.exhibits import names as exhibits
@@ -218,7 +219,7 @@ def variants(listed_variants: Sequence[Variant], known: Mapping[str, str]) -> st
 def example(method: str, cat: Catalogue) -> str:
     """A study file that uses the method's first variant, beside the baseline; it runs anywhere."""
     first = next(v.id for v in cat.variants.values() if v.method == method)
-    suite, settings = _fits(first, cat)
+    suite, plm, settings = _fits(first, cat)
     methods = [first] if first == "single_task" else ["single_task", f"{{{first}: {settings}}}" if settings else first]
     search = (
         "search: {trials: 4}              # trial 0 = the default settings\n"
@@ -227,23 +228,31 @@ def example(method: str, cat: Catalogue) -> str:
     )
     return (
         f"```yaml\nname: try-{first.replace('_', '-')}\n"
-        "plm: tiny                        # a random model; minilm to learn something\n"
+        f"{f'plm: {plm}':<32} # {SMALL_MODELS[plm]}\n"
         f"{f'suite: {suite}':<32} # generated tasks\n"
         f"shots: [24]\nmethods: [{', '.join(methods)}]\n{search}report: {{seeds: 2}}\n```"
     )
 
 
-def _fits(variant: str, cat: Catalogue) -> tuple[str, str]:
-    """A suite of generated tasks that the variant takes, and what has to be set for the tiny model of two layers."""
+SMALL_MODELS = {"tiny": "a random model; minilm to learn something", "mlp:32": "a network over vectors"}
+GENERATED_SUITES = {
+    "planted": "tiny",
+    "planted_domains": "tiny",
+    "planted_vectors": "mlp:32",
+}  # suite -> a model for it
+
+
+def _fits(variant: str, cat: Catalogue) -> tuple[str, str, str]:
+    """(suite, model, settings): generated tasks that the variant takes, and what must be set for this small model."""
     settings = {"layers": "1/2 1"} if "layers" in cat.parameters_of(variant) else {}
     module = find_module("methods", cat.variant(variant).method)
     hp = hparams(module.HParams, cat.resolve(variant, settings))
-    for suite in ("planted", "planted_domains"):
+    for suite, plm in GENERATED_SUITES.items():
         try:
-            module.Method.admit(hp, 2, {t: load(t) for t in suites()[suite]["tasks"]})
+            module.Method.admit(hp, resolve(plm).depth, {t: load(t) for t in suites()[suite]["tasks"]})
         except UserError:
             continue
-        return suite, "{" + ", ".join(f"{k}: {v}" for k, v in settings.items()) + "}" if settings else ""
+        return suite, plm, "{" + ", ".join(f"{k}: {v}" for k, v in settings.items()) + "}" if settings else ""
     raise SystemExit(f"no suite of generated tasks fits {variant}")
 
 

@@ -149,7 +149,7 @@ def open_study(name: str, options: RunOptions) -> tuple[Study, Places, Path]:
     Raises:
         ConfigError: every problem of the file and the options.
     """
-    from raystudy.data.plm import absolute_model_name
+    from raystudy.data.plm import absolute_model_name, is_local
     from raystudy.study.store.cache import cache_folder
 
     exhibit = find_exhibit(name, options)
@@ -169,7 +169,7 @@ def open_study(name: str, options: RunOptions) -> tuple[Study, Places, Path]:
     root = _folder(study.data_root, str(path or name), beside if options.data_root is None else None)
     study = expand_study(study, root)
     plm = absolute_model_name(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
-    if study.revision is not None and (plm in ("tiny", "minilm") or Path(plm).is_absolute()):
+    if study.revision is not None and (is_local(plm) or Path(plm).is_absolute()):
         what = "a folder" if Path(plm).is_absolute() else quoted(plm)
         message = (
             f"must be left out, because it names a version of a hub model, but plm is {what} (--set revision=null)"

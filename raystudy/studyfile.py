@@ -193,7 +193,8 @@ class Study(Strict):
         about: one line for the report.
         plm: the pre-trained model, a BERT or an ALBERT: ``minilm`` (the quickstart's package), ``tiny`` (random, for
             trying out), a folder as ``save_pretrained`` writes it, relative to the study file or else to the current
-            folder, or the id of a model on the Hugging Face hub.
+            folder, or the id of a model on the Hugging Face hub. For tasks whose examples are vectors of numbers it is
+            ``mlp:WIDTH``, a network of one hidden layer of that width, which is not pre-trained.
         revision: a branch, tag or commit of a hub model; refused beside a model that is no hub's.
         data_root: the folder that holds one folder per task; relative to the study file. ``~`` is the user's home.
         suite: tasks that belong together, by name. Beside ``tasks`` it gives their options and its length alone.

@@ -33,6 +33,8 @@ from raystudy.workers import Alone, Workers, simulate
 PLACES = Places(plm="tiny")
 SUITE = ("planted/target", "planted/source")
 DOMAINS = ("planted/domain_1", "planted/domain_2")  # the same classes, for methods that are defined for domains alone
+VECTORS = ("planted/vector_target", "planted/vector_source")  # for methods that are defined for vectors alone
+MODELS = {VECTORS: "mlp:16"}  # of a suite that the model of texts cannot read
 OPTIONS = {"relatedness": 1.0, "n_train": 36, "n_dev": 24, "n_test": 24, "length": 8}
 # Six updates a stage. 36 = 5 * 7 + 1: batches are uneven over 2 and 3 workers, an epoch's last holds one example.
 QUICK = {
@@ -71,10 +73,17 @@ def admits(variant: str, suite: tuple[str, ...]) -> bool:
     module = find_module("methods", catalogue().variant(variant).method)
     hp = hparams(module.HParams, catalogue().resolve(variant, known(variant, QUICK)))
     try:
-        module.Method.admit(hp, 2, {name: load(name, options=OPTIONS) for name in suite})
+        module.Method.admit(
+            hp, resolve(MODELS.get(suite, "tiny")).depth, {name: load(name, options=OPTIONS) for name in suite}
+        )
     except DataError:
         return False
     return True
+
+
+def places_of(spec: Spec) -> Places:
+    """Where the model of a spec is found."""
+    return dataclasses.replace(PLACES, plm=spec.plm)
 
 
 def spec_of(
@@ -92,10 +101,10 @@ def spec_of(
 ) -> Spec:
     """A spec over planted tasks: epochs of 1, `QUICK`, `UPDATES`, then `settings`; what the variant lacks is left out.
 
-    A variant that the default suite is nothing for gets domains in the place of its tasks.
+    A variant that the default suite is nothing for gets domains in the place of its tasks, or vectors.
     """
-    if suite == SUITE and not admits(variant, SUITE):
-        target, suite = DOMAINS[SUITE.index(target)], DOMAINS
+    if suite == SUITE and (others := next((s for s in (SUITE, DOMAINS, VECTORS) if admits(variant, s)), SUITE)):
+        target, suite = others[SUITE.index(target)], others
     epochs = {k: 1 for k in catalogue().parameters_of(variant) if k.endswith("epochs")}
     task_options = {**CELL, **(options or {})}
     return Spec(
@@ -108,7 +117,7 @@ def spec_of(
         setting=setting or Setting(),
         seed=seed,
         unseen=unseen,
-        plm="tiny",
+        plm=MODELS.get(suite, "tiny"),
         plm_digest="",
         data={name: digest(name, json.dumps(task_options)) for name in suite},
         task_options={"planted": task_options},
@@ -189,7 +198,7 @@ def ran(spec: Spec, *, kill: Kill = None, shapes: bool = False, **options: Any) 
     """Run a spec alone in this process, with checked `shapes` if asked for; `options` go to `train.run`."""
     embed._MEMO.clear()
     with opened(kill) as kept, nullcontext() if shapes else unchecked():
-        outcome = train.run(spec, PLACES, **options)
+        outcome = train.run(spec, places_of(spec), **options)
     method, updates = kept[0]
     return Ran(outcome, state_of(method), updates)
 
@@ -198,7 +207,7 @@ def ran_by(spec: Spec, size: int) -> list[Ran]:
     """Run a spec on `size` simulated ranks."""
     embed._MEMO.clear()  # threads share it, and one rank must not find what another has to compute
     with opened() as kept, unchecked():
-        outcomes = simulate(size, lambda workers: train.run(spec, PLACES, workers=workers))
+        outcomes = simulate(size, lambda workers: train.run(spec, places_of(spec), workers=workers))
     return [Ran(o, state_of(kept[r][0]), kept[r][1]) for r, o in enumerate(outcomes)]
 
 
@@ -215,7 +224,7 @@ def state_of(method: BaseMethod) -> dict[str, Tensor]:
 
 
 def setup_of(spec: Spec, workers: Workers | None = None) -> Setup:
-    return train.setup_of(spec, train.load_tasks(spec, None), PLACES, workers or Alone())
+    return train.setup_of(spec, train.load_tasks(spec, None), places_of(spec), workers or Alone())
 
 
 def method_over(

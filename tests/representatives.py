@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from cells import PLACES, VARIANTS, spec_of
+from cells import VARIANTS, places_of, spec_of
 from filelock import FileLock
 
 import raystudy
@@ -113,4 +113,5 @@ def _representatives() -> list[str]:
 
 
 def _run(variant: str) -> None:
-    train.run(spec_of(variant, batch_size=4, max_updates=2, options=SMALL), PLACES)
+    spec = spec_of(variant, batch_size=4, max_updates=2, options=SMALL)
+    train.run(spec, places_of(spec))

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 import torch
 from cells import (
-    PLACES,
     ROLES,
     TRAINED,
     VARIANTS,
@@ -30,6 +29,7 @@ from cells import (
     assert_same_state,
     known,
     opened,
+    places_of,
     ran,
     ran_by,
     setup_of,
@@ -220,7 +220,7 @@ def test_resumed_on_two_workers(variant: str, tmp_path: Path) -> None:
         ran(spec, kill=death, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
     checkpoint = train.Checkpoint(tmp_path / "cell", seconds=0)
     with opened() as kept, unchecked():
-        simulate(2, lambda workers: train.run(spec, PLACES, workers=workers, checkpoint=checkpoint))
+        simulate(2, lambda workers: train.run(spec, places_of(spec), workers=workers, checkpoint=checkpoint))
     for method, _ in kept.values():
         assert_same_state(state_of(method), undisturbed(variant, validations=3).state, 1e-10)
 

@@ -230,12 +230,12 @@ def _model(places: Places) -> Generator[Check, None, int]:
     """Check that the model is here. Returns the bytes of its weights, 0 where unknown."""
     from huggingface_hub import HfApi, constants
 
-    from raystudy.data.plm import HUB_FILES, resolve
+    from raystudy.data.plm import HUB_FILES, is_local, resolve
     from raystudy.huggingface import cached_snapshot, download_command
 
     where, offline = places.plm, constants.HF_HUB_OFFLINE
     weights = 0
-    local = where in ("tiny", "minilm") or is_folder(Path(where)) or where.startswith("mlp:")
+    local = is_local(where) or is_folder(Path(where))
     if not local:
         try:
             there = cached_snapshot(where, "model", places.revision, HUB_FILES) is not None

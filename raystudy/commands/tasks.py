@@ -97,7 +97,10 @@ def _card(name: str, root: Path | None) -> dict[str, Any]:
         "about": about,
         "form": getattr(card, "form", "single") if name != "planted" else "all",
         "labels": list(getattr(card, "labels", ())),
-        "parts": list(getattr(card, "domains", ()) or getattr(module, "PARTS", ())),
+        "parts": [
+            *(getattr(card, "domains", ()) or getattr(module, "PARTS", ())),
+            *getattr(module, "VECTORS", ()),
+        ],
         "metric": getattr(card, "metric", ""),
         "licence": getattr(card, "licence", ""),
         "source": getattr(card, "source", ""),

@@ -5,6 +5,10 @@ for tests and the smoke study), or by a folder as ``save_pretrained`` writes it,
 BERT and ALBERT can serve. They are read from safetensors only, never from a pickle, and no code that comes with a model
 is ever run.
 
+Examples that are vectors of numbers are read by ``mlp:WIDTH``, a network of one hidden layer of WIDTH units (`nn.mlp`).
+It is not pre-trained: each training starts from random weights of its own seed. It stands in the place of a model
+because all else that is said of a model is said of it too.
+
 All that is wrong with the files alone is found here, and told at once; `nn.encoder.verify` checks what needs the
 library.
 """
@@ -15,6 +19,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +32,10 @@ from raystudy.errors import PreflightError, Problem, did_you_mean, quoted
 from raystudy.huggingface import absent_shards, download_command, fetch
 from raystudy.paths import absolute_path, is_folder, kind_of, readable_folder, why_no_folder
 
-__all__ = ["HUB_FILES", "PLM", "absolute_model_name", "is_path", "resolve", "weight_files"]
+__all__ = ["HUB_FILES", "PLM", "absolute_model_name", "is_local", "is_path", "resolve", "weight_files"]
+
+MLP = "mlp:"
+WIDEST = 65_536  # of the hidden layer
 
 # model_type -> the vocabulary that does without tokenizer.json
 SUPPORTED = {"bert": "vocab.txt", "albert": "spiece.model"}
@@ -55,13 +63,15 @@ class PLM:
     """A pre-trained model on this machine.
 
     Attributes:
-        folder: where its files lie; None for ``tiny``, which is made on the spot.
-        digest: of configuration, tokenizer and weights: the same files are the same model, wherever they come from.
+        folder: where its files lie; None for ``tiny`` and ``mlp:WIDTH``, which are made on the spot.
+        digest: of configuration, tokenizer and weights: the same files are the same model, wherever they come from. Of
+            ``mlp:WIDTH`` it is the architecture alone.
         positions: the longest sequence it can read, special tokens included.
         vocabulary: how many token ids it has embeddings for; None for ``tiny``.
         depth: its number of layers.
         shared_layers: all layers are one set of weights (ALBERT).
         revision: the hub's commit, where it comes from there.
+        width: of the hidden layer of a network that reads vectors; 0 for a model that reads texts.
     """
 
     name: str
@@ -73,6 +83,16 @@ class PLM:
     depth: int = 2
     shared_layers: bool = False
     revision: str | None = None
+    width: int = 0
+
+    def refusal(self, forms: Mapping[str, str]) -> str:
+        """What is wrong with tasks whose examples it cannot read, given as task -> form; empty where it reads all."""
+        if others := [name for name, form in forms.items() if (form == "vector") != bool(self.width)]:
+            of = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
+            if self.width:
+                return f"{self.name} reads vectors, but the examples of {of} are texts: take a model such as minilm"
+            return f"{self.name} reads texts, but the examples of {of} are vectors: take a network such as mlp:512"
+        return ""
 
 
 @lru_cache
@@ -102,6 +122,8 @@ def resolve(name: str, revision: str | None = None) -> PLM:
         )
         return _read(name, Path(spec.origin).parent / "model", about)
     place = f"plm {quoted(name, 200)[1:-1]}"
+    if name.startswith(MLP):
+        return _mlp(name, place)
     folder = absolute_path(name, where=place, error=PreflightError)
     if (what := kind_of(folder)) == "folder":
         folder = readable_folder(folder, where=place, error=PreflightError)
@@ -120,6 +142,25 @@ def resolve(name: str, revision: str | None = None) -> PLM:
     return _read(name, snapshot.folder, f"hub model {name} at {snapshot.commit}", snapshot.commit)
 
 
+def _mlp(name: str, place: str) -> PLM:
+    """The network that a name ``mlp:WIDTH`` means.
+
+    Raises:
+        PreflightError: the width is none.
+    """
+    text = name.removeprefix(MLP)
+    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII) or int(text) > WIDEST:
+        rule = f"must be mlp:WIDTH with a whole number from 1 to {WIDEST}, the units of the hidden layer"
+        raise PreflightError(Problem(f"{rule}, but is {quoted(name)}", place))
+    about = f"a network over vectors, one hidden ReLU layer {text} wide, never pre-trained"
+    return PLM(name, None, f"mlp-{text}-1", about, positions=1, depth=1, width=int(text))
+
+
+def is_local(name: str) -> bool:
+    """Whether a model of this name comes with the program or a package, so that it is neither a folder nor a hub's."""
+    return name in ("tiny", "minilm") or name.startswith(MLP)
+
+
 def is_path(name: str) -> bool:
     """Whether the name of a model can only be meant as a path: ``./x``, ``~/x``, ``/x``, ``x/`` or ``x/y/z``."""
     return name.startswith((".", "~", os.sep)) or name.endswith(os.sep) or name.count(os.sep) > 1
@@ -136,7 +177,7 @@ def absolute_model_name(name: str, bases: Sequence[Path | None], where: str, fil
     Raises:
         ConfigError: it is no path at all.
     """
-    if name in ("tiny", "minilm") or name.startswith("mlp:"):
+    if is_local(name):
         return name
     paths = [absolute_path(name, base, where, file) for base in bases]
     for path in paths:

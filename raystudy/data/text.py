@@ -3,6 +3,9 @@
 `Encoded` holds one split, `Corpus` the training splits of a suite, and `Batch` the examples that one draw picks.
 Nothing here is padded. A batch is flat: it holds the pieces of all its examples in a row, and the offsets where each
 example begins.
+
+An example may be a vector of numbers in the place of a text. It then counts as one piece without a meaning, so that
+whatever reads offsets, states or tags treats it as a text of one piece, and its numbers stand in `vectors`.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from torch import Tensor
 from raystudy.data.draws import Rows
 from raystudy.data.plm import PLM
 from raystudy.data.standardise import LabelUnit
-from raystudy.errors import PreflightError, Problem
+from raystudy.errors import DataError, PreflightError, Problem
 from raystudy.spec import canonical
 from raystudy.tasks import Example, Task, TaskKind
 from raystudy.workers import Workers, share
@@ -40,7 +43,8 @@ class Batch:
     Shapes: ids, types (T,); offsets (B + 1,); task, row, labels (B,) int64; values (B,) float, the regression targets
     in standard deviations from the mean of their task's training labels (`LabelUnit`); tags (T,) int64 with IGNORED
     everywhere but at the first piece of a labelled word; tagged (B,) bool, whether the labels of an example are those
-    of its words; weight (B,) float or None; soft (B, C) float or None.
+    of its words; weight (B,) float or None; soft (B, C) float or None; vectors (B, D) float where the examples are
+    vectors, else None.
     """
 
     ids: Tensor
@@ -54,6 +58,7 @@ class Batch:
     tagged: Tensor
     weight: Tensor | None = None
     soft: Tensor | None = None
+    vectors: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -89,6 +94,7 @@ class Batch:
             self.tagged[start:stop],
             None if self.weight is None else self.weight[start:stop],
             None if self.soft is None else self.soft[start:stop],
+            None if self.vectors is None else self.vectors[start:stop],
         )
 
     def weighted(self, weight: Tensor) -> Batch:
@@ -149,7 +155,7 @@ class Encoded:
 
     Shapes: ids, types (N,) int32; offsets (n + 1,) int64; labels (n,) int64 (IGNORED where there is none); values (n,)
     float64; tags, words (N,) int64; label_ids: the pieces of each label's words, without special tokens; texts: these
-    words.
+    words; vectors (n, D) float64 where the examples are vectors, each of them one piece, else None.
 
     Attributes:
         values: regression labels in standard deviations from the mean of the task's training labels, `unit`.
@@ -175,6 +181,7 @@ class Encoded:
     coverage: Coverage
     texts: tuple[str, ...] = ()
     start_is_cut: bool = False
+    vectors: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -183,6 +190,11 @@ class Encoded:
     def outputs(self) -> int:
         """The width of a head: the number of classes, or one for regression."""
         return len(self.classes) or 1
+
+    @property
+    def inputs(self) -> int | None:
+        """D, the numbers of a vector; None where the examples are texts."""
+        return None if self.vectors is None else self.vectors.shape[1]
 
     @property
     def cut_words(self) -> int:
@@ -199,7 +211,8 @@ class Encoded:
         """A digest of everything that training reads from this split: regression labels without their unit."""
         head = canonical([self.task, self.kind, self.classes, self.texts, self.label_ids, self.length])
         h = hashlib.blake2b(head.encode(), digest_size=16)
-        for a in (self.ids, self.types, self.offsets, self.labels, self.values, self.tags):
+        further = () if self.vectors is None else (self.vectors,)
+        for a in (self.ids, self.types, self.offsets, self.labels, self.values, self.tags, *further):
             h.update(np.ascontiguousarray(a).data)
         return h.hexdigest()
 
@@ -213,7 +226,12 @@ class Encoded:
         The words of c have segment 1, as the second text of a pair has; with `segment` ``same`` they have that of the
         text before them (0, for a single text). Where the whole would be longer than `length`, the text gives way at
         the side where this tokenizer cuts, never the label.
+
+        Raises:
+            DataError: the examples are vectors.
         """
+        if self.vectors is not None:
+            raise DataError(Problem("words of a label can stand behind a text, but not behind a vector", self.task))
         ids, types, lengths = [], [], []
         for i in range(len(self)):
             a, b = self.offsets[i], self.offsets[i + 1]
@@ -243,6 +261,8 @@ class Encoded:
     @property
     def cut_for_label(self) -> int:
         """How many texts lose pieces in `with_label_text` that they have here."""
+        if self.vectors is not None:
+            return 0
         lengths = np.diff(self.offsets)
         return sum(int(n) - 1 > self._beside_label(i) for i, n in enumerate(lengths))
 
@@ -278,6 +298,7 @@ class Corpus:
             labels[at], values[at] = p.labels[examples[at]], p.values[examples[at]]
         tagged = np.asarray([p.kind == "tagging" for p in self.parts])[tasks]
         as_tensor = torch.from_numpy
+        vectors = self._vectors(rows)
         return Batch(
             as_tensor(ids),
             as_tensor(types),
@@ -288,7 +309,19 @@ class Corpus:
             as_tensor(values),
             as_tensor(tags),
             as_tensor(tagged),
+            vectors=None if vectors is None else as_tensor(vectors),
         )
+
+    def _vectors(self, rows: Rows) -> NDArray[np.float64] | None:
+        """(B, D) the vectors of these rows, where the examples are vectors."""
+        parts = [p.vectors for p in self.parts if p.vectors is not None]
+        if not parts:
+            return None
+        out = np.empty((len(rows), parts[0].shape[1]))
+        for t in np.unique(rows[:, 0]):
+            at = rows[:, 0] == t
+            out[at] = parts[t][rows[at, 1]]
+        return out
 
 
 _LOCK = threading.Lock()
@@ -377,14 +410,19 @@ def encode(task: Task, split: str, plm: PLM, length: int | None = None) -> Encod
     most frequent tag, so none is silently lost.
 
     The labels of a regression task are standardised by the task's training split, whichever split is encoded.
+
+    Raises:
+        PreflightError: the model reads texts and the examples are vectors, or the other way round.
     """
+    if wrong := plm.refusal({task.name: task.form}):
+        raise PreflightError(Problem(wrong, f"plm {plm.name}"))
     length = min(length or task.length, plm.positions)
     key = (task.digest, split, plm.digest, length)
     with _LOCK:  # simulated ranks are threads
         if key not in _MEMO:
             while len(_MEMO) >= 64:
                 _MEMO.pop(next(iter(_MEMO)))
-            _MEMO[key] = _encode(task, split, plm, length)
+            _MEMO[key] = (_encode_vectors if plm.width else _encode)(task, split, plm, length)
         return _MEMO[key]
 
 
@@ -444,13 +482,8 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
         for i, e in enumerate(examples):
             here = slice(offsets[i], offsets[i + 1])
             _place_tags(tags[here], words[here], cut_tokens[i].words, e, index)
-    has_classes = task.kind == "classification"
     texts = tok([task.text_of(c) for c in task.labels], add_special_tokens=False)["input_ids"] if task.labels else []
-    unit = LabelUnit()
-    values = np.zeros(len(examples))
-    if task.kind == "regression":
-        unit = LabelUnit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
-        values = unit.standard([float(e.label) for e in examples])  # type: ignore[arg-type]
+    labels, values, unit = _labels(task, examples)
     return Encoded(
         task=task.name,
         kind=task.kind,
@@ -458,7 +491,7 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
         ids=np.concatenate([np.asarray(t.ids, np.int32) for t in cut_tokens]),
         types=np.concatenate([np.asarray(t.types, np.int32) for t in cut_tokens]),
         offsets=offsets,
-        labels=np.asarray([index[str(e.label)] if has_classes else IGNORED for e in examples]),
+        labels=labels,
         values=values,
         tags=tags,
         label_ids=tuple(tuple(t) for t in texts),
@@ -470,6 +503,44 @@ def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:
         unit=unit,
         coverage=_coverage(tok, task.form, examples, all_tokens, cut_tokens),
         start_is_cut=tok.truncation_side == "left",
+    )
+
+
+def _labels(task: Task, examples: Sequence[Example]) -> tuple[NDArray[np.int64], NDArray[np.float64], LabelUnit]:
+    """(classes, numbers in standard units, the unit) of examples: what the task has none of is IGNORED, or zero."""
+    index = {c: i for i, c in enumerate(task.labels)}
+    has_classes = task.kind == "classification"
+    classes = np.asarray([index[str(e.label)] if has_classes else IGNORED for e in examples])
+    if task.kind != "regression":
+        return classes, np.zeros(len(examples)), LabelUnit()
+    unit = LabelUnit.of([float(e.label) for e in task.splits["train"]])  # type: ignore[arg-type]
+    return classes, unit.standard([float(e.label) for e in examples]), unit  # type: ignore[arg-type]
+
+
+def _encode_vectors(task: Task, split: str, plm: PLM, length: int) -> Encoded:
+    """Vectors as examples of one piece, which has no id and no tag."""
+    examples = task.splits[split]
+    n = len(examples)
+    labels, values, unit = _labels(task, examples)
+    return Encoded(
+        task=task.name,
+        kind=task.kind,
+        classes=task.labels,
+        ids=np.zeros(n, np.int32),
+        types=np.zeros(n, np.int32),
+        offsets=np.arange(n + 1),
+        labels=labels,
+        values=values,
+        tags=np.full(n, IGNORED),
+        label_ids=((),) * len(task.labels),
+        separator=IGNORED,
+        length=length,
+        pair=False,
+        words=np.full(n, IGNORED),
+        texts=tuple(task.text_of(c) for c in task.labels),
+        unit=unit,
+        coverage=Coverage(examples=n),
+        vectors=np.array([e.vector for e in examples], np.float64),
     )
 
 

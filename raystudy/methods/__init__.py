@@ -22,7 +22,7 @@ from raystudy.data.draws import Rows, epoch_batches, epoch_updates, seed_of
 from raystudy.data.plm import PLM
 from raystudy.data.text import Batch, Corpus, Encoded
 from raystudy.methods._schedule import BACKWARD, FORWARD, FORWARD_MODE, HESSIAN_PRODUCT, Length, Schedule, Sizes
-from raystudy.nn.encoder import Answers, Body, Encoder
+from raystudy.nn.encoder import Answers, Encoder, untrained_body
 from raystudy.nn.gradients import MakeOptimizer, adamw, descend, warmup_linear
 from raystudy.nn.losses import cross_entropy
 from raystudy.tasks import Prior, Task
@@ -194,8 +194,10 @@ class BaseMethod(nn.Module, Generic[S]):
         self.optimizer = None
         parts = setup.corpus.parts
         dropout = getattr(self.hp, "dropout", -1.0)
-        body = Body(
+        body = untrained_body(
             setup.plm,
+            parts[0].inputs,
+            setup.seed,
             dropout=None if dropout < 0 else dropout,
             precision=setup.precision,
             exact=self.exact(self.hp),

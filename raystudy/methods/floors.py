@@ -3,7 +3,8 @@
     majority   the most frequent class of the target's WHOLE training split, of equals the first in the order of the
                label set (tagging: the most frequent tag; regression: the mean)
     logistic   multinomial logistic regression on frozen embeddings (mean token state of the untouched PLM; tagging: the
-               state of each word's first piece; regression: ridge regression), on the examples that are drawn
+               state of each word's first piece; vectors: the random hidden layer; regression: ridge regression), on
+               the examples that are drawn
 
 A few-shot draw is balanced over the classes, so that no class is the most frequent one there. Whoever knows that nine
 mails of ten are no spam needs no model to be right nine times of ten: that is what `majority` says, and so it alone is
@@ -55,7 +56,9 @@ class Method(BaseMethod[HParams]):
             kept = part.tags[part.tags != IGNORED]
             y = {"tagging": kept, "regression": part.values}.get(part.kind, part.labels)
             what = "words" if part.kind == "tagging" else "mean"
-            x = embed(s.plm, part, what, s.workers, precision=s.precision, device=s.device).double().numpy()
+            # the head that is filled reads the states of this seed's network, where the examples are vectors
+            states = embed(s.plm, part, what, s.workers, precision=s.precision, device=s.device, seed=s.seed)
+            x = states.double().numpy()
             weight, bias = self._logistic(x, y, part.outputs, part.kind)
         head = self.encoder.head(self.setup.target)
         with torch.no_grad():

@@ -55,7 +55,7 @@ from torch import Tensor
 
 from raystudy.data.draws import epoch_updates, joint_batches, task_distribution
 from raystudy.data.text import Batch, Encoded
-from raystudy.errors import DataError, Problem
+from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.embed import embed
@@ -145,6 +145,8 @@ class Method(BaseMethod[HParams]):
     @classmethod
     def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
         _refuse(hp, {name: t.kind for name, t in tasks.items() if name != unseen})
+        if hp.class_label and hp.scores != "none" and any(t.form == "vector" for t in tasks.values()):
+            raise ConfigError(Problem("must be false, since no words of a class stand behind a vector", "class_label"))
         return []
 
     @classmethod

@@ -96,7 +96,7 @@ class Adapters(nn.Module):
         self.fresh(self.fusions, generator)
 
     def forward(
-        self, layer: int, total: Float[Tensor, "*t h"], states: Float[Tensor, "*t h"], norm: nn.LayerNorm
+        self, layer: int, total: Float[Tensor, "*t h"], states: Float[Tensor, "*t h"], norm: nn.Module
     ) -> Float[Tensor, "*t h"]:
         """The states at the end of `layer` (from 1), from y = `total` and z = `states` = norm(total)."""
         if self.active is None:
@@ -106,7 +106,7 @@ class Adapters(nn.Module):
         else:
             adapted = torch.stack([self._adapter(n, layer)(states) for n in range(len(self.adapters))], -2)
             added = self.fusions[layer - 1](states, adapted)
-        return norm.forward(total + added)  # not norm(...): that would call this once more
+        return norm.forward(total + added)  # type: ignore[no-any-return]  # not norm(...): that would call this once more
 
     def _adapter(self, n: int, layer: int) -> nn.Module:
         layers = self.adapters[n]

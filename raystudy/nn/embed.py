@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raystudy.data.plm import PLM
 from raystudy.data.text import IGNORED, Batch, Encoded
-from raystudy.nn.encoder import Body, pool, token_budget
+from raystudy.nn.encoder import pool, token_budget, untrained_body
 from raystudy.workers import Workers
 
 __all__ = ["embed"]
@@ -27,22 +27,31 @@ def embed(
     *,
     precision: str = "fp32",
     device: torch.device = torch.device("cpu"),
+    seed: int | None = None,
 ) -> Tensor:
     """Embed every example once, without gradients or dropout.
+
+    A network over vectors is not pre-trained, so that before any training it says no more of a vector than the vector
+    does: this itself is the embedding, whatever `what` says, unless the states of a certain network are asked for.
 
     Args:
         what: ``mean`` = mean of the last layer's token states, (n, H); ``mean_no_special`` = the same without [CLS] and
             [SEP] (an example without words keeps them); ``cls`` = the state of [CLS], (n, H); ``pooler`` = the model's
             own pooler over it, (n, H); ``words`` = the states of the first pieces of labelled words of all examples in
             order, (number of tags, H).
+        seed: of the network over vectors whose states are asked for; texts have one body, whatever the seed.
 
     Returns:
         a CPU tensor in float32, or float64 in precision fp64; the same on every rank.
     """
-    key = (plm.digest, encoded.digest, what, precision, device.type, workers.rank, workers.size)
+    if encoded.vectors is not None and seed is None:
+        return torch.from_numpy(encoded.vectors).to(torch.float64 if precision == "fp64" else torch.float32)
+    key: tuple[object, ...] = (plm.digest, encoded.digest, what, precision, device.type, workers.rank, workers.size)
+    if encoded.vectors is not None:
+        key = (*key, seed)
     if key in _MEMO:
         return _MEMO[key]
-    body = Body(plm, precision=precision).to(device).eval()
+    body = untrained_body(plm, encoded.inputs, seed or 0, precision=precision).to(device).eval()
     lengths = np.diff(encoded.offsets)
     tagged = np.add.reduceat(encoded.tags != IGNORED, encoded.offsets[:-1]) if len(encoded) else lengths
     counts = tagged if what == "words" else np.ones_like(lengths)

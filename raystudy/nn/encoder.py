@@ -27,12 +27,24 @@ from raystudy.catalogue import layers
 from raystudy.data.plm import PLM, weight_files
 from raystudy.data.text import IGNORED, Batch, tokenizer
 from raystudy.errors import PreflightError, Problem
+from raystudy.nn.mlp import MLP
 
-__all__ = ["Answers", "Body", "Encoder", "Inside", "frozen_layers", "pool", "token_budget", "verify"]
+__all__ = [
+    "Answers",
+    "Body",
+    "Encoder",
+    "Inside",
+    "frozen_layers",
+    "pool",
+    "token_budget",
+    "untrained_body",
+    "verify",
+]
 
 # What may change the states at the end of a layer: (layer from 1 to depth, the sum that the layer's last LayerNorm
-# reads, what it made of it, that LayerNorm) -> the states that the next layer reads. Tensors are (1, T, H).
-Inside = Callable[[int, Tensor, Tensor, nn.LayerNorm], Tensor]
+# reads, what it made of it, that LayerNorm) -> the states that the next layer reads. Tensors are (1, T, H). Of an MLP
+# it is the sum that its ReLU reads, and that ReLU; tensors are (B, H).
+Inside = Callable[[int, Tensor, Tensor, nn.Module], Tensor]
 
 
 @dataclass(frozen=True)
@@ -339,8 +351,29 @@ class Body(nn.Module):
         return inner.activation(inner.dense(first))  # type: ignore[no-any-return]
 
 
+def untrained_body(
+    plm: PLM,
+    inputs: int | None,
+    seed: int,
+    *,
+    dropout: float | None = None,
+    precision: str = "fp32",
+    exact: bool = False,
+) -> Body | MLP:
+    """The body of a model before any training: the pre-trained layers, or for ``mlp:WIDTH`` random ones.
+
+    Args:
+        inputs: the numbers of a vector, where the examples are vectors; `seed` is read for these alone.
+        dropout, precision, exact: see `Body` and `MLP`.
+    """
+    if not plm.width:
+        return Body(plm, dropout=dropout, precision=precision, exact=exact)
+    assert inputs is not None, "an MLP reads vectors"
+    return MLP(inputs, plm.width, seed, dropout=dropout, precision=precision, exact=exact)
+
+
 class Encoder(nn.Module):
-    """A `Body` and one linear head per task.
+    """A `Body`, or an `MLP` over vectors, and one linear head per task.
 
     Args:
         outputs: the width of each task's head, in suite order.
@@ -348,7 +381,7 @@ class Encoder(nn.Module):
         feature: what a head over an example reads: the model's ``pooler``, the raw ``cls`` state, or the ``mean``.
     """
 
-    def __init__(self, body: Body, outputs: Sequence[int], kinds: Sequence[str], feature: str = "pooler") -> None:
+    def __init__(self, body: Body | MLP, outputs: Sequence[int], kinds: Sequence[str], feature: str = "pooler") -> None:
         super().__init__()
         self.body, self.kinds, self.reads = body, tuple(kinds), feature
         self.dropout = nn.Dropout(body.dropout)

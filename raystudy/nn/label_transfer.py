@@ -127,5 +127,5 @@ class RTN(nn.Module):
             for p in self.parameters():
                 p.copy_(0.02 * torch.randn(p.shape, generator=generator).double() if p.dim() > 1 else torch.zeros(()))
 
-    def forward(self, layer: int, total: Tensor, states: Tensor, norm: nn.LayerNorm) -> Tensor:
+    def forward(self, layer: int, total: Tensor, states: Tensor, norm: nn.Module) -> Tensor:
         return states + self.net(states.detach()) if layer == self.layer else states

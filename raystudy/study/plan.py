@@ -167,6 +167,29 @@ class Plan:
             UserError: everything that is missing or unfit, of the model and of every task, at once.
         """
         self._check_parts("plm", "tasks")
+        self._check_parts("vector_lengths")
+
+    @cached_property
+    def vector_lengths(self) -> dict[str, int]:
+        """task -> the numbers of its vectors, of those whose examples are vectors: one length for all in a training.
+
+        Raises:
+            ConfigError: the model reads texts and a task holds vectors, or the other way round.
+            DataError: tasks that take part together have vectors of different lengths.
+        """
+        if wrong := self.plm.refusal({name: t.form for name, t in self.tasks.items()}):
+            raise self.study.origin.with_places(ConfigError(Problem(wrong, "plm")))
+        if self.plm.width and self.study.length is not None:
+            message = f"must be left out, because {self.plm.name} reads vectors, which have no word pieces"
+            raise self.study.origin.with_places(ConfigError(Problem(message, "length")))
+        found = {name: len(t.splits["train"][0].vector) for name, t in self.tasks.items() if t.form == "vector"}
+        for together in dict.fromkeys(map(self.study.tasks_with, self.study.target_names)):
+            lengths = {name: found[name] for name in together if name in found}
+            if len(set(lengths.values())) > 1:
+                said = ", ".join(f"{name} {n}" for name, n in lengths.items())
+                message = f"one network reads vectors of one length, but they have different numbers of numbers: {said}"
+                raise self.study.origin.with_places(DataError(Problem(message, "tasks")))
+        return found
 
     def _check_parts(self, *parts: str) -> None:
         """Have these properties computed, and raise the problems of all of them at once."""
@@ -246,7 +269,7 @@ class Plan:
         lengths: dict[str, int | None] = {}
         for target in self.study.target_names:
             suite_length = suites().get(self.study.suite_of(target), {}).get("length")
-            lengths[target] = self.study.length or suite_length
+            lengths[target] = None if self.plm.width else self.study.length or suite_length
         if over := [n for n in lengths.values() if n is not None and n > self.plm.positions]:
             raise self.study.origin.with_places(
                 ConfigError(

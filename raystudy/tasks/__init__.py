@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -148,6 +149,11 @@ class Task:
             problems.append(f"the split{'s' * (len(missing) > 1)} {', '.join(missing)} must not be empty")
         if self.kind != "regression" and len(self.labels) < 2:
             problems.append(f"a classification task needs at least two classes, but the labels are {list(self.labels)}")
+        if self.form == "vector":
+            lengths = {len(e.vector) for split in SPLITS for e in self.splits.get(split, ())}
+            if 0 in lengths or len(lengths) > 1:
+                found = ", ".join(map(str, sorted(lengths)))
+                problems.append(f"its vectors must have the same number of numbers, at least one, but have {found}")
         for split in SPLITS if self.kind == "classification" else ():
             counts = Counter(str(e.label) for e in self.splits.get(split, ()))
             if unseen := sorted(set(counts) - set(self.labels)):
@@ -216,8 +222,9 @@ class Task:
         for split in SPLITS:
             h.update(f"\n{split}".encode())
             for e in self.splits[split]:
-                row = (e.label, e.text, e.pair, e.tokens, e.vector)
+                row = (e.label, e.text, e.pair, e.tokens, ())
                 h.update(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+                h.update(struct.pack(f"<{len(e.vector)}d", *e.vector))  # of a text, nothing
         return h.hexdigest()
 
     def with_splits(self, **splits: Sequence[Example]) -> Task:

@@ -139,10 +139,13 @@ class _RowReader:
             if len(tokens) != len(tags):
                 raise RowError(f"must have one tag per token, but has {len(tokens)} tokens and {len(tags)} tags")
             return domain, Example(tags, tokens=tokens)
+        vector = _numbers(row, of["vector"], self.source.typed) if form == "vector" else ()
         pair = _text(row, of["text_pair"]) if form == "pair" else None
         value = row[of["label"]]
         label = self.labels.read(value, self.source.typed)
         self.stripped += isinstance(value, str) and value != value.strip() and isinstance(label, str)
+        if form == "vector":
+            return domain, Example(label, vector=vector)
         return domain, Example(label, text=_text(row, of["text"]), pair=pair)
 
     def _domain(self, row: Row) -> str:
@@ -190,6 +193,33 @@ def _strings(row: Row, key: str, typed: bool) -> tuple[str, ...]:
         if not isinstance(item, str) or not item.strip():
             raise RowError(f"{key} must be non-empty strings, but item {i + 1} is {in_words(item)}")
     return tuple(whole_text(item, key) for item in value)
+
+
+def _numbers(row: Row, key: str, typed: bool) -> tuple[float, ...]:
+    """A vector: a list of finite numbers, which JSON Lines and Parquet can hold."""
+    value = row[key]
+    if not typed:
+        raise RowError(f"{key} must be a list of numbers, which a file of JSON Lines or Parquet can hold and no other")
+    if not isinstance(value, list):
+        raise RowError(f"{key} must be a list of numbers, but is {in_words(value)}")
+    if not value:
+        raise RowError(f"{key} must not be empty, but is []")
+    for i, x in enumerate(value):
+        if isinstance(x, bool) or not isinstance(x, int | float) or not abs(x) < 3e38:  # as single precision has it
+            raise RowError(f"{key} must be finite numbers, but item {i + 1} is {in_words(x)}")
+    return tuple(map(float, value))
+
+
+def _refuse_other_lengths(rows: Mapping[str, Sequence[NumberedExample]], sources: Mapping[str, SplitRows]) -> None:
+    """Add to the problems every vector that is longer or shorter than the first of train."""
+    wanted = next((len(e.vector) for *_, e in rows["train"]), 0)
+    for split, part in rows.items():
+        problems = sources["train" if split not in sources else split].problems
+        for number, _, e in part:
+            if len(e.vector) != wanted:
+                problems.append(
+                    (number, f"must have {wanted} numbers as the first vector of train, but has {len(e.vector)}")
+                )
 
 
 def _parse_list(text: str, key: str) -> list[Any]:
@@ -282,6 +312,8 @@ class LabelledRows:
         for split, source in sources.items():
             has_columns = not (columns[split].missing or columns["train"].missing)
             rows[split] = _examples(source, columns[split], labels, asked, users_own=users_own) if has_columns else []
+        if form == "vector":
+            _refuse_other_lengths(rows, sources)
         if "dev" not in sources:
             rows["train"], rows["dev"] = _with_dev_from_train(name, rows["train"], asked.dev_from_train, train)
         label_set = () if kind == "regression" else card.labels or _label_set(rows["train"])
@@ -391,7 +423,7 @@ def _columns(
         split: list(dict.fromkeys(k for _, row in source.readable for k in row)) for split, source in sources.items()
     }
     first = list(sources["train"].readable[0][1]) if sources["train"].readable else []
-    form = card.form if card else find_columns(first, named_columns, None).form
+    form = card.form if card else find_columns(first, named_columns, None, lists=_holds_numbers(sources["train"])).form
     columns_of: dict[str, Columns] = {}
     for split, source in sorted(sources.items(), key=lambda s: s[0] != "train"):
         # the other splits use the names of train's columns; only a split that lacks one is searched for other names
@@ -414,6 +446,12 @@ def _columns(
             source.problems.append((None, advice(name, names[split], columns, named_columns, header=header)))
         columns_of[split] = columns
     return columns_of
+
+
+def _holds_numbers(train: SplitRows) -> bool:
+    """Whether the first row of train has a list of numbers."""
+    values = train.readable[0][1].values() if train.typed and train.readable else ()
+    return any(isinstance(v, list) and v and all(isinstance(x, int | float) for x in v) for v in values)
 
 
 def _column_notes(
@@ -504,7 +542,8 @@ def _with_dev_from_train(
 
     def order(i: int) -> bytes:
         e = train[i][2]
-        text = json.dumps([name, "dev_from_train", e.text, e.pair, e.tokens], ensure_ascii=False)
+        vector = [e.vector] if e.vector else []
+        text = json.dumps([name, "dev_from_train", e.text, e.pair, e.tokens, *vector], ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     exact = {key: min(n * len(at) / max(1, len(train)), len(at) - 1) for key, at in strata.items()}
@@ -783,9 +822,10 @@ def _split_notes(task: Task, table: LabelledRows) -> Iterator[str]:
             yield f"every label of {split} is {in_words(next(iter(frequencies)))}: a metric on it says little"
     if "f1" in task.all_metrics and not task.counts["test"].get(task.positive_class) and len(task.labels) > 2:
         yield f"test holds no example of the positive class {in_words(task.positive_class)}, so that f1 is 0"
-    texts = {s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS}
-    yield from _encoding_notes(texts)
+    yield from _encoding_notes({s: [(e.text, e.pair, e.tokens) for e in task.splits[s]] for s in SPLITS})
+    what = "vectors" if task.form == "vector" else "texts"
+    contents = {s: [(e.text, e.pair, e.tokens, e.vector) for e in task.splits[s]] for s in SPLITS}
     for first, second in combinations(SPLITS, 2):
-        texts_of_first = set(texts[first])
-        if n := sum(t in texts_of_first for t in texts[second]):
-            yield f"{n} of {len(texts[second])} {second} texts also occur in {first}"
+        of_first = set(contents[first])
+        if n := sum(c in of_first for c in contents[second]):
+            yield f"{n} of {len(contents[second])} {second} {what} also occur in {first}"

@@ -22,6 +22,7 @@ KEYS = {
     "single": "`text`, `label`",
     "pair": "`text`, `text_pair`, `label`",
     "tagging": "`tokens`, `tags`",
+    "vector": "`vector`, `label`",
 }
 
 
@@ -53,7 +54,7 @@ class Card:
     """Describes a data set in a few lines: how it is read, what its labels mean, who made it and how to get it.
 
     Attributes:
-        form: single text, pair or tagging; every row must have it.
+        form: single text, pair, tagging or vector; every row must have it.
         labels: the label set in the order that heads and tables use; empty = the labels of train, sorted.
         label_text: label -> the words it stands for, as the paper prints them; others stand for themselves.
         merge: label in the files -> the coarser one of `labels` that it is read as; the option `merge` says otherwise.

@@ -34,6 +34,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags", "upos_tags", "pos_tags", "chunk_tags", "upos"),
+    "vector": ("vector",),
     "domain": ("domain",),
 }
 # Two texts. A second name of the first group is never anything else; those of the other group are texts (or answers,
@@ -64,6 +65,7 @@ NEEDS: dict[Form, tuple[str, ...]] = {
     "single": ("text", "label"),
     "pair": ("text", "text_pair", "label"),
     "tagging": ("tokens", "tags"),
+    "vector": ("vector", "label"),
 }
 SAMPLE = 2000  # rows that a guess looks at
 
@@ -86,7 +88,12 @@ def _normalised(name: str) -> str:
 
 
 def find_columns(
-    names: Sequence[str], given: Mapping[str, str], form: Form | None, *, domain: Sequence[str] = ROLES["domain"]
+    names: Sequence[str],
+    given: Mapping[str, str],
+    form: Form | None,
+    *,
+    domain: Sequence[str] = ROLES["domain"],
+    lists: bool = True,
 ) -> Columns:
     """The column of every role, from the names of all columns.
 
@@ -94,6 +101,7 @@ def find_columns(
         given: role -> column, as the user says; a column that the file lacks is left out.
         form: the form of the examples, where it is known already.
         domain: what the column of the domains may be called; empty = it is not looked for.
+        lists: whether a value is a list of numbers, so that a column that is called so may hold vectors.
     """
     usual: dict[str, str] = {}
     for name in sorted(
@@ -119,7 +127,8 @@ def find_columns(
     if form is None:
         words, texts = candidates["tokens"] and candidates["tags"], candidates["text"] and candidates["label"]
         tagging = words or (not texts and (candidates["tokens"] or candidates["tags"]))
-        form = "tagging" if tagging and "text" not in given else "pair" if pair() else "single"
+        vector = "vector" in given or (lists and candidates["vector"] and not candidates["text"] and not tagging)
+        form = "vector" if vector else "tagging" if tagging and "text" not in given else "pair" if pair() else "single"
     two = pair() if form == "pair" else None
     if two is not None:
         candidates |= {"text": [two[0]] if two[0] else [], "text_pair": [two[1]]}

@@ -12,7 +12,7 @@ from raystudy.tasks._rows import in_words
 
 __all__ = ["ROLE_NAMES", "RULES", "DatasetOptions", "options_of"]
 
-ROLE_NAMES = ("text", "text_pair", "label", "tokens", "tags", "domain")
+ROLE_NAMES = ("text", "text_pair", "label", "tokens", "tags", "vector", "domain")
 
 
 @dataclass(frozen=True)

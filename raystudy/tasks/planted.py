@@ -16,6 +16,8 @@ are dealt out evenly over all K classes. Texts and labels of the source follow t
   hundred examples; this sum it learns.)
 - ``tag_target``, ``tag_source``: runs of topic words of one class are spans, ``B-`` and ``I-`` the class's name; words
   without meaning are ``O`` and stand between any two spans.
+- ``vector_target``, ``vector_source``: the tasks ``target`` and ``source`` for a network over vectors. An example says
+  how often each topic word stands in such a text, `TOPIC_WORDS` numbers.
 - ``domain_1`` .. ``domain_4``: the target's task in four worlds, with the target's label names and examples of their
   own. ``domain_1`` lies in the target's world. In the others the same fraction `relatedness` of each class's words
   keeps its class, the same words in all of them; the rest of each class is shuffled by `seed` and the domain's number
@@ -36,6 +38,7 @@ Everything is a pure function of the options. Examples are distinct over all spl
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -44,13 +47,15 @@ from typing import Any
 import numpy as np
 
 from raystudy.errors import ConfigError, Problem, quoted
-from raystudy.tasks import SPLITS, Example, Task
+from raystudy.tasks import SPLITS, Example, Form, Task
 from raystudy.tasks._card import refuse_options, refuse_part
 
-__all__ = ["DOMAINS", "LABEL_MAP", "PARTS", "VOCABULARY", "PlantedOptions", "label_map", "load", "meanings"]
+__all__ = ["DOMAINS", "LABEL_MAP", "PARTS", "VECTORS", "VOCABULARY", "PlantedOptions", "label_map", "load", "meanings"]
 
 DOMAINS = ("domain_1", "domain_2", "domain_3", "domain_4")
 PARTS = ("target", "source", "pair_target", "pair_source", "tag_target", "tag_source", *DOMAINS)
+VECTORS = ("vector_target", "vector_source")  # no model reads texts and vectors, so `planted/*` does not mean them
+FORMS: Mapping[str, Form] = {"": "single", "vector": "vector", "pair": "pair", "tag": "tagging"}
 MOST_CLASSES = 6
 PAIR_LATENT = 2
 TOPIC_WORDS = 60  # divisible by every number of classes up to 6
@@ -194,6 +199,11 @@ class _World:
         latents = range(label, len(self.by_class), len(self.names))
         return Example(self.names[label], text=self.text(int(draw.choice(latents)), draw))
 
+    def vector(self, label: int, draw: np.random.Generator) -> Example:
+        """A single text as the counts of its topic words."""
+        counts = Counter(self.single(label, draw).text.split())
+        return Example(self.names[label], vector=tuple(float(counts[w]) for w in WORDS[:TOPIC_WORDS]))
+
     def pair(self, label: int, draw: np.random.Generator) -> Example:
         least = len(TARGET_COUNTS) - len(self.names)  # with two names, the first stands for none and for one
         count = least + label if label else int(draw.integers(least + 1))
@@ -237,7 +247,7 @@ def _fresh(
     for label in draw.permutation(np.arange(n) % n_labels):
         for _ in range(100):
             example = make(int(label), draw)
-            key = (example.text, example.pair, example.tokens)
+            key = (example.text, example.pair, example.tokens, example.vector)
             if key not in seen:
                 break
         else:
@@ -248,7 +258,7 @@ def _fresh(
 
 
 def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
-    """The generated task `part`, one of `PARTS`.
+    """The generated task `part`, one of `PARTS` or `VECTORS`.
 
     Args:
         root: not read.
@@ -257,7 +267,7 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
     Raises:
         ConfigError: no such part, an unknown option, or one of the wrong type or out of range.
     """
-    refuse_part("planted", part, PARTS)
+    refuse_part("planted", part, (*PARTS, *VECTORS))
     known = [f.name for f in fields(PlantedOptions)]
     wrong: list[Problem] = []
     for check in (
@@ -282,14 +292,14 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
     k = _latent(asked, pair)
     names = _names(part, asked, source)
     world = _World(tuple(tuple(w for w in sorted(class_of) if class_of[w] == c) for c in range(k)), names, asked.length)
-    make = {"": world.single, "pair": world.pair, "tag": world.tagged}[form]
+    make = {"": world.single, "vector": world.vector, "pair": world.pair, "tag": world.tagged}[form]
     labels = tuple(sorted(names))
     if form == "tag":
         labels = ("O", *(f"{b}-{name}" for name in labels for b in "BI"))
     relation = f", relatedness {asked.relatedness:g}" if source or domain > 1 else ""
     return Task(
         name=f"planted/{part}",
-        form="tagging" if form == "tag" else "pair" if pair else "single",
+        form=FORMS[form],
         labels=labels,
         splits=_distinct(asked, part, make, len(names)),
         metric="span_f1" if form == "tag" else "accuracy",

@@ -86,7 +86,7 @@ def test_asked_twice_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     module._MEMO.clear()
     encoded = encode(planted("target"), "train", PLM)
     first = embed(PLM, encoded, "mean", Alone())
-    monkeypatch.setattr(module, "Body", None)
+    monkeypatch.setattr(module, "untrained_body", None)
     assert embed(PLM, encoded, "mean", Alone()) is first
 
 

@@ -71,6 +71,7 @@ SUITES = {
     "planted": (("planted/target", "planted/source"), "single"),
     "planted_domains": (tuple(f"planted/domain_{k}" for k in (1, 2, 3)), "single"),
     "planted_tags": (("planted/tag_target", "planted/tag_source"), "tagging"),
+    "planted_vectors": (("planted/vector_target", "planted/vector_source"), "vector"),
     "pos_to_mwe": (("streusle_mwe", "ud_ewt_upos"), "tagging"),
     "chunk_to_ner": (("wnut17", "conll2000_chunk"), "tagging"),
     "ner_de": (("germeval14", "conll2003_de"), "tagging"),
@@ -78,7 +79,7 @@ SUITES = {
     "polarity_to_five": (("sst5", "amazon_mds"), "single"),
     "lexicon": (("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"), "single"),
 }
-EMBEDDED = ("planted", "planted_domains", "planted_tags", "lexicon")  # need no data root
+EMBEDDED = ("planted", "planted_domains", "planted_tags", "planted_vectors", "lexicon")  # need no data root
 
 
 def card(name: str) -> Card:
@@ -212,7 +213,8 @@ def test_suites_name_parts_that_there_are(name: str) -> None:
     for task in suite["tasks"]:
         module, _, part = task.partition("/")
         assert is_built_in(module)
-        parts = getattr(find_module("tasks", module), "PARTS", ()) or card(module).domains
+        found = find_module("tasks", module)
+        parts = (*getattr(found, "PARTS", ()), *getattr(found, "VECTORS", ())) or card(module).domains
         assert part in ("", "*", *parts)
 
 
@@ -225,7 +227,8 @@ def test_a_study_of_each_suite_is_read_and_planned(name: str, request: pytest.Fi
     if name not in EMBEDDED and (gone := sorted(n for n in needed if not (root / n).is_dir())):
         pytest.skip(f"no folder {', '.join(gone)} in {root}")
     limits = "{train: 20, dev: 10, test: 10}"
-    text = f"name: x\nsuite: {name}\nplm: tiny\nmethods: [single_task]\nlimits: {limits}\n"
+    plm = "mlp:8" if form == "vector" else "tiny"
+    text = f"name: x\nsuite: {name}\nplm: {plm}\nmethods: [single_task]\nlimits: {limits}\n"
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     args = ["plan", str(tmp_path / "study.yaml"), "--data-root", str(root), "--json"]
     done = CliRunner().invoke(commands.app, args)
@@ -233,7 +236,7 @@ def test_a_study_of_each_suite_is_read_and_planned(name: str, request: pytest.Fi
     planned = json.loads(done.stdout)["tasks"]
     assert set(planned) == set(tasks)
     assert {t["form"] for t in planned.values()} == {form}
-    if len(needed) == 1 and name not in ("planted", "planted_tags", "lexicon"):
+    if len(needed) == 1 and name not in ("planted", "planted_tags", "planted_vectors", "lexicon"):
         assert len({tuple(t["labels"]) for t in planned.values()}) == 1
 
 
