@@ -143,6 +143,10 @@ def legal(p: Parameter) -> str:
         return "layers counted from 1 (`4 8 12`), or fractions of the depth in (0, 1] (`1/3 2/3 1`)"
     if p.type == "depth":
         return ", ".join(map(code, p.choices)) + ", a number of lower layers (`3`) or a fraction of the depth (`1/2`)"
+    if p.type == "map":
+        return "a map from classes to one or several classes"
+    if p.type == "weights":
+        return "weights of tasks that sum to one (`{a: 0.25, b: 0.75}`)"
     kind = "whole number" if p.type == "int" else "number"
     return f"{kind} in {p.interval}"
 

@@ -35,6 +35,7 @@ __all__ = [
     "layers",
     "space_folder",
     "suites",
+    "task_weights",
 ]
 
 Value = bool | int | float | str
@@ -107,6 +108,22 @@ def class_map(value: Any) -> dict[str, tuple[str, ...]]:
     return classes_of
 
 
+def task_weights(value: Any) -> dict[str, float]:
+    """What a value of type ``weights`` says: task -> its weight, by name; nothing for the empty text.
+
+    Raises:
+        ValueError: it is neither a mapping nor a text of this form, or the weights are negative or do not sum to one.
+    """
+    rule = "must give tasks weights that sum to one (a > 0.25; b > 0.75, or a mapping)"
+    try:
+        weights = {name: float(w) for name, (w,) in class_map(value).items()}
+    except ValueError:
+        raise ValueError(f"{rule}, but got {quoted(value)}") from None
+    if weights and not (all(w >= 0 for w in weights.values()) and abs(sum(weights.values()) - 1) <= 1e-6):
+        raise ValueError(f"{rule}, none of them negative, but got {quoted(value)}")
+    return weights
+
+
 class SearchRange(Strict):
     """The values that a search tries: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`.
 
@@ -130,7 +147,7 @@ class Parameter(Strict):
         low, high: the legal interval, closed unless `exclusive` names the end.
         type: ``layers`` is a choice of layers of the model (see `layers`), ``depth`` one of `choices` or a number of
             lower layers (as a whole number, or as a fraction of the depth), ``map`` a map from classes to classes (see
-            `class_map`); all three are kept as text.
+            `class_map`), ``weights`` a weight for each of several tasks (see `task_weights`); all are kept as text.
         choices: the legal values of a parameter of type ``choice``, the legal words of one of type ``depth``.
         when: only in effect (and only searched) if these other parameters have one of these values.
         search: the range that a study explores; None = never searched.
@@ -138,7 +155,7 @@ class Parameter(Strict):
 
     symbol: str = ""
     about: str
-    type: Literal["float", "int", "bool", "choice", "layers", "depth", "map"]
+    type: Literal["float", "int", "bool", "choice", "layers", "depth", "map", "weights"]
     reads: tuple[Literal["constants", "transfer", "adapt"], ...]
     paper: Value
     where: str = ""
@@ -172,6 +189,8 @@ class Parameter(Strict):
             return self._depth(value)
         if self.type == "map":
             return "; ".join(f"{k} > {' | '.join(v)}" for k, v in class_map(value).items())
+        if self.type == "weights":
+            return "; ".join(f"{k} > {w!r}" for k, w in task_weights(value).items())
         if isinstance(value, bool) or not isinstance(value, int | float):
             hint = " (in YAML 1.2 a number has no quotes)" if isinstance(value, str) else ""
             raise ValueError(f"must be a number, but got {quoted(value)}{hint}")
@@ -367,7 +386,7 @@ class Catalogue:
 
 def _scalar(text: str, rule: Parameter | None, name: str) -> Any:
     """The value that a text in a method's name stands for: as in YAML, but a parameter of text keeps its text."""
-    if rule is not None and rule.type in ("choice", "layers", "depth", "map"):
+    if rule is not None and rule.type in ("choice", "layers", "depth", "map", "weights"):
         return text
     if re.fullmatch(r"-?\d{1,15}\.\d{1,15}", text):  # most values by far; YAML reads them alike, a hundred times slower
         return float(text)

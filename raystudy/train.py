@@ -453,19 +453,42 @@ def trained(
             stages["constants"] = "stored" if hit else "ran"
     if cell.resume is not None and cell.resume.part == "adapt":
         stages |= cell.resume.made
-    elif transfer := method.transfer():
-
-        def make() -> State:
-            cell.stages("transfer", transfer)
-            return {k: v.detach().clone() for k, v in method.state_dict().items()}
-
+    else:
         with clock("transfer"):
-            state, hit = store.compute(stage_key(spec, setup, "transfer"), make, workers)
-            method.load_state_dict(state)
-            stages |= {stage.name: "stored" for stage in transfer if hit}
+            _transferred(cell, store)
     with clock("adapt"):
         cell.stages("adapt", method.adapt())
     return result
+
+
+def _transferred(cell: _Cell, store: Store) -> None:
+    """Make or take from the store what the method's transfer gives; its beginning from another run's, if it has one."""
+    spec, method, setup = cell.spec, cell.method, cell.method.setup
+    stages = method.transfer()
+    if not stages:
+        return
+    earlier = replace(spec, settings={**spec.settings, **method.builds_on(setup.hp)})
+    earlier_setup = replace(setup, hp=hparams(type(setup.hp), earlier.settings))
+    first = 0 if earlier == spec else len(method.schedule(earlier_setup.hp, setup.sizes).transfer)
+
+    def run_from_the_store(spec: Spec, setup: Setup[Any], own: list[Stage], make: Callable[[], State]) -> None:
+        state, hit = store.compute(stage_key(spec, setup, "transfer"), make, cell.workers)
+        method.load_state_dict(state)
+        cell.made |= {stage.name: "stored" for stage in own if hit}
+
+    def make(part: str, own: list[Stage]) -> State:
+        cell.stages(part, own)
+        return {k: v.detach().clone() for k, v in method.state_dict().items()}
+
+    def make_all() -> State:
+        if cell.resume is not None and cell.resume.part == "transfer":
+            cell.made |= cell.resume.made
+        elif first:
+            begin = stages[:first]
+            run_from_the_store(earlier, earlier_setup, begin, lambda: make("earlier transfer", begin))
+        return make("transfer", stages[first:])
+
+    run_from_the_store(spec, setup, stages, make_all)
 
 
 def judged(cell: Trained) -> Outcome:

@@ -279,6 +279,8 @@ def another(rule: Parameter, value: Value) -> Value:
     if rule.type == "map":
         every = " | ".join(c for names in class_map(value).values() for c in names)
         return "; ".join(f"{c} > {every}" for c in class_map(value)) or "a > b"
+    if rule.type == "weights":
+        return "a > 1.0"
     assert isinstance(value, int | float)
     for other in (value + 1, value - 1, value / 2 + 0.01, value + 0.1):
         if rule.type == "int" and other != int(other):

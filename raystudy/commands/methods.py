@@ -138,7 +138,7 @@ def _can_matter(p: Parameter, v: Variant) -> bool:
 def _range(p: Parameter) -> str:
     if p.type == "bool":
         return "true, false"
-    if p.type in ("layers", "map"):
+    if p.type in ("layers", "map", "weights"):
         return p.type
     if p.type == "depth":
         return ", ".join([*map(str, p.choices), "a number of lower layers"])

@@ -256,6 +256,15 @@ class BaseMethod(nn.Module, Generic[S]):
         return False
 
     @staticmethod
+    def builds_on(hp: S) -> Mapping[str, Any]:
+        """Settings of another run of this method whose whole transfer is the beginning of this one's; by default none.
+
+        The first stages of `transfer` are then the stages of that run, by the same names. Their result is kept in the
+        stage store under that run's own key, so that either run finds what the other has computed.
+        """
+        return {}
+
+    @staticmethod
     def exact(hp: S) -> bool:
         """Whether training needs second derivatives or forward mode, hence plain attention in full precision."""
         return False
@@ -357,6 +366,7 @@ class BaseMethod(nn.Module, Generic[S]):
         validations: int = 0,
         lr: float | None = None,
         optimizer: MakeOptimizer = adamw,
+        freeze: str | None = None,
     ) -> Stage:
         """A stage whose update is one descent of `loss(batch)`, this rank's share of the loss.
 
@@ -365,6 +375,7 @@ class BaseMethod(nn.Module, Generic[S]):
             fresh: the heads that start anew, task -> a word for what they are for.
             lr: the peak learning rate, by default the method's own.
             optimizer: makes the optimizer from (module, peak rate, weight decay).
+            freeze: what of the body is not trained, by default what the setting `freeze` says.
         """
         length = self.length[name]
         down: list[Callable[[int, Tensor], Logs]] = []
@@ -372,7 +383,7 @@ class BaseMethod(nn.Module, Generic[S]):
         def start() -> None:
             for task, purpose in fresh.items():
                 self.fresh_head(task, purpose)
-            self.encoder.body.freeze(self.shared.freeze)
+            self.encoder.body.freeze(self.shared.freeze if freeze is None else freeze)
             down[:] = [self.descent(length.updates, lr, optimizer)]
 
         def update(step: int, drawn: Any) -> Logs:
@@ -381,13 +392,28 @@ class BaseMethod(nn.Module, Generic[S]):
         every = -(-length.updates // validations) if validations else 0
         return Stage(name, start, draw, update, length, select if validations else None, every)
 
-    def finetune(self, name: str = "finetune", keep_head: bool = False, optimizer: MakeOptimizer = adamw) -> Stage:
+    def finetune(
+        self,
+        name: str = "finetune",
+        keep_head: bool = False,
+        optimizer: MakeOptimizer = adamw,
+        freeze: str | None = None,
+    ) -> Stage:
         """Plain fine-tuning of the whole model on the target (Meta-DTL's TMF, and every baseline's).
 
-        It starts from a new head, or from the head as it stands where the transfer has trained it (`keep_head`).
+        It starts from a new head, or from the head as it stands where the transfer has trained it (`keep_head`). What
+        of the body is not trained may be said by `freeze`, in the place of the setting of that name.
         """
         task, hp = self.setup.target, self.shared
         n = len(self.setup.corpus.parts[task])
         rows = epoch_batches(task, n, hp.batch_size, self.setup.seed, name, self.setup.tasks[task])
-        fresh = {} if keep_head else {task: name}
-        return self.supervised(name, self.draw(rows), self.mean_loss, fresh, task, hp.validations, optimizer=optimizer)
+        return self.supervised(
+            name,
+            self.draw(rows),
+            self.mean_loss,
+            {} if keep_head else {task: name},
+            task,
+            hp.validations,
+            optimizer=optimizer,
+            freeze=freeze,
+        )

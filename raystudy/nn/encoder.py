@@ -260,6 +260,7 @@ class Body(nn.Module):
         with _LOCK:
             model: Any = copy.deepcopy(_template(plm))
         self.model: Any = model
+        self.plm = plm
         config = model.config
         self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self.exact, self.autocast = exact, precision == "bf16" and not exact
@@ -275,6 +276,10 @@ class Body(nn.Module):
     def anchor(self) -> Tensor:
         """A parameter, for its device and dtype."""
         return next(self.model.parameters())  # type: ignore[no-any-return]
+
+    def restart(self) -> None:
+        """Give every weight of the model the value back that it had before any training."""
+        self.model.load_state_dict(_template(self.plm).state_dict())
 
     def freeze(self, what: str) -> None:
         """Say what is not trained; everything else is, whatever an earlier call said.
