@@ -209,7 +209,7 @@ def test_even_weights_are_plain_joint_training(kind: str) -> None:
 def test_the_loss_is_the_weighted_one() -> None:
     """(T + 1) w_t times the mean over the batch's examples of one task."""
     made = started(method(batch_size=5, dropout=0.0))
-    made.omega.copy_(torch.tensor([0.2, 0.5, 0.3]).double())
+    made.omega.copy_(torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64))
     (stage,) = made.transfer()
     seen = set()
     for step in range(12):
