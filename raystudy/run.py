@@ -271,7 +271,9 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
         role = "target" if name in study.target_names else "source"
         classes = counted(len(task.labels), "class", "classes") if task.labels else "regression"
-        lines.append(f"{role} {name}: {task.form}, {classes}, train / dev / test {sizes}, {task.metric}")
+        lines.append(
+            f"{role} {name}: {task.form}, {classes}, train / dev / test {sizes}, {'/'.join(task.shown_metrics)}"
+        )
         lines.append(f"    {class_line(task)}")
     notes: dict[str, list[str]] = {}
     for name, task in plan.tasks.items():

@@ -203,7 +203,7 @@ class Study(Strict):
             one task per domain of a data set.
         targets: the tasks that are asked about; default: the suite's targets, or every task in turn.
         unseen: those of the targets that take no part in the transfer: what is learned from the other tasks does not
-            know them, and the adaptation meets them first.
+            know them, and the adaptation meets them first; default: what the suite says.
         shots: numbers of labelled target examples in total, balanced over classes; each is a setting of its own.
         fraction: parts of the target's training split; each is a setting. Neither shots nor fraction = all of it.
         scope: whose training split shots and fraction cut: the ``target``'s alone, or every task's of its ``suite``.
@@ -248,9 +248,14 @@ class Study(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_suites_options(cls, asked: Any) -> Any:
-        """Add the options that the study's suites give their tasks, so that every reader of a task reads it alike."""
+        """Add what the study's suites say of their tasks: which are unseen, and the options that they are read with.
+
+        So every reader of a task reads it alike.
+        """
         if not isinstance(asked, Mapping):
             return asked
+        if "unseen" not in asked and (unseen := _unseen_of_suites(asked)):
+            asked = {**asked, "unseen": unseen}
         study_options, suite_names = (
             asked.get("task_options", {}),
             [asked.get("suite"), *(_as_list(asked.get("suites")) or ())],
@@ -592,6 +597,14 @@ def _problems_of_meaning(
             yield from _too_few_cells(study)
             if methods and typed("methods", "report", "shots", "fraction"):
                 yield from _too_many_cells(study.model_copy(update={"methods": tuple(variants)}))
+
+
+def _unseen_of_suites(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """The targets of a study, before it is checked, that its suites call unseen."""
+    suite_names = [s for s in (asked.get("suite"), *(_as_list(asked.get("suites")) or ())) if isinstance(s, str)]
+    unseen = [t for s in suite_names for t in suites().get(s, {}).get("unseen", ())]
+    targets = _as_list(asked.get("targets")) or _as_list(asked.get("tasks")) or unseen
+    return tuple(t for t in dict.fromkeys(unseen) if t in targets)
 
 
 def _covers(name: str, task: str) -> bool:

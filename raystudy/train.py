@@ -528,7 +528,8 @@ def _taken(spec: Spec, method: BaseMethod[Any], tasks: Mapping[str, Task], judge
     ``coverage``: task -> which of its texts and words no model reads (`analysis/cautions.py` has the keys), of the
     splits that this cell reads; ``unread_tag``: what such words were answered with; ``unit``: task -> mean and sd of
     its training labels, taken off and put back; ``cut_further``: task -> texts that the method itself cuts more;
-    ``positive``: the class of which f1 is.
+    ``positive``: the class of which f1 is; ``second_metric``: the one that tables show behind the primary one;
+    ``test_note``: what the target's test is, where it is not the published one.
     """
     setup, target = method.setup, tasks[spec.target]
     facts: dict[str, Any] = {}
@@ -545,6 +546,10 @@ def _taken(spec: Spec, method: BaseMethod[Any], tasks: Mapping[str, Task], judge
         facts["unread_tag"] = unread_tag(method, target)
     if "f1" in target.all_metrics:
         facts["positive"] = target.positive_class
+    if target.second_metric:
+        facts["second_metric"] = target.second_metric
+    if target.test_note:
+        facts["test_note"] = target.test_note
     return facts
 
 

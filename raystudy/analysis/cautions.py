@@ -9,6 +9,7 @@ The facts, of a record's target and its sources (`train.run` and the methods wri
     unread_tag    what words that no model reads were answered with
     unit          task -> mean, sd and constant of the training labels of a regression task
     positive      the class of which f1 is
+    test_note     what the test of the target is, where it is not the one that was published
     majority      answer, count, n, tied: what the floor of the majority class answered
     cut_further   task -> texts of the training split that the method itself cut more than the length asks
 """
@@ -31,6 +32,7 @@ __all__ = [
     "majority",
     "of_records",
     "short_trainings",
+    "test_notes",
     "unread_answer",
 ]
 
@@ -187,6 +189,12 @@ def short_trainings(fewest: Mapping[str, tuple[str, int]]) -> str | None:
     )
 
 
+def test_notes(note_of_target: Mapping[str, str]) -> Iterator[str]:
+    """What the test of each target is, where scores on it are not scores on the published test."""
+    for target, note in sorted(note_of_target.items()):
+        yield f"{target}: {note}"
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # from records
 
@@ -203,6 +211,7 @@ def _capital(text: str) -> str:
 
 def _sentences(done: list[Record], design: Design, scores: list[Score]) -> Iterator[str]:
     yield from _positives(done)
+    yield from test_notes({r.spec.target: r.facts["test_note"] for r in done if "test_note" in r.facts})
     for variant in dict.fromkeys(r.spec.variant for r in done if "majority" in r.facts):
         facts_of_target = {r.spec.target: r.facts.get("majority") for r in done if r.spec.variant == variant}
         yield _capital(majority(design.title(variant), {t: f for t in design.targets if (f := facts_of_target.get(t))}))

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from raystudy.analysis import answer_shares, cautions, compare, curves, label_maps, sentences
-from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, tidy
+from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, second_metrics, tidy
 from raystudy.analysis.numbers import (
     Completeness,
     Cost,
@@ -31,6 +31,7 @@ from raystudy.analysis.numbers import (
     TaskFacts,
     TrialResult,
 )
+from raystudy.analysis.stats import interval
 from raystudy.analysis.table import listed
 from raystudy.catalogue import Variant, catalogue
 from raystudy.spec import Record, canonical
@@ -61,12 +62,18 @@ def compute(
     records, design = list(records), design_of(study)
     frame, metrics, failed_runs = tidy(records, study.name), primary_metrics(records), failed_cells(records)
     test_scores = scores_by_seed(frame, metrics)
-    scores = tuple(compare.main_table_scores(test_scores, design, failed_runs))
+    second = second_metrics(records)
+    second_scores = scores_by_seed(frame, second)
+    scores = tuple(
+        replace(s, second=interval(list(second_scores[cell].values()))) if cell in second_scores else s
+        for s in compare.main_table_scores(test_scores, design, failed_runs)
+        for cell in [(s.variant, s.target, s.setting)]
+    )
     few_shot_curves = (curves.compute(test_scores, design, t, metrics[t]) for t in design.targets if t in metrics)
     numbers = Numbers(
         design=design,
         completeness=completeness(test_scores, design, failed_runs),
-        places=tuple(_places(frame, design, metrics)),
+        places=tuple(_places(frame, design, metrics, second)),
         scores=scores,
         comparisons=tuple(compare.comparisons(test_scores, design, examples)),
         curves=tuple(c for c in few_shot_curves if c is not None),
@@ -133,7 +140,9 @@ def completeness(
     return Completeness(design.seeds * len(cells), sum(finished_seeds), sum(failed_seeds), missing)
 
 
-def _places(frame: pd.DataFrame, design: Design, metrics: Mapping[str, str]) -> Iterable[Place]:
+def _places(
+    frame: pd.DataFrame, design: Design, metrics: Mapping[str, str], second: Mapping[str, str]
+) -> Iterable[Place]:
     sizes: dict[tuple[str, str], set[int]] = {}
     for target, setting, n in zip(frame["target"], frame["setting"], frame["n_test"], strict=True):
         if not pd.isna(n):
@@ -141,7 +150,7 @@ def _places(frame: pd.DataFrame, design: Design, metrics: Mapping[str, str]) -> 
     for target in design.targets:
         for setting in design.settings:
             tests = tuple(sorted(sizes.get((target, setting), ())))
-            yield Place(target, setting, metrics.get(target, ""), tests)
+            yield Place(target, setting, metrics.get(target, ""), tests, second.get(target, ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ __all__ = [
     "primary_metrics",
     "repeats",
     "scores_by_seed",
+    "second_metrics",
     "tidy",
     "write_csv",
 ]
@@ -137,6 +138,12 @@ def primary_metrics(records: Iterable[Record]) -> dict[str, str]:
         if len(several) > 1:
             raise ValueError(f"the records of {target} must name one metric, but they name {sorted(several)}")
     return {target: next(iter(several)) for target, several in sorted(metrics_of_target.items())}
+
+
+def second_metrics(records: Iterable[Record]) -> dict[str, str]:
+    """target -> the metric that its tables show behind the primary one; targets that show one metric are left out."""
+    done = (r for r in records if r.status == "done" and "second_metric" in r.facts)
+    return dict(sorted({r.spec.target: str(r.facts["second_metric"]) for r in done}.items()))
 
 
 def scores_by_seed(frame: pd.DataFrame, metrics: Mapping[str, str]) -> dict[Key, dict[int, float]]:

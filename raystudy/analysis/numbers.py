@@ -89,7 +89,10 @@ class Importance:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a report says of one task's data; `classes` is 0 for regression."""
+    """What a report says of one task's data.
+
+    `classes` is 0 for regression; `metric` names both metrics where tables show two, as in ``f1/accuracy``.
+    """
 
     name: str
     role: Literal["target", "source"]
@@ -189,12 +192,19 @@ class Place:
     """A target in a setting: a column of the main table.
 
     `tests` are the numbers of test examples that the cells had. It and `metric` are empty where nothing finished.
+    `second_metric` is what tables show behind the primary one (89.5/85.8), where they show two.
     """
 
     target: str
     setting: str
     metric: str
     tests: tuple[int, ...]
+    second_metric: str = ""
+
+    @property
+    def metrics(self) -> str:
+        """The metrics of its cells, as a table names them: ``f1/accuracy``."""
+        return "/".join(filter(None, (self.metric, self.second_metric)))
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,7 @@ class Score:
         tied: whether it cannot be told from the best (`best_p` is at least .05, or unknown); the best itself is tied.
         best_p: p of the paired t-test against the best, Holm-corrected over the column; nan for the best itself.
         below: the variant of the best floor, if the mean is below it, with that floor's mean as `below_mean`.
+        second: the same seeds in the place's second metric, where it has one; nothing is tested or chosen by it.
     """
 
     variant: str
@@ -222,6 +233,7 @@ class Score:
     best_p: float = math.nan
     below: str = ""
     below_mean: float = math.nan
+    second: Interval | None = None
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ class Cell:
         unsure: whether the value rests on too little to say anything.
         marks: the marks of the table's notes that belong to the cell.
         published: what a paper prints in this place; it stands below the value, with the difference to it.
+        second, second_half, second_published: the same three in a second metric, of an ``estimate`` that shows two:
+            89.5/85.8.
     """
 
     value: str | float | None = None
@@ -88,13 +90,23 @@ class Cell:
     unsure: bool = False
     marks: str = ""
     published: float | None = None
+    second: float | None = None
+    second_half: float | None = None
+    second_published: float | None = None
 
 
-def percent(share: Interval) -> Cell:
-    """The ``estimate`` of an interval of fractions, x 100; an empty cell where the interval is of no value."""
+def percent(share: Interval, second: Interval | None = None) -> Cell:
+    """The ``estimate`` of an interval of fractions, x 100; an empty cell where the interval is of no value.
+
+    Args:
+        second: the same in a second metric, which stands behind the first.
+    """
     if not share.n:
         return Cell()
-    return Cell(100 * share.mean, half=100 * share.half if share.n > 1 else None, n=share.n)
+    cell = Cell(100 * share.mean, half=100 * share.half if share.n > 1 else None, n=share.n)
+    if second is None or not second.n:
+        return cell
+    return replace(cell, second=100 * second.mean, second_half=100 * second.half if second.n > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -152,7 +164,9 @@ def cell_text(cell: Cell, column: Column) -> str:
         return f"<{least:.{column.digits}f}" if cell.value < least else f"{cell.value:.{column.digits}f}"
     text = number(cell.value, column)
     if column.kind == "estimate":
+        text += f"/{number(cell.second, column)}" if cell.second is not None else ""
         text += f" ± {cell.half:.{column.digits}f}" if cell.half is not None else ""
+        text += f"/{cell.second_half:.{column.digits}f}" if cell.second_half is not None else ""
         text += f" ({cell.n})" if cell.n is not None else ""
     return text
 
@@ -162,11 +176,16 @@ def published_text(cell: Cell, column: Column) -> str:
     if cell.published is None:
         return ""
     number_column = replace(column, kind="count" if column.kind == "count" else "number")
-    text = cell_text(Cell(cell.published), number_column)
-    if not isinstance(cell.value, int | float) or math.isnan(cell.value):
-        return text
-    digits = 0 if column.kind == "count" else column.digits
-    return f"{text} ({number(cell.value - cell.published, replace(column, digits=digits, signed=True))})"
+    pairs = [(cell.value, cell.published)]
+    if cell.second_published is not None:
+        pairs.append((cell.second, cell.second_published))
+    text = "/".join(cell_text(Cell(theirs), number_column) for _, theirs in pairs)
+    digits = replace(column, digits=0 if column.kind == "count" else column.digits, signed=True)
+    differences = [
+        number(ours - theirs, digits) if isinstance(ours, int | float) and not math.isnan(ours) else MISSING
+        for ours, theirs in pairs
+    ]
+    return text if all(d == MISSING for d in differences) else f"{text} ({'/'.join(differences)})"
 
 
 def blocks(table: Table) -> list[tuple[str, Table]]:
@@ -197,23 +216,33 @@ def blocks(table: Table) -> list[tuple[str, Table]]:
 def to_csv(table: Table) -> str:
     """The table as CSV for programs, with numbers in full (``repr``) and without marks and notes.
 
-    An estimate becomes three columns, and a column that has published numbers is followed by them.
+    An estimate becomes three columns, and a column that has published numbers is followed by them. The estimates in a
+    second metric have columns of their own behind those, ``NAME second``.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header: list[str] = []
     has_published = [any(row[i].published is not None for row in table.rows) for i in range(len(table.columns))]
-    for c, has in zip(table.columns, has_published, strict=True):
+    has_second = [any(row[i].second is not None for row in table.rows) for i in range(len(table.columns))]
+    has_second_published = [
+        any(row[i].second_published is not None for row in table.rows) for i in range(len(table.columns))
+    ]
+    shown = list(zip(table.columns, has_published, has_second, has_second_published, strict=True))
+    for c, has, second, second_published in shown:
         header += [c.name, f"{c.name} half", f"{c.name} n"] if c.kind == "estimate" else [c.name]
         header += [f"{c.name} published"] if has else []
+        header += [f"{c.name} second", f"{c.name} second half"] if second else []
+        header += [f"{c.name} second published"] if second_published else []
     writer.writerow(header)
     for row in table.rows:
         line: list[object] = []
-        for cell, c, has in zip(row, table.columns, has_published, strict=True):
+        for cell, (c, has, second, second_published) in zip(row, shown, strict=True):
             absent = cell.value is None or (isinstance(cell.value, float) and math.isnan(cell.value))
             value = "" if absent else cell.value
             line += [value, "" if cell.half is None else cell.half, cell.n or 0] if c.kind == "estimate" else [value]
             line += ["" if cell.published is None else cell.published] if has else []
+            line += ["" if x is None else x for x in (cell.second, cell.second_half)] if second else []
+            line += ["" if cell.second_published is None else cell.second_published] if second_published else []
         writer.writerow(line)
     return out.getvalue()
 

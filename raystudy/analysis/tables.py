@@ -6,11 +6,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from raystudy.analysis.numbers import Design, Importance, Numbers, Search, SearchRow, TaskFacts
 from raystudy.analysis.stats import MIN_PAIRS
-from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, changes, counted, listed, place
+from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, changes, counted, listed, percent, place
 
 __all__ = [
     "Importance",  # these three are what callers give to a report
@@ -28,6 +29,10 @@ __all__ = [
 
 BELOW, PART, CONTROL, FLOOR = "†", "‡", "§", "¶"
 MARK = {"control": CONTROL, "floor": FLOOR}
+TWO_METRICS = (
+    "Where a cell has two metrics (89.5/85.8), the first is the one that settings were chosen by and that is tested; "
+    "each has its own half-width."
+)
 
 
 def _method(design: Design, variant: str) -> Cell:
@@ -54,9 +59,8 @@ def main_table(n: Numbers) -> Table:
             s = by_cell[m.variant, p.target, p.setting]
             count = s.summary.n
             row.append(
-                Cell(
-                    100 * s.summary.mean if count else None,
-                    half=100 * s.summary.half if count > 1 else None,
+                replace(
+                    percent(s.summary, s.second),
                     n=count,
                     best=s.best,
                     tied=s.tied and not s.best,
@@ -65,7 +69,7 @@ def main_table(n: Numbers) -> Table:
                 )
             )
         rows.append(tuple(row))
-    measured = sorted({p.metric for p in n.places if p.metric})
+    measured = sorted({p.metrics for p in n.places if p.metric})
     caption = (
         f"Test {measured[0] if len(measured) == 1 else 'scores'} × 100: mean ± half-width of the 95 % t-interval "
         f"(number of seeds). {design.conditions}"
@@ -91,7 +95,7 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
     design = n.design
     numbers = [cell for row in rows for cell in row[1:]]
     marks = {m for row in rows for cell in row for m in cell.marks}
-    metrics = {p.target: p.metric for p in n.places if p.metric}
+    metrics = {p.target: p.metrics for p in n.places if p.metric}
     if len(set(metrics.values())) > 1:
         yield Note("Metrics: " + ", ".join(f"{t}: {metrics[t]}" for t in design.targets if t in metrics) + ".")
     sizes: dict[str, set[int]] = {}
@@ -100,6 +104,8 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
     size_texts = [f"{t}: {'/'.join(map(str, sorted(sizes[t])))}" for t in design.targets if sizes[t]]
     if size_texts:
         yield Note(f"Test examples: {', '.join(size_texts)}.")
+    if any(cell.second is not None for cell in numbers):
+        yield Note(TWO_METRICS)
     if any(cell.best for cell in numbers):
         yield Note("Bold: the best mean of the column, floors apart. It says nothing about significance.")
     if BELOW in marks:

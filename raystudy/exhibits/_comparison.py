@@ -14,7 +14,7 @@ from raystudy.analysis.compare import main_table_scores
 from raystudy.analysis.numbers import Numbers, Role, Score
 from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed, percent
-from raystudy.analysis.tables import BELOW, CONTROL, FLOOR, MARK, PART
+from raystudy.analysis.tables import BELOW, CONTROL, FLOOR, MARK, PART, TWO_METRICS
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import ExhibitResults
 from raystudy.exhibits._papers import Published, PublishedNumber
@@ -47,6 +47,7 @@ class Head:
         metric: another metric than the tasks' own; only test scores have one.
         group: the block of columns that stay together where a table is too wide for a page.
         published: what names the column in the file of the paper's numbers; empty if the paper has no such column.
+        second_published: the same for the numbers in the second metric of a task that has one.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Head:
     metric: str = ""
     group: str = ""
     published: Mapping[str, str] = field(default_factory=dict, hash=False)
+    second_published: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,15 @@ def comparison_table(
                 if number is not None:
                     numbers[y, x] = number
             published_value = numbers[y, x].value if (y, x) in numbers else None
-            cells.append(replace(_ours(row, head, scores.get((row.variant, x)), n), published=published_value))
+            named_twice = bool(row.published and head.second_published)
+            second = published.find(**{**head.second_published, **row.published}) if named_twice else None
+            cells.append(
+                replace(
+                    _ours(row, head, scores.get((row.variant, x)), n),
+                    published=published_value,
+                    second_published=None if second is None or published_value is None else second.value,
+                )
+            )
         lines.append((*cells, Cell(None if row.minus else _cost(n, row.variant, heads))))
     roles = [0] * len(rows) + [1 + (_role(n, r.variant) == "floor") for r in other_rows]
     cols = (
@@ -246,7 +256,15 @@ def _ours(row: Row, head: Head, s: Score | None, n: Numbers) -> Cell:
     if s is None or not s.seeds:
         return Cell()
     marks = BELOW * bool(s.below) + PART * (s.summary.n < n.design.seeds)
-    return replace(percent(s.summary), best=s.best, tied=s.tied and not s.best, marks=marks)
+    return replace(percent(s.summary, _second(row, head, n)), best=s.best, tied=s.tied and not s.best, marks=marks)
+
+
+def _second(row: Row, head: Head, n: Numbers) -> Interval | None:
+    """The same mean in the second metric of the column's task, where it has one: tests of one task have two metrics."""
+    if head.metric or head.split == "dev" or len(head.targets) > 1:
+        return None
+    metrics = {p.second_metric for p in n.places if p.target == head.targets[0] and p.second_metric}
+    return mean(n, replace(head, metric=metrics.pop()), row.variant) if metrics else None
 
 
 def _cost(n: Numbers, variant: str, heads: Sequence[Head]) -> float | None:
@@ -285,6 +303,8 @@ def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], p
     unpublished_columns = [h.title for h in heads if not h.published]
     if published.file and unpublished_columns and len(unpublished_columns) < len(heads):
         yield Note(f"The paper has no column {listed(unpublished_columns)}.")
+    if any(cell.second is not None for cell in numbers):
+        yield Note(TWO_METRICS)
     if any(cell.best for cell in numbers):
         yield Note("Bold: our best mean of the column, floors apart. It says nothing about significance.")
     if any(line[-1].value is not None for line in lines):

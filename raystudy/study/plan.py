@@ -223,7 +223,7 @@ class Plan:
                 train=len(t.splits["train"]),
                 dev=len(t.splits["dev"]),
                 test=len(t.splits["test"]),
-                metric=t.metric,
+                metric="/".join(t.shown_metrics),
                 source=t.source,
                 licence=t.licence,
                 notes=t.notes,
@@ -503,10 +503,18 @@ class Plan:
     def cautions(self) -> list[str]:
         """What the scores will depend on that nobody asked for, a line each, as the report will say below them.
 
-        These are texts that are cut and words that no model sees, constant labels, what the floor of the majority class
-        answers, and stages of few updates. To know them, all that the study would read is tokenised.
+        These are a test that is not the published one, texts that are cut and words that no model sees, constant
+        labels, what the floor of the majority class answers, and stages of few updates. To know them, all that the
+        study would read is tokenised.
         """
-        return [*self._unread_texts(), *self._label_units(), *self._majority_answers(), *self._short_stages()]
+        test_notes = {t: note for t in self.study.target_names if (note := self.tasks[t].test_note)}
+        return [
+            *cautions.test_notes(test_notes),
+            *self._unread_texts(),
+            *self._label_units(),
+            *self._majority_answers(),
+            *self._short_stages(),
+        ]
 
     def _unread_texts(self) -> Iterator[str]:
         """Texts that are cut and words that no model sees: of targets in every split, of sources in train."""

@@ -118,11 +118,15 @@ class Task:
         labels: canonical label strings, sorted unless the task declares an order; empty for regression.
         label_text: the words a label stands for (``entails -> entailment``); without an entry it stands for itself.
             Meta-DTL's E(x, c) encodes these words, and a union head merges labels whose words are equal.
-        metric: name of the primary metric in `raystudy.metrics`; others may be listed in `metrics`.
+        metric: name of the primary metric in `raystudy.metrics`, which selects and is tested; others may be listed in
+            `metrics`.
+        second_metric: a further metric that tables show behind the primary one (89.5/85.8); empty where they show one.
         length: the longest sequence in word pieces, special tokens included.
         notes: what a person should know of how the data were read.
         domains: the parts that it is made of, each a task ``name/domain`` of its own; empty if it has none.
         positive: the class of which the metric ``f1`` is; empty = the last of `labels` (`positive_class`).
+        test_note: what the test split is, where it is not the one that the data set was published with; empty where
+            it is, or nobody knows. It stands below every table of scores.
         whole: the prior of the training split that this one was drawn from, where a low-resource setting left a part.
     """
 
@@ -132,6 +136,7 @@ class Task:
     splits: Mapping[str, tuple[Example, ...]]
     metric: str = "accuracy"
     metrics: tuple[str, ...] = ()
+    second_metric: str = ""
     label_text: Mapping[str, str] = field(default_factory=dict)
     length: int = 128
     source: str = ""
@@ -139,6 +144,7 @@ class Task:
     notes: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     positive: str = ""
+    test_note: str = ""
     whole: Prior | None = None
 
     def __post_init__(self) -> None:
@@ -168,8 +174,13 @@ class Task:
 
     @property
     def all_metrics(self) -> tuple[str, ...]:
-        """The primary metric first, without repeats."""
-        return tuple(dict.fromkeys((self.metric, *self.metrics)))
+        """The primary metric first, then the second one, without repeats."""
+        return tuple(dict.fromkeys((*self.shown_metrics, *self.metrics)))
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        """The metrics that stand in a table: the primary one, and the second one where there is one."""
+        return (self.metric, self.second_metric) if self.second_metric else (self.metric,)
 
     def text_of(self, label: str) -> str:
         return self.label_text.get(label, label)

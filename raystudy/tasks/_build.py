@@ -118,6 +118,7 @@ class _RowReader:
     labels: Labels
     strays: Sequence[str]  # second texts, where single ones are meant
     must_have_domain: bool
+    bounds: tuple[float, float] | None = None  # of numbers
     domains: dict[str, str] = field(default_factory=dict)  # value -> its name
     stripped: int = 0  # labels that had blanks around them
 
@@ -143,6 +144,9 @@ class _RowReader:
         pair = _text(row, of["text_pair"]) if form == "pair" else None
         value = row[of["label"]]
         label = self.labels.read(value, self.source.typed)
+        if self.bounds is not None and isinstance(label, float) and not self.bounds[0] <= label <= self.bounds[1]:
+            least, greatest = self.bounds
+            raise RowError(f"{of['label']} must be a number from {least:g} to {greatest:g}, but is {in_words(value)}")
         self.stripped += isinstance(value, str) and value != value.strip() and isinstance(label, str)
         if form == "vector":
             return domain, Example(label, vector=vector)
@@ -295,6 +299,7 @@ class LabelledRows:
         form, users_own = columns["train"].form, card is None
         train.notes += _column_notes(sources, columns, asked, users_own=users_own)
         card = _with_options(card or Card(form="single"), asked)
+        kind_asked = asked.kind or (None if card.labels or asked.label_text else card.kind)
         if form == "tagging" and asked.kind is not None:
             raise ConfigError(
                 Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}.kind")
@@ -303,15 +308,22 @@ class LabelledRows:
             (n, row[c]) for n, row in train.readable if (c := columns["train"].of.get("label", "")) in row
         ]
         values = [v for _, v in numbered_labels]
-        labels = labels_of(values, kind=asked.kind, declared=card.labels, described=bool(asked.label_text))
-        kind_declared = bool(asked.kind is not None or card.labels or asked.label_text)
+        labels = labels_of(values, kind=kind_asked, declared=card.labels, described=bool(asked.label_text))
+        kind_declared = bool(kind_asked is not None or card.labels or asked.label_text)
         if not kind_declared and form != "tagging" and (unclear := unclear_numbers(values)):
             train.problems.append((numbered_labels[unclear[0]][0], unclear[1]))
         kind: TaskKind = "tagging" if form == "tagging" else "regression" if labels.numbers else "classification"
+        if card.kind is not None and kind != card.kind and not asked.metric:  # its metrics are those of its own kind
+            card = replace(card, metric="", metrics=(), second_metric="")
+        bounds = card.bounds if kind == "regression" else None
         rows: dict[str, list[NumberedExample]] = {}
         for split, source in sources.items():
             has_columns = not (columns[split].missing or columns["train"].missing)
-            rows[split] = _examples(source, columns[split], labels, asked, users_own=users_own) if has_columns else []
+            rows[split] = (
+                _examples(source, columns[split], labels, asked, users_own=users_own, bounds=bounds)
+                if has_columns
+                else []
+            )
         if form == "vector":
             _refuse_other_lengths(rows, sources)
         if "dev" not in sources:
@@ -336,7 +348,7 @@ class LabelledRows:
         _check_words(name, kind, label_set, card.label_text if asked.label_text else {})
         if isinstance(scheme, NoScheme) and "span_f1" not in (asked.metric, *asked.metrics):
             # the metric of a card is that of its own tags, and the user may have asked for others (`merge`)
-            card = replace(card, metric="", metrics=()) if card.metric == "span_f1" else card
+            card = replace(card, metric="", metrics=(), second_metric="") if card.metric == "span_f1" else card
         metrics = _metrics(name, kind, scheme, card)
         _check_positive(name, label_set, metrics, card, asked)
         return cls(
@@ -389,6 +401,7 @@ class LabelledRows:
             splits=splits,
             metric=self.metrics[0],
             metrics=self.metrics[1:],
+            second_metric=self.card.second_metric if self.card.second_metric != self.metrics[0] else "",
             positive=self.card.positive if "f1" in self.metrics else "",
             label_text=dict(self.card.label_text),
             length=self.card.length,
@@ -481,12 +494,18 @@ def _name_in_words(name: str) -> str:
 
 
 def _examples(
-    source: SplitRows, columns: Columns, labels: Labels, options: DatasetOptions, *, users_own: bool
+    source: SplitRows,
+    columns: Columns,
+    labels: Labels,
+    options: DatasetOptions,
+    *,
+    users_own: bool,
+    bounds: tuple[float, float] | None = None,
 ) -> list[NumberedExample]:
     """(number, domain, example) of every row that makes one; the others become problems of the split."""
     names = dict.fromkeys(k for _, row in source.readable for k in row)
     second = strays(list(names)) if columns.form == "single" and "text" not in options.columns else ()
-    reader = _RowReader(source, columns, labels, second, must_have_domain=users_own)
+    reader = _RowReader(source, columns, labels, second, must_have_domain=users_own, bounds=bounds)
     examples: list[NumberedExample] = []
     for number, row in source.readable:
         try:
@@ -557,8 +576,10 @@ def _with_dev_from_train(
 
 def _with_options(card: Card, options: DatasetOptions) -> Card:
     """The card, in which the study's options replace what they say too."""
-    names = ("labels", "label_text", "metric", "metrics", "positive", "length")
+    names = ("labels", "label_text", "metric", "metrics", "second_metric", "positive", "length")
     set_options = {k: v for k in names if (v := getattr(options, k))}
+    if options.metric and options.metric != card.metric:  # what stands behind another metric nobody has said
+        set_options.setdefault("second_metric", "")
     return replace(card, **set_options)
 
 
@@ -675,25 +696,31 @@ def _metrics(name: str, kind: TaskKind, scheme: Scheme | NoScheme | None, card: 
         ConfigError: a metric is unknown or does not suit the kind of task or its tags.
     """
     fitting = METRICS_OF[kind]
-    metrics = [m for m in (card.metric, *card.metrics) if m]
+    metrics = [m for m in (card.metric, card.second_metric, *card.metrics) if m]
     if wrong := [m for m in metrics if m not in fitting]:
         raise ConfigError(
             Problem(
                 unknown_name("metric", m, list(METRICS))
                 if m not in METRICS
                 else f"metric must suit a {kind} task ({', '.join(fitting)}), but is {m!r}",
-                path=f"task_options.{name}.{'metric' if m == card.metric else 'metrics'}",
+                path=f"task_options.{name}.{_key_of_metric(m, card)}",
             )
             for m in wrong
         )
     if isinstance(scheme, NoScheme) and "span_f1" in metrics:
         rule = "metric must be token_accuracy or token_f1, as span_f1 needs tags that mark spans"
-        key = "metric" if card.metric == "span_f1" else "metrics"
-        raise ConfigError(Problem(f"{rule}: {scheme.why}", path=f"task_options.{name}.{key}"))
+        path = f"task_options.{name}.{_key_of_metric('span_f1', card)}"
+        raise ConfigError(Problem(f"{rule}: {scheme.why}", path=path))
     default = "token_accuracy" if isinstance(scheme, NoScheme) else fitting[0]
     second = {"classification": "macro_f1", "regression": "spearman", "tagging": "token_accuracy"}[kind]
     metric = card.metric or default
-    return metric, *(card.metrics or (m for m in (second,) if m != metric))
+    beside = card.metrics if card.metrics or card.second_metric else (second,)
+    return metric, *dict.fromkeys(m for m in (card.second_metric, *beside) if m and m != metric)
+
+
+def _key_of_metric(metric: str, card: Card) -> str:
+    """The option that asks for a metric."""
+    return {card.metric: "metric", card.second_metric: "second_metric"}.get(metric, "metrics")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ This module imports no reader of files, so that `raystudy tasks` lists all data 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Literal
 
 from raystudy.errors import ConfigError, PreflightError, Problem, unknown_name
-from raystudy.tasks import Form
+from raystudy.tasks import SPLITS, Form, Task
 
-__all__ = ["Card", "HubDataset", "missing", "refuse_options", "refuse_part"]
+__all__ = ["Card", "HubDataset", "missing", "refuse_options", "refuse_part", "with_test_note"]
 
 LAYOUT = (
     "Lay the folder as train.jsonl, validation.jsonl and test.jsonl (or .csv, .tsv, .parquet, CoNLL columns) with the "
@@ -58,20 +59,29 @@ class Card:
         labels: the label set in the order that heads and tables use; empty = the labels of train, sorted.
         label_text: label -> the words it stands for, as the paper prints them; others stand for themselves.
         merge: label in the files -> the coarser one of `labels` that it is read as; the option `merge` says otherwise.
+        kind: ``regression`` where labels are numbers, however they are spelt; None = read off the labels.
+        bounds: the least and the greatest number that a label of a regression task may be.
         metric, metrics: the primary metric, and further ones to report; empty = the default of the kind of task.
+        second_metric: a further metric that tables show behind the primary one, as in 89.5/85.8.
         positive: the class of which the metric f1 is, where somebody asks for it; empty = the last of the label set.
         length: the longest sequence in word pieces.
         licence: of the data; source: the paper that made them; hub: where the Hugging Face hub has them, if it does.
         get: one or two sentences: where to download, and what to do so that the files can be read here.
         domains: the values of the key `domain` in the original data; printed where one is asked for.
+        published: how many examples train, dev and test have where they were published; a folder that holds other
+            numbers has other splits, and the notes of its task say so.
+        hidden_test: whether the labels of the published test are kept by a server, so that the test here is another.
     """
 
     form: Form
     labels: tuple[str, ...] = ()
     label_text: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     merge: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    kind: Literal["regression"] | None = None
+    bounds: tuple[float, float] | None = None
     metric: str = ""
     metrics: tuple[str, ...] = ()
+    second_metric: str = ""
     positive: str = ""
     length: int = 128
     licence: str = ""
@@ -79,6 +89,35 @@ class Card:
     hub: HubDataset | None = None
     get: str = ""
     domains: tuple[str, ...] = ()
+    published: tuple[int, int, int] | None = None
+    hidden_test: bool = False
+
+
+def with_test_note(task: Task, card: Card, hub: HubDataset | None = None, *, whole: bool = True) -> Task:
+    """`task` with a note on its test split, as far as scores on it are not scores on the published test.
+
+    Args:
+        hub: how it was read from the hub; None for a folder.
+        whole: whether the task is all of the data set, and not one of its domains.
+    """
+    parts = []
+    sizes = tuple(len(task.splits[s]) for s in SPLITS)
+    if card.hidden_test and hub is not None:
+        dev = "" if hub.dev_from_train is None else ", dev a part of the published train"
+        test = hub.splits.get("test", "test")
+        parts.append(f"the labels of the published test are not public: test is the published split {test}{dev}")
+    elif card.hidden_test and (card.published is None or sizes[2] != card.published[2]):
+        parts.append("the labels of the published test are not public: test is what the folder holds as such")
+    if hub is None and whole and card.published is not None and sizes != card.published:
+        held, published = (" / ".join(f"{n:,}" for n in numbers) for numbers in (sizes, card.published))
+        parts.append(
+            f"its train / dev / test hold {held} examples, the published ones {published}: scores here cannot be "
+            "compared with published ones as they stand"
+        )
+    if not parts:
+        return task
+    note = "; ".join(parts)
+    return replace(task, test_note=note, notes=(*task.notes, note))
 
 
 def missing(name: str, where: object, card: Card | None, hub: PreflightError | None = None) -> PreflightError:

@@ -23,7 +23,7 @@ from raystudy.huggingface import Snapshot, absent_shards, download_command, fetc
 from raystudy.paths import is_folder
 from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import LabelledRows, SplitRows
-from raystudy.tasks._card import Card, HubDataset
+from raystudy.tasks._card import Card, HubDataset, with_test_note
 from raystudy.tasks._columns import ROLES
 from raystudy.tasks._options import options_of
 from raystudy.tasks._rows import Row
@@ -69,7 +69,10 @@ def load(name: str, hub: HubDataset | str, *, card: Card | None, options: Mappin
     table, about = entry
     task = table.task(domain)
     source = card.source if card is not None and card.source else f"Hugging Face hub, {hub.id}"
-    return replace(task, source=source, notes=(about, *task.notes))
+    task = replace(task, source=source, notes=(about, *task.notes))
+    if card is None or card.hub is None or card.hub.id != hub.id:
+        return task
+    return with_test_note(task, card, hub, whole=not domain)
 
 
 def _repository(name: str, hub: HubDataset | str, card: Card | None, options: Mapping[str, Any]) -> HubDataset:

@@ -23,6 +23,7 @@ class DatasetOptions:
         labels: the label set, in its order.
         label_text: label -> the words it stands for.
         merge: label -> the coarser label that it is read as; none where it is empty, whatever the card says.
+        second_metric: shown in the tables behind the primary one, as in 89.5/85.8.
         without: other tasks, read as they are by default: a text that one of them has is left out of all splits.
         positive: the class of which the metric f1 is.
         columns: role (`ROLE_NAMES`) -> the column that plays it; numbers, counted from 1, for files whose columns have
@@ -41,6 +42,7 @@ class DatasetOptions:
     without: tuple[str, ...] = ()
     metric: str = ""
     metrics: tuple[str, ...] = ()
+    second_metric: str = ""
     positive: str = ""
     length: int | None = None
     columns: Mapping[str, str | int] = field(default_factory=dict)
@@ -102,6 +104,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "without": ("a list of names of tasks", lambda v: _is_list_of(v, _is_name)),
     "metric": ("the name of a metric", _is_name),
     "metrics": ("a list of names of metrics", lambda v: _is_list_of(v, _is_name)),
+    "second_metric": ("the name of a metric", _is_name),
     "positive": ("a label", _is_label),
     "length": ("a whole number from 4 to 512", lambda v: type(v) is int and 4 <= v <= 512),
     "columns": (f"a mapping from {', '.join(ROLE_NAMES)} to {_NAMES_OR_NUMBERS}", _are_columns),

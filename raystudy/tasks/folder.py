@@ -17,7 +17,7 @@ from raystudy.errors import DataError, PreflightError, Problem
 from raystudy.paths import kind_of, why_no_folder
 from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import LabelledRows, SplitRows
-from raystudy.tasks._card import Card, missing, refuse_part
+from raystudy.tasks._card import Card, missing, refuse_part, with_test_note
 from raystudy.tasks._options import DatasetOptions, options_of
 from raystudy.tasks._rows import READERS, ReadOptions, in_words, suffix_of
 
@@ -52,7 +52,8 @@ def load(
     options = options or {}
     asked = options_of(folder_name, options)
     if (folder := _folder(folder_name, root)) is not None:
-        return _labelled_rows(folder_name, folder, card, asked, options).task(domain)
+        task = _labelled_rows(folder_name, folder, card, asked, options).task(domain)
+        return task if card is None else with_test_note(task, card, whole=not domain)
     hub = asked.hub or (card.hub if card is not None else None)
     if hub is None:
         raise missing(folder_name, root, card)

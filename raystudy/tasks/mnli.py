@@ -25,4 +25,6 @@ CARD = Card(
     "are not public, so the matched development set is the test and 10,000 pairs of train are dev (Meta-DTL: 382,702 / "
     "10,000 / 9,815); elsewhere: https://cims.nyu.edu/~sbowman/multinli/",
     domains=("fiction", "government", "slate", "telephone", "travel"),
+    published=(392_702, 9_815, 9_796),
+    hidden_test=True,
 )

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,19 @@ from raystudy.analysis import tables as t
 from raystudy.analysis.compute import compute
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.stats import seeds_for_power
-from raystudy.analysis.table import Cell, Column, Table, blocks, counted, listed, place, to_csv
-from raystudy.spec import Arm, Setting
+from raystudy.analysis.table import (
+    Cell,
+    Column,
+    Table,
+    blocks,
+    cell_text,
+    counted,
+    listed,
+    place,
+    published_text,
+    to_csv,
+)
+from raystudy.spec import Arm, Record, Setting
 from raystudy.studyfile import Limits, ReportPlan, Study
 
 
@@ -368,3 +380,56 @@ def test_words():
     assert [counted(n, "cell") for n in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
     assert [listed(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
     assert place("polarity", str(Setting())) == "polarity (all data)"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# a task with two metrics
+
+
+def with_second(record: Record, second: float) -> Record:
+    """The record of a task whose tables show accuracy behind F1."""
+    metrics = {s: {**m, "accuracy": second} for s, m in record.metrics.items()}
+    return replace(record, metrics=metrics, facts={**record.facts, "second_metric": "accuracy"})
+
+
+def test_two_metrics_stand_in_one_cell_and_the_first_decides(make):
+    given = [
+        with_second(make("single_task", seed=0, test=0.60, metric="f1"), 0.9),
+        with_second(make("single_task", seed=1, test=0.70, metric="f1"), 0.8),
+        with_second(make("meta_dtl", seed=0, test=0.71, metric="f1"), 0.5),
+        with_second(make("meta_dtl", seed=1, test=0.73, metric="f1"), 0.5),
+        with_second(make("majority", seed=0, test=0.5, metric="f1"), 0.25),
+    ]
+    one = [replace(r, facts={"metric": "f1"}) for r in given]
+    both, alone = compute(small(), given), compute(small(), one)
+    table = t.main_table(both)
+    text = to_markdown(table)
+    assert "**Test f1/accuracy × 100:" in text
+    assert "| single-task | 65.0/85.0 ± 63.5/63.5 (2) |" in text
+    assert "| Meta-DTL | **72.0/50.0 ± 12.7/0.0 (2)** |" in text
+    assert "| majority class¶ | 50.0/25.0 (1)‡ |" in text
+    assert t.TWO_METRICS in text and t.TWO_METRICS not in to_markdown(t.main_table(alone))
+    # nothing else knows the second metric: best, tied, floors and tests are those of the first
+    assert repr(both.comparisons) == repr(alone.comparisons)
+    assert repr([replace(s, second=None) for s in both.scores]) == repr([*alone.scores])
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert (float(rows[0]["polarity k=20"]), float(rows[0]["polarity k=20 second"])) == pytest.approx((65, 85))
+    assert rows[2]["polarity k=20 second half"] == ""
+    header = to_csv(t.main_table(alone)).splitlines()[0]
+    assert header == "variant,polarity k=20,polarity k=20 half,polarity k=20 n"
+
+
+def test_a_published_pair_stands_below_a_pair():
+    column = Column("x", "x", "estimate")
+    ours = Cell(89.54, half=1.0, n=3, second=85.8, second_half=2.0)
+    assert cell_text(ours, column) == "89.5/85.8 ± 1.0/2.0 (3)"
+    assert published_text(replace(ours, published=90.0, second_published=85.0), column) == "90.0/85.0 (-0.5/+0.8)"
+    assert published_text(replace(ours, published=90.0), column) == "90.0 (-0.5)"
+    assert published_text(Cell(published=90.0, second_published=85.0), column) == "90.0/85.0"
+
+
+def test_a_test_that_is_not_the_published_one_is_said_below_the_scores(make):
+    given = [make("single_task", seed=s, test=0.6) for s in (0, 1)]
+    noted = [replace(r, facts={**r.facts, "test_note": "test is another"}) for r in given]
+    assert "polarity: test is another." in to_markdown(t.main_table(compute(small(), noted)))
+    assert "another" not in to_markdown(t.main_table(compute(small(), given)))

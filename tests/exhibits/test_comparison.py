@@ -326,3 +326,35 @@ def test_layers_mean_the_same_in_a_shallower_model(left: Left) -> None:
     assert [c.published for c in table.rows[2][1:3]] == [91.4, 92.5]
     smoke = study_of("mft_table7", "smoke")
     assert [v for v in smoke.variants if v.startswith("mft[")] == ["mft[layers=1.0]", "mft[layers=1/2 1]"]
+
+
+def test_a_task_with_two_metrics_has_both_in_its_cell_with_both_published_ones(left: Left) -> None:
+    """Dou et al. print F1 and accuracy of MRPC; each of ours stands with its own published number."""
+    study = Study(
+        name="x",
+        tasks=("mrpc", "rte"),
+        methods=("single_task", "multi_task"),
+        report={"seeds": 3},  # type: ignore[arg-type]
+    )
+    n = left(study, noisy, facts=lambda v, target, s: {"second_metric": "macro_f1"} if target == "mrpc" else {})
+    heads = [
+        Head(
+            "MRPC",
+            ("mrpc",),
+            published={"dataset": "MRPC", "metric": "F1 (GLUE convention)"},
+            second_published={"dataset": "MRPC", "metric": "accuracy (GLUE convention)"},
+        ),
+        Head("RTE", ("rte",), published={"dataset": "RTE", "metric": "accuracy"}),
+        Head("Avg.", ("mrpc", "rte")),
+    ]
+    rows = [Row("single_task", "BERT", {"method": "BERT"}), Row("multi_task", "ours alone")]
+    table = comparison_table("table1", "caption", rows, heads, n, Published("dou2019_table1.csv"))
+    mrpc, one, average = (mean(n, h, "single_task") for h in heads)
+    ours, below = cells(table, "BERT")["MRPC"]
+    assert ours == (f"{100 * mrpc.mean:.1f}/{50 * mrpc.mean:.1f} ± {100 * mrpc.half:.1f}/{50 * mrpc.half:.1f} (3)")
+    assert below == f"88.9/84.8 ({100 * mrpc.mean - 88.9:+.1f}/{50 * mrpc.mean - 84.8:+.1f})"
+    assert cells(table, "BERT")["RTE"][1] == f"66.4 ({100 * one.mean - 66.4:+.1f})"
+    assert cells(table, "BERT")["Avg."][0] == f"{100 * average.mean:.1f} ± {100 * average.half:.1f} (3)"
+    assert cells(table, "ours alone")["MRPC"][1] == ""
+    assert "MRPC second published" in to_csv(table).splitlines()[0]
+    assert "88.9/84.8" in to_markdown(table) and "88.9/84.8" in to_latex(table)

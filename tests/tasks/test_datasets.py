@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
 from raystudy.catalogue import suites
-from raystudy.errors import ConfigError, PreflightError
+from raystudy.errors import ConfigError, DataError, PreflightError
 from raystudy.metrics import METRICS
 from raystudy.plugins import find_module
 from raystudy.studyfile import Study
@@ -27,6 +28,7 @@ TAGGING = ("ud_ewt_upos", "streusle_mwe", "conll2000_chunk", "wnut17", "germeval
 DATASETS = (
     *("sst5", "amazon_mds", "amazon_mds_stars", "imdb", "mnli", "scitail", "hypenet_lex", "bless", "wn_taxonomy_apv"),
     *("fdu_mtl", *TAGGING),
+    *("cola", "sst2", "mrpc", "stsb", "qqp", "qnli", "rte"),
 )
 DOMAINS = {
     "amazon_mds": ("books", "dvd", "electronics", "kitchen"),
@@ -53,6 +55,23 @@ WORDS = {
     "amazon_mds_stars": ("1 star", "2 stars", "4 stars", "5 stars"),
     "streusle_mwe": ("B", "I", "O", "b", "i", "o"),
 }
+WORDS |= {
+    "cola": ("unacceptable", "acceptable"),
+    "sst2": ("negative", "positive"),
+    "mrpc": ("not equivalent", "equivalent"),
+    "stsb": (),
+    "qqp": ("not duplicate", "duplicate"),
+    "qnli": ("entailment", "not entailment"),
+    "rte": ("entailment", "not entailment"),
+}
+GLUE = ("cola", "mrpc", "stsb", "rte", "sst2", "qqp", "mnli", "qnli")
+# GLUE's metrics; of two the tables show both
+GLUE_METRICS = {
+    "cola": ("mcc",),
+    "mrpc": ("f1", "accuracy"),
+    "qqp": ("f1", "accuracy"),
+    "stsb": ("pearson", "spearman"),
+}
 COUNTED = {"ud_ewt_upos": 17, "conll2000_chunk": 23, "wnut17": 13, "germeval14": 25, "conll2003_de": 9}
 # tags of the whole data set that the training split at hand does not hold
 RARE = {
@@ -63,6 +82,8 @@ RARE = {
 SUITES = {
     "review": (("sst5", "amazon_mds", "imdb"), "single"),
     "nli": (("mnli", "scitail"), "pair"),
+    "glue": (GLUE, ""),
+    "glue_scitail": ((*GLUE, "scitail"), ""),
     "lexical": (("hypenet_lex", "bless"), "pair"),
     "amazon_domains": (tuple(f"amazon_mds/{d}" for d in DOMAINS["amazon_mds"]), "single"),
     "mnli_genres": (tuple(f"mnli/{d}" for d in DOMAINS["mnli"]), "pair"),
@@ -104,7 +125,7 @@ def test_cards_are_complete(name: str) -> None:
     assert c.source
     assert c.get
     assert c.metric in METRICS
-    assert len(set(c.labels)) == len(c.labels) >= 2
+    assert len(set(c.labels)) == len(c.labels) >= (0 if c.kind == "regression" else 2)
     assert set(c.label_text) <= set(c.labels)
     if name in COUNTED:
         assert (len(c.labels), c.label_text) == (COUNTED[name], {})
@@ -124,6 +145,9 @@ def test_classes_that_the_paper_shares_have_the_same_words() -> None:
     assert words["fdu_mtl"] == words["amazon_mds"]
     assert not words["sst5"] & words["imdb"]
     assert not words["amazon_mds_stars"] & words["imdb"]
+    assert words["sst2"] == words["imdb"]
+    assert words["rte"] == words["qnli"] and words["rte"] & words["mnli"] == {"entailment"}
+    assert not words["mrpc"] & words["qqp"]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -157,6 +181,9 @@ def test_real_data(name: str, root: Path) -> None:
     task = load(name, root=root)
     merge = card(name).merge
     assert task.labels == tuple(label for label in card(name).labels if label not in merge)
+    if card(name).kind == "regression":
+        assert task.kind == "regression"
+        return
     rows = [e.label for e in task.splits["train"]]
     found = {t for tags in rows for t in tags} if name in TAGGING else set(rows)  # type: ignore[union-attr]
     assert found == set(task.labels) - RARE.get(name, set())
@@ -235,17 +262,95 @@ def test_a_study_of_each_suite_is_read_and_planned(name: str, request: pytest.Fi
     assert done.exit_code == 0, done.output + str(done.exception)
     planned = json.loads(done.stdout)["tasks"]
     assert set(planned) == set(tasks)
-    assert {t["form"] for t in planned.values()} == {form}
+    assert {t["form"] for t in planned.values()} == ({form} if form else {"single", "pair"})
     if len(needed) == 1 and name not in ("planted", "planted_tags", "planted_vectors", "lexicon"):
         assert len({tuple(t["labels"]) for t in planned.values()}) == 1
 
 
 @pytest.mark.parametrize("name", ["stsb", "conll2000_pos"])
-def test_real_folders_without_a_module(name: str, root: Path) -> None:
+def test_real_folders_without_a_module(name: str, root: Path, tmp_path: Path) -> None:
     if not (root / name).is_dir():
         pytest.skip(f"no folder {name} in {root}")
-    task = load(name, root=root)
+    (tmp_path / f"my_{name}").symlink_to(root / name)
+    task = load(f"my_{name}", root=tmp_path)
     assert task.metric == ("pearson" if name == "stsb" else "token_accuracy")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# GLUE
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_tasks_of_glue_have_its_metrics(name: str, tmp_path: Path) -> None:
+    c = card(name)
+    labels: list[Any] = [0.0, 2.5, 5.0] if c.kind == "regression" else [*c.labels]
+    pair = {"text_pair": "another"} if c.form == "pair" else {}
+    rows = [{"text": f"text {i}", **pair, "label": label} for i, label in enumerate(labels)]
+    if name == "mnli":
+        rows = [{**r, "domain": "fiction"} for r in rows]
+    lay(tmp_path, name, **dict.fromkeys(FILES, rows))
+    task = load(name, root=tmp_path)
+    shown = GLUE_METRICS.get(name, ("accuracy",))
+    assert task.shown_metrics == shown
+    assert task.all_metrics[: len(shown)] == shown
+    assert (task.metric, task.second_metric) == (shown[0], "".join(shown[1:]))
+    if "f1" in shown:
+        assert task.positive_class == {"mrpc": "equivalent", "qqp": "duplicate"}[name]
+    # a folder is not the published data set, and its notes say so, with the numbers
+    (note,) = (n for n in task.notes if "cannot be compared with published ones" in n)
+    assert note == task.test_note
+    assert f"hold {len(rows)} / {len(rows)} / {len(rows)} examples" in note
+    assert ("labels of the published test are not public" in note) == (name not in ("mrpc", "stsb"))
+
+
+def test_scores_of_similarity_are_numbers_from_0_to_5(tmp_path: Path) -> None:
+    """Also where all of them happen to be whole, which elsewhere are classes."""
+    rows = [{"text": "a", "text_pair": "b", "label": n} for n in (0, 3, 5)]
+    lay(tmp_path, "stsb", **dict.fromkeys(FILES, rows))
+    task = load("stsb", root=tmp_path)
+    assert (task.kind, [e.label for e in task.splits["dev"]]) == ("regression", [0.0, 3.0, 5.0])
+    wrong = [*rows, {"text": "a", "text_pair": "b", "label": 5.5}, {"text": "a", "text_pair": "b", "label": -0.1}]
+    lay(tmp_path / "wrong", "stsb", train=wrong, dev=rows, test=rows)
+    with pytest.raises(DataError, match="label must be a number from 0 to 5, but is") as caught:
+        load("stsb", root=tmp_path / "wrong")
+    assert [(p.line, str(p).partition("but is ")[2]) for p in caught.value.problems] == [(4, "5.5"), (5, "-0.1")]
+    classes = load("stsb", root=tmp_path, options={"kind": "classification"})
+    assert (classes.labels, classes.metric, classes.second_metric) == (("0", "3", "5"), "accuracy", "")
+
+
+def test_a_folder_of_the_published_sizes_needs_no_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = [{"text": "a", "text_pair": "b", "label": n} for n in (0.5, 3, 5)]
+    lay(tmp_path, "stsb", train=rows, dev=rows[:2], test=rows)
+    assert "cannot be compared" in load("stsb", root=tmp_path).test_note
+    monkeypatch.setattr(find_module("tasks", "stsb"), "CARD", replace(card("stsb"), published=(3, 2, 3)))
+    assert load("stsb", root=tmp_path).test_note == ""
+
+
+def test_the_second_metric_is_an_option(tmp_path: Path) -> None:
+    rows = [{"text": f"text {i}", "label": "yn"[i % 2]} for i in range(4)]
+    lay(tmp_path, "mine", **dict.fromkeys(FILES, rows))
+    plain = load("mine", root=tmp_path)
+    both = load("mine", root=tmp_path, options={"metric": "f1", "second_metric": "accuracy"})
+    assert (plain.shown_metrics, both.shown_metrics) == (("accuracy",), ("f1", "accuracy"))
+    assert both.all_metrics == ("f1", "accuracy")
+    classes = [{"text": "a", "text_pair": "b", "label": label} for label in card("mrpc").labels]
+    lay(tmp_path, "mrpc", train=classes, dev=classes, test=classes)
+    assert load("mrpc", root=tmp_path, options={"metric": "accuracy"}).shown_metrics == ("accuracy",)
+    assert load("mrpc", root=tmp_path, options={"second_metric": "mcc"}).shown_metrics == ("f1", "mcc")
+    with pytest.raises(ConfigError, match="metric must suit a classification task") as caught:
+        load("mine", root=tmp_path, options={"second_metric": "pearson"})
+    assert caught.value.problems[0].path == "task_options.mine.second_metric"
+
+
+def test_scitail_meets_the_others_of_its_suite_in_the_adaptation_alone() -> None:
+    study = Study.model_validate({"name": "x", "suite": "glue_scitail", "methods": ["single_task"]})
+    assert (study.target_names, study.unseen) == (("scitail",), ("scitail",))
+    assert study.tasks_with("scitail") == (*GLUE, "scitail")
+    seen = Study.model_validate({"name": "x", "suite": "glue_scitail", "unseen": [], "methods": ["single_task"]})
+    assert seen.unseen == ()
+    glue = Study.model_validate({"name": "x", "suite": "glue", "methods": ["single_task"]})
+    assert (glue.target_names, glue.unseen) == (("cola", "mrpc", "stsb", "rte"), ())
+    assert all(set(glue.tasks_with(t)) == set(GLUE) for t in glue.target_names)
 
 
 def _rows(root: Path, name: str, split: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ruamel.yaml import YAML
 
 from raystudy.errors import ConfigError, DataError, PreflightError, UserError
 from raystudy.huggingface import fetch
+from raystudy.plugins import find_module
 from raystudy.spec import Places
 from raystudy.study.plan import Plan
 from raystudy.studyfile import read_study
@@ -489,3 +491,70 @@ def test_scitail_is_read_as_published(hub: FakeHub) -> None:
     task = load("scitail")
     assert task.labels == ("entails", "neutral") and task.text_of("entails") == "entailment"
     assert (task.splits["test"][2].text, task.splits["test"][2].pair) == ("sentence1 2", "sentence2 2")
+
+
+GLUE = {
+    "cola": ({"sentence": "a"}, ["unacceptable", "acceptable"]),
+    "sst2": ({"sentence": "a"}, ["negative", "positive"]),
+    "mrpc": ({"sentence1": "a", "sentence2": "b"}, ["not_equivalent", "equivalent"]),
+    "qqp": ({"question1": "a", "question2": "b"}, ["not_duplicate", "duplicate"]),
+    "qnli": ({"question": "a", "sentence": "b"}, ["entailment", "not_entailment"]),
+    "rte": ({"sentence1": "a", "sentence2": "b"}, ["entailment", "not_entailment"]),
+}
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_glue_is_read_as_published(name: str, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The labels of its tests are hidden, those of MRPC apart: dev is the test then, and a part of train is dev."""
+    texts, names = GLUE[name]
+    features = Features({**strings(*texts), "label": ClassLabel(names=names), "idx": Value("int32")})
+    hidden = name != "mrpc"
+    sizes = {"train": 40, "validation": 12, "test": 10}
+    files = {
+        f"{name}/{s}-00000-of-00001.parquet": parquet(
+            rows_of(n, lambda i, s=s: {"label": -1 if s == "test" and hidden else i % 2, "idx": i}, *texts), features
+        )
+        for s, n in sizes.items()
+    }
+    hub.push("nyu-mll/glue", {**files, "README.md": listing(name, "ax")}, kind="datasets")
+    card = find_module("tasks", name).CARD
+    assert card.hidden_test == hidden
+    if hidden:  # as many as the repository of this test can spare
+        monkeypatch.setattr(find_module("tasks", name), "CARD", replace(card, hub=replace(card.hub, dev_from_train=8)))
+    task = load(name)
+    assert task.labels == tuple(names)
+    assert [e.label for e in task.splits["test"][:4]] == [*names, *names]
+    first, *second = texts
+    assert (task.splits["test"][2].text, task.splits["test"][2].pair) == (
+        f"{first} 2",
+        f"{second[0]} 2" if second else None,
+    )
+    held = {s: len(e) for s, e in task.splits.items()}
+    assert held == ({"train": 32, "dev": 8, "test": 12} if hidden else {"train": 40, "dev": 12, "test": 10})
+    assert task.test_note == (
+        "the labels of the published test are not public: test is the published split validation, dev a part of the "
+        "published train"
+        if hidden
+        else ""
+    )
+    assert all(
+        note in task.notes
+        for note in (task.test_note, "dev is 8 of 40 training examples (dev_from_train: 8), always the same ones")
+        if hidden
+    )
+
+
+def test_similarity_is_read_as_published(hub: FakeHub) -> None:
+    def row(i: int) -> dict[str, Any]:
+        return {"genre": "news", "score": i % 6 + 0.25 * (i < 5), "sentence1": f"one {i}", "sentence2": f"two {i}"}
+
+    files = {f"{s}.jsonl": "".join(json.dumps(row(i)) + "\n" for i in range(n)).encode() for s, n in SIZES.items()}
+    hub.push("mteb/stsbenchmark-sts", {**files, "README.md": b"---\nlanguage: en\n---"}, kind="datasets")
+    task = load("stsb")
+    assert (task.kind, task.shown_metrics, task.test_note) == ("regression", ("pearson", "spearman"), "")
+    assert {s: len(e) for s, e in task.splits.items()} == {"train": 40, "dev": 12, "test": 10}
+    assert (task.splits["test"][1].text, task.splits["test"][1].pair, task.splits["test"][1].label) == (
+        "one 1",
+        "two 1",
+        1.25,
+    )
