@@ -43,6 +43,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     with hub.serving() as url:
         connect(monkeypatch, url, tmp_path / "home")
         yield hub
+    fetch.cache_clear()  # what was fetched is gone for whoever comes next
 
 
 @pytest.fixture
