@@ -57,14 +57,14 @@ def test_halving_by_hand(tmp_path: Path) -> None:
     first = {0: 0.5, 1: 0.4, 2: 0.6}
     for n in (0, 1):
         search.report(n, first[n])
-        assert search.verdict(n) == "wait"  # the rung is not decided before trial 2 is there
+        assert search.next_step(n) == "wait"  # the rung is not decided before trial 2 is there
     search.report(2, first[2])
-    assert [search.verdict(n) for n in (0, 1, 2)] == ["go", "stop", "go"]
+    assert [search.next_step(n) for n in (0, 1, 2)] == ["go", "stop", "go"]
     search.report(0, 0.9)  # mean .7
     search.report(2, 0.7)  # mean .65
-    assert [search.verdict(n) for n in (0, 2)] == ["go", "stop"]
+    assert [search.next_step(n) for n in (0, 2)] == ["go", "stop"]
     search.report(0, 0.1)
-    assert search.verdict(0) == "go"
+    assert search.next_step(0) == "go"
     search.report(0, 0.1)
     # the generation is over: it was told whole, and the next one is open
     assert [t.state for t in search.study.trials[:3]] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED]
@@ -78,18 +78,18 @@ def test_equal_scores_keep_the_lower_number(tmp_path: Path) -> None:
     search = plan(tmp_path).searches()[Arm("single_task", K12)]
     for n in (2, 1, 0):
         search.report(n, 0.5)
-    assert [search.verdict(n) for n in (0, 1, 2)] == ["go", "go", "stop"]
+    assert [search.next_step(n) for n in (0, 1, 2)] == ["go", "go", "stop"]
 
 
 def test_a_failed_cell_is_told_as_failed(tmp_path: Path) -> None:
     search = plan(tmp_path).searches()[Arm("single_task", K12)]
     search.report(0, None)
-    assert search.verdict(0) == "done"
+    assert search.next_step(0) == "done"
     for n in (1, 2):
         search.report(n, 0.5)
-    while search.verdict(1) == "go" and len(search.configurations) == 3:
+    while search.next_step(1) == "go" and len(search.configurations) == 3:
         search.report(1, 0.5)
-        if search.verdict(2) == "go" and not search.configurations[2].over:
+        if search.next_step(2) == "go" and not search.configurations[2].over:
             search.report(2, 0.4)
     assert search.study.trials[0].state == TrialState.FAIL
     assert all(not t.failed for t in search.configurations if t.number in search.winners().values())
@@ -102,7 +102,9 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
     orderly, shuffled = finish(study_plan.searches()), study_plan.searches()
     dice = random.Random(seed)
     while not all(s.finished for s in shuffled.values()):
-        ready = [(s, t) for s in shuffled.values() for t in s.generation if not t.over and s.verdict(t.number) == "go"]
+        ready = [
+            (s, t) for s in shuffled.values() for t in s.generation if not t.over and s.next_step(t.number) == "go"
+        ]
         search, trial = dice.choice(ready)
         search.report(trial.number, score(trial.cells[len(trial.scores)]))
     for arm, search in orderly.items():

@@ -36,7 +36,7 @@ __all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "dri
 IMPORTANCE = "PED-ANOVA of Optuna, best tenth of the completed trials against all"
 IMPORTANCE_TRIALS = 30  # with fewer, the best tenth is two or three trials and the shares are noise
 
-Verdict = Literal["go", "wait", "stop", "done"]
+NextStep = Literal["go", "wait", "stop", "done"]
 MakeSpec = Callable[[dict[str, Value], str, int], Spec]
 
 
@@ -184,7 +184,7 @@ class ArmSearch:
         if all(c.over for c in self.generation):
             self._close_generation()
 
-    def verdict(self, number: int) -> Verdict:
+    def next_step(self, number: int) -> NextStep:
         """Whether a configuration trains its next cell, waits at a rung for the others, is stopped, or is done."""
         configuration = self.configurations[number]
         if configuration.pruned_at is not None:
@@ -280,7 +280,7 @@ def drive(searches: Iterable[ArmSearch], score: Callable[[Spec], float | None]) 
             moved = False
             for configuration in list(search.generation):
                 number = configuration.number
-                while number not in stuck and search.verdict(number) == "go" and not configuration.over:
+                while number not in stuck and search.next_step(number) == "go" and not configuration.over:
                     cell = configuration.cells[len(configuration.scores)]
                     try:
                         dev_score = score(cell)

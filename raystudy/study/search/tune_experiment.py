@@ -93,7 +93,7 @@ class _RungScheduler(FIFOScheduler):
 
     def _verdict(self, trial: TuneTrial) -> str:
         search, configuration = self.searcher.live[trial.trial_id]
-        return search.verdict(configuration.number)
+        return search.next_step(configuration.number)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         trials = tune_controller.get_trials()
