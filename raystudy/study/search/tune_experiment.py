@@ -65,7 +65,7 @@ class _ArmSearcher(Searcher):
 
 
 class _RungScheduler(FIFOScheduler):
-    """Carries the result of a trial to its arm's search, and the verdict of that search to Tune."""
+    """Carries the result of a trial to its arm's search, and what that search says is next to Tune."""
 
     def __init__(self, searcher: _ArmSearcher) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ class _RungScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> Any:
         self._account(tune_controller, trial, result)
-        verdict = self._verdict(trial)
-        return {"wait": TrialScheduler.PAUSE, "stop": TrialScheduler.STOP}.get(verdict, TrialScheduler.CONTINUE)
+        next_step = self._next_step(trial)
+        return {"wait": TrialScheduler.PAUSE, "stop": TrialScheduler.STOP}.get(next_step, TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> None:
         """Tune brings the last result of a trial here, and not to `on_trial_result`."""
@@ -88,16 +88,16 @@ class _RungScheduler(FIFOScheduler):
         search.report(configuration.number, result["last"])
         for other in tune_controller.get_trials():
             waits = other is not trial and (other.status == TuneTrial.PAUSED or other.is_saving)
-            if waits and self._verdict(other) == "stop":
+            if waits and self._next_step(other) == "stop":
                 tune_controller.stop_trial(other)
 
-    def _verdict(self, trial: TuneTrial) -> str:
+    def _next_step(self, trial: TuneTrial) -> str:
         search, configuration = self.searcher.live[trial.trial_id]
         return search.next_step(configuration.number)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         trials = tune_controller.get_trials()
-        ready = [t for t in trials if t.status == TuneTrial.PAUSED and not t.is_saving and self._verdict(t) == "go"]
+        ready = [t for t in trials if t.status == TuneTrial.PAUSED and not t.is_saving and self._next_step(t) == "go"]
         pending = [t for t in trials if t.status == TuneTrial.PENDING]
         return next(iter(ready + pending), None)
 
