@@ -44,6 +44,9 @@ QUICK = {
     "max_updates": 6,
     "weights": "clip0",
     "layers": "1/2 1",
+    "inner_steps": 2,
+    "tasks_per_step": 3,  # uneven over two workers
+    "epoch_of": "episodes",
     # either task may be the target
     "label_map": "zinc > amber; gold > birch; iron > coral; amber > zinc; birch > gold; coral > iron",
 }

@@ -419,6 +419,7 @@ LEARNING = {
     "gamma2": 0.1,  # XT's labels are its own guesses
     "fusion_lr": 1e-2,
     "reduction_factor": 1,
+    "meta_steps": 10,
 }
 
 

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 __all__ = [
     "Rows",
     "TaskDistribution",
+    "drawn_tasks",
+    "episode",
     "epoch_batches",
     "epoch_updates",
     "joint_batches",
     "mixed",
     "other_tasks",
     "proportional",
+    "query_size",
     "rng",
     "seed_of",
     "task_batches",
@@ -194,3 +197,50 @@ def other_tasks(tasks: NDArray[np.int64], among: int, *purpose: object) -> NDArr
     if among < 2:
         raise ValueError("there is no other task than the one")
     return (tasks + rng(*purpose, "other").integers(1, among, size=len(tasks))) % among
+
+
+def drawn_tasks(p: NDArray[np.float64], count: int, distinct: bool, *purpose: object) -> NDArray[np.int64]:
+    """(`count`,) tasks from the distribution `p` (K,), each independently of the others (Dou et al. 2019, Algorithm 1).
+
+    Args:
+        distinct: no task twice before every possible one was drawn once; then another such round begins.
+    """
+    g = rng(*purpose, "tasks")
+    if not distinct:
+        return g.choice(len(p), size=count, p=p)
+    possible = int(np.count_nonzero(p))
+    rounds = [g.choice(len(p), size=min(possible, count - i), replace=False, p=p) for i in range(0, count, possible)]
+    return np.concatenate(rounds)
+
+
+def query_size(n: int, batch_size: int, inner: int) -> int:
+    """How many of the `n` examples of a task are the query batch of an episode with `inner` other batches.
+
+    A whole batch where the examples are enough for all batches; else their fair share of the few, at least one.
+    """
+    return min(batch_size, max(1, n // (inner + 1)))
+
+
+def episode(
+    task: int, n: int, batch_size: int, inner: int, query: bool, *purpose: object
+) -> tuple[list[Rows], Rows | None]:
+    """Rows of one task for `inner` steps of gradient descent, and for the loss behind them (the query batch).
+
+    No example is drawn twice where the task's `n` examples are enough for that. Where they are too few, the query batch
+    takes its share of them (`query_size`), and the steps run through the others in shuffled epochs, the last batch of
+    each as small as it comes. The query batch has no example in common with any step's batch in either case.
+
+    Args:
+        query: whether there is a query batch; without one the second answer is None.
+
+    Raises:
+        ValueError: there is no example left for the steps.
+    """
+    apart = query_size(n, batch_size, inner) if query else 0
+    if n <= apart:
+        raise ValueError(f"an episode needs {2 if query else 1} examples, but the task has {n}")
+    drawn = rng(*purpose, "episode").choice(n, size=min(n, apart + inner * batch_size), replace=False)
+    rows = np.stack([np.full_like(drawn, task), drawn], axis=1)
+    others = rows[apart:]
+    epochs = epoch_batches(task, len(others), batch_size, *purpose, "inner")
+    return [others[epochs(j)[:, 1]] for j in range(inner)], rows[:apart] if query else None

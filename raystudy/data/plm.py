@@ -70,6 +70,8 @@ class PLM:
         vocabulary: how many token ids it has embeddings for; None for ``tiny``.
         depth: its number of layers.
         shared_layers: all layers are one set of weights (ALBERT).
+        hidden, heads, inner: the width of its states, how many heads of attention a layer has, and the width of the
+            states inside a layer.
         revision: the hub's commit, where it comes from there.
         width: of the hidden layer of a network that reads vectors; 0 for a model that reads texts.
     """
@@ -83,6 +85,9 @@ class PLM:
     depth: int = 2
     shared_layers: bool = False
     revision: str | None = None
+    hidden: int = 32
+    heads: int = 2
+    inner: int = 64
     width: int = 0
 
     def refusal(self, forms: Mapping[str, str]) -> str:
@@ -153,7 +158,7 @@ def _mlp(name: str, place: str) -> PLM:
         rule = f"must be mlp:WIDTH with a whole number from 1 to {WIDEST}, the units of the hidden layer"
         raise PreflightError(Problem(f"{rule}, but is {quoted(name)}", place))
     about = f"a network over vectors, one hidden ReLU layer {text} wide, never pre-trained"
-    return PLM(name, None, f"mlp-{text}-1", about, positions=1, depth=1, width=int(text))
+    return PLM(name, None, f"mlp-{text}-1", about, positions=1, depth=1, hidden=int(text), width=int(text))
 
 
 def is_local(name: str) -> bool:
@@ -215,6 +220,9 @@ def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM
         depth=config["num_hidden_layers"],
         shared_layers=kind == "albert",
         revision=commit,
+        hidden=config["hidden_size"],
+        heads=config["num_attention_heads"],
+        inner=config.get("intermediate_size", 4 * config["hidden_size"]),
     )
 
 

@@ -246,6 +246,19 @@ class BaseMethod(nn.Module, Generic[S]):
         return []
 
     @classmethod
+    def fits(cls, hp: S, plm: PLM, longest: int, width: int) -> list[str]:
+        """What the plan should say of the memory that a training takes; asked before anything trains.
+
+        Args:
+            longest: word pieces of the longest text that is read.
+            width: bytes of a number.
+
+        Raises:
+            ConfigError: it takes more than the settings allow.
+        """
+        return []
+
+    @classmethod
     def further_heads(cls, hp: S, parts: Sequence[Encoded]) -> tuple[int, ...]:
         """Widths of classification heads beside the tasks' own; they are numbered from the number of tasks on."""
         return ()

@@ -281,6 +281,13 @@ class Body(nn.Module):
         """Give every weight of the model the value back that it had before any training."""
         self.model.load_state_dict(_template(self.plm).state_dict())
 
+    @property
+    def word_embeddings(self) -> nn.Embedding:
+        """The table whose rows the token ids name."""
+        table = self.model.get_input_embeddings()
+        assert isinstance(table, nn.Embedding)
+        return table
+
     def freeze(self, what: str) -> None:
         """Say what is not trained; everything else is, whatever an earlier call said.
 

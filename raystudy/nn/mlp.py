@@ -63,6 +63,11 @@ class MLP(nn.Module):
         self.restart()
 
     @property
+    def word_embeddings(self) -> None:
+        """There are none: vectors are no words."""
+        return
+
+    @property
     def anchor(self) -> Tensor:
         """A parameter, for its device and dtype."""
         return self.layer.weight

@@ -259,6 +259,14 @@ class Plan:
         key, value = ("shots", setting.shots) if setting.shots is not None else ("fraction", setting.fraction)
         return dotted(self.study.origin.of_item(key, value)) if value is not None else ""
 
+    def _asked_lengths(self) -> dict[str, int | None]:
+        """target -> the length that the study or its suite asks for; None where every task has its own."""
+        lengths: dict[str, int | None] = {}
+        for target in self.study.target_names:
+            suite_length = suites().get(self.study.suite_of(target), {}).get("length")
+            lengths[target] = None if self.plm.width else self.study.length or suite_length
+        return lengths
+
     @cached_property
     def lengths(self) -> dict[str, int | None]:
         """target -> the longest sequence of its trainings, in word pieces; None where every task has its own.
@@ -266,10 +274,7 @@ class Plan:
         Raises:
             ConfigError: more than the model has positions for.
         """
-        lengths: dict[str, int | None] = {}
-        for target in self.study.target_names:
-            suite_length = suites().get(self.study.suite_of(target), {}).get("length")
-            lengths[target] = None if self.plm.width else self.study.length or suite_length
+        lengths = self._asked_lengths()
         if over := [n for n in lengths.values() if n is not None and n > self.plm.positions]:
             raise self.study.origin.with_places(
                 ConfigError(
@@ -294,7 +299,7 @@ class Plan:
             except UserError as e:
                 errors.append(e)
                 continue  # what is searched would be refused for the same reasons
-            for name, choice in self._searched_layers(variant, fixed_settings):
+            for name, choice in self._searched_choices(variant, fixed_settings):
                 try:
                     self._notes_of(variant, {**fixed_settings, name: choice}, f"{variant}, searched {name} {choice}")
                 except UserError as e:
@@ -330,11 +335,22 @@ class Plan:
                 errors.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
             else:
                 notes |= dict.fromkeys(suite_notes)
+        if self.study.numerics.device == "cpu":  # a GPU may be on another machine than this
+            width = 8 if self.study.numerics.precision == "fp64" else 4
+            try:
+                notes |= dict.fromkeys(module.Method.fits(hp, self.plm, self._longest(), width))
+            except UserError as e:
+                errors.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
         if self.study.numerics.precision == "bf16" and module.Method.exact(hp):
             notes["trains in fp32, whatever numerics.precision says: it takes derivatives of gradients"] = None
         if errors:
             raise _combined(errors)
         return [*notes]
+
+    def _longest(self) -> int:
+        """Word pieces of the longest text that a training may read: where texts are cut, at most."""
+        own = max(t.length for t in self.tasks.values())
+        return min(self.plm.positions, max(length or own for length in self._asked_lengths().values()))
 
     def _at_method(self, variant: str, where: str, problem: Problem) -> Problem:
         """A problem of a method, placed at the key of the setting in question, or else at the method's entry."""
@@ -362,15 +378,15 @@ class Plan:
         lower = counted(number, "lower layer")
         return [f"freeze {freeze}: the embeddings and {lower} of {plm.depth} are not trained"]
 
-    def _searched_layers(self, variant: str, fixed_settings: Mapping[str, Any]) -> list[tuple[str, Value]]:
-        """Every (parameter, choice) of a search that speaks of layers: whether it is possible depends on the model."""
+    def _searched_choices(self, variant: str, fixed_settings: Mapping[str, Any]) -> list[tuple[str, Value]]:
+        """Every (parameter, choice) of a search: whether it is possible may depend on the model, or on the tasks."""
         if self.study.search.trials < 2:
             return []
         parameters = catalogue().searched_parameters(variant, fixed_settings)
         return [
             (n, c)
             for n, p in parameters.items()
-            if p.type in ("layers", "depth") and p.search is not None
+            if p.type in ("layers", "depth", "choice") and p.search is not None
             for c in p.search.choices
         ]
 

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from raystudy.data.draws import (
+    drawn_tasks,
+    episode,
     epoch_batches,
     epoch_updates,
     joint_batches,
     mixed,
     other_tasks,
     proportional,
+    query_size,
     rng,
     seed_of,
     task_batches,
@@ -244,3 +247,79 @@ def test_another_task_is_never_the_same_and_any_of_the_others(among: int) -> Non
 def test_there_is_no_other_task_than_one() -> None:
     with pytest.raises(ValueError, match="no other task"):
         other_tasks(np.zeros(3, np.int64), 1, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# episodes
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 5), st.booleans(), st.integers(0, 9))
+def test_query_is_disjoint_from_every_step(n: int, batch_size: int, inner: int, query: bool, seed: int) -> None:
+    if n < 1 + query:
+        with pytest.raises(ValueError, match="examples"):
+            episode(3, n, batch_size, inner, query, seed)
+        return
+    steps, apart = episode(3, n, batch_size, inner, query, seed)
+    assert len(steps) == inner
+    assert (apart is not None) == query
+    asked = set() if apart is None else set(apart[:, 1].tolist())
+    for rows in [*steps, *([] if apart is None else [apart])]:
+        assert (rows[:, 0] == 3).all()
+        assert ((rows[:, 1] >= 0) & (rows[:, 1] < n)).all()
+        assert 1 <= len(rows) <= batch_size
+        # no example twice in a batch
+        assert len(set(rows[:, 1].tolist())) == len(rows)
+    read = np.concatenate(steps)[:, 1].tolist()
+    assert not asked & set(read)
+    if n >= batch_size * (inner + query):  # enough for all: whole batches, and no example twice in the episode
+        assert {len(rows) for rows in steps} == {batch_size}
+        assert len(set(read)) == len(read)
+        assert apart is None or len(apart) == batch_size
+    else:  # whoever is read again was not read before all others were
+        counts = np.bincount(read, minlength=n)[[i for i in range(n) if i not in asked]]
+        assert counts.max() - counts.min() <= 1
+        assert apart is None or len(apart) == query_size(n, batch_size, inner)
+    # pure in the purpose
+    again, _ = episode(3, n, batch_size, inner, query, seed)
+    assert all(np.array_equal(a, b) for a, b in zip(steps, again, strict=True))
+
+
+def test_every_example_is_as_often_in_an_episode() -> None:
+    steps, queries = np.zeros(20), np.zeros(20)
+    for seed in range(800):
+        inner, query = episode(0, 20, 3, 2, True, seed)
+        assert query is not None
+        np.add.at(steps, np.concatenate(inner)[:, 1], 1)
+        np.add.at(queries, query[:, 1], 1)
+    assert chisquare(steps).pvalue > 1e-3
+    assert chisquare(queries).pvalue > 1e-3
+
+
+def test_tasks_of_a_step_follow_the_distribution() -> None:
+    sizes, n = [10, 30, 0, 60], 4000
+    for p in (uniform(sizes), proportional(sizes)):
+        drawn = np.concatenate([drawn_tasks(p(step), 8, False, 5, step) for step in range(n // 8)])
+        counts = np.bincount(drawn, minlength=4)
+        assert counts[2] == 0
+        assert chisquare(counts[[0, 1, 3]], n * p(0)[[0, 1, 3]]).pvalue > 1e-3
+    # independently: the same task again as often as by chance
+    twice = [len(set(drawn_tasks(uniform(sizes)(0), 2, False, 6, step).tolist())) == 1 for step in range(900)]
+    assert chisquare([sum(twice), 900 - sum(twice)], [300, 600]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 8])
+def test_distinct_tasks_of_a_step(count: int) -> None:
+    """In rounds over all that are possible."""
+    for step in range(20):
+        counts = np.bincount(drawn_tasks(proportional([10, 30, 0, 60])(step), count, True, 5, step), minlength=4)
+        assert counts.sum() == count
+        assert counts[2] == 0
+        assert counts[[0, 1, 3]].max() - counts[[0, 1, 3]].min() <= 1
+
+
+def test_mixed_ends_with_the_target_alone() -> None:
+    for ratio, tail in ((2.0, 4), (5.0, 2)):
+        p = mixed([10, 30, 60], 1, ratio, 12)
+        for step in range(36):
+            tasks = drawn_tasks(p(step), 8, False, 0, step)
+            assert (set(tasks.tolist()) == {1}) == (step % 12 >= 12 - tail)

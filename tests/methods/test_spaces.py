@@ -97,11 +97,12 @@ def test_variants_are_well_defined(variant: str) -> None:
 
 
 def test_variants_differ() -> None:
-    """Two variants of one method with the same settings would be one arm twice (a control copies on purpose)."""
+    """Two variants with the same settings, and the same ones to search, would be one arm twice (a control copies)."""
     seen: dict[Any, str] = {}
     for name, v in catalogue().variants.items():
         if v.role != "control":
-            what = (v.method, tuple(sorted(catalogue().defaults(name).items(), key=str)))
+            searched = tuple(catalogue().searched_parameters(name, {}))
+            what = (v.method, tuple(sorted(catalogue().defaults(name).items(), key=str)), searched)
             assert what not in seen, f"{name} is {seen.get(what)}"
             seen[what] = name
 
