@@ -13,10 +13,12 @@ target decides, while the model is trained, which source tasks it learns from.
     g_t             -c cos(grad_phi L_0, grad_phi L_t), with c = 1                                         (sec. 4)
                     -grad_phi L_0' [sum_s omega_s grad^2_phi L_s]^-1 grad_phi L_t: `dissimilarity: exact` (eq. 2.7)
     omega_t         <- omega_t exp(-eta g_t) / sum_s omega_s exp(-eta g_s)                                (eq. 2.8)
+    distance        of the weighted sources to the target: L_0*(phi_omega) - L_0*(phi_0), L* the least loss of a head on
+                    a given encoder, phi_0 the encoder trained on the target alone: `distance`          (Def. 3.1)
 
     rows of the tables      Pre-Training: `paradigm: pre_training`;  Joint Training: `paradigm: joint`;  Normalized
-                            Joint Training: `joint` with `initial: normalized`;  Weighted ...: `weights: adaptive`;
-                            fixed weights: `weights: fixed`, trained anew with the weights that a run has learned
+                            Joint Training: `joint` with `initial: normalized`;  Weighted ...: `weighting: adaptive`;
+                            fixed weights: `weighting: fixed`, trained anew with the weights that a run has learned
 
 Two spaces of weights. A batch is of one task, and all batches of all tasks are shuffled, so that a task is drawn as
 often as it is large; the loss of a batch is multiplied by (T + 1) w_t. What the paper's objective calls omega_t is then
@@ -44,6 +46,9 @@ Where the paper is silent, or its code differs (and what was chosen):
     normalized          exactly proportional to 1 / n_t; `rounded`: to two decimals, as in the code of Table 1
     the Hessian         of all parameters of phi (printed as r x r), with the effective weights; damped, since that of
                         a network is not positive definite. Conjugate gradients stop where they meet negative curvature
+    the distance        measured on the target's training examples. Its heads have a penalty, without which the least
+                        loss of few examples is zero on any encoder; phi_0 gets as many updates as the sources. It may
+                        come out below zero, since neither encoder is the best one there is
     seeds               the code seeds anew behind every round, so that all rounds draw the same batches: not done
 Beyond the paper: the target's gradient on held-out examples of it (`held_out`), the gradients of several subsets
 averaged (`subsets`), tasks drawn equally often (`sampler: uniform`), fine-tuning behind joint training.
@@ -55,6 +60,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,11 +70,12 @@ from torch import Tensor, nn
 
 from raystudy.catalogue import task_weights
 from raystudy.data.draws import Rows, epoch_batches, epoch_updates, joint_batches, rng, seed_of, task_distribution
-from raystudy.data.text import Batch
+from raystudy.data.text import IGNORED, Batch
 from raystudy.errors import ConfigError, DataError, Problem, did_you_mean
 from raystudy.methods import FORWARD, HESSIAN_PRODUCT, BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.conjugate_gradient import STOPS, Solution, solve
+from raystudy.nn.encoder import token_budget
 from raystudy.nn.gradients import (
     Gradient,
     adamw,
@@ -80,9 +87,11 @@ from raystudy.nn.gradients import (
     warmup_linear,
     with_parameters,
 )
+from raystudy.nn.head_minimum import least_loss
 from raystudy.nn.hessian import hessian_product
+from raystudy.nn.losses import cross_entropy
 from raystudy.tasks import Task
-from raystudy.workers import sum_over
+from raystudy.workers import share, sum_over
 
 __all__ = ["HParams", "Method", "effective", "initial_weights", "mirror_step"]
 
@@ -95,7 +104,7 @@ class HParams(Shared):
     weight_decay: float = 0.0
     epochs: int = 4
     paradigm: str = "joint"
-    weights: str = "adaptive"
+    weighting: str = "adaptive"
     omega: str = ""
     initial: str = "even"
     rounded: bool = False
@@ -115,6 +124,8 @@ class HParams(Shared):
     cg_iterations: int = 10
     cg_tolerance: float = 1e-3
     stage2: str = "tuned"
+    distance: bool = False
+    head_penalty: float = 1e-3
     then_finetune: bool = False
 
     @property
@@ -125,7 +136,7 @@ class HParams(Shared):
     @property
     def learns(self) -> bool:
         """Whether weights are learned here: for this training, or for one with fixed weights behind it."""
-        return self.weights == "adaptive" or (self.weights == "fixed" and not self.omega)
+        return self.weighting == "adaptive" or (self.weighting == "fixed" and not self.omega)
 
     @property
     def first(self) -> str:
@@ -139,6 +150,15 @@ class HParams(Shared):
     def weighed(self, sizes: Sizes) -> dict[str, int]:
         """The training examples of every task that has a weight, in suite order; all of them, also held-out ones."""
         return {name: n for name, n in sizes.tasks.items() if self.joint or name != sizes.target}
+
+    @property
+    def measures(self) -> bool:
+        """Whether the distance of the sources to the target is measured."""
+        return self.distance and not self.joint
+
+    def features(self, n: int) -> float:
+        """The passes of computing the features of the target's `n` examples."""
+        return FORWARD * math.ceil(n / self.batch_size)
 
     def every(self, updates: int) -> int:
         """The length of a round in updates."""
@@ -248,7 +268,7 @@ def trained_on(hp: HParams, sizes: Sizes, learned: bool) -> list[int]:
         learned: whether this is the training that learns the weights, which leaves out what is held out for them.
     """
     weighed = hp.weighed(sizes)
-    if hp.weights == "fixed" and hp.omega:
+    if hp.weighting == "fixed" and hp.omega:
         said = task_weights(hp.omega)
         weighed = {name: n for name, n in weighed.items() if said.get(name, 1.0)}
     held = {sizes.target: hp.held(sizes.own) if learned else 0}
@@ -269,6 +289,7 @@ class Method(BaseMethod[HParams]):
         self.history: Tensor
         self.signals: Tensor
         self.solved: Tensor
+        self.least: Tensor
         self.defined: Tensor
         self.made: Tensor
         self.f0_weight: Tensor
@@ -279,6 +300,7 @@ class Method(BaseMethod[HParams]):
         self.register_buffer("defined", torch.zeros(self.hp.rounds, count, dtype=torch.bool))
         self.register_buffer("solved", torch.zeros(self.hp.rounds, 3, dtype=torch.float64))
         self.register_buffer("made", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("least", torch.zeros(2, dtype=torch.float64))  # L_0* on phi_0 and on phi_omega
         self.register_buffer("f0_weight", head.weight.detach().clone())
         self.register_buffer("f0_bias", head.bias.detach().clone())
 
@@ -297,19 +319,25 @@ class Method(BaseMethod[HParams]):
     @staticmethod
     def builds_on(hp: HParams) -> Mapping[str, Any]:
         """Fixed weights are those that the same training with adaptive ones ends with."""
-        return {"weights": "adaptive"} if hp.weights == "fixed" and hp.learns else {}
+        return {"weighting": "adaptive"} if hp.weighting == "fixed" and hp.learns else {}
 
     @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         transfer = {hp.first: hp.stage(sizes, hp.learns)}
+        features = Length(0, hp.features(sizes.own) if hp.measures else 0.0)
+        if hp.measures:  # as many updates as the sources have
+            transfer = {"own": Length.plain(transfer[hp.first].updates) + features, **transfer}
         if cls.builds_on(hp):
             transfer["fixed"] = hp.stage(sizes, False)
-        return Schedule(transfer, {"finetune": hp.finetuning(sizes.own)} if not hp.joint or hp.then_finetune else {})
+        finetune = hp.finetuning(sizes.own) + features
+        return Schedule(transfer, {"finetune": finetune} if not hp.joint or hp.then_finetune else {})
 
     # -- step 1: the encoder and the heads, with the weights of now ----------------------------------------------------
 
     def transfer(self) -> list[Stage]:
         stages = [self.trained_with_weights(self.hp.first, self.hp.learns)]
+        if self.hp.measures:
+            stages = [self.own_encoder(), *stages]
         return [*stages, self.trained_with_weights("fixed", False)] if self.builds_on(self.hp) else stages
 
     def trained_with_weights(self, name: str, learned: bool) -> Stage:
@@ -318,12 +346,12 @@ class Method(BaseMethod[HParams]):
         n = trained_on(hp, self.setup.sizes, learned)
         rows = joint_batches(n, hp.batch_size, task_distribution(hp.sampler, n), True, seed, hp.first)
         fresh = dict.fromkeys(self.weighed, hp.first)
-        stage = self.supervised(name, self.draw(self.not_held_out(rows) if learned else rows), self.loss, fresh)
+        draw = self.draw(self.not_held_out(rows) if learned else rows)
+        stage = self.supervised(name, draw, partial(self.loss, tasks=sum(k > 0 for k in n)), fresh)
 
         def start() -> None:
-            if name == "fixed":
-                self.encoder.body.restart()
-            else:
+            self.encoder.body.restart()
+            if name != "fixed":
                 self.fresh_weights(n)
             stage.start()
 
@@ -338,17 +366,14 @@ class Method(BaseMethod[HParams]):
     def fresh_weights(self, n: Sequence[int]) -> None:
         """The first omega, and the random head f_0 of pre-training."""
         hp, target, names = self.hp, self.setup.target, self.setup.tasks
-        if hp.omega and hp.weights == "fixed":
+        if hp.omega and hp.weighting == "fixed":
             self.omega.copy_(literal_weights(hp.omega, names, names[target], hp.joint))
         else:
             self.omega.copy_(initial_weights(n, hp.initial, hp.rounded, target if hp.joint else None))
         self.made.zero_()
         self.history[0] = self.omega
-        probe = nn.Linear(self.f0_weight.shape[1], len(self.f0_weight))
         draw = torch.Generator().manual_seed(seed_of(self.setup.seed, "head", "f_0", names[target]))
-        with torch.no_grad():
-            probe.weight.copy_(0.02 * torch.randn(probe.weight.shape, generator=draw, dtype=torch.float64))
-        self.f0_weight.copy_(probe.weight)
+        self.f0_weight.copy_(0.02 * torch.randn(self.f0_weight.shape, generator=draw, dtype=torch.float64))
         self.f0_bias.zero_()
 
     @property
@@ -356,10 +381,10 @@ class Method(BaseMethod[HParams]):
         """The tasks that have a weight: all in joint training, the sources in pre-training."""
         return [t for t in range(len(self.setup.tasks)) if self.hp.joint or t != self.setup.target]
 
-    def loss(self, batch: Batch) -> Tensor:
-        """This rank's share of (T + 1) w_t L_t on a batch of task t; T w_t in pre-training."""
+    def loss(self, batch: Batch, tasks: int) -> Tensor:
+        """This rank's share of (T + 1) w_t L_t on a batch of task t, T + 1 being how many `tasks` are trained on."""
         (task,) = set(batch.task.tolist())
-        return len(self.weighed) * float(self.omega[task]) * self.task_loss(batch)
+        return tasks * float(self.omega[task]) * self.task_loss(batch)
 
     def task_loss(self, batch: Batch) -> Tensor:
         """This rank's share of L_t on a batch of one task."""
@@ -531,15 +556,73 @@ class Method(BaseMethod[HParams]):
     def adapt(self) -> list[Stage]:
         if self.hp.joint:
             return [self.finetune(keep_head=True)] if self.hp.then_finetune else []
-        return [self.finetune(freeze="all" if self.hp.stage2 == "frozen" else None)]
+        stage = self.finetune(freeze="all" if self.hp.stage2 == "frozen" else None)
+
+        def start() -> None:
+            self.least[1] = self.least_target_loss()
+            stage.start()
+
+        return [replace(stage, start=start)] if self.hp.measures else [stage]
+
+    # -- the distance of the sources to the target (Def. 3.1) ----------------------------------------------------------
+
+    def own_encoder(self) -> Stage:
+        """phi_0: the encoder trained on the target alone, for as many updates as the sources get; and L_0*(phi_0)."""
+        hp, target = self.hp, self.setup.target
+        rows = epoch_batches(target, self.setup.sizes.own, hp.batch_size, self.setup.seed, "tawt", "own")
+        stage = self.supervised("own", self.draw(rows), self.task_loss, {target: hp.first})
+
+        def after(step: int) -> None:
+            self.least[0] = self.least_target_loss()
+
+        return replace(stage, after=after, after_every=stage.length.updates)
+
+    @torch.no_grad()
+    def least_target_loss(self) -> float:
+        """L_0*(phi): the least loss of a head on the encoder as it stands, over the target's training examples."""
+        target = self.setup.target
+        part = self.setup.corpus.parts[target]
+        rows = np.arange(len(part))[share(len(part), self.workers)]
+        no_units = self.setup.corpus.batch(np.zeros((0, 2), np.int64))
+        x, y, units = [self.encoder.body.anchor.new_zeros(0, self.encoder.body.hidden)], [no_units.labels], 0
+        with self.without_dropout():
+            for some in token_budget(np.diff(part.offsets)[rows].tolist()):
+                batch = self.setup.corpus.batch(np.stack([np.full_like(rows[some], target), rows[some]], 1))
+                states = self.encoder(batch)[0]
+                units += int(batch.units.sum())
+                if part.kind == "tagging":
+                    words = (batch.tags != IGNORED).nonzero().squeeze(1)
+                    x.append(states[words.to(states.device)])
+                    y.append(batch.tags[words])
+                else:
+                    x.append(self.encoder.feature(states, batch.offsets))
+                    y.append(batch.values if part.kind == "regression" else batch.labels)
+        features, gold = torch.cat(x), torch.cat(y[1:] or y).to(x[0].device)
+
+        def losses(logits: Tensor) -> Tensor:
+            if part.kind == "regression":
+                return (logits.squeeze(-1) - gold.to(logits)) ** 2
+            return cross_entropy(logits, gold)
+
+        with torch.enable_grad():
+            total = max(1, sum(self.workers.gather(units)))
+            penalty = self.hp.head_penalty
+            least, _ = least_loss(features, losses, part.outputs, total=total, penalty=penalty, workers=self.workers)
+        return least
+
+    # -- the record ----------------------------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
         """The weights of every round, as multipliers and in effect, and what they were learned from."""
         hp, sizes = self.hp, self.setup.sizes
+        out = {"omega": self.learned_weights()}
         if self.builds_on(hp):
             fixed = self.weights_after([0], self.omega[None], trained_on(hp, sizes, False))
-            return {"omega": fixed, "omega_before": self.learned_weights()}
-        return {"omega": self.learned_weights()}
+            out = {"omega": fixed, "omega_before": out["omega"]}
+        if hp.measures:
+            own, source = self.least.tolist()
+            out["task_distance"] = {"source": source, "own": own, "distance": source - own}
+        return out
 
     def learned_weights(self) -> dict[str, Any]:
         """The course of the weights in the first stage, of those without an update their start alone."""
@@ -608,7 +691,7 @@ def _refuse(hp: HParams, tasks: Sequence[str], target: str | None, unseen: str |
     if unseen is not None and (hp.joint or hp.learns):
         text = "weights are learned from the target's examples, and joint training trains on them, so it must take part"
         raise ConfigError(Problem(f"{text} in the transfer, but {unseen} is unseen", "unseen"))
-    if hp.omega and hp.weights == "fixed":
+    if hp.omega and hp.weighting == "fixed":
         _refuse_literal(hp, tasks, [target] if target else tasks)
     if len(tasks) == 2 and not hp.joint:
         return ["one source: its weight is 1 throughout"]

@@ -217,7 +217,7 @@ def test_the_loss_is_the_weighted_one() -> None:
         (task,) = set(batch.task.tolist())
         seen.add(task)
         losses = made.losses(batch).detach()
-        assert float(made.loss(batch).detach()) == pytest.approx(
+        assert float(made.loss(batch, 3).detach()) == pytest.approx(
             3 * [0.2, 0.5, 0.3][task] * float(losses.mean()), rel=1e-12
         )
     assert seen == {0, 1, 2}
@@ -565,8 +565,9 @@ def test_fixed_weights_are_those_that_a_run_ends_with(learning: str, fixed: str,
     assert_same_state(
         {k: v for k, v in literal.state.items() if k.startswith("encoder.")},
         {k: v for k, v in again.state.items() if k.startswith("encoder.")},
+        1e-10,  # they are divided by their sum once more
     )
-    assert literal.record["facts"]["omega"]["multiplier"] == used["multiplier"]
+    assert literal.record["facts"]["omega"]["multiplier"][0] == pytest.approx(used["multiplier"][0], abs=1e-15)
     assert stage in literal.updates
     # other settings are another run
     other = ran(spec_of(fixed, suite=suite, eta=2.0), store=store)
@@ -607,6 +608,60 @@ def test_training_anew_starts_from_the_pre_trained_model() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# the task distance (Def. 3.1)
+
+
+def measured(made: Method) -> dict[str, float]:
+    """The distance as the record has it, behind the whole transfer."""
+    for stage in range(len(made.transfer())):
+        after_updates(made, stage=stage)
+    (finetune,) = made.adapt()
+    finetune.start()
+    found = made.facts()["task_distance"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_distance_is_zero_for_the_same_task_and_grows_as_sources_become_unrelated() -> None:
+    setting = {"lr": 3e-3, "batch_size": 16, "feature": "mean", "min_updates": 90, "max_updates": 90}
+    target = planted("target", n_train=180)
+    sources = {"same": target} | {str(r): planted("source", relatedness=r, n_train=180) for r in (1.0, 0.5, 0.0)}
+    found = {}
+    for name, source in sources.items():
+        made = method("tawt_distance", tasks={"target": target, "source": source}, weighting="constant", **setting)
+        found[name] = measured(made)
+    assert abs(found["same"]["distance"]) < 1e-3
+    assert found["same"]["distance"] < found["1.0"]["distance"] < found["0.5"]["distance"] < found["0.0"]["distance"]
+    # an unrelated source leaves an encoder on which the best head is hardly better than a guess
+    assert found["0.0"]["source"] > 0.7 * math.log(3)
+    # the target's own encoder is trained without any source
+    assert len({x["own"] for x in found.values()}) == 1
+
+
+def test_distance_of_given_weights() -> None:
+    """A source of weight zero does not matter, and weight one is that source alone."""
+    tasks = suite()
+    only = measured(method("tawt_distance", tasks=tasks, weighting="fixed", omega={"source": 1.0, "other": 0.0}))
+    other = measured(method("tawt_distance", tasks=tasks, weighting="fixed", omega={"source": 0.0, "other": 1.0}))
+    both = measured(method("tawt_distance", tasks=tasks, weighting="fixed", omega={"source": 0.5, "other": 0.5}))
+    assert len({x["own"] for x in (only, other, both)}) == 1
+    assert len({x["distance"] for x in (only, other, both)}) == 3
+    pair = {t: tasks[t] for t in ("target", "source")}
+    alone = measured(method("tawt_distance", tasks=pair, weighting="constant"))
+    assert alone["distance"] == pytest.approx(only["distance"], abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["", "tag_"])
+def test_distance_on_three_workers(kind: str) -> None:
+    names = (f"planted/{kind}target", f"planted/{kind}source")
+    spec = spec_of("tawt_distance", suite=names, target=names[0])
+    alone = ran(spec)
+    assert alone.record["facts"]["task_distance"]["own"] > 0
+    for rank in ran_by(spec, 3):
+        assert_close_json(rank.record, alone.record, 1e-9)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # cost
 
 
@@ -631,6 +686,11 @@ def test_passes_are_those_that_are_made() -> None:
     assert more == pytest.approx(4 * 7 * (1 + HESSIAN_PRODUCT) * (64 + 30 + 20) / 10)
     # weights that stay cost nothing
     assert Method.schedule(hp("tawt_joint", batch_size=10, transfer_epochs=1), sizes).cost.passes == updates
+    distance = Method.schedule(replace(pre, distance=True), sizes)
+    assert list(distance.transfer) == ["own", "pre"]
+    assert distance.transfer["own"].updates == distance.transfer["pre"].updates == 13
+    # the target's features, once for either encoder
+    assert distance.cost.passes == pytest.approx(found.cost.passes + 13 + 2 * 2 * FORWARD)
     fixed = Method.schedule(hp("tawt_fixed", batch_size=10, rounds=5, transfer_epochs=1), sizes).transfer
     assert (fixed["joint"].passes, fixed["fixed"].passes) == (pytest.approx(length.passes), updates)
 
