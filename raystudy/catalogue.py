@@ -431,7 +431,7 @@ def catalogue() -> Catalogue:
 
 @lru_cache
 def suites() -> Mapping[str, Mapping[str, Any]]:
-    """``search_spaces/suites/*.yaml``: name -> {about, tasks, targets, unseen, length, task_options}."""
+    """``search_spaces/suites/*.yaml``: name -> {about, tasks, targets, unseen, shots_of, length, task_options}."""
     by_name = {}
     for path in sorted((space_folder() / "suites").glob("*.yaml")):
         by_name[path.stem] = validate(_SuiteFile, load_yaml(path), path).model_dump()
@@ -443,5 +443,6 @@ class _SuiteFile(Strict):
     tasks: tuple[str, ...]
     targets: tuple[str, ...]
     unseen: tuple[str, ...] = ()
+    shots_of: Mapping[str, tuple[int, ...]] = Field(default_factory=dict)
     length: int | None = None
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)

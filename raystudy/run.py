@@ -266,6 +266,7 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
     lines += [f"model {plan.plm.name}: {plan.plm.about}", *machine]
+    lines += [f"left out: {line}" for line in left_out_lines(study)]
     lines += [f"no effect: {line}" for line in plan.keys_without_effect]
     for name, task in plan.tasks.items():
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
@@ -329,6 +330,14 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
             + (f", {len(old)} by other code or versions ({how}): --redo-stale runs these again" if old else "")
         )
     return lines
+
+
+def left_out_lines(study: Study) -> list[str]:
+    """What `missing_data: leave_out` has left out of the study, a line each, with the reason."""
+    absent = [f"{task}, whose data are not at hand" for task in study.absent]
+    return absent + [
+        f"{task} ({s}): {why}" for task, settings in study.unreached.items() for s, why in settings.items()
+    ]
 
 
 def domain_lines(study: Study, cells: int) -> list[str]:

@@ -58,14 +58,18 @@ class Numerics(Strict):
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """How much labelled target data there is: `shots` examples in total, a `fraction` of the train split, or all."""
+    """How much labelled target data there is: `shots` examples in total, a `fraction` of the train split, or all.
+
+    With a `ratio`, beside `shots`, each source has so many times as many examples as the target, and not all of its.
+    """
 
     shots: int | None = None
     fraction: float | None = None
+    ratio: float | None = None
 
     def __str__(self) -> str:
         if self.shots is not None:
-            return f"k={self.shots}"
+            return f"k={self.shots}" + ("" if self.ratio is None else f" ratio {self.ratio:g}")
         return "all" if self.fraction is None else f"{100 * self.fraction:g}%"
 
 
@@ -138,6 +142,8 @@ class Spec:
     def to_json(self) -> dict[str, Any]:
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         out["setting"] = asdict(self.setting)
+        if self.setting.ratio is None:  # as with the scope: the question of old
+            del out["setting"]["ratio"]
         out["numerics"] = self.numerics.model_dump()
         out["suite"] = list(self.suite)
         if self.scope == "target":  # the question of old: its id stays

@@ -18,11 +18,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from ruamel.yaml.comments import CommentedMap
 
 from raystudy.catalogue import Parameter, Value, catalogue, suites
-from raystudy.errors import ConfigError, Problem, UserError, did_you_mean, quoted, unknown_name
+from raystudy.errors import ConfigError, PreflightError, Problem, UserError, did_you_mean, quoted, unknown_name
 from raystudy.origin import Origin
 from raystudy.paths import is_folder
 from raystudy.spec import Arm, Numerics, Setting
-from raystudy.tasks import domains, expand, is_built_in, may_expand
+from raystudy.tasks import Task, domains, expand, is_built_in, load, may_expand
 from raystudy.wording import listed, spelt
 from raystudy.yamlfile import (
     Strict,
@@ -100,6 +100,9 @@ Positive = Annotated[int, Field(strict=True, gt=0)]
 Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
 Shots = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
+Ratios = Annotated[
+    tuple[Annotated[float, Field(strict=True, gt=0)], ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)
+]
 Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
 Method = Annotated[str | Mapping[str, Mapping[str, Any]], BeforeValidator(_method)]
 Methods = Annotated[tuple[Method, ...], BeforeValidator(_as_list)]
@@ -205,11 +208,19 @@ class Study(Strict):
         unseen: those of the targets that take no part in the transfer: what is learned from the other tasks does not
             know them, and the adaptation meets them first; default: what the suite says.
         shots: numbers of labelled target examples in total, balanced over classes; each is a setting of its own.
+        shots_of: target -> numbers of labelled examples of its own, in place of `shots` and `fraction`; default: what
+            the suite says, where neither of the two is given.
         fraction: parts of the target's training split; each is a setting. Neither shots nor fraction = all of it.
+        ratio: how many times as many examples as the target each source has; each is a setting, for every number of
+            shots. Without it sources have all that `limits` leaves.
         scope: whose training split shots and fraction cut: the ``target``'s alone, or every task's of its ``suite``.
         dev: ``like_train`` = a dev set of about as many examples as there are to train on; ``all`` = the whole split.
         length: the longest sequence in word pieces, in place of the tasks' own.
         limits: the most examples that are read of each task.
+        missing_data: where a task's data are not at hand, or are too few for a number of shots or a ratio, ``refuse``
+            the study, or ``leave_out`` what they cannot serve: tables show it as missing, with the reason.
+        absent: tasks that are left out because their data are not at hand; ``leave_out`` fills it in.
+        unreached: target -> setting -> why the data cannot serve it; ``leave_out`` fills it in.
         source_limits: the same for tasks that are not targets, in place of `limits` where it says more.
         task_options: task -> its options, such as ``labels`` or ``metric`` of a folder; they go over the suite's.
         methods: variants by name, or with settings of their own: ``meta_dtl: {lambda: 0.2}``. What is set is not
@@ -231,12 +242,17 @@ class Study(Strict):
     targets: Names = ()
     unseen: Names = ()
     shots: Shots = ()
+    shots_of: Mapping[str, Shots] = Field(default_factory=dict)
     fraction: Fractions = ()
+    ratio: Ratios = ()
     scope: Literal["target", "suite"] = "target"
     dev: Literal["like_train", "all"] = "like_train"
     length: Annotated[int, Field(strict=True, ge=8)] | None = None  # below that, special tokens alone fill it
     limits: Limits = Limits()
     source_limits: Limits = Limits()
+    missing_data: Literal["refuse", "leave_out"] = "refuse"
+    absent: Names = ()
+    unreached: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     methods: Methods
     settings: Mapping[str, Any] = Field(default_factory=dict)
@@ -256,6 +272,8 @@ class Study(Strict):
             return asked
         if "unseen" not in asked and (unseen := _unseen_of_suites(asked)):
             asked = {**asked, "unseen": unseen}
+        if not {"shots", "fraction", "shots_of"} & asked.keys() and (shots_of := _shots_of_suites(asked)):
+            asked = {**asked, "shots_of": shots_of}
         study_options, suite_names = (
             asked.get("task_options", {}),
             [asked.get("suite"), *(_as_list(asked.get("suites")) or ())],
@@ -358,15 +376,27 @@ class Study(Strict):
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        return self.tasks or tuple(dict.fromkeys(t for s in self.suite_names for t in suites()[s]["tasks"]))
+        asked = self.tasks or dict.fromkeys(t for s in self.suite_names for t in suites()[s]["tasks"])
+        return tuple(t for t in asked if t not in self.absent)
 
     @property
     def target_names(self) -> tuple[str, ...]:
+        return tuple(t for t in self._asked_targets if t not in self.absent)
+
+    @property
+    def absent_targets(self) -> tuple[str, ...]:
+        """The tasks that would be targets if their data were at hand; tables show them as missing."""
+        return tuple(t for t in self.absent if t in self._asked_targets or not self._asked_targets)
+
+    @property
+    def _asked_targets(self) -> tuple[str, ...]:
+        """The targets as they are asked for, whether their data are at hand or not."""
+        of_suites = dict.fromkeys(t for s in self.suite_names for t in suites()[s]["targets"])
         if self.targets:
             return self.targets
         if self.tasks and not self.suites:
-            return self.task_names
-        return tuple(dict.fromkeys(t for s in self.suite_names for t in suites()[s]["targets"])) or self.task_names
+            return self.tasks
+        return tuple(of_suites) or self.task_names
 
     def suite_of(self, target: str) -> str:
         """The suite that `target` belongs to: with several, the first that names it; else the only one, or ''."""
@@ -388,19 +418,47 @@ class Study(Strict):
     @property
     def settings_grid(self) -> tuple[Setting, ...]:
         """The data settings of the study: each k, each fraction, or all of the training data."""
-        grid = [Setting(shots=k) for k in self.shots] + [Setting(fraction=f) for f in self.fraction]
-        return tuple(grid) or (Setting(),)
+        if not self.shots_of:
+            return self._common_settings
+        of_targets = [s for t in self.target_names for s in self.settings_of(t)]
+        return tuple(sorted(dict.fromkeys(of_targets), key=lambda s: (s.shots or 0, s.fraction or 0, s.ratio or 0)))
+
+    @property
+    def _common_settings(self) -> tuple[Setting, ...]:
+        """The settings of every target that has no numbers of shots of its own."""
+        return (*self._few_shot(self.shots), *(Setting(fraction=f) for f in self.fraction)) or (Setting(),)
+
+    def _few_shot(self, shots: Sequence[int]) -> tuple[Setting, ...]:
+        return tuple(Setting(shots=k, ratio=r) for k in shots for r in self.ratio or (None,))
+
+    def settings_of(self, target: str) -> tuple[Setting, ...]:
+        """The data settings that are asked of a target, whether its data reach or not."""
+        return self._few_shot(self.shots_of[target]) if target in self.shots_of else self._common_settings
+
+    def targets_in(self, setting: Setting) -> tuple[str, ...]:
+        """The targets that are trained in a setting: those of which it is asked and whose data reach."""
+        return tuple(
+            t
+            for t in self.target_names
+            if setting in self.settings_of(t) and str(setting) not in self.unreached.get(t, {})
+        )
+
+    def limits_of(self, task: str) -> dict[str, int]:
+        """split -> how many of its examples are read at most. A task that is no target may have limits of its own."""
+        source = {} if task in self.target_names else self.source_limits.model_dump(exclude_none=True)
+        return {**self.limits.model_dump(exclude_none=True), **source}
 
     @property
     def searched_settings(self) -> tuple[Setting, ...]:
         if not self.search.trials:
             return ()
-        searched = [Setting(shots=k) for k in self.search.shots] + [Setting(fraction=f) for f in self.search.fraction]
+        counts, parts = self.search.shots, self.search.fraction
+        searched = [s for s in self.settings_grid if s.shots in counts or s.fraction in parts]
         return tuple(searched) or self.settings_grid
 
     def arms(self) -> list[Arm]:
         """Every variant in every setting, in the study's order."""
-        return [Arm(v, s) for s in self.settings_grid for v in self.variants]
+        return [Arm(v, s) for s in self.settings_grid if self.targets_in(s) for v in self.variants]
 
 
 def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Study:
@@ -560,13 +618,17 @@ def _problems_of_meaning(
             + ("" if explicit else ": list it, or name another as report.baseline"),
         )
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
-        ("shots", study.search.shots, study.shots),
+        ("shots", study.search.shots, (*study.shots, *(k for own in study.shots_of.values() for k in own))),
         ("fraction", study.search.fraction, study.fraction),
     ]
     for key, values, all_ in searched:
         for n, s in enumerate(values if typed("search", key) else ()):
             if s not in all_:
                 yield ("search", key, n), f"the study has no setting {key} = {s}; it has {list(all_)}"
+    if typed("ratio", "scope") and study.ratio and study.scope == "suite":
+        yield ("scope",), "must be target where there is a ratio: sources have their numbers of examples from it"
+    if typed("shots", "shots_of", "ratio") and study.ratio and not study.shots and not study.shots_of:
+        yield ("ratio",), "a ratio is that of source examples to labelled target examples, so `shots` must be given too"
     unknown_suites = [
         *([(("suite",), study.suite)] if study.suite is not None else []),
         *((("suites", i), name) for i, name in enumerate(study.suites)),
@@ -593,18 +655,33 @@ def _problems_of_meaning(
                     ("targets", i),
                     f"the target {target!r} is not among the tasks{did_you_mean(target, study.task_names)}",
                 )
+        for target in study.shots_of if typed("shots_of", "targets") else ():
+            if not _may_be_among(target, study.target_names):
+                message = f"{target!r} is not among the targets{did_you_mean(target, study.target_names)}"
+                yield ("shots_of", target), message
         if typed("targets", "search") and not any(map(may_expand, study.target_names)):
             yield from _too_few_cells(study)
             if methods and typed("methods", "report", "shots", "fraction"):
                 yield from _too_many_cells(study.model_copy(update={"methods": tuple(variants)}))
 
 
+def _suites_of_keys(asked: Mapping[str, Any]) -> list[str]:
+    """The suites that a study names, before it is checked."""
+    return [s for s in (asked.get("suite"), *(_as_list(asked.get("suites")) or ())) if isinstance(s, str)]
+
+
 def _unseen_of_suites(asked: Mapping[str, Any]) -> tuple[str, ...]:
     """The targets of a study, before it is checked, that its suites call unseen."""
-    suite_names = [s for s in (asked.get("suite"), *(_as_list(asked.get("suites")) or ())) if isinstance(s, str)]
-    unseen = [t for s in suite_names for t in suites().get(s, {}).get("unseen", ())]
+    unseen = [t for s in _suites_of_keys(asked) for t in suites().get(s, {}).get("unseen", ())]
     targets = _as_list(asked.get("targets")) or _as_list(asked.get("tasks")) or unseen
     return tuple(t for t in dict.fromkeys(unseen) if t in targets)
+
+
+def _shots_of_suites(asked: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """target -> the numbers of shots that a study's suites give it, of the targets of a study before it is checked."""
+    shots = {t: k for s in _suites_of_keys(asked) for t, k in suites().get(s, {}).get("shots_of", {}).items()}
+    targets = _as_list(asked.get("targets")) or _as_list(asked.get("tasks")) or shots
+    return {t: k for t, k in shots.items() if t in targets}
 
 
 def _covers(name: str, task: str) -> bool:
@@ -684,6 +761,8 @@ def expand_study(study: Study, root: Path | None) -> Study:
         ConfigError: a target, or an option of a task, that names none; a task that is named twice; ``NAME/*`` of data
             without domains; too many domains to be meant.
     """
+    if study.missing_data == "leave_out":
+        study = _without_absent(study, root)
     names = study.task_names
     try:
         tasks_of = expand(names, root=root, task_options=study.task_options)
@@ -694,6 +773,9 @@ def expand_study(study: Study, root: Path | None) -> Study:
     problems: list[tuple[tuple[str | int, ...], str]] = []
     targets: list[str] = []
     for i, target in enumerate(asked_targets):
+        if target in study.absent:
+            targets.append(target)
+            continue
         module = target.partition("/")[0]
         expanded = tasks_of.get(target) or tuple(
             t for t in tasks if t == target or (target in (module, f"{module}/*") and t.startswith(f"{module}/"))
@@ -729,7 +811,65 @@ def expand_study(study: Study, root: Path | None) -> Study:
     problems += [*_too_few_cells(new), *_too_many_cells(new)]
     if problems:
         raise study.origin.with_places(ConfigError(Problem(message, dotted(loc)) for loc, message in problems))
-    return new
+    return _without_unreached(new, root) if new.missing_data == "leave_out" else new
+
+
+def _without_absent(study: Study, root: Path | None) -> Study:
+    """The study without the tasks whose data are not at hand; all of it where no target or no other task is left."""
+    absent = [*study.absent]
+    for name in study.task_names:
+        options = {k: v for k, v in study.task_options.get(name.partition("/")[0], {}).items() if k != "without"}
+        try:
+            load(name.removesuffix("/*"), root=root, options=options)
+        except PreflightError:
+            absent.append(name)
+        except UserError:  # what else is wrong the plan says
+            continue
+    task_options = {  # texts of a task that is not there are in no other
+        task: {k: [t for t in v if t not in absent] if k == "without" else v for k, v in options.items()}
+        for task, options in study.task_options.items()
+    }
+    new = study.model_copy(update={"absent": tuple(absent), "task_options": task_options})
+    return new if new.target_names else study
+
+
+def _load(study: Study, name: str, root: Path | None) -> Task:
+    return load(name, root=root, options=study.task_options.get(name.partition("/")[0]))
+
+
+def _without_unreached(study: Study, root: Path | None) -> Study:
+    """The study without the settings for which its data are too few; all of it where nothing would be left."""
+    sizes: dict[str, int] = {}
+    for name in study.task_names:
+        try:
+            n = len(_load(study, name, root).splits["train"])
+        except UserError:  # the plan says what is wrong with it
+            return study
+        sizes[name] = min(n, study.limits_of(name).get("train", n))
+    unreached: dict[str, dict[str, str]] = {t: dict(why) for t, why in study.unreached.items()}
+    for target in study.target_names:
+        for setting in study.settings_of(target):
+            if why := _too_few(study, target, setting, sizes):
+                unreached.setdefault(target, {})[str(setting)] = why
+    new = study.model_copy(update={"unreached": unreached})
+    return new if new.arms() else study
+
+
+def _too_few(study: Study, target: str, setting: Setting, sizes: Mapping[str, int]) -> str:
+    """Which task has too few training examples for a setting, and how many; empty where all have enough.
+
+    Args:
+        sizes: task -> its training examples after the study's limits.
+    """
+    if setting.shots is None:
+        return ""
+    together = study.tasks_with(target)
+    needed = dict.fromkeys(together if study.scope == "suite" else (target,), setting.shots)
+    if setting.ratio is not None:
+        needed |= {name: round(setting.ratio * setting.shots) for name in together if name != target}
+    return listed(
+        f"{name} has {sizes[name]:,} training examples of {n:,}" for name, n in needed.items() if n > sizes[name]
+    )
 
 
 def _can_be_read(name: str, root: Path | None, study: Study) -> bool:

@@ -34,7 +34,7 @@ def comparisons(
     if not design.compared:
         return []
     others = [m for m in design.methods if m.variant != base]
-    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in others]
+    cells = [(m.variant, t, s) for t, s in design.pairs for m in others]
     pairs = []
     for v, target, setting in cells:
         ours, theirs = test_scores.get((v, target, setting), {}), test_scores.get((base, target, setting), {})
@@ -78,15 +78,14 @@ def main_table_scores(
     half of the seeds does not win); means that print alike are best together.
     """
     out: list[Score] = []
-    for target in design.targets:
-        for setting in design.settings:
-            column = []
-            for m in design.methods:
-                cell = (m.variant, target, setting)
-                by_seed = dict(sorted(test_scores.get(cell, {}).items()))
-                values = tuple(by_seed.values())
-                column.append(Score(*cell, tuple(by_seed), values, interval(values), failed_runs.get(cell, 0)))
-            out += _tied(_below(_best(column, design), design), design)
+    for target, setting in design.pairs:
+        column = []
+        for m in design.methods:
+            cell = (m.variant, target, setting)
+            by_seed = dict(sorted(test_scores.get(cell, {}).items()))
+            values = tuple(by_seed.values())
+            column.append(Score(*cell, tuple(by_seed), values, interval(values), failed_runs.get(cell, 0)))
+        out += _tied(_below(_best(column, design), design), design)
     return out
 
 

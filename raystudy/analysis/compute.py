@@ -110,8 +110,10 @@ def design_of(study: Study) -> Design:
         methods=tuple(methods),
         targets=tuple(study.target_names),
         settings=tuple(map(str, study.settings_grid)),
-        shots=tuple(sorted(study.shots)),
+        shots=tuple(sorted({s.shots for s in study.settings_grid if s.shots is not None and s.ratio is None})),
         departures=study.departures,
+        trained=_trained(study),
+        left_out=tuple(_left_out(study)),
     )
 
 
@@ -120,12 +122,29 @@ def _transfers(v: Variant) -> bool:
     return v.role not in ("control", "floor") and v.method != "single_task"
 
 
+def _trained(study: Study) -> tuple[tuple[str, str], ...]:
+    """(target, setting) of what is trained; empty where every target has every setting."""
+    every = [(t, s) for t in study.target_names for s in study.settings_grid]
+    trained = tuple((t, str(s)) for t, s in every if t in study.targets_in(s))
+    return () if len(trained) == len(every) else trained
+
+
+def _left_out(study: Study) -> Iterable[tuple[str, str, str]]:
+    """(target, setting, why) of what the data cannot serve."""
+    for target, settings in study.unreached.items():
+        asked = [str(s) for s in study.settings_of(target)]
+        yield from ((target, s, settings[s]) for s in asked if s in settings)
+    for target in study.absent_targets:
+        yield from ((target, str(s), "its data are not at hand") for s in study.settings_of(target))
+
+
 def _conditions(study: Study) -> str:
     parts = [f"Encoder: {study.plm}"]
     for whose, limits in (("task", study.limits), ("source task", study.source_limits)):
         caps = [f"{n} {split}" for split, n in limits.model_dump().items() if n is not None]
         parts += [f"at most {listed(caps)} examples per {whose}"] if caps else []
     parts += [f"texts cut to {study.length} tokens"] if study.length else []
+    parts += [f"without {listed(study.absent)}, whose data are not at hand"] if study.absent else []
     return "; ".join(parts) + "."
 
 
@@ -133,7 +152,7 @@ def completeness(
     test_scores: Mapping[Key, Mapping[int, float]], design: Design, failed_runs: Mapping[Key, int]
 ) -> Completeness:
     """Count the study's cells: variants × targets × settings × report seeds."""
-    cells = [(m.variant, t, s) for m in design.methods for t in design.targets for s in design.settings]
+    cells = [(m.variant, t, s) for m in design.methods for t, s in design.pairs]
     finished_seeds = [min(len(test_scores.get(cell, {})), design.seeds) for cell in cells]
     failed_seeds = [failed_runs.get(cell, 0) for cell in cells]
     missing = sum(max(design.seeds - d - b, 0) for d, b in zip(finished_seeds, failed_seeds, strict=True))
@@ -147,10 +166,9 @@ def _places(
     for target, setting, n in zip(frame["target"], frame["setting"], frame["n_test"], strict=True):
         if not pd.isna(n):
             sizes.setdefault((target, setting), set()).add(int(n))
-    for target in design.targets:
-        for setting in design.settings:
-            tests = tuple(sorted(sizes.get((target, setting), ())))
-            yield Place(target, setting, metrics.get(target, ""), tests, second.get(target, ""))
+    for target, setting in design.pairs:
+        tests = tuple(sorted(sizes.get((target, setting), ())))
+        yield Place(target, setting, metrics.get(target, ""), tests, second.get(target, ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -162,7 +180,7 @@ def searches(rows: Iterable[SearchRow], design: Design) -> list[Search]:
     groups: dict[Key, list[SearchRow]] = {}
     for row in rows:
         groups.setdefault((row.arm.variant, row.target, str(row.arm.setting)), []).append(row)
-    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in design.methods]
+    cells = [(m.variant, t, s) for t, s in design.pairs for m in design.methods]
     return [_search(cell, sorted(groups[cell], key=lambda r: r.number)) for cell in cells if cell in groups]
 
 

@@ -53,11 +53,11 @@ def key(record: Record) -> Key:
     return record.spec.variant, record.spec.target, str(record.spec.setting)
 
 
-def _order(setting: Setting) -> tuple[int, float]:
+def _order(setting: Setting) -> tuple[int, float, float]:
     """The place of a data setting in the table: numbers of shots first, then fractions, then all of the data."""
     if setting.shots is not None:
-        return 0, setting.shots
-    return (1, setting.fraction) if setting.fraction is not None else (2, 0.0)
+        return 0, setting.shots, setting.ratio or 0.0
+    return (1, setting.fraction, 0.0) if setting.fraction is not None else (2, 0.0, 0.0)
 
 
 def repeats(records: Iterable[Record], design: Design, says: Callable[[Record], bool]) -> dict[Key, list[Record]]:
@@ -69,7 +69,7 @@ def repeats(records: Iterable[Record], design: Design, says: Callable[[Record], 
     for r in records:
         if r.status == "done" and r.spec.phase == "confirm" and says(r):
             groups.setdefault(key(r), []).append(r)
-    cells = [(m.variant, t, s) for t in design.targets for s in design.settings for m in design.methods]
+    cells = [(m.variant, t, s) for t, s in design.pairs for m in design.methods]
     return {cell: sorted(groups[cell], key=lambda r: r.spec.seed) for cell in cells if cell in groups}
 
 

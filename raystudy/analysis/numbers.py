@@ -146,6 +146,8 @@ class Design:
         methods: the rows in the order of the tables: methods and baselines, then controls, then floors.
         settings: the data settings as they are printed, in the study's order.
         shots: ascending numbers of labelled examples, where settings are few-shot.
+        trained: (target, setting) of every column of results; empty where every target has every setting.
+        left_out: (target, setting, why) of what the data cannot serve; tables show it as missing.
         departures: what the study sets otherwise than the papers.
     """
 
@@ -161,6 +163,13 @@ class Design:
     settings: tuple[str, ...]
     shots: tuple[int, ...]
     departures: tuple[str, ...] = ()
+    trained: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(target, setting) of every column of results, target by target."""
+        return self.trained or tuple((t, s) for t in self.targets for s in self.settings)
 
     def title(self, variant: str) -> str:
         return next((m.title for m in self.methods if m.variant == variant), variant)

@@ -21,13 +21,14 @@ __all__ = [
     "comparison_table",
     "configurations",
     "cost_table",
+    "left_out",
     "main_table",
     "search_table",
     "tasks_table",
     "trials_table",
 ]
 
-BELOW, PART, CONTROL, FLOOR = "†", "‡", "§", "¶"
+BELOW, PART, CONTROL, FLOOR, ABSENT = "†", "‡", "§", "¶", "×"
 MARK = {"control": CONTROL, "floor": FLOOR}
 TWO_METRICS = (
     "Where a cell has two metrics (89.5/85.8), the first is the one that settings were chosen by and that is tested; "
@@ -52,11 +53,15 @@ def main_table(n: Numbers) -> Table:
     design = n.design
     undecided = {(c.variant, c.target, c.setting) for c in n.comparisons if c.tested and c.verdict.word == "undecided"}
     by_cell = {(s.variant, s.target, s.setting): s for s in n.scores}
+    shown = _shown(design)
     rows = []
     for m in design.methods:
         row = [_method(design, m.variant)]
-        for p in n.places:
-            s = by_cell[m.variant, p.target, p.setting]
+        for target, setting in shown:
+            s = by_cell.get((m.variant, target, setting))
+            if s is None:
+                row.append(Cell(n=0, marks=ABSENT))
+                continue
             count = s.summary.n
             row.append(
                 replace(
@@ -64,7 +69,7 @@ def main_table(n: Numbers) -> Table:
                     n=count,
                     best=s.best,
                     tied=s.tied and not s.best,
-                    unsure=(m.variant, p.target, p.setting) in undecided and bool(count),
+                    unsure=(m.variant, target, setting) in undecided and bool(count),
                     marks=BELOW * bool(s.below) + PART * (0 < count < design.seeds),
                 )
             )
@@ -76,15 +81,27 @@ def main_table(n: Numbers) -> Table:
     )
     by_setting = len(design.settings) > 1
     columns = [Column("variant", "method")]
-    for p in n.places:
-        group = _setting(p.setting) if by_setting else ""
-        short = p.target if by_setting else ""
-        columns.append(
-            Column(f"{p.target} {p.setting}", place(p.target, p.setting), "estimate", group=group, short=short)
-        )
+    for target, setting in shown:
+        group = _setting(setting) if by_setting else ""
+        short = target if by_setting else ""
+        columns.append(Column(f"{target} {setting}", place(target, setting), "estimate", group=group, short=short))
     roles = ["" if m.role in ("method", "baseline") else m.role for m in design.methods]
     notes = tuple(_main_notes(n, rows))
     return Table("main", caption, tuple(columns), tuple(rows), notes, changes(roles))
+
+
+def left_out(design: Design) -> str:
+    """What the data cannot serve, with the reason: ``mrpc (all data): its data are not at hand``."""
+    return "; ".join(f"{place(target, setting)}: {why}" for target, setting, why in design.left_out)
+
+
+def _shown(design: Design) -> list[tuple[str, str]]:
+    """(target, setting) of every column: what was trained, and among it what the data cannot serve."""
+    left_out = [(target, setting) for target, setting, _ in design.left_out]
+    pairs = dict.fromkeys([*design.pairs, *left_out])
+    targets, settings = ([*dict.fromkeys(names)] for names in zip(*pairs, strict=True))
+    settings = [s for s in design.settings if s in settings] + [s for s in settings if s not in design.settings]
+    return sorted(pairs, key=lambda pair: (targets.index(pair[0]), settings.index(pair[1])))
 
 
 def _setting(setting: str) -> str:
@@ -119,7 +136,9 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
         yield Note(f"fewer finished seeds than the {design.seeds} planned.", PART)
     if any(cell.n == 1 for cell in numbers):
         yield Note("A mean over one seed has no interval: a spread takes at least two.")
-    empty = sum(not cell.n for cell in numbers)
+    if design.left_out:
+        yield Note(f"not enough data: {left_out(design)}.", ABSENT)
+    empty = sum(not cell.n and ABSENT not in cell.marks for cell in numbers)
     if empty:
         yield Note(f"{MISSING} has no finished run: {empty} of {counted(len(numbers), 'entry', 'entries')}.")
     bad = sum(s.failed for s in n.scores)

@@ -17,7 +17,7 @@ from raystudy.errors import DataError, Problem
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
 
-__all__ = ["balanced_order", "cap", "cut", "stratified"]
+__all__ = ["at_ratio", "balanced_order", "cap", "cut", "stratified"]
 
 
 def balanced_order(examples: Sequence[Example], draw: np.random.Generator) -> list[int]:
@@ -113,3 +113,22 @@ def cut(task: Task, setting: Setting, seed: int, dev: str = "like_train") -> Tas
         rows = task.splits["dev"]
         splits["dev"] = [rows[i] for i in balanced_order(rows, rng(seed, "few-shot", task.name, "dev"))[:n]]
     return replace(task.with_splits(**splits), whole=task.prior)
+
+
+def at_ratio(source: Task, target: Task, setting: Setting, seed: int) -> Task:
+    """A source task with as many training examples as the setting's ratio to the target asks for, stratified by class.
+
+    Without a ratio it is the source as it is. The draws for two ratios of one seed contain one another where the labels
+    are tags or numbers. `Task.prior` stays that of the whole training split.
+
+    Raises:
+        DataError: the source has fewer training examples.
+    """
+    if setting.ratio is None:
+        return source
+    train, n = source.splits["train"], round(setting.ratio * len(target.splits["train"]))
+    if n > len(train):
+        rule = f"ratio {setting.ratio:g} asks for {n} examples of each source, but train holds {len(train)}"
+        raise DataError(Problem(rule, source.name))
+    rows = [train[i] for i in stratified(train, n, rng(seed, "ratio", source.name, "train"))]
+    return replace(source.with_splits(train=rows), whole=source.prior)

@@ -91,7 +91,8 @@ class ExhibitResults:
         """Suite -> the targets of the study in it, in the paper's order."""
         order = [*self.exhibit.paper.tasks]
         out: dict[str, tuple[str, ...]] = {}
-        for target in sorted(self.study.target_names, key=lambda t: order.index(t) if t in order else len(order)):
+        asked = (*self.study.target_names, *self.study.absent_targets)
+        for target in sorted(asked, key=lambda t: order.index(t) if t in order else len(order)):
             suite = self.study.suite_of(target)
             out[suite] = (*out.get(suite, ()), target)
         return {s: out[s] for s in (*self.exhibit.suites, *out) if s in out}

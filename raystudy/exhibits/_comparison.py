@@ -14,7 +14,7 @@ from raystudy.analysis.compare import main_table_scores
 from raystudy.analysis.numbers import Numbers, Role, Score
 from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed, percent
-from raystudy.analysis.tables import BELOW, CONTROL, FLOOR, MARK, PART, TWO_METRICS
+from raystudy.analysis.tables import ABSENT, BELOW, CONTROL, FLOOR, MARK, PART, TWO_METRICS
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import ExhibitResults
 from raystudy.exhibits._papers import Published, PublishedNumber
@@ -159,7 +159,7 @@ def gain(n: Numbers, head: Head, variant: str, minus: str) -> Interval:
 def column_scores(n: Numbers, heads: Sequence[Head]) -> dict[tuple[str, int], Score]:
     """(variant, column) -> score, with the best of the column, what is tied with it and what is below a floor."""
     places = tuple(map(str, range(len(heads))))
-    design = replace(n.design, targets=places, settings=("",))
+    design = replace(n.design, targets=places, settings=("",), trained=())
     test_scores = {
         (m.variant, str(i), ""): seeds
         for m in design.methods
@@ -215,6 +215,7 @@ def comparison_table(
     other_rows = [Row(m.variant, m.title) for m in n.design.methods if m.variant not in variants_of_rows]
     numbers: dict[tuple[int, int], PublishedNumber] = {}
     lines = []
+    left_out = {(target, setting): why for target, setting, why in n.design.left_out}
     for y, row in enumerate((*rows, *other_rows)):
         cells = [Cell(row.title, marks=MARK.get(_role(n, row.variant), ""))]
         for x, head in enumerate(heads):
@@ -225,9 +226,12 @@ def comparison_table(
             published_value = numbers[y, x].value if (y, x) in numbers else None
             named_twice = bool(row.published and head.second_published)
             second = published.find(**{**head.second_published, **row.published}) if named_twice else None
+            ours = _ours(row, head, scores.get((row.variant, x)), n)
+            if ours.value is None and any((t, head.setting) in left_out for t in head.targets):
+                ours = replace(ours, marks=ABSENT)
             cells.append(
                 replace(
-                    _ours(row, head, scores.get((row.variant, x)), n),
+                    ours,
                     published=published_value,
                     second_published=None if second is None or published_value is None else second.value,
                 )
@@ -321,5 +325,13 @@ def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], p
         yield Note("floor, not in the paper: no transfer and no fine-tuning.", FLOOR)
     if PART in marks:
         yield Note(f"fewer finished seeds than the {n.design.seeds} planned.", PART)
-    if any(cell.value is None for cell in numbers):
+    if ABSENT in marks:
+        reasons = {
+            (t, s): f"{h.title}: {why}"
+            for t, s, why in n.design.left_out
+            for h in heads
+            if t in h.targets and s == h.setting and len(h.targets) == 1
+        }
+        yield Note(f"not enough data: {'; '.join(reasons.values())}.", ABSENT)
+    if any(cell.value is None and not cell.marks for cell in numbers):
         yield Note(f"{MISSING} has no finished run here.")

@@ -27,11 +27,11 @@ class Sizes:
         tasks: the tasks that are cut.
     """
 
-    percents: tuple[int, ...]
+    percents: tuple[float, ...]
     whole: int
     tasks: tuple[str, ...]
 
-    def count(self, percent: int) -> int:
+    def count(self, percent: float) -> int:
         return round(percent * self.whole / 100)
 
     def at_hand(self, root: Path | None) -> int | None:
@@ -55,7 +55,7 @@ class Sizes:
             **({"shots": counts_that_fit} if counts_that_fit else {"fraction": [p / 100 for p in self.percents]}),
         }
 
-    def settings(self, results: ExhibitResults) -> dict[str, tuple[str, int]]:
+    def settings(self, results: ExhibitResults) -> dict[str, tuple[str, float]]:
         """Title of a column or table -> its data setting, and the paper's percentage (0 if the paper has none)."""
         if results.scale == "smoke":
             return {f"k = {k}": (str(Setting(shots=k)), 0) for k in results.study.shots}

@@ -34,8 +34,8 @@ def tables(results: ExhibitResults) -> list[Table]:
     return [comparison_table("table6", what, ROWS, heads, results.numbers, results.published, SIZES.notes(results))]
 
 
-def _published(percent: int) -> dict[str, str]:
-    return {"dataset": "MNLI", "setting": f"{percent}% of MNLI train; full SciTail train"}
+def _published(percent: float) -> dict[str, str]:
+    return {"dataset": "MNLI", "setting": f"{percent:g}% of MNLI train; full SciTail train"}
 
 
 EXHIBIT = Exhibit(

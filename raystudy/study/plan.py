@@ -18,7 +18,7 @@ from raystudy.analysis import cautions
 from raystudy.analysis.table import counted
 from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
-from raystudy.data.fewshot import cap, cut
+from raystudy.data.fewshot import at_ratio, cap, cut
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import LabelUnit
 from raystudy.data.text import coverage_facts, encode
@@ -139,10 +139,7 @@ class Plan:
     @cached_property
     def limits(self) -> dict[str, dict[str, int]]:
         """task -> split -> how many examples are read at most. A task that is no target may have limits of its own."""
-        common = self.study.limits.model_dump(exclude_none=True)
-        source = self.study.source_limits.model_dump(exclude_none=True)
-        targets = self.study.target_names
-        return {t: {**common, **({} if t in targets else source)} for t in self.study.task_names}
+        return {t: self.study.limits_of(t) for t in self.study.task_names}
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
@@ -240,7 +237,7 @@ class Plan:
         sizes: dict[tuple[str, Setting], dict[str, int]] = {}
         problems: list[Problem] = []
         for setting in self.study.settings_grid:
-            for target in self.study.target_names:
+            for target in self.study.targets_in(setting):
                 together = self.study.tasks_with(target)
                 n = {name: len(self.tasks[name].splits["train"]) for name in together}
                 for name in together if self.study.scope == "suite" else (target,):
@@ -249,6 +246,13 @@ class Plan:
                     except DataError as e:
                         at = self._setting_at(setting)
                         problems += [Problem(f"task {p.path}: {p.message}", at) for p in e.problems]
+                if setting.ratio is not None and not problems:
+                    target_task = cut(self.tasks[target], setting, 0, self.study.dev)
+                    for name in set(together) - {target}:
+                        try:
+                            n[name] = len(at_ratio(self.tasks[name], target_task, setting, 0).splits["train"])
+                        except DataError as e:
+                            problems += [Problem(f"task {p.path}: {p.message}", "ratio") for p in e.problems]
                 sizes[target, setting] = n
         if problems:
             raise self.study.origin.with_places(DataError(dict.fromkeys(problems)))
@@ -438,7 +442,7 @@ class Plan:
                 arm,
                 self.study.search,
                 self.study.fixed_settings(arm.variant),
-                self.study.target_names,
+                self.study.targets_in(arm.setting),
                 make_spec,
                 storage,
             )
@@ -462,7 +466,9 @@ class Plan:
             return self._control_settings(arm, target, searches)
         source = arm
         if arm not in searches and study.search.elsewhere == "winner" and study.searched_settings:
-            source = Arm(arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0)))
+            source = Arm(
+                arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0, s.ratio or 0))
+            )
         if source not in searches:
             return catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
         search = searches[source]
@@ -501,7 +507,7 @@ class Plan:
         return {
             (arm, target): settings
             for arm in self.study.arms()
-            for target in self.study.target_names
+            for target in self.study.targets_in(arm.setting)
             if (settings := self.settings_of(arm, target, searches)) is not None
         }
 
@@ -558,7 +564,8 @@ class Plan:
                 f"{name}: numbers are trained in standard deviations from the mean of the training labels (in all of "
                 f"train: mean {unit.mean:.4g}, sd {unit.sd:.4g}) and answered in their own unit"
             )
-            draws = [(s, n) for s in self.study.settings_grid for n in range(self.study.report.seeds)]
+            settings = [s for s in self.study.settings_grid if name in self.study.targets_in(s)]
+            draws = [(s, n) for s in settings for n in range(self.study.report.seeds)]
             labels = ((s, n, {e.label for e in cut(task, s, n, self.study.dev).splits["train"]}) for s, n in draws)
             constant = [f"seed {n} ({s})" for s, n, of_draw in labels if len(of_draw) == 1]
             yield from cautions.constant_labels({name: constant})
@@ -606,7 +613,7 @@ class Plan:
         search_cells, seeds = study.search.trials * study.search.seeds, study.report.seeds  # per arm and target
         for arm in self._searched_arms():
             settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
-            for target in study.target_names:
+            for target in study.targets_in(arm.setting):
                 cells[f"{arm.variant} search"] += search_cells
                 cost[f"{arm.variant} search"] += (
                     self.schedule(arm.variant, settings, target, arm.setting).cost * search_cells

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from raystudy.errors import ConfigError, PreflightError, Problem, unknown_name
 from raystudy.tasks import SPLITS, Form, Task
+
+if TYPE_CHECKING:
+    from raystudy.tasks._rows import Format
 
 __all__ = ["Card", "HubDataset", "missing", "refuse_options", "refuse_part", "with_test_note"]
 
@@ -68,6 +71,7 @@ class Card:
         licence: of the data; source: the paper that made them; hub: where the Hugging Face hub has them, if it does.
         get: one or two sentences: where to download, and what to do so that the files can be read here.
         domains: the values of the key `domain` in the original data; printed where one is asked for.
+        formats: ending of a file's name -> the reader of a format that only this data set has, beside those of all.
         published: how many examples train, dev and test have where they were published; a folder that holds other
             numbers has other splits, and the notes of its task say so.
         hidden_test: whether the labels of the published test are kept by a server, so that the test here is another.
@@ -89,6 +93,7 @@ class Card:
     hub: HubDataset | None = None
     get: str = ""
     domains: tuple[str, ...] = ()
+    formats: Mapping[str, Format] = field(default_factory=lambda: MappingProxyType({}))
     published: tuple[int, int, int] | None = None
     hidden_test: bool = False
 

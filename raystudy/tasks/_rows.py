@@ -36,7 +36,17 @@ from typing import Any, Literal
 
 from raystudy.errors import quoted
 
-__all__ = ["READERS", "Format", "NumberedRows", "ReadOptions", "Row", "UnreadableError", "in_words", "suffix_of"]
+__all__ = [
+    "READERS",
+    "Format",
+    "NumberedRows",
+    "ReadOptions",
+    "Row",
+    "UnreadableError",
+    "in_words",
+    "suffix_of",
+    "text_lines",
+]
 
 Row = dict[str, Any]
 # (the row's number from 1, or None for the file as a whole; the row, or what is wrong with it)
@@ -89,9 +99,13 @@ def in_words(value: object, most: int = 60) -> str:
     return quoted(value, most, ascii)
 
 
-def suffix_of(name: str) -> str:
-    """The longest known suffix of a file's name (``.jsonl.gz`` before ``.gz``), or an empty string."""
-    return next((s for s in sorted(READERS, key=len, reverse=True) if name.endswith(s)), "")
+def suffix_of(name: str, formats: Mapping[str, Format] | None = None) -> str:
+    """The longest suffix of a file's name that `formats` (default `READERS`) knows, or an empty string.
+
+    ``.jsonl.gz`` comes before ``.gz``.
+    """
+    known = READERS if formats is None else formats
+    return next((s for s in sorted(known, key=len, reverse=True) if name.endswith(s)), "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -203,6 +217,16 @@ def _lines(text: str) -> list[str]:
     if "\n" not in text:
         return text.split("\r")
     return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def text_lines(data: bytes) -> tuple[list[str], list[tuple[int, str]]]:
+    """(the lines of a file, what is wrong with those that are not UTF-8), for the readers of single data sets.
+
+    Raises:
+        UnreadableError: it is no text.
+    """
+    text, problems = _decode(data)
+    return _lines(text), problems
 
 
 def _unzip(data: bytes) -> bytes:

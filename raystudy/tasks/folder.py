@@ -19,7 +19,7 @@ from raystudy.tasks import SPLITS, Task
 from raystudy.tasks._build import LabelledRows, SplitRows
 from raystudy.tasks._card import Card, missing, refuse_part, with_test_note
 from raystudy.tasks._options import DatasetOptions, options_of
-from raystudy.tasks._rows import READERS, ReadOptions, in_words, suffix_of
+from raystudy.tasks._rows import READERS, Format, ReadOptions, in_words, suffix_of
 
 __all__ = ["load"]
 
@@ -83,12 +83,13 @@ def _labelled_rows(
     name: str, folder: Path, card: Card | None, asked: DatasetOptions, options: Mapping[str, Any]
 ) -> LabelledRows:
     """The examples of the folder's files. They are kept, and read again only when a file has changed."""
-    files = _files(folder, asked)
+    formats = {**READERS, **(card.formats if card is not None else {})}
+    files = _files(folder, asked, formats)
     stats = [(str(p.absolute()), p.stat()) for p in files.values()]
     state = repr([(path, s.st_mtime_ns, s.st_size, s.st_ino) for path, s in stats])
     key = (name, state, repr(card), json.dumps(options, sort_keys=True))
     if (rows := _TABLES.pop(key, None)) is None:
-        splits = {split: _split_rows(path, asked) for split, path in files.items()}
+        splits = {split: _split_rows(path, asked, formats) for split, path in files.items()}
         rows = LabelledRows.read(name, splits, card=card, options=options)
     _TABLES[key] = rows
     while len(_TABLES) > TABLES_KEPT:
@@ -96,9 +97,9 @@ def _labelled_rows(
     return rows
 
 
-def _split_rows(path: Path, options: DatasetOptions) -> SplitRows:
+def _split_rows(path: Path, options: DatasetOptions, formats: Mapping[str, Format]) -> SplitRows:
     """The rows of one file; if it cannot be read, the reason is a problem of the split."""
-    form = READERS[suffix_of(path.name)]
+    form = formats[suffix_of(path.name, formats)]
     if form.names == "none" and (column_names := [c for c in options.columns.values() if isinstance(c, str)]):
         rule = "has columns without names, so `columns` must give their numbers, counted from 1"
         return SplitRows(path, problems=[(None, f"{rule}, but gives {', '.join(map(in_words, column_names))}")])
@@ -115,7 +116,7 @@ def _split_rows(path: Path, options: DatasetOptions) -> SplitRows:
     return rows
 
 
-def _files(folder: Path, options: DatasetOptions) -> dict[str, Path]:
+def _files(folder: Path, options: DatasetOptions, formats: Mapping[str, Format]) -> dict[str, Path]:
     """split -> its file; dev has none if it is taken from train.
 
     Raises:
@@ -135,7 +136,7 @@ def _files(folder: Path, options: DatasetOptions) -> dict[str, Path]:
         paths = [
             p
             for p in present
-            if (s := suffix_of(p.name))
+            if (s := suffix_of(p.name, formats))
             and ({p.name, stem := p.name.removesuffix(s)} & set(stems[split]))
             and (split in options.splits or not {p.name, stem} & chosen_names)
         ]
@@ -154,7 +155,7 @@ def _files(folder: Path, options: DatasetOptions) -> dict[str, Path]:
         else:
             file_of[split] = paths[0]
     if absent:
-        endings = ", ".join(s for s in READERS if not s.endswith(".gz"))
+        endings = ", ".join(s for s in formats if not s.endswith(".gz"))
         files_there = ", ".join(p.name for p in present[:20]) or "nothing"
         present_files = f"it holds {files_there}; the endings that are read are {endings}, all but Parquet with .gz too"
         absent.append(Problem(present_files, file=str(folder)))

@@ -433,3 +433,31 @@ def test_a_test_that_is_not_the_published_one_is_said_below_the_scores(make):
     noted = [replace(r, facts={**r.facts, "test_note": "test is another"}) for r in given]
     assert "polarity: test is another." in to_markdown(t.main_table(compute(small(), noted)))
     assert "another" not in to_markdown(t.main_table(compute(small(), given)))
+
+
+def test_what_the_data_cannot_serve_stands_in_the_table_as_missing(make):
+    changes = {"shots": (20, 999), "unreached": {"polarity": {"k=999": "polarity has 500 training examples of 999"}}}
+    asked = small(**changes, tasks=("polarity", "stars", "mrpc"), targets=("polarity", "mrpc"), absent=("mrpc",))
+    given = [make(v, seed=s, test=0.6) for v in asked.variants for s in (0, 1)]
+    numbers = compute(asked, given)
+    table = t.main_table(numbers)
+    assert [c.name for c in table.columns[1:]] == ["polarity k=20", "polarity k=999", "mrpc k=20", "mrpc k=999"]
+    assert [cell_text(c, col) + c.marks for c, col in zip(table.rows[0][1:], table.columns[1:], strict=True)] == [
+        "60.0 ± 0.0 (2)",
+        "–×",
+        "–×",
+        "–×",
+    ]
+    (note,) = (n for n in table.notes if n.mark == t.ABSENT)
+    assert note.text == (
+        "not enough data: polarity (k=999): polarity has 500 training examples of 999; mrpc (k=20): its data are not "
+        "at hand; mrpc (k=999): its data are not at hand."
+    )
+    assert not any("has no finished run" in n.text for n in table.notes)
+    assert "without mrpc, whose data are not at hand" in table.caption
+    # nothing is missing, planned or tested there
+    assert (numbers.completeness.planned, numbers.completeness.missing) == (8, 0)
+    assert {(c.target, c.setting) for c in numbers.comparisons} == {("polarity", "k=20")}
+    assert t.main_table(compute(small(), given)).caption == table.caption.replace(
+        "; without mrpc, whose data are not at hand", ""
+    )

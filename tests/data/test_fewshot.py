@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystudy.data.draws import rng
-from raystudy.data.fewshot import balanced_order, cap, cut, stratified
+from raystudy.data.fewshot import at_ratio, balanced_order, cap, cut, stratified
 from raystudy.errors import DataError
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
@@ -143,3 +143,18 @@ def test_cap_is_one_draw_per_task() -> None:
     # there is no seed of a training in it
     assert cap(BIG, train=60).splits == capped.splits
     assert len(np.unique([e.text for e in capped.splits["train"]])) == 60
+
+
+def test_a_ratio_gives_sources_so_many_times_the_targets_examples() -> None:
+    target, source = shots(BIG, 10), planted("source", n_train=40)
+    assert at_ratio(source, target, Setting(shots=10), 0) is source
+    drawn = at_ratio(source, target, Setting(shots=10, ratio=2), 0)
+    whole, part = (Counter(e.label for e in t.splits["train"]) for t in (source, drawn))
+    assert part.total() == 20
+    assert all(abs(part[c] - whole[c] / 2) <= 1 for c in whole)  # the source's own proportions, not balanced ones
+    assert drawn.splits["dev"] == source.splits["dev"] and drawn.prior == source.prior
+    assert drawn.splits == at_ratio(source, target, Setting(shots=10, ratio=2), 0).splits
+    assert drawn.splits != at_ratio(source, target, Setting(shots=10, ratio=2), 1).splits
+    assert len(at_ratio(source, target, Setting(shots=10, ratio=0.5), 0).splits["train"]) == 5
+    with pytest.raises(DataError, match="ratio 5 asks for 50 examples of each source, but train holds 40"):
+        at_ratio(source, target, Setting(shots=10, ratio=5), 0)

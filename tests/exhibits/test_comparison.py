@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import MISSING, Table, cell_text, published_text, to_csv
-from raystudy.analysis.tables import BELOW, PART
+from raystudy.analysis.tables import ABSENT, BELOW, PART
 from raystudy.exhibits import ExhibitResults, _comparison, _sizes, mft_table6
 from raystudy.exhibits._comparison import Head, Row, by_seed, column_scores, columns, comparison_table, gain, mean
 from raystudy.exhibits._papers import Published
@@ -358,3 +359,22 @@ def test_a_task_with_two_metrics_has_both_in_its_cell_with_both_published_ones(l
     assert cells(table, "ours alone")["MRPC"][1] == ""
     assert "MRPC second published" in to_csv(table).splitlines()[0]
     assert "88.9/84.8" in to_markdown(table) and "88.9/84.8" in to_latex(table)
+
+
+def test_what_the_data_cannot_serve_is_missing_beside_the_published_number(left: Left) -> None:
+    study = Study(
+        name="x",
+        tasks=("rte", "mrpc"),
+        targets=("rte", "mrpc"),
+        absent=("mrpc",),
+        methods=("single_task",),
+        report={"seeds": 2},  # type: ignore[arg-type]
+    )
+    heads = [
+        Head(h, (t,), published={"dataset": h, "metric": "accuracy"}) for h, t in (("RTE", "rte"), ("MRPC", "mrpc"))
+    ]
+    heads[1] = replace(heads[1], published={"dataset": "MRPC", "metric": "F1 (GLUE convention)"})
+    rows = [Row("single_task", "BERT", {"method": "BERT"})]
+    table = comparison_table("table1", "c", rows, heads, left(study, noisy), Published("dou2019_table1.csv"))
+    assert cells(table, "BERT")["MRPC"] == (MISSING, "88.9")
+    assert next(n.text for n in table.notes if n.mark == ABSENT) == ("not enough data: MRPC: its data are not at hand.")

@@ -370,3 +370,78 @@ def test_where_a_study_was_said_is_no_part_of_it(tmp_path: Path) -> None:
         and not Study(name="x", methods=()).origin.file
     )
     assert fake_study.model_copy(update={"length": 64}).origin is fake_study.origin
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what the data cannot serve, numbers of shots of single targets, and ratios
+
+
+def without(tmp_path: Path, **replaced: str) -> tuple[Study, Plan]:
+    """The fake study as it is where nothing is searched, expanded, and its plan."""
+    expanded = expand_study(study(tmp_path, search="{trials: 0}", **replaced), None)
+    return expanded, Plan(expanded, Places(plm="tiny"))
+
+
+def test_settings_that_the_data_do_not_reach_are_left_out_where_a_study_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="k = 100 labelled examples were asked for, but train holds 60"):
+        _ = plan(tmp_path, shots="[12, 100]", search="{trials: 0}").sizes
+    expanded, made = without(tmp_path, shots="[12, 100]", missing_data="leave_out")
+    assert expanded.unreached == {"planted/target": {"k=100": "planted/target has 60 training examples of 100"}}
+    assert {str(s.setting) for s in made.confirm({})} == {"k=12"}
+    assert [str(s) for s in expanded.settings_grid] == ["k=12", "k=100"]  # the tables have a column for both
+    assert expand_study(expanded, None) == expanded
+    fewer, _ = without(tmp_path, shots="[12, 60]", limits="{train: 40}", missing_data="leave_out")
+    assert fewer.unreached == {"planted/target": {"k=60": "planted/target has 40 training examples of 60"}}
+    # where nothing would be left, the study is refused as it always was
+    none, made = without(tmp_path, shots="[100]", missing_data="leave_out")
+    assert none.unreached == {}
+    with pytest.raises(DataError, match="train holds 60"):
+        _ = made.sizes
+
+
+def test_tasks_that_are_not_at_hand_are_left_out_where_a_study_says_so(tmp_path: Path) -> None:
+    tasks = {"tasks": "[planted/target, mrpc, planted/source]", "targets": "[mrpc, planted/target]", "suite": "null"}
+    with pytest.raises(PreflightError, match="mrpc"):
+        _ = without(tmp_path, **tasks)[1].tasks
+    expanded, made = without(tmp_path, missing_data="leave_out", **tasks)
+    assert (expanded.absent, expanded.absent_targets) == (("mrpc",), ("mrpc",))
+    assert expanded.task_names == ("planted/target", "planted/source")
+    assert {s.target for s in made.confirm({})} == {"planted/target"}
+    assert {s.suite for s in made.confirm({})} == {("planted/target", "planted/source")}
+    assert expand_study(expanded, None) == expanded
+    source, _ = without(tmp_path, missing_data="leave_out", **{**tasks, "targets": "[planted/target]"})
+    assert (source.absent, source.absent_targets) == (("mrpc",), ())
+    alone = {**tasks, "tasks": "[mrpc, rte]", "targets": "[mrpc]"}
+    with pytest.raises(PreflightError, match="mrpc"):  # no target is left
+        _ = without(tmp_path, missing_data="leave_out", **alone)[1].tasks
+
+
+def test_targets_may_have_numbers_of_shots_of_their_own(tmp_path: Path) -> None:
+    own = "{planted/source: [24, 30]}"
+    _, made = without(tmp_path, shots="[12]", shots_of=own, **BOTH)
+    pairs = {(s.target, str(s.setting)) for s in made.confirm({})}
+    assert pairs == {("planted/target", "k=12"), ("planted/source", "k=24"), ("planted/source", "k=30")}
+    assert made.preview["total_cells"] == len(made.confirm({})) == 3 * 3 * 5
+    with pytest.raises(ConfigError, match="'planted/soruce' is not among the targets — did you mean 'planted/source'"):
+        study(tmp_path, shots_of="{planted/soruce: 24}", **BOTH)
+
+
+def test_sources_have_the_ratio_of_examples(tmp_path: Path) -> None:
+    expanded, made = without(tmp_path, shots="[12]", ratio="[0.5, 2, 8]", missing_data="leave_out")
+    assert [str(s) for s in expanded.settings_grid] == ["k=12 ratio 0.5", "k=12 ratio 2", "k=12 ratio 8"]
+    assert expanded.unreached == {"planted/target": {"k=12 ratio 8": "planted/source has 60 training examples of 96"}}
+    sizes = {str(s): n["planted/source"] for (_, s), n in made.sizes.items()}
+    assert sizes == {"k=12 ratio 0.5": 6, "k=12 ratio 2": 24}
+    for spec in made.confirm({})[:4]:
+        loaded = load_tasks(spec, None)
+        assert len(loaded["planted/source"].splits["train"]) == sizes[str(spec.setting)]
+        assert len(loaded["planted/target"].splits["train"]) == 12
+        assert Spec.from_json(spec.to_json()) == spec
+    plain = Spec.to_json(plan(tmp_path, shots="[12]", search="{trials: 0}").confirm({})[0])
+    assert plain["setting"] == {"shots": 12, "fraction": None}  # ids of specs without a ratio stay
+    with pytest.raises(DataError, match="ratio 8 asks for 96 examples of each source, but train holds 60"):
+        _ = without(tmp_path, shots="[12]", ratio="[8]")[1].sizes
+    with pytest.raises(ConfigError, match="so `shots` must be given too"):
+        study(tmp_path, shots="[]", ratio="2", search="{trials: 0}")
+    with pytest.raises(ConfigError, match="must be target where there is a ratio"):
+        study(tmp_path, ratio="2", scope="suite")

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from raystudy.studyfile import Study
 from raystudy.tasks import is_built_in, load
 from raystudy.tasks._card import Card
 
-TAGGING = ("ud_ewt_upos", "streusle_mwe", "conll2000_chunk", "wnut17", "germeval14", "conll2003_de")
+TAGGING = ("ud_ewt_upos", "streusle_mwe", "conll2000_chunk", "wnut17", "germeval14", "conll2003_de", "predicates")
 DATASETS = (
     *("sst5", "amazon_mds", "amazon_mds_stars", "imdb", "mnli", "scitail", "hypenet_lex", "bless", "wn_taxonomy_apv"),
     *("fdu_mtl", *TAGGING),
@@ -56,6 +56,7 @@ WORDS = {
     "streusle_mwe": ("B", "I", "O", "b", "i", "o"),
 }
 WORDS |= {
+    "predicates": ("O", "predicate"),
     "cola": ("unacceptable", "acceptable"),
     "sst2": ("negative", "positive"),
     "mrpc": ("not equivalent", "equivalent"),
@@ -82,6 +83,7 @@ RARE = {
 SUITES = {
     "review": (("sst5", "amazon_mds", "imdb"), "single"),
     "nli": (("mnli", "scitail"), "pair"),
+    "tagging": (("ud_ewt_upos", "conll2000_chunk", "predicates", "wnut17"), "tagging"),
     "glue": (GLUE, ""),
     "glue_scitail": ((*GLUE, "scitail"), ""),
     "lexical": (("hypenet_lex", "bless"), "pair"),
@@ -374,3 +376,95 @@ def test_real_data_are_the_same_task_in_every_format(name: str, root: Path, tmp_
         options = {"domains": "together", "columns": {"text": "text", "label": "label"}} if not tagging else {}
         digests.add(load("mine", root=tmp_path / suffix, options=options).digest)
     assert len(digests) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tagging
+
+
+def test_no_sentence_of_the_tagging_suite_is_in_two_of_its_tasks(root: Path) -> None:
+    names = ("ud_ewt_upos", "conll2000_chunk", "wnut17")
+    if gone := [n for n in names if not (root / n).is_dir()]:
+        pytest.skip(f"no folder {', '.join(gone)} in {root}")
+    study = Study.model_validate({"name": "x", "suite": "tagging", "methods": ["single_task"]})
+    read = {t: load(t, root=root, options=study.task_options.get(t)) for t in names}
+    sentences = {
+        t: {" ".join(e.tokens).casefold() for r in task.splits.values() for e in r} for t, task in read.items()
+    }
+    assert all(not sentences[a] & sentences[b] for a, b in combinations(names, 2))
+    assert [len(read[t].splits["train"]) for t in names] == [7994, 8000, 3394]
+
+
+def test_the_tagging_suite_has_the_papers_numbers_of_sentences() -> None:
+    study = Study.model_validate({"name": "x", "suite": "tagging", "methods": ["single_task"]})
+    asked = {t: [str(s) for s in study.settings_of(t)] for t in study.target_names}
+    assert asked == {
+        "ud_ewt_upos": ["k=100"],
+        "conll2000_chunk": ["k=100"],
+        "predicates": ["k=300"],
+        "wnut17": ["k=500"],
+    }
+    assert [str(s) for s in study.settings_grid] == ["k=100", "k=300", "k=500"]
+    one = Study.model_validate({"name": "x", "suite": "tagging", "methods": ["single_task"], "targets": "wnut17"})
+    assert one.shots_of == {"wnut17": (500,)}
+    own = Study.model_validate({"name": "x", "suite": "tagging", "methods": ["single_task"], "shots": 50})
+    assert (own.shots_of, [str(s) for s in own.settings_grid]) == ({}, ["k=50"])
+
+
+ONTONOTES = """#begin document (bc/x/00/x_0000); part 000
+bc/x 0 0 We PRP (TOP(S(NP*) - - - s1 * (ARG0*) -
+bc/x 0 1 sold VBD (VP* sell 01 1 s1 * (V*) -
+bc/x 0 2 # NN (NP*) - - - s1 * (ARG1*) -
+bc/x 0 3 lots NN * lot - 2 s1 * * -
+
+bc/x 0 0 Buy VB (TOP*) buy 01 1 s1 * (V*) * (V*) -
+#end document
+"""
+PROPBANK = """# global.columns = ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC UP:PRED UP:ARGHEADS
+# sent_id = 1
+1\tWe\twe\tPRON\tPRP\t_\t2\tnsubj\t_\t_\t_\t_
+2-3\tdidn't\t_\t_\t_\t_\t_\t_\t_\t_\t_\t_
+2\tsold\tsell\tVERB\tVBD\t_\t0\troot\t_\t_\tsell.01\tA0:1
+3\t#\t#\tSYM\tNN\t_\t2\tobj\t_\t_\t_\t_
+3.1\tsold\tsell\tVERB\t_\t_\t_\t_\t_\t_\tsell.01\t_
+4\tlots\tlot\tNOUN\tNN\t_\t2\tobj\t_\t_\t_\t_
+
+1\tBuy\tbuy\tVERB\tVB\t_\t0\troot\t_\t_\tbuy.01\t_
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"), [("gold_conll", ONTONOTES), ("v4_gold_conll", ONTONOTES), ("conllup", PROPBANK)]
+)
+def test_predicates_are_read_from_the_formats_of_their_corpora(ending: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "predicates").mkdir()
+    for split in ("train", "dev", "test"):
+        (tmp_path / "predicates" / f"{split}.{ending}").write_text(text, encoding="utf-8")
+    task = load("predicates", root=tmp_path)
+    for rows in task.splits.values():
+        assert [(e.tokens, e.label) for e in rows] == [
+            (("We", "sold", "#", "lots"), ("O", "predicate", "O", "O")),
+            (("Buy",), ("predicate",)),
+        ]
+    assert (task.labels, task.metric) == (("O", "predicate"), "token_f1")
+    by_tags = {"tokens": ["We", "sold"], "tags": ["O", "predicate"]}
+    lay(tmp_path / "jsonl", "predicates", train=[by_tags], dev=[by_tags], test=[by_tags])
+    assert load("predicates", root=tmp_path / "jsonl").splits["test"][0].label == ("O", "predicate")
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "says"),
+    [
+        ("gold_conll", "bc/x 0 0 We PRP\n", "must have the twelve or more columns of CoNLL-2012, but has 5"),
+        ("conllup", "1\tWe\n", "must name its columns in a comment"),
+        ("conllup", "# global.columns = ID FORM\n1\tWe\n", "one of predicates, whose name ends in PRED"),
+        ("conllup", "# global.columns = ID FORM UP:PRED\n1\tWe\n", "must have 3 columns"),
+        ("conllu", "1\tWe\twe\tPRON\tPRP\t_\t0\troot\t_\t_\n", "must name its columns in a comment"),
+    ],
+)
+def test_files_without_predicates_are_refused(ending: str, text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "predicates").mkdir()
+    for split in ("train", "dev", "test"):
+        (tmp_path / "predicates" / f"{split}.{ending}").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=says):
+        load("predicates", root=tmp_path)

@@ -25,7 +25,7 @@ def write_best_settings(folder: Path, plan: Plan, searches: Mapping[Arm, ArmSear
     """
     for arm in plan.study.arms():
         by_target = {}
-        for target in plan.study.target_names:
+        for target in plan.study.targets_in(arm.setting):
             settings = plan.settings_of(arm, target, searches)
             if settings is not None:
                 paper = catalogue().defaults(arm.variant)

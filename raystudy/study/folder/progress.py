@@ -187,7 +187,7 @@ def _configuration_counts(
         dev_means = [_dev_mean(group) for group in row_groups if group[0]["state"] == "complete"]
         for cell_records in _newer_configurations(records[arm], [group[0]["settings"] for group in row_groups]):
             failed = any(r.status == "failed" for r in cell_records)
-            if not failed and len(cell_records) < len(study.target_names) * study.search.seeds:
+            if not failed and len(cell_records) < len(study.targets_in(arm.setting)) * study.search.seeds:
                 continue
             states["failed" if failed else "complete"] += 1
             cells += len(cell_records)
@@ -223,7 +223,7 @@ def _dev_mean(rows: Sequence[Mapping[str, Any]]) -> float:
 def _arm_progress(
     arm: Arm, study: Study, records: Sequence[Record], configurations: ConfigurationCounts | None
 ) -> ArmProgress:
-    targets = len(study.target_names)
+    targets = len(study.targets_in(arm.setting))
     search_cells = 0  # of a search that is over: no more than it ran
     if configurations is not None and configurations.over < configurations.total:
         to_come = configurations.total - configurations.over
