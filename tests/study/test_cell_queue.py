@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raystudy.spec import Spec
-from raystudy.study.pool.cell_queue import CellQueue, LostCell
+from raystudy.spec import Setting, Spec
+from raystudy.study.pool.cell_queue import CellQueue, LostCell, _setting_text
 from study.fakes import plan
 
 
@@ -114,3 +115,12 @@ def test_draining_hands_out_nothing_and_leaves_nobody_waiting(specs: list[Spec])
         assert await cells.next(0, 1, 1) is None
 
     run(law())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [Setting(), Setting(shots=20), Setting(fraction=0.125), Setting(shots=20, ratio=8), Setting(shots=5, ratio=0.5)],
+)
+def test_the_queue_prints_a_setting_as_the_study_does(setting: Setting) -> None:
+    written = {k: v for k, v in asdict(setting).items() if k != "ratio" or v is not None}
+    assert _setting_text(**written) == str(setting)

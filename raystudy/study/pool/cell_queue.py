@@ -60,10 +60,10 @@ class _Group:
     pids: dict[int, int] = field(default_factory=dict)
 
 
-def _setting_text(shots: int | None, fraction: float | None) -> str:
+def _setting_text(shots: int | None, fraction: float | None, ratio: float | None = None) -> str:
     """A setting as `spec.Setting` is printed; that module would bring pydantic into the queue's process."""
     if shots is not None:
-        return f"k={shots}"
+        return f"k={shots}" + ("" if ratio is None else f" ratio {ratio:g}")
     return "all" if fraction is None else f"{100 * fraction:g}%"
 
 
