@@ -25,6 +25,7 @@ __all__ = ["tasks"]
 
 _EXAMPLES = 3
 _LONG = 110  # characters of an example's text that are shown
+_FORMS = {"planted": "all", "teachers": "vector"}  # of generated tasks, which have no card
 _READ_FROM = {"lexicon": ("vaderSentiment", "textblob", "nltk")}
 
 
@@ -95,7 +96,7 @@ def _card(name: str, root: Path | None) -> dict[str, Any]:
     hub = getattr(card, "hub", None)
     return {
         "about": about,
-        "form": getattr(card, "form", "single") if name != "planted" else "all",
+        "form": getattr(card, "form", _FORMS.get(name, "single")),
         "labels": list(getattr(card, "labels", ())),
         "parts": [
             *(getattr(card, "domains", ()) or getattr(module, "PARTS", ())),
@@ -139,7 +140,7 @@ def _show_task_or_suite(name: str, root: Path | None, as_json: bool) -> None:
     if part and parts and part not in parts:
         raise ConfigError(Problem(unknown_name(f"part of {module}", part, parts), "NAME"))
     # a family without a whole (the lexicon, generated tasks) is shown part by part
-    whole = part or not parts or module not in ("lexicon", "planted")
+    whole = part or not parts or module not in ("lexicon", *_FORMS)
     names_to_show = [name] if whole else [f"{module}/{p}" for p in parts]
     facts_of_task = {n: _facts(n, root) for n in names_to_show} if card["here"] else {}
     if as_json:

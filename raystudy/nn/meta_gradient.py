@@ -29,7 +29,6 @@ is linear in g (methods that sum local meta-gradients instead compute another ve
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +37,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import grad, jvp
 
+from raystudy.nn.forward_mode import FORWARD_MODE_LOCK
 from raystudy.nn.gradients import (
     Gradient,
     add,
@@ -56,9 +56,6 @@ __all__ = ["ROUTES", "Bilevel", "Terms", "VirtualStep", "train_gradient", "virtu
 
 ROUTES = ("jvp", "double_backward", "fd_logits")
 FD_RADIUS = 0.01  # ||e v||: larger is off by curvature, smaller by the digits of float32
-
-# torch keeps one level of forward mode for the whole process, and simulated ranks are threads of one
-_FORWARD_MODE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -236,7 +233,7 @@ def _forward_mode(
         slope: tuple[dict[str, Tensor], Tensor] = grad(weighed, has_aux=True)(phi)
         return slope
 
-    with _FORWARD_MODE, torch.no_grad():
+    with FORWARD_MODE_LOCK, torch.no_grad():
         of_phi, u = jvp(both, ({n: fixed[n] for n in along},), (along,))[1]
     return u, list(of_phi.values())
 
