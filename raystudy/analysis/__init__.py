@@ -3,7 +3,8 @@
 compute   frame          the records as one tidy table     answer_shares  how often which class was answered
           stats          arrays in, numbers out            label_maps     what a source's classes stand for
           compare        which tests, over which family    sentences      what the numbers say in words
-          curves         few-shot curves                   cautions       what the scores depend on
+          curves         few-shot curves                   task_weights   which task weighed how much, and when
+          cautions       what the scores depend on
           compute        all of it: records -> `numbers.Numbers`
 between   numbers        everything that a report says, as one tree
           exhibit_page   a table or figure of a paper, which a report opens with

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from raystudy.analysis import answer_shares, cautions, compare, curves, label_maps, sentences
+from raystudy.analysis import answer_shares, cautions, compare, curves, label_maps, sentences, task_weights
 from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, second_metrics, tidy
 from raystudy.analysis.numbers import (
     Completeness,
@@ -88,6 +88,7 @@ def compute(
         study_text=study_text,
         label_maps=tuple(label_maps.compute(records, design)),
         answers=tuple(answer_shares.compute(records, design)),
+        task_weights=tuple(task_weights.compute(records, design)),
         cautions=cautions.of_records(records, design, scores),
     )
     return replace(numbers, words=sentences.sentences(numbers))

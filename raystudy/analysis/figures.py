@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, RankedImportance, Search
+from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, RankedImportance, Search, TaskWeights
 from raystudy.analysis.sentences import IMPORTANCE_TRIALS
 
 __all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "Panel", "draw", "few_shot", "figures", "looks", "sweep"]
@@ -41,13 +42,14 @@ VERDICTS = {
     "undecided": (MUTED, "o", False),
 }
 _PANELS = 3  # per row
+_TITLE = 36  # characters of a method's title in one line beside a panel
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure that can be drawn: its section of the report, the stem of its files, and a title for blind readers."""
 
-    section: Literal["comparison", "curves", "search", "importance", "label_maps", "exhibit"]
+    section: Literal["comparison", "curves", "search", "importance", "label_maps", "task_weights", "exhibit"]
     name: str
     title: str
     make: Callable[[], Canvas]
@@ -74,6 +76,13 @@ def figures(n: Numbers) -> list[Figure]:
     for curve in n.curves:
         title = f"{curve.target}: test {curve.metric} against the number of labelled examples, one line per method"
         out.append(Figure("curves", name("few_shot", curve.target), title, _with(_curve, curve, look)))
+    for target in n.design.targets:
+        for setting in n.design.settings:
+            learned = [w for w in n.task_weights if (w.target, w.setting) == (target, setting) and w.updates]
+            if learned:
+                title = f"{target}, {setting}: the weight of every task after each update of the weights"
+                stem = name("task_weights", f"{target} {setting.replace('=', '')}")
+                out.append(Figure("task_weights", stem, title, _with(_courses, learned, n.design)))
     for target in n.design.targets:
         runs = [s for s in n.searches if s.target == target and any(not math.isnan(x.best) for x in s.steps)]
         if runs:
@@ -211,7 +220,9 @@ def _forest(comparisons: Sequence[Comparison], design: Design) -> Canvas:
     variants = [m for m in design.methods if any(c.variant == m.variant for c in comparisons)]
     rows = {m.variant: i for i, m in enumerate(variants)}
     rope, limit = 100 * design.rope, _limit(comparisons, design)
-    canvas, panels = _panels(len(settings), 3.1, 1.45 + 0.28 * len(variants))
+    titles = [textwrap.fill(m.title, _TITLE) for m in variants]  # one long name would leave the panel no room
+    row_height = 0.36 if any("\n" in title for title in titles) else 0.28
+    canvas, panels = _panels(len(settings), 3.1, 1.45 + row_height * len(variants))
     for axes, setting in zip(panels, settings, strict=True):
         axes.axvspan(-rope, rope, color=GRID, alpha=0.55, linewidth=0, zorder=0)
         axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
@@ -220,7 +231,7 @@ def _forest(comparisons: Sequence[Comparison], design: Design) -> Canvas:
         axes.set_title(_setting(setting), fontweight="normal")
         axes.set_xlim(-limit, limit)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_yticks(range(len(rows)), [m.title for m in variants])
+        axes.set_yticks(range(len(rows)), titles)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.tick_params(labelbottom=True)
         _grid(axes, "x")
@@ -362,6 +373,56 @@ def _bars(axes: Axes, shots: tuple[int, ...], line: Line, look: Look, shift: flo
     )
     axes.autoscale_view()
     return _joined([], [], look, line.title)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# weights of tasks
+
+
+def _courses(weights: Sequence[TaskWeights], design: Design) -> Canvas:
+    """A row of panels per method, its multipliers on the left and what they are in effect on the right.
+
+    A task looks the same in all of them, and the target has the colour of the words.
+    """
+    target = weights[0].target
+    sources = list(dict.fromkeys(t for w in weights for t in w.tasks if t != target))
+    look = {target: Look(INK, "o", "-", 0)}
+    for i, task in enumerate(sources):
+        turn, colour = divmod(i, len(COLOURS))
+        look[task] = Look(COLOURS[colour], MARKERS[colour], STYLES[turn % len(STYLES)], i + 1)
+    shown = [t for t in look if any(t in w.tasks for w in weights)]
+    legend_rows = -(-len(shown) // 3)
+    canvas = Canvas(figsize=(6.6, 0.75 + 1.95 * len(weights) + 0.2 * legend_rows), layout="constrained")
+    rows = canvas.subplots(len(weights), 2, squeeze=False, sharey=True)
+    for w, (left, right) in zip(weights, rows, strict=True):
+        _course(left, w, "multiplier", look)
+        _course(right, w, "effective", look)
+        left.set_title(f"{design.title(w.variant)}\nmultiplier in the loss", fontweight="normal", fontsize=9.5)
+        right.set_title("in effect", fontweight="normal", fontsize=9.5)
+        left.set_ylabel("weight")
+    for axes in rows[-1]:
+        axes.set_xlabel("updates of the weights")
+    _heading(canvas, f"{target}, {_setting(weights[0].setting)}")
+    names = {t: f"{t} (target)" if t == target else t for t in shown}
+    _legend(canvas, [_joined([], [], look[t], names[t]) for t in shown], 3)
+    return canvas
+
+
+def _course(axes: Axes, w: TaskWeights, space: Literal["multiplier", "effective"], look: dict[str, Look]) -> None:
+    """The course of every task's weight: the mean over the seeds, in a band from the least to the greatest of them."""
+    x = list(range(w.updates + 1))
+    for t, task in enumerate(w.tasks):
+        values = [w.values(space, step, t) for step in x]
+        line = _joined(x, [sum(v) / len(v) for v in values], look[task])
+        line.set_markevery(max(1, w.updates // 8))
+        axes.add_line(line)
+        if len(w.seeds) > 1:
+            least, greatest = [min(v) for v in values], [max(v) for v in values]
+            axes.fill_between(x, least, greatest, color=look[task].colour, alpha=0.18, linewidth=0, zorder=2)
+    axes.set_xlim(-0.02 * w.updates, 1.02 * w.updates)
+    axes.set_ylim(-0.03, 1.03)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    _grid(axes, "y")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
     """The text of a study's report.md.
 
     Args:
-        tables: the tables by their names: main, comparison, answers, search, cost, data.
+        tables: the tables by their names: main, comparison, task_weights, answers, search, cost, data.
         figures: section -> (title, path below the report's folder) of its figures.
         exhibit: the page that the report opens with.
     """
@@ -131,6 +131,11 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
         pictures_of("curves"),
         words_of("curves"),
         *(["## Learned label maps", pictures_of("label_maps"), words_of("label_maps")] if n.label_maps else []),
+        *(
+            ["## Task weights", pictures_of("task_weights"), words_of("task_weights"), table_of("task_weights")]
+            if n.task_weights
+            else []
+        ),
         *(["## Answers", words_of("answers"), table_of("answers")] if n.answers else []),
         "## Search",
         pictures_of("search"),

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word
+from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word, interval
 from raystudy.spec import Arm
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Sentence",
     "Step",
     "TaskFacts",
+    "TaskWeights",
     "TrialResult",
     "to_json",
 ]
@@ -345,6 +346,43 @@ class LabelMap:
 
 
 @dataclass(frozen=True)
+class TaskWeights:
+    """The weights of tasks in the loss, which a method set or learned while it trained.
+
+    Attributes:
+        seeds: the seeds of the trainings whose records have the weights.
+        tasks: (t,) the tasks that have a weight.
+        multiplier: (seeds, rounds, t) factors in the loss: at first, and behind each update of the weights.
+        effective: (seeds, rounds, t) the same as parts of the training, which also depend on the tasks' sizes.
+        cosine: (t,) intervals over the seeds of the mean cosine of the gradients of the task and of the target; n is 0
+            where the weights do not follow it.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    seeds: tuple[int, ...]
+    tasks: tuple[str, ...]
+    multiplier: tuple[tuple[tuple[float, ...], ...], ...]
+    effective: tuple[tuple[tuple[float, ...], ...], ...]
+    cosine: tuple[Interval, ...]
+
+    @property
+    def updates(self) -> int:
+        """How often the weights were updated."""
+        return len(self.multiplier[0]) - 1
+
+    def values(self, space: Literal["multiplier", "effective"], step: int, task: int) -> tuple[float, ...]:
+        """The weight of a task, by its place, behind `step` updates (-1: at the end): a value for each seed."""
+        courses = self.multiplier if space == "multiplier" else self.effective
+        return tuple(course[step][task] for course in courses)
+
+    def after(self, space: Literal["multiplier", "effective"], step: int, task: int) -> Interval:
+        """The mean of these values over the seeds."""
+        return interval(self.values(space, step, task))
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """What one configuration reached on one target; `dev` is the mean over `seeds` finished cells, nan without any."""
 
@@ -480,6 +518,7 @@ class Numbers:
         words: section -> its sentences (`sentences.sentences`).
         weights: the importance of the searched parameters.
         answers: how often which class was answered.
+        task_weights: the course of the tasks' weights while methods trained that weigh tasks.
         failures: the most frequent cause first.
         facts: the provenance: what ran where, with which code, data and libraries.
         notes: sentences about what the numbers depend on.
@@ -504,6 +543,7 @@ class Numbers:
     study_text: str = ""
     label_maps: tuple[LabelMap, ...] = ()
     answers: tuple[AnswerShares, ...] = ()
+    task_weights: tuple[TaskWeights, ...] = ()
     cautions: tuple[str, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1

@@ -18,6 +18,7 @@ from raystudy.analysis.heatmap import label_map_figures
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.numbers import Importance, Numbers, SearchRow, Sentence, TaskFacts, to_json
 from raystudy.analysis.table import Table, to_csv
+from raystudy.analysis.task_weights import task_weights_table
 from raystudy.files import atomic_write
 from raystudy.spec import Record
 from raystudy.studyfile import Study
@@ -97,6 +98,7 @@ def build(
     table_of_name = {
         "main": tables.main_table(numbers),
         "comparison": tables.comparison_table(numbers),
+        "task_weights": task_weights_table(numbers.task_weights, numbers.design),
         "answers": answers_table(numbers.answers, numbers.design),
         "search": tables.search_table(numbers),
         "cost": tables.cost_table(numbers),

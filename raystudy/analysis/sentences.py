@@ -29,6 +29,7 @@ def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
         "curves": [_curves(n)],
         "label_maps": [_label_maps()] if n.label_maps else [],
         "answers": [_answers(n)] if n.answers else [],
+        "task_weights": list(_task_weights(n)),
         "search": [_search(n)],
         "importance": list(_importance(n)),
         "cost": [_cost(n)],
@@ -44,6 +45,29 @@ def _label_maps() -> str:
         "examples, over the seeds. A frame marks the largest share. Rows that are even, or all alike, say that nothing "
         "was learned from the source's labels."
     )
+
+
+def _task_weights(n: Numbers) -> Iterable[str]:
+    learned = [w for w in n.task_weights if w.updates]
+    if learned:
+        yield (
+            "A line is the mean over the seeds, and the band around it goes from the least to the greatest of them. "
+            "In joint training the target's own weight rises whatever the sources are, because its gradient is "
+            "compared with itself; what the target made of the sources shows in how these differ from one another."
+        )
+    descriptions = []
+    for w in learned:
+        sources = [t for t, name in enumerate(w.tasks) if name != w.target]
+        if len(sources) < 2:
+            continue
+        last = {t: w.after("effective", -1, t).mean for t in sources}
+        most, least = max(sources, key=lambda t: last[t]), min(sources, key=lambda t: last[t])
+        descriptions.append(
+            f"{n.design.title(w.variant)} on {place(w.target, w.setting)}: {w.tasks[most]} {last[most]:.2g}, "
+            f"{w.tasks[least]} {last[least]:.2g}"
+        )
+    if descriptions:
+        yield f"The sources with the greatest and the least part of the training at the end: {_some(descriptions)}."
 
 
 def _answers(n: Numbers) -> str:
