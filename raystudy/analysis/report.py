@@ -98,12 +98,13 @@ def build(
     table_of_name = {
         "main": tables.main_table(numbers),
         "comparison": tables.comparison_table(numbers),
-        "task_weights": task_weights_table(numbers.task_weights, numbers.design),
         "answers": answers_table(numbers.answers, numbers.design),
         "search": tables.search_table(numbers),
         "cost": tables.cost_table(numbers),
         "data": tables.tasks_table(numbers.tasks),
     }
+    if numbers.task_weights:
+        table_of_name["task_weights"] = task_weights_table(numbers.task_weights, numbers.design)
     opening = exhibit(study, numbers) if exhibit is not None else None
     atomic_write(folder / "report.json", to_json(numbers))
     write_csv(tidy(records, study.name), folder / "results.csv")
