@@ -98,7 +98,8 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
     """The text of a study's report.md.
 
     Args:
-        tables: the tables by their names: main, comparison, answers, search, cost, data; where tasks were weighed, task_weights.
+        tables: the tables by their names: main, comparison, answers, search, cost, data; where tasks were weighed,
+            task_weights.
         figures: section -> (title, path below the report's folder) of its figures.
         exhibit: the page that the report opens with.
     """
