@@ -359,6 +359,8 @@ class Study(Strict):
             lines.append(f"search: `trials` is 0, so nothing is searched, and {keys} {has} no effect")
         if self.source_limits != Limits() and set(self.task_names) <= set(self.target_names):
             lines.append("source_limits: every task is a target, so they hold for none")
+        if (self.shots or self.fraction) and set(self.target_names) <= self.shots_of.keys():
+            lines.append("shots, fraction: every target has numbers of its own in `shots_of`, so they hold for none")
         if self.scope == "suite" and self.settings_grid == (Setting(),):
             lines.append("scope: neither `shots` nor `fraction` is given, so there is nothing that it would cut")
         with_suite_options = {o for s in self.suite_names for o in suites().get(s, {}).get("task_options", {})}

@@ -422,6 +422,8 @@ def test_targets_may_have_numbers_of_shots_of_their_own(tmp_path: Path) -> None:
     pairs = {(s.target, str(s.setting)) for s in made.confirm({})}
     assert pairs == {("planted/target", "k=12"), ("planted/source", "k=24"), ("planted/source", "k=30")}
     assert made.preview["total_cells"] == len(made.confirm({})) == 3 * 3 * 5
+    idle = study(tmp_path, shots="[12]", shots_of="{planted/target: 24}", search="{trials: 0}")
+    assert any(line.startswith("shots, fraction: every target has") for line in idle.keys_without_effect)
     with pytest.raises(ConfigError, match="'planted/soruce' is not among the targets — did you mean 'planted/source'"):
         study(tmp_path, shots_of="{planted/soruce: 24}", **BOTH)
 

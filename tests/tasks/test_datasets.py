@@ -16,11 +16,11 @@ from tables import FILES, lay
 from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
-from raystudy.catalogue import suites
+from raystudy.catalogue import space_folder, suites
 from raystudy.errors import ConfigError, DataError, PreflightError
 from raystudy.metrics import METRICS
 from raystudy.plugins import find_module
-from raystudy.studyfile import Study
+from raystudy.studyfile import Study, read_study
 from raystudy.tasks import is_built_in, load
 from raystudy.tasks._card import Card
 
@@ -468,3 +468,10 @@ def test_files_without_predicates_are_refused(ending: str, text: str, says: str,
         (tmp_path / "predicates" / f"{split}.{ending}").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=says):
         load("predicates", root=tmp_path)
+
+
+def test_the_study_of_scitail_asks_for_shares_of_its_published_pairs() -> None:
+    study = read_study(space_folder() / "studies" / "scitail_after_glue.yaml")
+    train, *_ = card("scitail").published or (0,)
+    assert study.shots == tuple(round(share * train) for share in (0.001, 0.01, 0.1, 1))
+    assert (study.target_names, study.unseen, study.missing_data) == (("scitail",), ("scitail",), "leave_out")
