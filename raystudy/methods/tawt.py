@@ -145,7 +145,7 @@ class HParams(Shared):
 
     def held(self, n: int) -> int:
         """How many of the target's `n` examples the weights are learned on and nothing else is."""
-        return max(1, round(self.held_out * n)) if self.held_out and self.learns else 0
+        return min(max(1, round(self.held_out * n)), n - 1) if self.held_out and self.learns else 0
 
     def weighed(self, sizes: Sizes) -> dict[str, int]:
         """The training examples of every task that has a weight, in suite order; all of them, also held-out ones."""
@@ -255,7 +255,7 @@ def literal_weights(value: str, tasks: Sequence[str], target: str, joint: bool) 
     problems = [f"{t} has no weight here{did_you_mean(t, wanted)}" for t in said if t not in wanted]
     problems += [f"the weight of {t} is missing (0 leaves it out)" for t in wanted if t not in said]
     if problems:
-        what = f"must give a weight to each of {', '.join(wanted)} (target {target})"
+        what = f"must give a weight to each of {', '.join(wanted)}" + ("" if joint else f" (target {target})")
         raise ConfigError(Problem(f"{what}, but {'; '.join(problems)}", "omega"))
     w = torch.tensor([said.get(t, 0.0) for t in tasks], dtype=torch.float64)
     return w / w.sum()
@@ -276,33 +276,45 @@ def trained_on(hp: HParams, sizes: Sizes, learned: bool) -> list[int]:
 
 
 class Method(BaseMethod[HParams]):
+    """TAWT; what its weights are, were, and were learned from is part of its state.
+
+    Attributes:
+        omega: (K,) the multipliers of now, by task; 0 for a task without a weight.
+        made: how many updates there were of them; the rows below are counted from this one's start.
+        history: (rounds, K) the multipliers before and behind each update.
+        signals: (rounds, K) the cosines of each update, or under `exact` g; `defined` (rounds, K) says which there are.
+        solved: (rounds, 3) how the conjugate gradients of each update ended.
+        f0_weight, f0_bias: the head that f_0 of pre-training starts from.
+        least: L_0* on phi_0, and on phi_omega.
+    """
+
+    omega: Tensor
+    made: Tensor
+    history: Tensor
+    signals: Tensor
+    defined: Tensor
+    solved: Tensor
+    f0_weight: Tensor
+    f0_bias: Tensor
+    least: Tensor
+
     def __init__(self, setup: Setup[HParams]) -> None:
-        _refuse(setup.hp, setup.tasks, setup.tasks[setup.target], setup.tasks[setup.target] if setup.unseen else None)
-        own = setup.sizes.own
-        if setup.hp.held(own) >= own:
-            text = f"sets one example aside at least, so the target needs two, but train holds {own}"
-            raise DataError(Problem(f"held_out {text}", setup.tasks[setup.target]))
+        target = setup.tasks[setup.target]
+        _refuse(setup.hp, setup.tasks, target, target if setup.unseen else None)
+        if setup.hp.held_out and setup.hp.learns and setup.sizes.own < 2:
+            text = "sets an example aside and trains on another, so the target needs two, but train holds one"
+            raise DataError(Problem(f"held_out {text}", target))
         super().__init__(setup)
-        count, head = len(setup.tasks), self.encoder.head(setup.target)
-        # omega of now, and for every round: its omega, what each task's g or cosine was, and how the solver ended
-        self.omega: Tensor
-        self.history: Tensor
-        self.signals: Tensor
-        self.solved: Tensor
-        self.least: Tensor
-        self.defined: Tensor
-        self.made: Tensor
-        self.f0_weight: Tensor
-        self.f0_bias: Tensor
+        rounds, count, head = self.hp.rounds, len(setup.tasks), self.encoder.head(setup.target)
         self.register_buffer("omega", torch.zeros(count, dtype=torch.float64))
-        self.register_buffer("history", torch.zeros(self.hp.rounds, count, dtype=torch.float64))
-        self.register_buffer("signals", torch.zeros(self.hp.rounds, count, dtype=torch.float64))
-        self.register_buffer("defined", torch.zeros(self.hp.rounds, count, dtype=torch.bool))
-        self.register_buffer("solved", torch.zeros(self.hp.rounds, 3, dtype=torch.float64))
         self.register_buffer("made", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("least", torch.zeros(2, dtype=torch.float64))  # L_0* on phi_0 and on phi_omega
+        self.register_buffer("history", torch.zeros(rounds, count, dtype=torch.float64))
+        self.register_buffer("signals", torch.zeros(rounds, count, dtype=torch.float64))
+        self.register_buffer("defined", torch.zeros(rounds, count, dtype=torch.bool))
+        self.register_buffer("solved", torch.zeros(rounds, 3, dtype=torch.float64))
         self.register_buffer("f0_weight", head.weight.detach().clone())
         self.register_buffer("f0_bias", head.bias.detach().clone())
+        self.register_buffer("least", torch.zeros(2, dtype=torch.float64))
 
     @classmethod
     def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
@@ -692,7 +704,7 @@ def _refuse(hp: HParams, tasks: Sequence[str], target: str | None, unseen: str |
         text = "weights are learned from the target's examples, and joint training trains on them, so it must take part"
         raise ConfigError(Problem(f"{text} in the transfer, but {unseen} is unseen", "unseen"))
     if hp.omega and hp.weighting == "fixed":
-        _refuse_literal(hp, tasks, [target] if target else tasks)
+        _refuse_literal(hp, tasks, [target] if target else tasks[:1] if hp.joint else tasks)
     if len(tasks) == 2 and not hp.joint:
         return ["one source: its weight is 1 throughout"]
     return []
