@@ -10,12 +10,13 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from cells import VARIANTS, places_of, spec_of
+from cells import VARIANTS, places_of, spec_of, unchecked
 from filelock import FileLock
 
 import raystudy
@@ -100,16 +101,22 @@ def representatives() -> tuple[str, ...]:
 
 def _representatives() -> list[str]:
     ran: dict[str, dict[str, set[Hashable]]] = {}  # method -> variant -> lines
+    with suppress(Exception):  # what libraries load at the first call would take twice as long while lines are watched
+        _run(VARIANTS[-1])
     for variant in catalogue().variants:
         method = catalogue().variant(variant).method
         find_module("methods", method)  # its import is nobody's
         embed._MEMO.clear()
-        try:
-            found: set[Hashable] = {*lines(lambda variant=variant: _run(variant))}
-        except Exception:  # its laws will say what is wrong with it
-            found = {variant}
-        ran.setdefault(method, {})[variant] = found
+        ran.setdefault(method, {})[variant] = _lines_of(variant)
     return [variant for variants in ran.values() for variant in cover(variants)]
+
+
+def _lines_of(variant: str) -> set[Hashable]:
+    try:
+        with unchecked():
+            return {*lines(lambda: _run(variant))}
+    except Exception:  # its laws will say what is wrong with it
+        return {variant}
 
 
 def _run(variant: str) -> None:

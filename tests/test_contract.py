@@ -162,31 +162,35 @@ def test_planned_updates_are_made(variant: str, setting: Setting, settings: Mapp
 
 
 def deaths(variant: str) -> list[tuple[str, int]]:
-    """Before the second half of each stage, and before the first update of every stage but the first."""
+    """In order of time: before the first update of every stage but the first, and before the second half of each."""
     stages = [(name, n) for name, n in undisturbed(variant).outcome.record.updates.items() if n]
-    return [(name, n // 2) for name, n in stages] + [(name, 0) for name, _ in stages[1:]]
+    every = [(name, step) for name, n in stages for step in (0, n // 2)]
+    return list(dict.fromkeys(every[1:]))
+
+
+def killed(spec: Spec, death: tuple[str, int], checkpoint: train.Checkpoint) -> Counter[str]:
+    """Run a spec until it dies there; the updates that it made."""
+    with opened(death) as kept, unchecked(), pytest.raises(Killed):
+        train.run(spec, places_of(spec), checkpoint=checkpoint)
+    return kept[0][1]
 
 
 @trained_variant
 def test_resumed_is_bitwise_undisturbed(variant: str, tmp_path: Path) -> None:
-    whole = undisturbed(variant, validations=3)
-    for i, death in enumerate(deaths(variant)):
-        folder = tmp_path / str(i)
-        spec = spec_of(variant, validations=3)
-        with pytest.raises(Killed):
-            ran(spec, kill=death, checkpoint=train.Checkpoint(folder, seconds=0))
-        rest = ran(spec, checkpoint=train.Checkpoint(folder, seconds=0))
-        assert_same(rest, whole)
-        # only what was missing is computed again
-        left = Counter(whole.updates)
-        for stage, n in whole.outcome.record.updates.items():
-            if stage == death[0]:
-                left[stage] = n - death[1]
-                break
-            left[stage] = 0
-        assert +rest.updates == +left
-        # a finished cell leaves no checkpoint behind
-        assert not list(tmp_path.glob(f"{i}*"))
+    """One cell dies at point after point, is taken up each time where it died, and ends as if nothing had been."""
+    whole, spec = undisturbed(variant, validations=3), spec_of(variant, validations=3)
+    made: Counter[str] = Counter()
+    for stage, step in deaths(variant):
+        made += killed(spec, (stage, step), train.Checkpoint(tmp_path / "cell", seconds=0))
+        # only what was missing is computed: every update so far was made once
+        names = list(whole.outcome.record.updates)
+        before = {name: whole.updates[name] for name in names[: names.index(stage)]} | {stage: step}
+        assert +made == +Counter(before)
+    rest = ran(spec, checkpoint=train.Checkpoint(tmp_path / "cell", seconds=0))
+    assert_same(rest, whole)
+    assert made + rest.updates == +whole.updates
+    # a finished cell leaves no checkpoint behind
+    assert not list(tmp_path.glob("cell*"))
 
 
 @trained_variant
