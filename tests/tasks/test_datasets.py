@@ -102,6 +102,7 @@ SUITES = {
     "polarity_to_five": (("sst5", "amazon_mds"), "single"),
     "lexicon": (("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"), "single"),
 }
+LEAVE_OUT = ("glue", "glue_scitail", "tagging")
 EMBEDDED = ("planted", "planted_domains", "planted_tags", "planted_vectors", "lexicon")  # need no data root
 
 
@@ -253,17 +254,20 @@ def test_a_study_of_each_suite_is_read_and_planned(name: str, request: pytest.Fi
     tasks, form = SUITES[name]
     needed = {t.partition("/")[0] for t in tasks}
     root: Path = tmp_path if name in EMBEDDED else request.getfixturevalue("root")
-    if name not in EMBEDDED and (gone := sorted(n for n in needed if not (root / n).is_dir())):
+    gone = [] if name in EMBEDDED else sorted(n for n in needed if not (root / n).is_dir())
+    if gone and name not in LEAVE_OUT:
         pytest.skip(f"no folder {', '.join(gone)} in {root}")
     limits = "{train: 20, dev: 10, test: 10}"
     plm = "mlp:8" if form == "vector" else "tiny"
     text = f"name: x\nsuite: {name}\nplm: {plm}\nmethods: [single_task]\nlimits: {limits}\n"
+    if name in LEAVE_OUT:  # some of its data are not free
+        text += "missing_data: leave_out\nshots: [12]\n"
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     args = ["plan", str(tmp_path / "study.yaml"), "--data-root", str(root), "--json"]
     done = CliRunner().invoke(commands.app, args)
     assert done.exit_code == 0, done.output + str(done.exception)
     planned = json.loads(done.stdout)["tasks"]
-    assert set(planned) == set(tasks)
+    assert set(planned) == set(tasks) - set(gone)
     assert {t["form"] for t in planned.values()} == ({form} if form else {"single", "pair"})
     if len(needed) == 1 and name not in ("planted", "planted_tags", "planted_vectors", "lexicon"):
         assert len({tuple(t["labels"]) for t in planned.values()}) == 1
