@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +28,13 @@ from cells import (
 from torch import Tensor, nn
 
 from raystudy import train
+from raystudy.analysis.compute import compute
+from raystudy.analysis.markdown import to_markdown
+from raystudy.analysis.tables import main_table
 from raystudy.methods import BaseMethod, Stage, single_task
+from raystudy.spec import Places
+from raystudy.study.plan import Plan
+from raystudy.studyfile import Study
 
 
 def test_trained_and_judged_are_a_run() -> None:
@@ -131,3 +139,35 @@ def test_fine_tuning_starts_from_a_new_head_or_keeps_a_trained_one() -> None:
     before, after = heads_at_start(keep=False)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if name.startswith("encoder.heads.0") and "weight" in name}
+
+
+def test_a_record_names_the_second_metric_and_what_its_test_is(tmp_path: Path) -> None:
+    """From a folder of MRPC's name to the cell of a table: both metrics, and that it is not the published test."""
+    rows = [
+        {"text": f"text {i}", "text_pair": "another", "label": "equivalent" if i % 3 else "not_equivalent"}
+        for i in range(12)
+    ]
+    for split in ("train", "validation", "test"):
+        (tmp_path / "mrpc").mkdir(exist_ok=True)
+        (tmp_path / "mrpc" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    study = Study.model_validate(
+        {
+            "name": "x",
+            "plm": "tiny",
+            "tasks": ["mrpc"],
+            "methods": ["majority"],
+            "report": {"seeds": 1, "baseline": "majority"},
+        }
+    )
+    places = Places(data_root=str(tmp_path), plm="tiny")
+    study_plan = Plan(study, places)
+    (spec,) = study_plan.confirm({})
+    record = train.run(spec, places).record
+    assert list(record.metrics["test"]) == ["f1", "accuracy"]
+    assert record.metrics["test"] == pytest.approx({"f1": 0.8, "accuracy": 2 / 3})
+    assert (record.facts["metric"], record.facts["second_metric"]) == ("f1", "accuracy")
+    assert "the published ones 3,668 / 408 / 1,725" in record.facts["test_note"]
+    assert study_plan.cautions[0] == f"mrpc: {record.facts['test_note']}"
+    text = to_markdown(main_table(compute(study, [record], tasks=study_plan.task_facts)))
+    assert "| majority class¶ | 80.0/66.7 (1) |" in text
+    assert f"mrpc: {record.facts['test_note']}." in text
