@@ -1,0 +1,140 @@
+"""What one update of TAWT's task weights costs, beside plain passes over the same sentences.
+
+    python benchmarks/tawt_weights.py [--plm minilm] [--sources 3] [--length 48] [--repeats 3] [--json]
+
+An update is everything between two rounds of weighted joint training: for the target and each source a gradient of the
+encoder on 64 sentences, the cosines, the mirror step. It is compared with
+    plain_passes    a forward and a backward pass over the same sentences of each task, whose gradients are thrown away
+
+Seconds are CPU time of the process on one thread, the median of `--repeats` interleaved rounds; memory is the highest
+resident size during an update less that before it (Linux only, else null).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raystudy.methods.tawt import Method
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--plm", default="minilm")
+    parser.add_argument("--sources", type=int, default=3)
+    parser.add_argument("--length", type=int, default=48, help="word pieces of every sentence")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: CPU time of several threads is no cost of one
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    method = _method(args)
+    updates = {"update": _update(method), "plain_passes": _plain(method)}
+    for update in updates.values():
+        update()  # the first one allocates what all others use again
+    seconds: dict[str, list[float]] = {name: [] for name in updates}
+    memory: dict[str, list[float]] = {name: [] for name in updates}
+    for _ in range(args.repeats):
+        for name, update in updates.items():
+            before = _fresh_peak()
+            start = time.process_time()
+            update()
+            seconds[name].append(time.process_time() - start)
+            memory[name].append(_peak() - before)
+    cost = {name: median(v) for name, v in seconds.items()}
+    held = {name: median(v) for name, v in memory.items()}
+    out: dict[str, Any] = {
+        "plm": args.plm,
+        "sources": args.sources,
+        "sentences": method.hp.subset,
+        "length": args.length,
+        "time_ratio_update_to_plain_passes": round(cost["update"] / cost["plain_passes"], 3),
+        "memory_ratio_to_plain_pass": round(held["update"] / held["plain_passes"], 3) if _LINUX else None,
+        "cpu_seconds": {name: round(v, 3) for name, v in cost.items()},
+        "peak_megabytes": {name: round(v) for name, v in held.items()} if _LINUX else None,
+    }
+    print(json.dumps(out) if args.json else "\n".join(f"{k}: {v}" for k, v in out.items()))
+
+
+def _method(args: argparse.Namespace) -> Method:
+    """Weighted joint training over planted tasks whose sentences all fill the length."""
+    from raystudy.catalogue import catalogue
+    from raystudy.data.plm import resolve
+    from raystudy.data.text import Corpus, encode
+    from raystudy.methods import Setup, hparams
+    from raystudy.methods.tawt import HParams, Method
+    from raystudy.tasks import load
+    from raystudy.workers import Alone
+
+    plm = resolve(args.plm)
+    hp = hparams(HParams, catalogue().resolve("tawt_joint_w"))
+    tasks = {
+        str(i): load(
+            "planted/tag_target", options={"n_train": hp.subset, "n_dev": 1, "n_test": 1, "length": 64, "seed": i}
+        )
+        for i in range(args.sources + 1)
+    }
+    corpus = Corpus(tuple(encode(t, "train", plm, args.length) for t in tasks.values()))
+    method = Method(Setup(plm, tuple(tasks), corpus, 0, 1, hp, Alone(), precision="fp32"))
+    method.transfer()[0].start()
+    return method.train()
+
+
+def _update(method: Method) -> Callable[[], None]:
+    def update() -> None:
+        method.made.zero_()
+        method.update_weights(0)
+
+    return update
+
+
+def _plain(method: Method) -> Callable[[], None]:
+    from raystudy.nn.gradients import local_gradient
+
+    batches = [batch for task in method.weighed for batch in method.subset(task, 0)]
+
+    def passes() -> None:
+        phi = list(method.phi.values())
+        with method.without_dropout():
+            for batch in batches:
+                local_gradient(method.mean_loss(batch), phi)
+
+    return passes
+
+
+_LINUX = Path("/proc/self/clear_refs").exists()
+
+
+def _fresh_peak() -> float:
+    """Give back what is free and start the highest resident size anew; returns it, in MB."""
+    gc.collect()
+    if not _LINUX:
+        return 0.0
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak() -> float:
+    if not _LINUX:
+        return 0.0
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
+if __name__ == "__main__":
+    main()
