@@ -269,6 +269,37 @@ def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) ->
         assert len(of_three_layers(methods, trials).method_notes["meta_ft"]) == 1
 
 
+def test_the_memory_of_second_derivatives_is_said_before_anything_trains(tmp_path: Path) -> None:
+    """Of both ways to compute them, and which one it will be; a budget that none fits is refused at its line."""
+
+    def notes(budget: float) -> list[str]:
+        methods = f"[single_task, fomaml, {{maml: {{memory_budget: {budget}}}}}]"
+        found = plan(tmp_path, methods=methods).method_notes
+        assert not any("derivatives" in note for note in found["fomaml"])
+        return [note for note in found["maml"] if "derivatives" in note]
+
+    for budget, way in ((1.0, "unroll"), (0.07, "recursion")):
+        (note,) = notes(budget)
+        assert note.startswith(f"second derivatives by {way} where texts have "), note
+        assert note.endswith(f"may take {budget:.2g} GB")
+    with pytest.raises(ConfigError, match="take about .* but may take") as e:
+        notes(1e-4)
+    (problem,) = e.value.problems
+    assert problem.path == "methods[2].maml.memory_budget"
+
+
+def test_a_search_may_not_draw_an_unseen_target(tmp_path: Path) -> None:
+    """One of the choices that a search of Reptile would try draws the target alone."""
+    keys = {**BOTH, "targets": "[planted/target]", "unseen": "[planted/target]", "search": "{trials: 3}"}
+    with pytest.raises(ConfigError, match="searched sampler mixed: sampler: mixed draws the target alone"):
+        plan(tmp_path, methods="[single_task, reptile]", **keys).method_notes  # noqa: B018
+    assert plan(tmp_path, methods="[single_task, reptile_pps]", **keys).method_notes["reptile_pps"] is not None
+    assert (
+        plan(tmp_path, methods="[single_task, reptile]", **{**keys, "search": "{trials: 1}"}).method_notes["reptile"]
+        is not None
+    )
+
+
 ASKED_TOO_MUCH = """\
 name: mine
 plm: tiny
