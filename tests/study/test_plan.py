@@ -282,7 +282,7 @@ def test_the_memory_of_second_derivatives_is_said_before_anything_trains(tmp_pat
         (note,) = notes(budget)
         assert note.startswith(f"second derivatives by {way} where texts have "), note
         assert note.endswith(f"may take {budget:.2g} GB")
-    with pytest.raises(ConfigError, match="take about .* but may take") as e:
+    with pytest.raises(ConfigError, match=r"take about .* but may take") as e:
         notes(1e-4)
     (problem,) = e.value.problems
     assert problem.path == "methods[2].maml.memory_budget"
