@@ -172,8 +172,11 @@ def stage_key(spec: Spec, setup: Setup[Any], part: str) -> dict[str, Any]:
         key["unseen"] = spec.target
     if part == "transfer":
         key["seed"] = spec.seed
-        if find_module("methods", spec.method).Method.target_aware(setup.hp):
+        method = find_module("methods", spec.method).Method
+        if method.target_aware(setup.hp):
             key["target"] = spec.target
+        if not method.reads_target(setup.hp):
+            key["data"][setup.target] = setup.corpus.parts[setup.target].outputs  # its head is among the weights
     return key
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METAXT", "META_DTL", "MFT", "Paper", "Published", "PublishedNumber", "published_folder"]
+__all__ = ["METAXT", "META_DTL", "MFT", "TAWT_VECTORS", "Paper", "Published", "PublishedNumber", "published_folder"]
 
 
 @dataclass(frozen=True)
@@ -205,4 +205,20 @@ METAXT = Paper(
         "amazon_mds_stars": "Amazon Full",
     },
     small="k examples of the target, 2,000 of the source, and 500 to test",
+)
+
+# the experiments of TAWT that need no language model
+TAWT_VECTORS = Paper(
+    id="tawt",
+    file="tawt",
+    title="TAWT",
+    citation="Chen et al. 2022, Weighted Training for Cross-Task Learning",
+    encoder="a network of one hidden ReLU layer, 4096 wide, for this experiment",
+    casing="",
+    suites={"teachers": ("Task distance", "")},
+    tasks={"teachers/target": "T_0"},
+    length="",
+    training="Adam at 3e-4 with batches of 100 and 100 epochs",
+    runs="an unknown number of runs",
+    planted="teachers",
 )

@@ -24,8 +24,9 @@ def setup_sentences(results: ExhibitResults) -> Iterable[str]:
     yield encoder_sentence(study.plm, n.facts.get("model", "").partition(": ")[2], paper)
     yield _sizes(results)
     yield from data_notes({t.name: t.notes for t in n.tasks})
-    cut = f"cut to {study.length} word pieces" if study.length else "cut to the task's own length"
-    yield f"Texts are {cut}; in the paper: {paper.length}."
+    if paper.length:  # else its examples are vectors
+        cut = f"cut to {study.length} word pieces" if study.length else "cut to the task's own length"
+        yield f"Texts are {cut}; in the paper: {paper.length}."
     yield (
         f"Training: {_values(study.settings)} for every method that has the setting, all else as `raystudy methods` "
         f"prints it. The paper: {paper.training}."
@@ -50,7 +51,7 @@ def _sizes(results: ExhibitResults) -> str:
         caps = [f"{c} {split}" for split, c in limits.model_dump().items() if c is not None]
         limits_texts += [f"at most {listed(caps)} examples per {whose}"] if caps else []
     amounts = f"{'; '.join(limits_texts)}, one draw, stratified by class" if limits_texts else "all that is at hand"
-    if results.scale == "smoke":
+    if results.scale == "smoke" or not results.exhibit.paper.length:
         return f"Data: {amounts}."
     return f"Data: {amounts}; the paper's sizes beside those at hand: `{results.exhibit.paper.id}_table1`."
 

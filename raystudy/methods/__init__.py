@@ -269,6 +269,11 @@ class BaseMethod(nn.Module, Generic[S]):
         return False
 
     @staticmethod
+    def reads_target(hp: S) -> bool:
+        """Whether `transfer` reads the examples of the target; without, it is shared by all amounts of target data."""
+        return True
+
+    @staticmethod
     def builds_on(hp: S) -> Mapping[str, Any]:
         """Settings of another run of this method whose whole transfer is the beginning of this one's; by default none.
 

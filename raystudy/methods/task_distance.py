@@ -88,6 +88,10 @@ class Method(BaseMethod[HParams]):
     def target_aware(hp: HParams) -> bool:
         return True  # the target is no source
 
+    @staticmethod
+    def reads_target(hp: HParams) -> bool:
+        return hp.measure
+
     @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         sources = hp.chosen([name for name in sizes.tasks if name != sizes.target])

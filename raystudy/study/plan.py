@@ -645,7 +645,11 @@ class Plan:
         relevant = {k: v for k, v in settings.items() if {"constants", "transfer"} & set(parameters[k].reads)}
         method = catalogue().variant(arm.variant).method
         module = find_module("methods", method)
-        aware = module.Method.target_aware(hparams(module.HParams, settings))
+        hp = hparams(module.HParams, settings)
+        aware = module.Method.target_aware(hp)
         few_shot = arm.setting != Setting() and self.study.scope == "target"  # cuts differ from target to target
         key_target = target if aware or few_shot or target in self.study.unseen else ""
-        return digest([method, relevant, self.study.tasks_with(target), key_target, str(arm.setting)])
+        # a transfer that reads no example of the target is one for all amounts of these
+        same = self.study.scope == "target" and not module.Method.reads_target(hp)
+        setting = "" if same else str(arm.setting)
+        return digest([method, relevant, self.study.tasks_with(target), key_target, setting])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from cells import VECTORS, assert_close_json, assert_same_state, method_over, planted, ran, ran_by, spec_of
+from cells import VECTORS, assert_close_json, assert_same_state, method_over, planted, ran, ran_by, setup_of, spec_of
 from scipy.stats import spearmanr
 
 from raystudy import train
@@ -17,6 +18,7 @@ from raystudy.errors import ConfigError, DataError
 from raystudy.methods import Sizes, hparams
 from raystudy.methods.task_distance import HParams, Method
 from raystudy.spec import Numerics, Places, Setting, Spec
+from raystudy.study.store.stage_store import StageStore
 from raystudy.tasks import Task
 
 NET = resolve("mlp:16")
@@ -150,3 +152,16 @@ def test_refusals() -> None:
         Method.admit(dataclasses.replace(hp, source=2), 1, two)
     with pytest.raises(ConfigError, match="must be false, since it is defined for classes, but not so b"):
         Method.admit(dataclasses.replace(hp, measure=True), 1, {"a": two["a"], "b": planted("tag_source")})
+
+
+def test_all_amounts_of_target_data_share_a_transfer(tmp_path: Path) -> None:
+    """A source's representation does not know the target's examples, so that it is computed once for all of them."""
+    store = StageStore(tmp_path)
+    few, more = (spec_of("task_distance", suite=VECTORS, target=VECTORS[0], setting=Setting(shots=k)) for k in (6, 12))
+    assert ran(few, store=store).record["stages"]["source"] == "ran"
+    second, alone = ran(more, store=store), ran(more)
+    assert second.record["stages"]["source"] == "stored"
+    assert_same_state(second.state, alone.state)
+    measured = dataclasses.replace(more, settings={**more.settings, "measure": True})
+    keys = [train.stage_key(s, setup_of(s), "transfer") for s in (few, more, measured)]
+    assert keys[0] == keys[1] and keys[2]["data"] != keys[1]["data"]

@@ -94,6 +94,7 @@ SUITES = {
     "planted": (("planted/target", "planted/source"), "single"),
     "planted_domains": (tuple(f"planted/domain_{k}" for k in (1, 2, 3)), "single"),
     "planted_tags": (("planted/tag_target", "planted/tag_source"), "tagging"),
+    "teachers": (tuple(f"teachers/{p}" for p in ("target", *(f"flip_{q}" for q in (0, 25, 50, 75, 100)))), "vector"),
     "planted_vectors": (("planted/vector_target", "planted/vector_source"), "vector"),
     "pos_to_mwe": (("streusle_mwe", "ud_ewt_upos"), "tagging"),
     "chunk_to_ner": (("wnut17", "conll2000_chunk"), "tagging"),
@@ -103,7 +104,7 @@ SUITES = {
     "lexicon": (("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"), "single"),
 }
 LEAVE_OUT = ("glue", "glue_scitail", "tagging")
-EMBEDDED = ("planted", "planted_domains", "planted_tags", "planted_vectors", "lexicon")  # need no data root
+EMBEDDED = ("planted", "planted_domains", "planted_tags", "planted_vectors", "teachers", "lexicon")  # need no data root
 
 
 def card(name: str) -> Card:
@@ -269,7 +270,7 @@ def test_a_study_of_each_suite_is_read_and_planned(name: str, request: pytest.Fi
     planned = json.loads(done.stdout)["tasks"]
     assert set(planned) == set(tasks) - set(gone)
     assert {t["form"] for t in planned.values()} == ({form} if form else {"single", "pair"})
-    if len(needed) == 1 and name not in ("planted", "planted_tags", "planted_vectors", "lexicon"):
+    if len(needed) == 1 and name not in ("planted", "planted_tags", "planted_vectors", "teachers", "lexicon"):
         assert len({tuple(t["labels"]) for t in planned.values()}) == 1
 
 
