@@ -542,15 +542,15 @@ def page_problems(generated: Mapping[str, str], docs: Path = DOCS) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write or check all pages; returns the exit code."""
+    if arguments and arguments != ["--check"]:
+        sys.stderr.write(f"{json.dumps(arguments)} is not known; the only option is --check\n")
+        return 2
     generated = pages()
-    if arguments == ["--check"]:
+    if arguments:
         wrong = page_problems(generated)
         for line in wrong:
             sys.stderr.write(f"{line}; run python docs/build.py\n")
         return int(bool(wrong))
-    if arguments:
-        sys.stderr.write(f"{json.dumps(arguments)} is not known; the only option is --check\n")
-        return 2
     for name, text in generated.items():
         (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from rich.console import Console
 from study.fakes import study
-from study.test_crash import TINY, drive, products, without_ray
+from study.test_crash import TINY, draw_once, drive, products, without_ray
 from study.writes import Points, full_at, watched
 from typer.testing import CliRunner
 
@@ -471,6 +471,7 @@ def test_a_full_disk_under_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened = (study(tmp_path, **TINY), Places(plm="tiny", shared=str(tmp_path / "cache")), tmp_path / "r")
+    draw_once(monkeypatch)
     with without_ray(monkeypatch, report=True):
         drive(opened)
         expected = products(opened[2])

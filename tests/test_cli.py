@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from study.fakes import Fake, plan
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -19,11 +19,6 @@ from raystudy import run as running
 from raystudy.study.folder.manifest import write_manifest
 from raystudy.study.folder.records import Results
 from raystudy.study.study_run import StudyRun
-
-
-def call(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *args]
-    return subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -97,17 +92,18 @@ def test_every_command_explains_itself_before_anything_heavy_is_loaded(tmp_path:
     assert out.stdout.count("Usage:") == len(names) >= 10
 
 
-def test_status_and_report_read_the_folder(finished: Path) -> None:
-    told = json.loads(call("raystudy", "status", "fake", "--json", cwd=finished.parents[1]).stdout)
+def test_status_and_report_read_the_folder(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished.parents[1])
+    told = json.loads(CliRunner().invoke(commands.app, ["status", "fake", "--json"]).stdout)
     assert told["failed"] == 0
     assert told["confirm"]["planned"] == told["confirm"]["done"] > 0
     assert not told["running"]
-    shown = call("raystudy", "report", "fake", "--json", cwd=finished.parents[1])
+    shown = CliRunner().invoke(commands.app, ["report", "fake", "--json"])
     assert Path(finished.parents[1], json.loads(shown.stdout)["results"]).is_file()
 
 
-def test_methods_lists_what_a_study_may_name(tmp_path: Path) -> None:
-    listed = json.loads(call("raystudy", "methods", "--json", cwd=tmp_path).stdout)
+def test_methods_lists_what_a_study_may_name() -> None:
+    listed = json.loads(CliRunner().invoke(commands.app, ["methods", "--json"]).stdout)
     by_id = {m["id"]: m for m in listed}
     assert by_id["meta_dtl"]["settings"]["lambda"]["symbol"] == "λ"
     assert by_id["meta_dtl"]["settings"]["lambda"]["paper"] == 0.1
@@ -155,23 +151,29 @@ def test_mistakes_are_answered_with_words_and_a_code(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_cannot_be_reached_is_named_with_the_command_that_brings_it(tmp_path: Path) -> None:
-    out = call("raystudy.run", "smoke", "--plm", "no/such-model", "--dry-run", cwd=tmp_path, HF_HUB_OFFLINE="1")
+def test_a_model_that_cannot_be_reached_is_named_with_the_command_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # the variable is read when the client is imported
+    out = CliRunner().invoke(running.app, ["smoke", "--plm", "no/such-model", "--dry-run"])
     assert "hf download no/such-model" in out.stderr
-    assert out.returncode == 3
+    assert out.exit_code == 3
     assert "Traceback" not in out.stderr
 
 
 def test_status_of_a_study_that_never_ran(tmp_path: Path) -> None:
-    out = call("raystudy", "status", "smoke", cwd=tmp_path)
+    command = [sys.executable, "-m", "raystudy", "status", "smoke"]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert out.returncode == 2
     assert "no study was run here yet" in out.stderr
 
 
-def test_a_second_driver_is_refused(tmp_path: Path) -> None:
-    with Results(tmp_path / "r").locked():
-        out = call("raystudy.run", "smoke", "--out", "r", cwd=tmp_path)
-    assert out.returncode == 2
+def test_a_second_driver_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Results(tmp_path / "r").locked():  # no matter which process holds it
+        out = CliRunner().invoke(running.app, ["smoke", "--out", "r"])
+    assert out.exit_code == 2
     assert "another run of this study is at work" in out.stderr
 
 
