@@ -520,13 +520,29 @@ class Panel:
 
 
 def sweep(
-    name: str, title: str, x_label: str, y_label: str, values: Sequence[float], panels: Sequence[Panel]
+    name: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    values: Sequence[float],
+    panels: Sequence[Panel],
+    *,
+    differences: bool = False,
+    log: bool = False,
 ) -> Figure:
-    """A figure of scores against the (k,) `values` of one parameter, panel by panel; scores are printed x 100."""
-    return Figure("exhibit", name, title, _with(_sweep, x_label, y_label, tuple(values), tuple(panels)))
+    """A figure of scores against the (k,) `values` of one parameter, panel by panel; scores are printed x 100.
+
+    Args:
+        differences: the points are differences of scores, which may be negative; a line marks zero.
+        log: the values stand on a logarithmic scale.
+    """
+    make = _with(_sweep, x_label, y_label, tuple(values), tuple(panels), differences, log)
+    return Figure("exhibit", name, title, make)
 
 
-def _sweep(x_label: str, y_label: str, values: tuple[float, ...], panels: tuple[Panel, ...]) -> Canvas:
+def _sweep(
+    x_label: str, y_label: str, values: tuple[float, ...], panels: tuple[Panel, ...], differences: bool, log: bool
+) -> Canvas:
     entries = max(len(p.lines) + len(p.levels) for p in panels)
     canvas = Canvas(figsize=(4.1 * len(panels) + 0.2, 3.0 + 0.1 * entries), layout="constrained")
     flat: Sequence[Axes] = canvas.subplots(1, len(panels), squeeze=False)[0]
@@ -555,8 +571,13 @@ def _sweep(x_label: str, y_label: str, values: tuple[float, ...], panels: tuple[
         for i, (label, level) in enumerate(panel.levels):
             dashes = FLOOR_DASHES[i % len(FLOOR_DASHES)]
             axes.axhline(100 * level, color=MUTED, linewidth=1, dashes=dashes, label=label, zorder=1)
+        if differences:
+            axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
         low, high = axes.get_ylim()  # an interval of two seeds may reach far beyond any score
-        axes.set_ylim(max(low, -1.0), min(high, 101.0))
+        axes.set_ylim(max(low, -101.0 if differences else -1.0), min(high, 101.0))
+        if log:
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(panel.title)
         axes.set_xlabel(x_label)
         axes.set_xticks(values, [f"{v:g}" for v in values])

@@ -44,6 +44,7 @@ class Head:
         title: as the paper has it.
         targets: one task, or the tasks that the column is the mean of.
         setting: the data setting, as ``str(Setting)``.
+        settings: the setting of each of the targets, where a mean is over targets with settings of their own.
         metric: another metric than the tasks' own; only test scores have one.
         group: the block of columns that stay together where a table is too wide for a page.
         published: what names the column in the file of the paper's numbers; empty if the paper has no such column.
@@ -58,6 +59,12 @@ class Head:
     group: str = ""
     published: Mapping[str, str] = field(default_factory=dict, hash=False)
     second_published: Mapping[str, str] = field(default_factory=dict, hash=False)
+    settings: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """The target and the setting of everything that the column is the mean of."""
+        return tuple(zip(self.targets, self.settings or (self.setting,) * len(self.targets), strict=True))
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,21 @@ class Row:
     """A method, or with `minus` its gain over another one, seed by seed.
 
     `published` is what names the row in the file of the paper's numbers; it is empty if the paper has no such row.
+    `settings` are the paper's names of settings of columns -> what it calls them in this row, where that is another.
     """
 
     variant: str
     title: str
     published: Mapping[str, str] = field(default_factory=dict, hash=False)
     minus: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def names(self, published: Mapping[str, str]) -> dict[str, str]:
+        """What names the number of this row in a column that is itself named by `published`."""
+        names = {**published, **self.published}
+        if names.get("setting") in self.settings:
+            names["setting"] = self.settings[names["setting"]]
+        return names
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -134,10 +150,10 @@ def columns_of_all_suites(results: ExhibitResults, published: Mapping[str, str])
 def by_seed(n: Numbers, head: Head, variant: str) -> dict[int, float]:
     """Seed -> score. Of several targets it is their mean, for the seeds that all of them have finished."""
     scores_of_targets: list[dict[int, float]] = []
-    for target in head.targets:
+    for target, setting in head.places:
         values = {}
         for r in n.runs:
-            if r.phase == "confirm" and (r.variant, r.target, r.setting) == (variant, target, head.setting):
+            if r.phase == "confirm" and (r.variant, r.target, r.setting) == (variant, target, setting):
                 primary_score = r.dev if head.split == "dev" else r.test
                 values[r.seed] = r.tests.get(head.metric, math.nan) if head.metric else primary_score
         scores_of_targets.append({seed: x for seed, x in values.items() if not math.isnan(x)})
@@ -220,14 +236,14 @@ def comparison_table(
         cells = [Cell(row.title, marks=MARK.get(_role(n, row.variant), ""))]
         for x, head in enumerate(heads):
             if row.published and head.published:
-                number = published.find(**{**head.published, **row.published})
+                number = published.find(**row.names(head.published))
                 if number is not None:
                     numbers[y, x] = number
             published_value = numbers[y, x].value if (y, x) in numbers else None
             named_twice = bool(row.published and head.second_published)
-            second = published.find(**{**head.second_published, **row.published}) if named_twice else None
+            second = published.find(**row.names(head.second_published)) if named_twice else None
             ours = _ours(row, head, scores.get((row.variant, x)), n)
-            if ours.value is None and any((t, head.setting) in left_out for t in head.targets):
+            if ours.value is None and any(x in left_out for x in head.places):
                 ours = replace(ours, marks=ABSENT)
             cells.append(
                 replace(

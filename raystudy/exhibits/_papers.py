@@ -9,7 +9,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METAXT", "META_DTL", "MFT", "TAWT_VECTORS", "Paper", "Published", "PublishedNumber", "published_folder"]
+__all__ = [
+    "DOU2019",
+    "METAXT",
+    "META_DTL",
+    "MFT",
+    "TAWT",
+    "TAWT_VECTORS",
+    "Paper",
+    "Published",
+    "PublishedNumber",
+    "published_folder",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ class Paper:
         runs: what its numbers are means of.
         settings: settings for which it prints one value for every method, where the methods' own defaults differ.
         planted: the suite of generated tasks that stands for its suites at scale ``smoke``.
+        statistics: whether its Table 1 has the sizes of its data.
         small: what its exhibits read at scale ``small``, in words, where that is not what others do.
     """
 
@@ -90,6 +102,7 @@ class Paper:
     planted: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     in_place_of: Mapping[str, str] = field(default_factory=dict)
+    statistics: bool = True
     small: str = ""
 
     def dataset(self, task: str) -> str:
@@ -205,6 +218,59 @@ METAXT = Paper(
         "amazon_mds_stars": "Amazon Full",
     },
     small="k examples of the target, 2,000 of the source, and 500 to test",
+)
+
+DOU2019 = Paper(
+    id="dou2019",
+    file="dou2019",
+    title="Dou et al. 2019",
+    citation="Dou et al. 2019, Investigating Meta-Learning Algorithms for Low-Resource Natural Language Understanding "
+    "Tasks",
+    encoder="BERT-base",
+    casing="in which casing is not printed",
+    suites={"glue": ("GLUE", ""), "glue_scitail": ("SciTail", "")},
+    tasks={
+        "cola": "CoLA",
+        "mrpc": "MRPC",
+        "stsb": "STS-B",
+        "rte": "RTE",
+        "sst2": "SST-2",
+        "qqp": "QQP",
+        "mnli": "MNLI",
+        "qnli": "QNLI",
+        "scitail": "SciTail",
+    },
+    length="not printed",
+    training="Adam, batches of 32, learning rates of 5e-5, 5 epochs of meta-learning, 5 inner steps at 1e-3, 8 tasks "
+    "per step; the fine-tuning is not printed, and BERT and MT-DNN come from other programs with other optimizers",
+    runs="a number of runs that is not printed",
+    planted="planted",
+    statistics=False,
+    settings={"lr": 5.0e-5},
+)
+
+TAWT = Paper(
+    id="tawt",
+    file="tawt",
+    title="TAWT",
+    citation="Chen et al. 2022, Weighted Training for Cross-Task Learning",
+    encoder="BERT-base-cased",
+    casing="",
+    suites={"tagging": ("sequence tagging", "Avg")},
+    tasks={
+        "ud_ewt_upos": "PoS",
+        "conll2000_chunk": "Chunking",
+        "predicates": "Predicate Detection",
+        "wnut17": "NER",
+    },
+    length="128",
+    training="batches of 32, 4 epochs, a learning rate of 5e-5; eta is 1, c is 1 for joint training and the best of "
+    "0.3, 1, 10, 30 and 100 for pre-training, chosen for each target on a split that is not said",
+    runs="one run",
+    planted="planted_tags",
+    statistics=False,
+    settings={"lr": 5.0e-5, "epochs": 4},
+    small="the paper's numbers of target sentences, and 500 sentences of every source",
 )
 
 # the experiments of TAWT that need no language model

@@ -51,7 +51,7 @@ def _sizes(results: ExhibitResults) -> str:
         caps = [f"{c} {split}" for split, c in limits.model_dump().items() if c is not None]
         limits_texts += [f"at most {listed(caps)} examples per {whose}"] if caps else []
     amounts = f"{'; '.join(limits_texts)}, one draw, stratified by class" if limits_texts else "all that is at hand"
-    if results.scale == "smoke" or not results.exhibit.paper.length:
+    if results.scale == "smoke" or not (results.exhibit.paper.length and results.exhibit.paper.statistics):
         return f"Data: {amounts}."
     return f"Data: {amounts}; the paper's sizes beside those at hand: `{results.exhibit.paper.id}_table1`."
 

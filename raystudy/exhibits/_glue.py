@@ -1,0 +1,136 @@
+"""What the tables of Dou et al. share: GLUE's four small tasks as targets, and meta-learning that a laptop can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from raystudy.analysis.table import Table
+from raystudy.exhibits import Exhibit, ExhibitResults, Scale
+from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
+from raystudy.exhibits._papers import DOU2019
+
+__all__ = ["BATCHES", "SMALL", "TEST_MEASURE", "ablation", "glue_heads", "own", "study_keys"]
+
+# the metrics of the tasks as the file of published numbers names them: the first, and the second where a task has two
+TEST_METRICS = {
+    "cola": ("Matthews corr. (GLUE convention)", ""),
+    "mrpc": ("F1 (GLUE convention)", "accuracy (GLUE convention)"),
+    "stsb": ("Pearson (GLUE convention)", "Spearman (GLUE convention)"),
+    "rte": ("accuracy", ""),
+}
+SERVER = "GLUE test server; PPS sampling"
+DEV_METRIC = "accuracy or Matthews corr."
+TEST_MEASURE = "Matthews correlation (CoLA), F1/accuracy (MRPC), Pearson/Spearman correlation (STS-B), accuracy (RTE)"
+DEV_MEASURE = "Matthews correlation (CoLA), accuracy (MRPC, RTE), Pearson correlation (STS-B)"
+
+STEPS, TASKS, INNER, BATCH = 60, 4, 3, 4
+OUTER_LR = 5.0e-4
+JOINT_EPOCHS = 2
+META: Mapping[Scale, Mapping[str, Any]] = {
+    "smoke": {"inner_steps": 2, "outer_lr": 3.0e-3, "alpha": 1.0e-2},
+    "small": {"inner_steps": INNER, "outer_lr": OUTER_LR},
+    "paper": {},
+}
+BATCHES: Mapping[Scale, Mapping[str, Any]] = {
+    "smoke": {"meta_steps": 4, "tasks_per_step": 2},
+    "small": {"meta_steps": STEPS, "tasks_per_step": TASKS, "batch_size": BATCH},
+    "paper": {},
+}
+SMALL = (
+    (
+        f"At scale small every method reads texts of 48 word pieces in batches of {BATCH}. Meta-learning makes {STEPS} "
+        f"meta steps of {TASKS} tasks with {INNER} inner steps, at an outer learning rate of {OUTER_LR:g}: so few "
+        f"steps of Adam at the paper's 5e-5 would hardly move the model. MT-DNN trains on all tasks for {JOINT_EPOCHS} "
+        "epochs, which are about as many passes."
+    ),
+    (
+        "The paper names no metric of a task; where it prints two numbers they are read as GLUE's two metrics, and on "
+        "dev as the accuracy of MRPC and the Pearson correlation of STS-B."
+    ),
+)
+
+
+def own(variants: Sequence[str]) -> Callable[[Scale], dict[str, dict[str, Any]]]:
+    """The settings of meta-learning, for those of the variants that meta-learn, and the length of MT-DNN's training.
+
+    What a variant has in its name is not set again.
+    """
+
+    def settings(scale: Scale) -> dict[str, dict[str, Any]]:
+        of_meta = {
+            v: {k: x for k, x in META[scale].items() if f"{k}=" not in v}
+            for v in variants
+            if v.startswith(("maml", "fomaml", "reptile"))
+        }
+        epochs = {"smoke": 1, "small": JOINT_EPOCHS, "paper": 5}[scale]
+        return of_meta | ({"mt_dnn": {"joint_epochs": epochs}} if "mt_dnn" in variants else {})
+
+    return settings
+
+
+def study_keys(scale: Scale, root: Path | None) -> dict[str, Any]:
+    """The keys of the study file that keep scale ``small`` small and leave out tasks whose data are not at hand."""
+    keys: dict[str, Any] = {"settings": dict(BATCHES[scale])}
+    if scale == "smoke":
+        return keys
+    return {**keys, "missing_data": "leave_out", **({"length": 48} if scale == "small" else {})}
+
+
+def dev_keys(scale: Scale, root: Path | None) -> dict[str, Any]:
+    """The same for a table of development scores, where the paper has the accuracy of MRPC."""
+    keys = study_keys(scale, root)
+    if scale != "smoke":
+        keys["task_options"] = {"mrpc": {"metric": "accuracy", "second_metric": "f1"}}
+    return keys
+
+
+def glue_heads(results: ExhibitResults, split: Literal["test", "dev"]) -> list[Head]:
+    """A column for each target, on test with the metrics of GLUE's server. On dev, rows name the paper's setting."""
+    paper = results.exhibit.paper
+    heads = []
+    for t in (t for targets in results.targets().values() for t in targets):
+        published: dict[str, str] = {}
+        second: dict[str, str] = {}
+        if t in TEST_METRICS and split == "dev":
+            published = {"dataset": paper.dataset(t), "metric": DEV_METRIC}
+        elif t in TEST_METRICS:
+            first, other = TEST_METRICS[t]
+            published = {"dataset": paper.dataset(t), "setting": SERVER, "metric": first}
+            second = {**published, "metric": other} if other else {}
+        heads.append(Head(paper.short(t), (t,), split=split, published=published, second_published=second))
+    return heads
+
+
+def ablation(
+    label: str, about: str, rows: Sequence[tuple[str, str, Mapping[str, str]]], notes: tuple[str, ...] = ()
+) -> Exhibit:
+    """A table of development scores whose rows are forms of Reptile.
+
+    Args:
+        rows: variant, title, and what names the row in the file of the paper's numbers: its method and its setting.
+    """
+    shown = [Row(variant, title, published) for variant, title, published in rows]
+
+    def tables(results: ExhibitResults) -> list[Table]:
+        measure = DEV_MEASURE if results.scale != "smoke" else "score"
+        what = caption(results, results.exhibit.title, "dev", measure)
+        return [
+            comparison_table(
+                results.exhibit.stem, what, shown, glue_heads(results, "dev"), results.numbers, results.published
+            )
+        ]
+
+    variants = tuple(dict.fromkeys(v for v, _, _ in rows))
+    return Exhibit(
+        paper=DOU2019,
+        label=label,
+        about=about,
+        suites=("glue",),
+        methods=("single_task", *variants),
+        sizes=dev_keys,
+        own=own(variants),
+        tables=tables,
+        notes=(*SMALL, *notes),
+    )

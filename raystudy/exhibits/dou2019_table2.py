@@ -1,0 +1,21 @@
+"""Dou et al., Table 2: from which tasks Reptile learns how often."""
+
+from __future__ import annotations
+
+from raystudy.catalogue import catalogue
+from raystudy.exhibits._glue import ablation
+
+__all__ = ["EXHIBIT"]
+
+FORMS = {
+    "Reptile-PPS": "reptile_pps",
+    "Reptile-Uniform": "reptile_uniform",
+    "Reptile-Mixed 2:1": catalogue().with_settings("reptile_mixed", {"ratio": 2.0}).id,
+    "Reptile-Mixed 5:1": catalogue().with_settings("reptile_mixed", {"ratio": 5.0}).id,
+}
+
+EXHIBIT = ablation(
+    "Table 2",
+    "Reptile with tasks as likely as they are large, all alike, and with the target alone in the end of each epoch",
+    [(variant, title, {"method": title, "setting": "dev set"}) for title, variant in FORMS.items()],
+)
