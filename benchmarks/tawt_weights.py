@@ -6,6 +6,9 @@ An update is everything between two rounds of weighted joint training: for the t
 encoder on 64 sentences, the cosines, the mirror step. It is compared with
     plain_passes    a forward and a backward pass over the same sentences of each task, whose gradients are thrown away
 
+And what the products <grad L_0, grad l_i> of sample-weighted TAWT cost by one pass in forward mode, beside a backward
+pass for each example: over 1,000 vectors by mlp:4096, and over 16 sentences by the text encoder.
+
 Seconds are CPU time of the process on one thread, the median of `--repeats` interleaved rounds; memory is the highest
 resident size during an update less that before it (Linux only, else null).
 """
@@ -26,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raystudy.methods.tawt import Method
+    from raystudy.methods.tawt_samples import Method as SampleWeighted
+    from raystudy.tasks import Task
 
 
 def main() -> None:
@@ -64,6 +69,8 @@ def main() -> None:
         "length": args.length,
         "time_ratio_update_to_plain_passes": round(cost["update"] / cost["plain_passes"], 3),
         "memory_ratio_to_plain_pass": round(held["update"] / held["plain_passes"], 3) if _LINUX else None,
+        "sample_products_ratio_to_loop": round(_products_to_loop("mlp:4096", _vectors(500), args), 4),
+        "sample_products_ratio_to_loop_on_text": round(_products_to_loop(args.plm, _sentences(8), args), 4),
         "cpu_seconds": {name: round(v, 3) for name, v in cost.items()},
         "peak_megabytes": {name: round(v) for name, v in held.items()} if _LINUX else None,
     }
@@ -114,6 +121,66 @@ def _plain(method: Method) -> Callable[[], None]:
                 local_gradient(method.mean_loss(batch), phi)
 
     return passes
+
+
+def _vectors(n: int) -> dict[str, Task]:
+    """Two tasks of `n` vectors each, as long as five words of GloVe's smallest vectors."""
+    from raystudy.tasks import load
+
+    options = {"inputs": 250, "examples": n + 2, "n_dev": 1, "n_test": 1}
+    return {str(i): load("teachers/target", options={**options, "seed": i}) for i in range(2)}
+
+
+def _sentences(n: int) -> dict[str, Task]:
+    """Two tasks of `n` long sentences each."""
+    from raystudy.tasks import load
+
+    options = {"n_train": n, "n_dev": 1, "n_test": 1, "length": 64}
+    return {str(i): load("planted/target", options={**options, "seed": i}) for i in range(2)}
+
+
+def _products_to_loop(plm: str, tasks: dict[str, Task], args: argparse.Namespace) -> float:
+    """Seconds of all products in forward mode over those of one backward pass for each example."""
+    import numpy as np
+
+    from raystudy.nn.gradients import dot, local_gradient
+
+    method = _sample_weighted(plm, tasks, args.length)
+    method.eval()
+    v, phi = method.target_gradient(), list(method.phi.values())
+    rows = [np.array([[t, i]]) for t, n in enumerate(method.pooled) for i in range(n)]
+    some = [method.setup.corpus.batch(row) for row in rows[:: max(1, len(rows) // 50)]]  # each costs the same
+
+    def loop() -> None:
+        for batch in some:
+            dot(v, local_gradient(method.losses(batch).sum(), phi))
+
+    method.products(v)
+    forward: list[float] = []
+    backward: list[float] = []
+    for _ in range(args.repeats):
+        start = time.process_time()
+        method.products(v)
+        forward.append(time.process_time() - start)
+        start = time.process_time()
+        loop()
+        backward.append(time.process_time() - start)
+    return float(median(forward) / (median(backward) / len(some) * len(rows)))
+
+
+def _sample_weighted(name: str, tasks: dict[str, Task], length: int) -> SampleWeighted:
+    from raystudy.catalogue import catalogue
+    from raystudy.data.plm import resolve
+    from raystudy.data.text import Corpus, encode
+    from raystudy.methods import Setup, hparams
+    from raystudy.methods.tawt_samples import HParams
+    from raystudy.methods.tawt_samples import Method as SampleWeighted
+    from raystudy.workers import Alone
+
+    plm = resolve(name)
+    hp = hparams(HParams, catalogue().resolve("tawt_samples_joint_w"))
+    corpus = Corpus(tuple(encode(t, "train", plm, length) for t in tasks.values()))
+    return SampleWeighted(Setup(plm, tuple(tasks), corpus, 0, 1, hp, Alone(), precision="fp32"))
 
 
 _LINUX = Path("/proc/self/clear_refs").exists()
