@@ -19,7 +19,7 @@ import psutil
 import pytest
 from rich.console import Console
 from study.fakes import study
-from study.test_crash import TINY, draw_once, drive, products, without_ray
+from study.test_crash import DESCRIBE, TINY, draw_once, drive, products, without_ray
 from study.writes import Points, full_at, watched
 from typer.testing import CliRunner
 
@@ -575,8 +575,11 @@ def test_a_manifest_that_is_none(finished: Any, capsys: pytest.CaptureFixture[st
     assert {k for k, v in products(finished[2]).items() if before[k] != v} == {"manifest.json"}
 
 
-def test_a_changed_study_keeps_its_old_records_and_says_so(finished: Any, tmp_path: Path) -> None:
+def test_a_changed_study_keeps_its_old_records_and_says_so(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, places, folder = finished
+    monkeypatch.setattr(running, "describe", DESCRIBE)
     old = {p: p.read_bytes() for p in folder.glob("cells/*/*")}
     changed = study(tmp_path, **{**TINY, "shots": "[12]"})
     with (tmp_path / "said").open("w") as out:

@@ -2,8 +2,8 @@
 
 These are estimates of the highest use, from the sizes of the model and of the batches alone, to decide between two ways
 of computing one number (`nn.inner_loop`). What MiniLM was seen to take in float32, with batches of 4 to 24 texts of 48
-and 128 pieces and one to five steps, lay between 0.94 and 1.08 of the estimate, whose constants were fitted to these same
-nine numbers; no other model was measured.
+and 128 pieces and one to five steps, lay between 0.94 and 1.08 of the estimate, whose constants were fitted to these
+same nine numbers; no other model was measured.
 
     P       numbers that a step moves: the parameters, with the touched rows of the word embeddings alone
     F       numbers that a forward pass keeps for the way back: per token and layer 8 H + 2 I of the states, and 2.5 L

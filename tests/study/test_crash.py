@@ -78,6 +78,9 @@ class NoPictures:
         pass
 
 
+DESCRIBE = running.describe  # for tests of what a run says, which `without_ray` leaves out
+
+
 @contextmanager
 def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Iterator[list[FakePool]]:
     """`run.run_study` whole, but for Ray, TensorBoard and (unless asked for) the report; yields the pools it used."""
