@@ -19,20 +19,17 @@ again. The error in float64 is that of the recursion against what is unrolled, w
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
+
+from measuring import interleaved, megabytes, on_one_thread, ratio
 
 OURS = ("unrolled", "recursion")
 PEERS = ("torchopt", "higher")
@@ -51,7 +48,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: CPU time of several threads is no cost of one
+    on_one_thread()
     if args.one:
         way, steps, batch, file = args.one.split(",")
         print(json.dumps(_measured(args, way, int(steps), int(batch), Path(file))))
@@ -65,13 +62,11 @@ def main() -> None:
     out: dict[str, Any] = {
         "plm": args.plm,
         "length": args.length,
-        "time_ratio_to_best_peer_k5": _ratio(small[last]["unrolled"]["cpu_seconds"], best_peer),
-        "memory_ratio_recursion_to_unrolled_k5": _ratio(
+        "time_ratio_to_best_peer_k5": ratio(small[last]["unrolled"]["cpu_seconds"], best_peer),
+        "memory_ratio_recursion_to_unrolled_k5": ratio(
             wide["recursion"]["peak_megabytes"], wide["unrolled"]["peak_megabytes"]
         ),
-        "time_ratio_recursion_to_unrolled_k5": _ratio(
-            wide["recursion"]["cpu_seconds"], wide["unrolled"]["cpu_seconds"]
-        ),
+        "time_ratio_recursion_to_unrolled_k5": ratio(wide["recursion"]["cpu_seconds"], wide["unrolled"]["cpu_seconds"]),
         "max_relative_error_float64": max(_error(args, k) for k in STEPS),
         f"batch_{SMALL}": small,
         f"batch_{LARGE}": large,
@@ -127,10 +122,6 @@ def _error(args: argparse.Namespace, steps: int) -> float:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True) if b is not None)
 
 
-def _ratio(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else round(a / b, 3)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # one process
 
@@ -139,7 +130,6 @@ def _measured(args: argparse.Namespace, way: str, steps: int, batch: int, file: 
     """The cost of one way; its gradient is written to `file`."""
     import torch
 
-    torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     settings = {"route": "unroll" if way == "unrolled" else "recursion"} if way in OURS else {}
     method = _method(args, steps, batch, "fomaml" if way == "first_order" else "maml", **settings)
@@ -149,17 +139,8 @@ def _measured(args: argparse.Namespace, way: str, steps: int, batch: int, file: 
     flat = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
     torch.save(torch.cat([g.detach().reshape(-1) for g in flat]), file)
     del found, flat
-    seconds, memory = [], []
-    for _ in range(args.repeats):
-        before = _fresh_peak()
-        start = time.process_time()
-        gradient()
-        seconds.append(time.process_time() - start)
-        memory.append(_peak() - before)
-    return {
-        "cpu_seconds": round(median(seconds), 3),
-        "peak_megabytes": round(median(memory)) if _LINUX else None,
-    }
+    seconds, memory = interleaved({way: gradient}, args.repeats, warm_up=False)
+    return {"cpu_seconds": round(seconds[way], 3), "peak_megabytes": (megabytes(memory) or {}).get(way)}
 
 
 def _method(
@@ -270,26 +251,6 @@ def _by_torchopt(method: Any) -> Callable[[], Any]:
         return _aligned(method, net, found)
 
     return gradient
-
-
-_LINUX = Path("/proc/self/clear_refs").exists()
-
-
-def _fresh_peak() -> float:
-    """Give back what is free and start the highest resident size anew; returns it, in MB."""
-    gc.collect()
-    if not _LINUX:
-        return 0.0
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> float:
-    if not _LINUX:
-        return 0.0
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":

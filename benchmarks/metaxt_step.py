@@ -19,18 +19,12 @@ float64, with dropout, by forward mode against double backward.
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import json
-import os
-import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from measuring import interleaved, megabytes, on_one_thread, ratio
 
 if TYPE_CHECKING:
     from raystudy.methods.metaxt import Batches, Method
@@ -45,41 +39,25 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: CPU time of several threads is no cost of one
-    import torch
-
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    on_one_thread()
     updates = {"jvp": _update(args, "jvp"), "double_backward": _by_definition(args)}
     updates |= {"double_backward_route": _update(args, "double_backward"), "fd_logits": _update(args, "fd_logits")}
     updates |= {"plain_three_losses": _plain(args, shared=False), "shared_three_losses": _plain(args, shared=True)}
-    for update in updates.values():
-        update()  # the first one allocates moments and compiles forward rules
-    seconds: dict[str, list[float]] = {name: [] for name in updates}
-    memory: dict[str, list[float]] = {name: [] for name in updates}
-    for _ in range(args.repeats):
-        for name, update in updates.items():
-            before = _fresh_peak()
-            start = time.process_time()
-            update()
-            seconds[name].append(time.process_time() - start)
-            memory[name].append(_peak() - before)
-    cost = {name: median(v) for name, v in seconds.items()}
-    held = {name: median(v) for name, v in memory.items()}
+    cost, held = interleaved(updates, args.repeats)
     out: dict[str, Any] = {
         "plm": args.plm,
         "batch": args.batch,
         "length": args.length,
-        "time_ratio_jvp_to_double_backward": round(cost["jvp"] / cost["double_backward"], 3),
-        "memory_ratio_jvp_to_double_backward": _ratio(held["jvp"], held["double_backward"]),
-        "time_ratio_jvp_to_plain_three_losses": round(cost["jvp"] / cost["plain_three_losses"], 3),
-        "time_ratio_jvp_to_double_backward_route": round(cost["jvp"] / cost["double_backward_route"], 3),
-        "memory_ratio_jvp_to_double_backward_route": _ratio(held["jvp"], held["double_backward_route"]),
-        "time_ratio_jvp_to_shared_three_losses": round(cost["jvp"] / cost["shared_three_losses"], 3),
-        "time_ratio_fd_logits_to_plain_three_losses": round(cost["fd_logits"] / cost["plain_three_losses"], 3),
+        "time_ratio_jvp_to_double_backward": ratio(cost["jvp"], cost["double_backward"]),
+        "memory_ratio_jvp_to_double_backward": ratio(held["jvp"], held["double_backward"]),
+        "time_ratio_jvp_to_plain_three_losses": ratio(cost["jvp"], cost["plain_three_losses"]),
+        "time_ratio_jvp_to_double_backward_route": ratio(cost["jvp"], cost["double_backward_route"]),
+        "memory_ratio_jvp_to_double_backward_route": ratio(held["jvp"], held["double_backward_route"]),
+        "time_ratio_jvp_to_shared_three_losses": ratio(cost["jvp"], cost["shared_three_losses"]),
+        "time_ratio_fd_logits_to_plain_three_losses": ratio(cost["fd_logits"], cost["plain_three_losses"]),
         "max_relative_error_float64": _error(args),
         "cpu_seconds": {name: round(v, 3) for name, v in cost.items()},
-        "peak_megabytes": {name: round(v) for name, v in held.items()} if _LINUX else None,
+        "peak_megabytes": megabytes(held),
     }
     print(json.dumps(out) if args.json else "\n".join(f"{k}: {v}" for k, v in out.items()))
 
@@ -146,9 +124,11 @@ def _by_definition(args: argparse.Namespace) -> Callable[[], Any]:
         g = torch.autograd.grad(train(), theta, create_graph=True, allow_unused=True)
         moved = {n: p if d is None else p - eta * d for (n, p), d in zip(named.items(), g, strict=True)}
         held_out = with_parameters(method.encoder, moved, lambda: method.losses(drawn.ahead).mean())
-        step_down(method.adam, method.meta, list(torch.autograd.grad(held_out, method.meta)), 1e-4)
+        step_down(method.running_optimizer, method.meta, list(torch.autograd.grad(held_out, method.meta)), 1e-4)
         del g, moved, held_out
-        step_down(method.adam, theta, list(torch.autograd.grad(train(), theta, allow_unused=True)), 1e-5, 1.0)
+        step_down(
+            method.running_optimizer, theta, list(torch.autograd.grad(train(), theta, allow_unused=True)), 1e-5, 1.0
+        )
 
     return update
 
@@ -174,7 +154,7 @@ def _plain(args: argparse.Namespace, *, shared: bool) -> Callable[[], Any]:
             grads.append(local_gradient(own + soft(states), theta))
         else:
             grads += [local_gradient(method.losses(drawn.source).mean(), theta), local_gradient(soft(), theta)]
-        step_down(method.adam, theta, add(*grads), 1e-5, 1.0)
+        step_down(method.running_optimizer, theta, add(*grads), 1e-5, 1.0)
 
     return update
 
@@ -194,30 +174,6 @@ def _error(args: argparse.Namespace) -> float:
         torch.manual_seed(0)
         found.append(virtual_step(problem, 1e-3, route, Alone()).meta)
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True))
-
-
-_LINUX = Path("/proc/self/clear_refs").exists()
-
-
-def _ratio(a: float, b: float) -> float | None:
-    return round(a / b, 3) if _LINUX else None
-
-
-def _fresh_peak() -> float:
-    """Give back what is free and start the highest resident size anew; returns it, in MB."""
-    gc.collect()
-    if not _LINUX:
-        return 0.0
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> float:
-    if not _LINUX:
-        return 0.0
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":

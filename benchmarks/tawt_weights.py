@@ -16,16 +16,11 @@ resident size during an update less that before it (Linux only, else null).
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import json
-import os
-import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
+
+from measuring import interleaved, megabytes, on_one_thread, ratio
 
 if TYPE_CHECKING:
     from raystudy.methods.tawt import Method
@@ -42,37 +37,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: CPU time of several threads is no cost of one
-    import torch
-
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    on_one_thread()
     method = _method(args)
     updates = {"update": _update(method), "plain_passes": _plain(method)}
-    for update in updates.values():
-        update()  # the first one allocates what all others use again
-    seconds: dict[str, list[float]] = {name: [] for name in updates}
-    memory: dict[str, list[float]] = {name: [] for name in updates}
-    for _ in range(args.repeats):
-        for name, update in updates.items():
-            before = _fresh_peak()
-            start = time.process_time()
-            update()
-            seconds[name].append(time.process_time() - start)
-            memory[name].append(_peak() - before)
-    cost = {name: median(v) for name, v in seconds.items()}
-    held = {name: median(v) for name, v in memory.items()}
+    cost, held = interleaved(updates, args.repeats)
     out: dict[str, Any] = {
         "plm": args.plm,
         "sources": args.sources,
         "sentences": method.hp.subset,
         "length": args.length,
-        "time_ratio_update_to_plain_passes": round(cost["update"] / cost["plain_passes"], 3),
-        "memory_ratio_to_plain_pass": round(held["update"] / held["plain_passes"], 3) if _LINUX else None,
+        "time_ratio_update_to_plain_passes": ratio(cost["update"], cost["plain_passes"]),
+        "memory_ratio_to_plain_pass": ratio(held["update"], held["plain_passes"]),
         "sample_products_ratio_to_loop": round(_products_to_loop("mlp:4096", _vectors(500), args), 4),
         "sample_products_ratio_to_loop_on_text": round(_products_to_loop(args.plm, _sentences(8), args), 4),
         "cpu_seconds": {name: round(v, 3) for name, v in cost.items()},
-        "peak_megabytes": {name: round(v) for name, v in held.items()} if _LINUX else None,
+        "peak_megabytes": megabytes(held),
     }
     print(json.dumps(out) if args.json else "\n".join(f"{k}: {v}" for k, v in out.items()))
 
@@ -110,13 +89,14 @@ def _update(method: Method) -> Callable[[], None]:
 
 
 def _plain(method: Method) -> Callable[[], None]:
+    from raystudy.nn.dropout import without_dropout
     from raystudy.nn.gradients import local_gradient
 
     batches = [batch for task in method.weighed for batch in method.subset(task, 0)]
 
     def passes() -> None:
         phi = list(method.phi.values())
-        with method.without_dropout():
+        with without_dropout(method):
             for batch in batches:
                 local_gradient(method.mean_loss(batch), phi)
 
@@ -155,17 +135,8 @@ def _products_to_loop(plm: str, tasks: dict[str, Task], args: argparse.Namespace
         for batch in some:
             dot(v, local_gradient(method.losses(batch).sum(), phi))
 
-    method.products(v)
-    forward: list[float] = []
-    backward: list[float] = []
-    for _ in range(args.repeats):
-        start = time.process_time()
-        method.products(v)
-        forward.append(time.process_time() - start)
-        start = time.process_time()
-        loop()
-        backward.append(time.process_time() - start)
-    return float(median(forward) / (median(backward) / len(some) * len(rows)))
+    seconds, _ = interleaved({"products": lambda: method.products(v), "loop": loop}, args.repeats)
+    return seconds["products"] / (seconds["loop"] / len(some) * len(rows))
 
 
 def _sample_weighted(name: str, tasks: dict[str, Task], length: int) -> SampleWeighted:
@@ -181,26 +152,6 @@ def _sample_weighted(name: str, tasks: dict[str, Task], length: int) -> SampleWe
     hp = hparams(HParams, catalogue().resolve("tawt_samples_joint_w"))
     corpus = Corpus(tuple(encode(t, "train", plm, length) for t in tasks.values()))
     return SampleWeighted(Setup(plm, tuple(tasks), corpus, 0, 1, hp, Alone(), precision="fp32"))
-
-
-_LINUX = Path("/proc/self/clear_refs").exists()
-
-
-def _fresh_peak() -> float:
-    """Give back what is free and start the highest resident size anew; returns it, in MB."""
-    gc.collect()
-    if not _LINUX:
-        return 0.0
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> float:
-    if not _LINUX:
-        return 0.0
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":
