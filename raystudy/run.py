@@ -271,6 +271,7 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     for name, task in plan.tasks.items():
         sizes = " / ".join(str(len(task.splits[s])) for s in ("train", "dev", "test"))
         role = "target" if name in study.target_names else "source"
+        role = "unseen target (it takes no part in the transfer)" if name in study.unseen else role
         classes = counted(len(task.labels), "class", "classes") if task.labels else "regression"
         lines.append(
             f"{role} {name}: {task.form}, {classes}, train / dev / test {sizes}, {'/'.join(task.shown_metrics)}"

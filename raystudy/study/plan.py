@@ -223,7 +223,7 @@ class Plan:
                 metric="/".join(t.shown_metrics),
                 source=t.source,
                 licence=t.licence,
-                notes=t.notes,
+                notes=(*t.notes, *(["takes no part in the transfer (unseen)"] if name in self.study.unseen else [])),
                 digest=t.digest,
             )
             for name, t in self.tasks.items()

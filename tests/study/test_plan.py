@@ -478,3 +478,19 @@ def test_sources_have_the_ratio_of_examples(tmp_path: Path) -> None:
         study(tmp_path, shots="[]", ratio="2", search="{trials: 0}")
     with pytest.raises(ConfigError, match="must be target where there is a ratio"):
         study(tmp_path, ratio="2", scope="suite")
+
+
+def test_a_target_without_a_part_in_the_transfer_is_told(tmp_path: Path) -> None:
+    from raystudy.run import describe
+
+    targets = "[planted/target, planted/pair_target]"
+    tasks = {"suite": "null", "tasks": "[planted/target, planted/source, planted/pair_target]", "targets": targets}
+    study_plan = plan(tmp_path, methods="[single_task, meta_dtl]", unseen="planted/pair_target", **tasks)
+    lines = [line for line in describe(study_plan) if "takes no part in the transfer" in line]
+    assert [line.partition(":")[0] for line in lines] == [
+        "unseen target (it takes no part in the transfer) planted/pair_target"
+    ]
+    notes = {facts.name: "unseen" in " ".join(facts.notes) for facts in study_plan.task_facts}
+    assert notes == {"planted/target": False, "planted/source": False, "planted/pair_target": True}
+    # and it is in no training but its own
+    assert study_plan.study.tasks_with("planted/target") == ("planted/target", "planted/source")
