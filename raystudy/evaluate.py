@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from raystudy.data.text import IGNORED, Encoded
 from raystudy.methods import BaseMethod, Readout
 from raystudy.metrics import metric
+from raystudy.nn.dropout import without_dropout
 from raystudy.nn.encoder import token_budget
 from raystudy.tasks import Task
 from raystudy.workers import Workers
@@ -57,14 +58,11 @@ def _logits(method: BaseMethod[Any], encoded: Encoded, readout: Readout, workers
     first = np.concatenate([[0], np.cumsum(counts)])
     mine = np.argsort(lengths, kind="stable")[workers.rank :: workers.size]
     out = np.zeros((int(first[-1]), method.encoder.head(readout.head).out_features))
-    was_training = method.training
-    method.eval()
-    with torch.inference_mode():
+    with without_dropout(method), torch.inference_mode():
         for part in token_budget(lengths[mine].tolist()):
             rows = mine[part]
             for a in method.encoder.answers(encoded.batch(rows), head=readout.head):
                 out[np.concatenate([np.arange(first[r], first[r + 1]) for r in rows])] = a.logits.double().cpu().numpy()
-    method.train(was_training)
     if workers.size > 1:  # every row was filled by one rank
         flat = torch.from_numpy(out.reshape(-1)).to(method.encoder.body.anchor.device)
         out = workers.sum(flat).cpu().numpy().reshape(out.shape)

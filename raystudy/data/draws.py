@@ -27,6 +27,7 @@ __all__ = [
     "proportional",
     "query_size",
     "rng",
+    "rows_of",
     "seed_of",
     "task_batches",
     "task_distribution",
@@ -48,6 +49,11 @@ def seed_of(*purpose: object) -> int:
 def rng(*purpose: object) -> np.random.Generator:
     """A NumPy generator seeded by `purpose` alone."""
     return np.random.Generator(np.random.PCG64(seed_of(*purpose)))
+
+
+def rows_of(task: int, examples: NDArray[np.int64]) -> Rows:
+    """(n, 2) these examples (n,) of one task."""
+    return np.stack([np.full_like(examples, task), examples], axis=1)
 
 
 def uniform(sizes: Sequence[int]) -> TaskDistribution:
@@ -109,7 +115,7 @@ def epoch_batches(task: int, n: int, batch_size: int, *purpose: object) -> Calla
     def draw(step: int) -> Rows:
         epoch, i = divmod(step, per_epoch)
         rows = rng(*purpose, "epoch", epoch).permutation(n)[i * batch_size : (i + 1) * batch_size]
-        return np.stack([np.full_like(rows, task), rows], axis=1)
+        return rows_of(task, rows)
 
     return draw
 
@@ -145,7 +151,7 @@ def task_batches(
         def alone(step: int) -> Rows:
             g = rng(*purpose, "task batch", step)
             task = int(g.choice(len(n), p=distribution(step)))
-            return np.stack([np.full(batch_size, task), g.integers(n[task], size=batch_size)], axis=1)
+            return rows_of(task, g.integers(n[task], size=batch_size))
 
         return alone
     count = -(-n // batch_size)
@@ -240,7 +246,7 @@ def episode(
     if n <= apart:
         raise ValueError(f"an episode needs {2 if query else 1} examples, but the task has {n}")
     drawn = rng(*purpose, "episode").choice(n, size=min(n, apart + inner * batch_size), replace=False)
-    rows = np.stack([np.full_like(drawn, task), drawn], axis=1)
+    rows = rows_of(task, drawn)
     others = rows[apart:]
     epochs = epoch_batches(task, len(others), batch_size, *purpose, "inner")
     return [others[epochs(j)[:, 1]] for j in range(inner)], rows[:apart] if query else None

@@ -311,6 +311,12 @@ class BaseMethod(nn.Module, Generic[S]):
         assert isinstance(self.hp, HParams), f"{type(self.hp).__module__} trains nothing"
         return self.hp
 
+    @property
+    def running_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of the running stage."""
+        assert self.optimizer is not None, "no stage is running"
+        return self.optimizer
+
     def fresh_head(self, task: int, stage: str) -> None:
         """A new head for `task` (or a further head, by its number), the same on every rank."""
         own = task < len(self.setup.tasks)

@@ -255,9 +255,8 @@ class Method(BaseMethod[HParams]):
             meta, total = add(meta, g), total + float(loss)
         each = 1 / len(episodes) if hp.reduction == "mean" or not hp.has_query else 1.0
         meta = sum_over(self.across, scaled(meta, each), theta)
-        assert self.optimizer is not None
         rate = hp.outer_lr * warmup_linear(self.length["meta"].updates, hp.warmup)(step)
-        norm = step_down(self.optimizer, theta, meta, rate, hp.clip)
+        norm = step_down(self.running_optimizer, theta, meta, rate, hp.clip)
         return {"loss": total / len(episodes), "gradient_norm": norm}
 
     def task_gradient(self, step: int, e: Episode) -> tuple[Gradient, Tensor]:

@@ -48,6 +48,7 @@ logits can only say how these differ.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from raystudy.catalogue import class_map, layers
-from raystudy.data.draws import epoch_updates, joint_batches, rng, seed_of, task_distribution
+from raystudy.data.draws import epoch_updates, joint_batches, rng, rows_of, seed_of, task_distribution
 from raystudy.data.text import IGNORED, Batch, Encoded
 from raystudy.errors import ConfigError, DataError, Problem, UserError, did_you_mean, quoted
 from raystudy.methods import (
@@ -73,7 +74,7 @@ from raystudy.methods import (
     Stage,
 )
 from raystudy.methods import HParams as Shared
-from raystudy.nn.dropout import replayed_masks
+from raystudy.nn.dropout import replayed_masks, without_dropout
 from raystudy.nn.encoder import token_budget
 from raystudy.nn.gradients import (
     Gradient,
@@ -135,6 +136,14 @@ class HParams(Shared):
     def learns(self, done: float) -> bool:
         """Whether the LTN or the RTN learns from L_meta after the fraction `done` of the updates."""
         return self.has_meta_loss and self.ltn_hold <= done < self.ltn_until
+
+    def learning_updates(self, updates: int) -> int:
+        """How many of so many updates learn from L_meta: those from `ltn_hold` on and before `ltn_until`."""
+        if not self.has_meta_loss:
+            return 0
+        steps = range(updates)
+        hold, until = (bisect_left(steps, x, key=lambda step: step / updates) for x in (self.ltn_hold, self.ltn_until))
+        return max(0, until - hold)
 
     @property
     def ahead(self) -> int:
@@ -240,7 +249,8 @@ class Method(BaseMethod[HParams]):
     @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         updates = hp.bounded(hp.epochs * epoch_updates(sizes.others, hp.batch_size))
-        passes = sum(hp.passes(hp.learns(step / updates)) for step in range(updates))
+        learning = hp.learning_updates(updates)
+        passes = learning * hp.passes(True) + (updates - learning) * hp.passes(False)
         return Schedule(adapt={"xt": Length(updates, passes)})
 
     # -- the meta-parameters -------------------------------------------------------------------------------------------
@@ -295,7 +305,7 @@ class Method(BaseMethod[HParams]):
             main, ahead = hp.batch_size, 0
             if hp.learns(self.done(step)):
                 main, ahead = -(-min(n, hp.batch_size) // 2), hp.ahead
-            batch = corpus.batch(np.stack([np.full_like(mine, target), mine], 1)[: main + ahead])
+            batch = corpus.batch(rows_of(target, mine[: main + ahead]))
             return Batches(corpus.batch(source), batch.part(slice(0, main)), batch.part(slice(main, None)))
 
         return draw
@@ -310,10 +320,10 @@ class Method(BaseMethod[HParams]):
         virtual = virtual_step(problem, eta, hp.route, self.workers, **keep)
         # alpha, and phi, down that gradient
         meta = scaled(virtual.meta, eta if hp.scale_by_eta else 1.0)
-        meta_norm = step_down(self.adam, self.meta, meta, hp.ltn_lr * self.factor(step))
+        meta_norm = step_down(self.running_optimizer, self.meta, meta, hp.ltn_lr * self.factor(step))
         # Theta down grad_Theta L_train(Theta, alpha), with the new alpha
         g = self.theta_gradient(problem, virtual, batches)
-        norm = step_down(self.adam, problem.parameters, g, self.rate(step), hp.clip)
+        norm = step_down(self.running_optimizer, problem.parameters, g, self.rate(step), hp.clip)
         return {"loss": float(virtual.terms.loss().detach()), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
 
     def train_step(self, step: int, problem: Bilevel) -> Mapping[str, float]:
@@ -321,7 +331,7 @@ class Method(BaseMethod[HParams]):
         moving = problem.parameters if self.hp.has_meta_loss else [*problem.parameters, *self.meta]
         loss = problem.train_terms().loss()
         g = summed_gradient(loss, moving, self.workers)
-        norm = step_down(self.adam, moving, g, self.rate(step), self.hp.clip)
+        norm = step_down(self.running_optimizer, moving, g, self.rate(step), self.hp.clip)
         return {"loss": float(loss.detach()), "gradient_norm": norm}
 
     def theta_gradient(self, problem: Bilevel, virtual: VirtualStep, batches: Batches) -> Gradient:
@@ -351,12 +361,6 @@ class Method(BaseMethod[HParams]):
         return self.hp.full_batch_main or self.rtn is not None
 
     # -- rates ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def adam(self) -> torch.optim.Optimizer:
-        """The optimizer of the running stage."""
-        assert self.optimizer is not None
-        return self.optimizer
 
     def factor(self, step: int) -> float:
         """The fraction of the peak rates at this step."""
@@ -422,17 +426,16 @@ class Method(BaseMethod[HParams]):
     @torch.no_grad()
     def mean_labels(self, task: int) -> Float[Tensor, "s k"]:
         """The mean of q over at most `SHOWN` training examples of a source, per class; NaN where a class has none."""
-        part, was = self.setup.corpus.parts[task], self.training
+        part = self.setup.corpus.parts[task]
         total = torch.zeros(part.outputs, self.setup.corpus.parts[self.setup.target].outputs + 1, dtype=torch.float64)
         rows = rng(self.setup.seed, "xt", "shown", self.setup.tasks[task]).permutation(len(part))[:SHOWN]
         rows = rows[share(len(rows), self.workers)]
-        self.eval()
-        for some in token_budget(np.diff(part.offsets)[rows].tolist()):
-            batch = self.setup.corpus.batch(np.stack([np.full_like(rows[some], task), rows[some]], 1))
-            h, y, source = self.ltn_reads(batch, self.encoder(batch)[0])
-            q = self.ltn(h, y, source).double().cpu()
-            total.index_add_(0, y.cpu(), torch.cat([q, torch.ones(len(q), 1, dtype=torch.float64)], 1))
-        self.train(was)
+        with without_dropout(self):
+            for some in token_budget(np.diff(part.offsets)[rows].tolist()):
+                batch = self.setup.corpus.batch(rows_of(task, rows[some]))
+                h, y, source = self.ltn_reads(batch, self.encoder(batch)[0])
+                q = self.ltn(h, y, source).double().cpu()
+                total.index_add_(0, y.cpu(), torch.cat([q, torch.ones(len(q), 1, dtype=torch.float64)], 1))
         if self.workers.size > 1:
             total = self.workers.sum(total.reshape(-1).to(self.encoder.body.anchor.device)).view(total.shape).cpu()
         return total[:, :-1] / total[:, -1:]

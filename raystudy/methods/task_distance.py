@@ -37,6 +37,7 @@ from raystudy.data.draws import Rows, epoch_updates, seed_of, union_batches
 from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
+from raystudy.nn.dropout import without_dropout
 from raystudy.nn.head_minimum import least_loss
 from raystudy.nn.losses import cross_entropy
 from raystudy.tasks import Task
@@ -142,12 +143,10 @@ class Method(BaseMethod[HParams]):
 
     def features(self, rows: NDArray[np.int64]) -> Tensor:
         """(n, H) what the target's head reads of these training examples of it, without dropout."""
-        part, was_training = self.setup.corpus.parts[self.setup.target], self.training
-        self.eval()
-        with torch.no_grad():
+        part = self.setup.corpus.parts[self.setup.target]
+        with without_dropout(self), torch.no_grad():
             batches = [part.batch(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)]
             found = [self.encoder.feature(self.encoder(b)[0], b.offsets) for b in batches]
-        self.train(was_training)
         return torch.cat(found) if found else torch.zeros(0, self.encoder.body.hidden).to(self.encoder.body.anchor)
 
     def adapt(self) -> list[Stage]:

@@ -58,7 +58,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -69,12 +68,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raystudy.catalogue import task_weights
-from raystudy.data.draws import Rows, epoch_batches, epoch_updates, joint_batches, rng, seed_of, task_distribution
+from raystudy.data.draws import (
+    Rows,
+    epoch_batches,
+    epoch_updates,
+    joint_batches,
+    rng,
+    rows_of,
+    seed_of,
+    task_distribution,
+)
 from raystudy.data.text import IGNORED, Batch
 from raystudy.errors import ConfigError, DataError, Problem, did_you_mean
 from raystudy.methods import FORWARD, HESSIAN_PRODUCT, BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.conjugate_gradient import STOPS, Solution, solve
+from raystudy.nn.dropout import without_dropout
 from raystudy.nn.encoder import token_budget
 from raystudy.nn.gradients import (
     Gradient,
@@ -90,10 +99,11 @@ from raystudy.nn.gradients import (
 from raystudy.nn.head_minimum import least_loss
 from raystudy.nn.hessian import hessian_product
 from raystudy.nn.losses import cross_entropy
+from raystudy.nn.mirror_descent import mirror_step
 from raystudy.tasks import Task
 from raystudy.workers import share, sum_over
 
-__all__ = ["HParams", "Method", "effective", "initial_weights", "mirror_step"]
+__all__ = ["HParams", "Method", "effective", "initial_weights"]
 
 UNDEFINED = float("nan")  # the dissimilarity of a task whose gradient is zero, or that takes no part
 
@@ -188,21 +198,6 @@ class HParams(Shared):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # weights
-
-
-def mirror_step(omega: Tensor, g: Tensor, eta: float) -> Tensor:
-    """Eq. 2.8: omega_t exp(-eta g_t), normalised.
-
-    Where g_t is NaN omega_t stays, and the other weights share in the new proportions what they had together.
-
-    Args:
-        omega: (K,) on the simplex. g: (K,).
-    """
-    moving = ~g.isnan() & (omega > 0)
-    new = omega.clone()
-    if moving.any():
-        new[moving] = omega[moving].sum() * (omega[moving].log() - eta * g[moving]).softmax(0)
-    return new
 
 
 def initial_weights(n: Sequence[int], rule: str, rounded: bool = False, target: int | None = None) -> Tensor:
@@ -465,7 +460,7 @@ class Method(BaseMethod[HParams]):
     def update_weights(self, step: int) -> None:
         """One step of mirror descent (eq. 2.8), from g_t at (phi, f) as they stand behind this update."""
         head = self.target_head(step)
-        with self.without_dropout():
+        with without_dropout(self):
             signals = self.dissimilarities(step, head)
         g = signals if self.hp.dissimilarity == "exact" else -signals
         if self.hp.target_weight == "kept" and self.hp.joint:
@@ -476,16 +471,6 @@ class Method(BaseMethod[HParams]):
         self.omega.copy_(mirror_step(self.omega, g, self.hp.eta))
         self.made += 1
         self.history[k + 1] = self.omega
-
-    @contextmanager
-    def without_dropout(self) -> Iterator[None]:
-        """While open, no dropout."""
-        was = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was)
 
     def dissimilarities(self, step: int, head: Mapping[str, Tensor]) -> Tensor:
         """(K,) cos(grad L_0, grad L_t) for every task, or g_t under `exact`; NaN where a gradient is zero.
@@ -522,7 +507,7 @@ class Method(BaseMethod[HParams]):
             rows = self.own_rows()[0] if task == self.setup.target else np.arange(self.setup.corpus.sizes[task])
         drawn = rng(self.setup.seed, "tawt", "subset", name, step).permutation(rows)[: hp.subset * hp.subsets]
         cuts = range(hp.subset, len(drawn), hp.subset)
-        return [self.setup.corpus.batch(np.stack([np.full_like(r, task), r], 1)) for r in np.split(drawn, cuts)]
+        return [self.setup.corpus.batch(rows_of(task, r)) for r in np.split(drawn, cuts)]
 
     @property
     def phi(self) -> dict[str, Tensor]:
@@ -597,9 +582,9 @@ class Method(BaseMethod[HParams]):
         rows = np.arange(len(part))[share(len(part), self.workers)]
         no_units = self.setup.corpus.batch(np.zeros((0, 2), np.int64))
         x, y, units = [self.encoder.body.anchor.new_zeros(0, self.encoder.body.hidden)], [no_units.labels], 0
-        with self.without_dropout():
+        with without_dropout(self):
             for some in token_budget(np.diff(part.offsets)[rows].tolist()):
-                batch = self.setup.corpus.batch(np.stack([np.full_like(rows[some], target), rows[some]], 1))
+                batch = self.setup.corpus.batch(rows_of(target, rows[some]))
                 states = self.encoder(batch)[0]
                 units += int(batch.units.sum())
                 if part.kind == "tagging":

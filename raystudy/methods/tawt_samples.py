@@ -41,7 +41,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,15 +48,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raystudy.data.draws import Rows, epoch_batches, epoch_updates, union_batches
+from raystudy.data.draws import Rows, epoch_batches, epoch_updates, rows_of, union_batches
 from raystudy.data.text import Batch
 from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BACKWARD, FORWARD, FORWARD_MODE, BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
-from raystudy.methods.tawt import mirror_step
+from raystudy.nn.dropout import without_dropout
 from raystudy.nn.encoder import token_budget
 from raystudy.nn.forward_mode import derivative_along
-from raystudy.nn.gradients import Gradient, local_gradient
+from raystudy.nn.gradients import Gradient, add, local_gradient
+from raystudy.nn.mirror_descent import mirror_step
 from raystudy.tasks import Task
 from raystudy.workers import share, sum_over
 
@@ -194,16 +194,6 @@ class Method(BaseMethod[HParams]):
         """What is trained of the representation, by name."""
         return {n: p for n, p in self.named_parameters() if n.startswith("encoder.body.") and p.requires_grad}
 
-    @contextmanager
-    def without_dropout(self) -> Iterator[None]:
-        """While open, nothing is dropped."""
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)
-
     def slices(self, rows: Rows) -> Iterator[tuple[slice, Batch]]:
         """This rank's part of some rows, in batches that fit into memory: where they stand in `rows`, and they."""
         mine = share(len(rows), self.workers)
@@ -214,13 +204,13 @@ class Method(BaseMethod[HParams]):
     def target_gradient(self) -> Gradient:
         """v = grad_phi L_0, summed over the ranks; None where L_0 does not depend on a parameter."""
         s, phi = self.setup, list(self.phi.values())
-        rows = _rows(s.target, s.corpus.sizes[s.target])
+        rows = rows_of(s.target, np.arange(s.corpus.sizes[s.target]))
         units = float(s.corpus.batch(rows).divisor)
         total: Gradient = [None] * len(phi)
-        with self.without_dropout():
+        with without_dropout(self):
             for _, batch in self.slices(rows):
                 g = local_gradient(self.losses(batch).sum() / units, phi)
-                total = [b if a is None else a if b is None else a + b for a, b in zip(total, g, strict=True)]
+                total = add(total, g)
         return sum_over(self.workers, total, phi)
 
     def products(self, v: Gradient) -> Tensor:
@@ -232,9 +222,9 @@ class Method(BaseMethod[HParams]):
         out = torch.zeros_like(self.omega)
         if not along:
             return out
-        rows = np.concatenate([_rows(t, n) for t, n in enumerate(self.pooled)])
+        rows = np.concatenate([rows_of(t, np.arange(n)) for t, n in enumerate(self.pooled)])
         scale = len(rows) / float(self.setup.corpus.batch(rows).divisor)
-        with self.without_dropout():
+        with without_dropout(self):
             for place, batch in self.slices(rows):
                 losses = _losses_of(self.losses, batch)
                 out[place] = scale * derivative_along(self, along, losses).to(out)
@@ -248,9 +238,9 @@ class Method(BaseMethod[HParams]):
         s, hp = self.setup, self.hp
         n, body = s.corpus.sizes[s.target], self.encoder.body
         head = list(self.encoder.head(s.target).parameters())
-        batch = s.corpus.batch(_rows(s.target, n))
+        batch = s.corpus.batch(rows_of(s.target, np.arange(n)))
         offsets = batch.offsets.tolist()
-        with self.without_dropout():
+        with without_dropout(self):
             with torch.no_grad():
                 states = torch.cat(
                     [self.encoder(batch.part(p))[0] for p in token_budget(batch.offsets.diff().tolist())]
@@ -284,11 +274,6 @@ class Method(BaseMethod[HParams]):
                 "effective_examples": [step[-1] for step in steps],
             }
         }
-
-
-def _rows(task: int, n: int) -> Rows:
-    """All examples of a task, in order."""
-    return np.stack([np.full(n, task), np.arange(n)], 1)
 
 
 def _losses_of(losses: Callable[[Batch], Tensor], batch: Batch) -> Callable[[], Tensor]:

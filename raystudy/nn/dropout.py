@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
-__all__ = ["replayed_masks", "seed_draws"]
+__all__ = ["replayed_masks", "seed_draws", "without_dropout"]
 
 
 def seed_draws(device: torch.device, seed: int) -> None:
@@ -24,6 +25,17 @@ def seed_draws(device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """While open, nothing of `module` is dropped; afterwards it is in the mode that it was in."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
 
 
 @contextmanager

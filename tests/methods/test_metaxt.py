@@ -23,6 +23,8 @@ from cells import (
     spec_of,
     state_of,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from raystudy.catalogue import catalogue, class_map
@@ -351,6 +353,12 @@ def test_when_there_is_nothing_to_learn(settings: Mapping[str, Any]) -> None:
     after_updates(made, 2)
     for p, was in zip(made.meta, before, strict=True):
         assert torch.equal(p, was)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 300))
+def test_updates_that_learn_are_counted_without_looking_at_each(hold: float, until: float, updates: int) -> None:
+    for hp in (HParams(ltn_hold=hold, ltn_until=until), HParams(ltn_hold=hold, ltn_until=until, bilevel=False)):
+        assert hp.learning_updates(updates) == sum(hp.learns(step / updates) for step in range(updates))
 
 
 @pytest.mark.parametrize(("until", "learns"), [(1.0, [3, 4, 5]), (0.8, [3, 4])])

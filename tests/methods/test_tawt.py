@@ -32,8 +32,10 @@ from raystudy.catalogue import catalogue, task_weights
 from raystudy.data.text import IGNORED
 from raystudy.errors import ConfigError, DataError
 from raystudy.methods import FORWARD, HESSIAN_PRODUCT, Sizes, hparams, tawt
-from raystudy.methods.tawt import HParams, Method, effective, initial_weights, literal_weights, mirror_step
+from raystudy.methods.tawt import HParams, Method, effective, initial_weights, literal_weights
+from raystudy.nn.dropout import without_dropout
 from raystudy.nn.gradients import leaves, local_gradient, moved, norm, with_parameters
+from raystudy.nn.mirror_descent import mirror_step
 from raystudy.study.store.stage_store import StageStore
 from raystudy.tasks import Example, Task
 from raystudy.tasks.planted import WORDS
@@ -289,7 +291,7 @@ def test_cosine_by_hand(kind: str) -> None:
     """Of the encoder's parameters, embeddings among them, without heads and without dropout, of unweighted means."""
     made = started(method(kind=kind, dropout=0.3, subset=9))
     made.omega.copy_(torch.tensor([0.1, 0.2, 0.7]))
-    with made.without_dropout():
+    with without_dropout(made):
         found = made.dissimilarities(3, {})
     assert made.training
     made.eval()
@@ -322,7 +324,7 @@ def test_a_source_that_is_the_target_has_cosine_one() -> None:
     made = started(method(tasks=tasks))
     with torch.no_grad():
         made.encoder.head(1).weight.copy_(made.encoder.head(0).weight)
-    with made.without_dropout():
+    with without_dropout(made):
         signals = made.dissimilarities(0, {})
     assert float(signals[1]) == pytest.approx(1, abs=1e-12)
     assert float(signals[2]) < 0.9
@@ -335,7 +337,7 @@ def test_weights_do_not_enter_what_they_are_learned_from() -> None:
         made.omega.copy_(torch.tensor(omega))
         torch.manual_seed(0)
         head = made.target_head(0)
-        with made.without_dropout():
+        with without_dropout(made):
             found.append(made.dissimilarities(0, head))
     assert torch.equal(found[0][1:], found[1][1:])
     assert found[0][0].isnan()
@@ -377,7 +379,7 @@ def test_a_weight_update_costs_one_backward_pass_a_task_and_holds_two_gradients(
 
     monkeypatch.setattr(tawt, "local_gradient", watching)
     made = started(method())
-    with made.without_dropout():
+    with without_dropout(made):
         made.dissimilarities(0, {})
     # the target's and one source's at a time
     assert alive == [1, 2, 2]
@@ -452,7 +454,7 @@ def test_held_out_examples_are_not_trained_on(variant: str) -> None:
         return original(batches, head)
 
     made.gradient = watching  # type: ignore[method-assign]
-    with made.without_dropout():
+    with without_dropout(made):
         signals = made.dissimilarities(0, made.target_head(0))
     if variant == "tawt_joint_w":
         # the target's own weight follows a cosine that the data give
@@ -747,7 +749,7 @@ def test_workers_compute_what_one_computes_on_words(variant: str, more: dict[str
 def test_cosines_are_those_of_sums_over_ranks() -> None:
     """A mean of the ranks' own cosines would be another number."""
     alone = started(method(batch_size=6, dropout=0.0, subset=12))
-    with alone.without_dropout():
+    with without_dropout(alone):
         wanted = alone.dissimilarities(0, {})
 
     def run(workers: Any) -> tuple[Tensor, Tensor]:

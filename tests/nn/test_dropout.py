@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from raystudy.nn.dropout import replayed_masks, seed_draws
+from raystudy.nn.dropout import replayed_masks, seed_draws, without_dropout
 
 CPU = torch.device("cpu")
 
@@ -15,6 +15,15 @@ def test_seeding_is_that_of_torch() -> None:
         ours = torch.rand(5)
         torch.manual_seed(seed)
         assert torch.equal(ours, torch.rand(5))
+
+
+def test_nothing_is_dropped_for_a_while_and_the_mode_of_before_comes_back() -> None:
+    module = torch.nn.Dropout(0.5)
+    for training in (True, False):
+        module.train(training)
+        with without_dropout(module):
+            assert torch.equal(module(torch.ones(50)), torch.ones(50))
+        assert module.training is training
 
 
 def test_masks_are_replayed_and_what_follows_does_not_notice() -> None:
