@@ -16,6 +16,7 @@ from raystudy.commands.dashboard import dashboard
 from raystudy.commands.doctor import doctor
 from raystudy.commands.methods import methods
 from raystudy.commands.plan import plan
+from raystudy.commands.predict import predict
 from raystudy.commands.report import report
 from raystudy.commands.rerun import rerun
 from raystudy.commands.scores import scores
@@ -33,7 +34,7 @@ app = typer.Typer(
     subcommand_metavar="COMMAND [ARGS]",
 )
 app.command(name="run", help="Run a study; the same as python -m raystudy.run.")(running.command)
-for command in (methods, tasks, scores, ambiguities, plan, doctor, status, dashboard, report, rerun):
+for command in (methods, tasks, scores, ambiguities, plan, doctor, status, dashboard, report, rerun, predict):
     app.command(short_help=summary(command))(command)
 app.add_typer(cache, name="cache", short_help=cache.info.help)
 

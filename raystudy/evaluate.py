@@ -18,11 +18,21 @@ from raystudy.data.text import IGNORED, Encoded
 from raystudy.methods import BaseMethod, Readout
 from raystudy.metrics import metric
 from raystudy.nn.dropout import without_dropout
-from raystudy.nn.encoder import token_budget
+from raystudy.nn.encoder import Encoder, token_budget
 from raystudy.tasks import Task
 from raystudy.workers import Workers
 
-__all__ = ["ELSEWHERE", "Predictions", "histogram", "predict", "task_metrics", "unread_tag"]
+__all__ = [
+    "ELSEWHERE",
+    "Predictions",
+    "answers_of",
+    "head_logits",
+    "histogram",
+    "predict",
+    "softmax",
+    "task_metrics",
+    "unread_tag",
+]
 
 ELSEWHERE = ""  # a class name is never empty
 
@@ -47,8 +57,8 @@ class Predictions:
         return len(self.gold)
 
 
-def _logits(method: BaseMethod[Any], encoded: Encoded, readout: Readout, workers: Workers) -> NDArray[np.float64]:
-    """(n, columns) logits of the whole head, or (words, columns) for tagging.
+def head_logits(encoder: Encoder, encoded: Encoded, head: int, workers: Workers) -> NDArray[np.float64]:
+    """(n, columns) logits of a whole head, or (words, columns) for tagging.
 
     Computed in shards sorted by length and gathered in order.
     """
@@ -57,19 +67,20 @@ def _logits(method: BaseMethod[Any], encoded: Encoded, readout: Readout, workers
     counts = tagged if encoded.kind == "tagging" else np.ones_like(lengths)
     first = np.concatenate([[0], np.cumsum(counts)])
     mine = np.argsort(lengths, kind="stable")[workers.rank :: workers.size]
-    out = np.zeros((int(first[-1]), method.encoder.head(readout.head).out_features))
-    with without_dropout(method), torch.inference_mode():
+    out = np.zeros((int(first[-1]), encoder.head(head).out_features))
+    with without_dropout(encoder), torch.inference_mode():
         for part in token_budget(lengths[mine].tolist()):
             rows = mine[part]
-            for a in method.encoder.answers(encoded.batch(rows), head=readout.head):
+            for a in encoder.answers(encoded.batch(rows), head=head):
                 out[np.concatenate([np.arange(first[r], first[r + 1]) for r in rows])] = a.logits.double().cpu().numpy()
     if workers.size > 1:  # every row was filled by one rank
-        flat = torch.from_numpy(out.reshape(-1)).to(method.encoder.body.anchor.device)
+        flat = torch.from_numpy(out.reshape(-1)).to(encoder.body.anchor.device)
         out = workers.sum(flat).cpu().numpy().reshape(out.shape)
     return out
 
 
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, C) probabilities of every row of logits."""
     e = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(e / e.sum(1, keepdims=True))
 
@@ -84,7 +95,19 @@ def predict(
     Every answer goes to its own word. A word that no model reads, because it lies behind the cut or the tokenizer makes
     no piece of it, gets `unread_tag`. Numbers are answered in the labels' own unit.
     """
-    logits = _logits(method, encoded, readout, workers)
+    logits = head_logits(method.encoder, encoded, readout.head, workers)
+    unread = unread_tag(method, task) if task.kind == "tagging" else ""
+    return answers_of(logits, task, split, encoded, readout, unread)
+
+
+def answers_of(
+    logits: NDArray[np.float64], task: Task, split: str, encoded: Encoded, readout: Readout, unread: str
+) -> Predictions:
+    """The answers that the logits of a whole head stand for (`head_logits`); see `predict`.
+
+    Args:
+        unread: the tag of words that no model reads.
+    """
     own = logits.shape[1]
     if readout.columns is not None:
         # the task's classes first, in its order; then, when the readout is open, those of other tasks alone
@@ -97,11 +120,11 @@ def predict(
     names = [*task.labels, *[ELSEWHERE] * (logits.shape[1] - own)]
     best = [names[i] for i in logits.argmax(1)]
     if task.kind == "classification":
-        p = _softmax(logits)
+        p = softmax(logits)
         if p.shape[1] > own:
             p = np.column_stack([p[:, :own], p[:, own:].sum(1)])
         return Predictions(gold, tuple(best), p.astype(np.float32))
-    pred, next_word, unread = [], 0, unread_tag(method, task)
+    pred, next_word = [], 0
     for i, tags in enumerate(gold):
         assert isinstance(tags, tuple)
         answer, words = [unread] * len(tags), encoded.words_of(i)

@@ -33,7 +33,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 STRATA: list[list[tuple[str, ...]]] = [
     [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands")],  # "" is the __init__
     [("study",), ("machine",), ("exhibits",)],
-    [("train", "evaluate"), ("example_scores",), ("analysis",)],
+    [("train", "evaluate", "model"), ("example_scores",), ("analysis",)],
     [("methods",)],
     [("nn",)],
     [("data",)],
@@ -60,14 +60,14 @@ STRATA: list[list[tuple[str, ...]]] = [
 ]
 # Inside study, top to bottom: a group imports only from itself and from the groups below it (but for what type checkers
 # alone see), and what is not named here from none.
-STUDY_GROUPS = ("study_run", "folder", "plan", "search", "pool", "store")
+STUDY_GROUPS = ("keep", "rerun", "study_run", "folder", "plan", "search", "pool", "store")
 # rooms that see less than what lies below them: a report is rebuilt from the files alone, in seconds
 SEES_ONLY = {"analysis": STRATA[-1][0]}
 # library -> the only modules that may import it; a name stands for everything in it
 HOMES = {
     "ray": ("cluster", "machine", "study"),
     "optuna": ("study",),
-    "torch": ("workers", "data", "nn", "methods", "train", "evaluate", "example_scores", "machine", "study"),
+    "torch": ("workers", "data", "nn", "methods", "train", "evaluate", "model", "example_scores", "machine", "study"),
     "transformers": ("data.text", "nn.encoder"),
     "datasets": ("tasks._hub",),
     "huggingface_hub": ("huggingface", "tasks._hub", "commands"),

@@ -18,11 +18,11 @@ import torch
 from raystudy.code_versions import code_digest
 from raystudy.errors import PreflightError, Problem
 from raystudy.spec import Places, Record
-from raystudy.train import NoStore, Outcome, Store, numerics_here, run
+from raystudy.train import NoStore, Outcome, Store, Trained, judged, numerics_here, trained
 from raystudy.wording import listed
 from raystudy.workers import Alone, Workers, simulate
 
-__all__ = ["Difference", "differences", "reasons_to_differ", "train_again"]
+__all__ = ["Again", "Difference", "cell_again", "differences", "reasons_to_differ", "train_again"]
 
 _COMPARED = ("status", "metrics", "counts", "updates", "facts")
 
@@ -36,7 +36,20 @@ class Difference:
     now: str
 
 
+@dataclass(frozen=True)
+class Again:
+    """A recorded cell that was trained once more: the method with its weights, and its outcome."""
+
+    cell: Trained
+    outcome: Outcome
+
+
 def train_again(record: Record, places: Places, *, threads: int | None = None, store: Store | None = None) -> Outcome:
+    """The outcome of `cell_again`."""
+    return cell_again(record, places, threads=threads, store=store).outcome
+
+
+def cell_again(record: Record, places: Places, *, threads: int | None = None, store: Store | None = None) -> Again:
     """Train and judge the spec of `record` in this process: all its stages, but for those that `store` has.
 
     Args:
@@ -54,8 +67,9 @@ def train_again(record: Record, places: Places, *, threads: int | None = None, s
         torch.set_num_threads(threads)
     try:
 
-        def train(workers: Workers) -> Outcome:
-            return run(spec, places, workers=workers, store=store or NoStore())
+        def train(workers: Workers) -> Again:
+            cell = trained(spec, places, workers=workers, store=store or NoStore())
+            return Again(cell, judged(cell))
 
         return train(Alone()) if spec.numerics.workers == 1 else simulate(spec.numerics.workers, train)[0]
     finally:

@@ -128,6 +128,7 @@ class Task:
         test_note: what the test split is, where it is not the one that the data set was published with; empty where
             it is, or nobody knows. It stands below every table of scores.
         whole: the prior of the training split that this one was drawn from, where a low-resource setting left a part.
+        columns: role -> the column of the training file that it was read from; empty for data without columns.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Task:
     positive: str = ""
     test_note: str = ""
     whole: Prior | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = []

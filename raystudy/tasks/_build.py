@@ -31,7 +31,7 @@ from raystudy.tasks._options import DatasetOptions, options_of
 from raystudy.tasks._rows import Row, UnreadableError, in_words
 from raystudy.tasks._tags import NoScheme, Scheme, broken, scheme_of
 
-__all__ = ["LISTED", "LabelledRows", "SplitRows", "task_of"]
+__all__ = ["LISTED", "LabelledRows", "SplitRows", "input_of", "task_of"]
 
 BLANKS = " \t\r\n"  # between tokens; other white space may be one
 LISTED = 20  # problems of one file that are shown
@@ -175,6 +175,27 @@ def _domain_name(value: str) -> str:
     return name if re.search(r"\w", name) and len(name) <= 80 else ""
 
 
+def input_of(row: Row, of: Mapping[str, str], form: Form, typed: bool) -> Example:
+    """The example of a row whose label nobody asks for; an empty one stands in its place.
+
+    Args:
+        of: role -> column; every role that `form` needs but those of labels.
+        typed: whether values carry their types.
+
+    Raises:
+        RowError: what the row lacks or holds wrongly.
+    """
+    if absent := [c for c in of.values() if c not in row]:
+        has = ", ".join(sorted(in_words(k) for k in row)[:8]) or "none"
+        raise RowError(f"must have the key{'s' * (len(absent) > 1)} {', '.join(absent)}; its keys are {has}")
+    if form == "tagging":
+        tokens = _strings(row, of["tokens"], typed)
+        return Example(("",) * len(tokens), tokens=tokens)
+    if form == "vector":
+        return Example("", vector=_numbers(row, of["vector"], typed))
+    return Example("", text=_text(row, of["text"]), pair=_text(row, of["text_pair"]) if form == "pair" else None)
+
+
 def _text(row: Row, key: str) -> str:
     value = row[key]
     if not isinstance(value, str):
@@ -258,6 +279,7 @@ class LabelledRows:
         scheme: how tags mark spans, if they do.
         label_columns: the names of the columns that labels were read from.
         declared: whether the user or the card states the label set, so that no label of it is doubtful.
+        columns: role -> the column of train that it was read from.
     """
 
     name: str
@@ -271,6 +293,7 @@ class LabelledRows:
     scheme: Scheme | None = None
     label_columns: tuple[str, ...] = ()
     declared: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -377,6 +400,7 @@ class LabelledRows:
                 )
             ),
             declared=bool(card.labels),
+            columns=dict(columns["train"].of),
         )
 
     def task(self, domain: str = "") -> Task:
@@ -408,6 +432,7 @@ class LabelledRows:
             source=self.card.source or f"folder {self.name}",
             licence=self.card.licence,
             domains=() if domain else self.domains,
+            columns=self.columns,
         )
         return replace(task, notes=tuple(map(printable, (*self.notes, *_split_notes(task, self)))))
 

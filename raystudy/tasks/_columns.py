@@ -18,7 +18,7 @@ from raystudy.errors import did_you_mean
 from raystudy.tasks import Form
 from raystudy.tasks._rows import Row, in_words
 
-__all__ = ["NEEDS", "ROLES", "Columns", "advice", "find_columns", "guess", "strays"]
+__all__ = ["NEEDS", "ROLES", "Columns", "advice", "find_columns", "guess", "strays", "text_like"]
 
 # The first name of each role is ours; the others are what common data sets call it. Ambiguous ones stand last.
 ROLES: dict[str, tuple[str, ...]] = {
@@ -188,6 +188,12 @@ def guess(rows: Sequence[Row], names: Sequence[str], columns: Columns) -> dict[s
     if any(len(fitting[role]) != 1 for role in columns.missing):
         return {}
     return {role: fitting[role][0] for role in columns.missing}
+
+
+def text_like(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """The columns whose values look like sentences."""
+    sample = rows[:SAMPLE]
+    return [name for name in names if sample and _is_text([row.get(name) for row in sample])]
 
 
 def advice(task: str, names: Sequence[str], columns: Columns, named: Mapping[str, str], *, header: bool) -> str:

@@ -128,9 +128,9 @@ def test_threads_are_set_as_recorded_and_put_back(record: Callable[..., Path], m
     cell, seen = record(), []
     assert json.loads((cell / "record.json").read_text())["made_by"]["threads"] == "1"
     edit(cell, lambda r: r["made_by"].update(threads="2"))
-    original = train.run
+    original = train.trained
     monkeypatch.setattr(
-        "raystudy.study.rerun.run", lambda *a, **k: (seen.append(torch.get_num_threads()), original(*a, **k))[1]
+        "raystudy.study.rerun.trained", lambda *a, **k: (seen.append(torch.get_num_threads()), original(*a, **k))[1]
     )
     rerun(cell.name)
     rerun(cell.name, "--threads", "1")
