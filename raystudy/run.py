@@ -27,7 +27,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,16 @@ import typer
 
 from raystudy.catalogue import catalogue, space_folder
 from raystudy.cluster import Cluster, run_on_ray
-from raystudy.errors import ConfigError, PreflightError, Problem, UserError, printable, quoted, unknown_name
+from raystudy.errors import (
+    ConfigError,
+    PreflightError,
+    Problem,
+    UserError,
+    did_you_mean,
+    printable,
+    quoted,
+    unknown_name,
+)
 from raystudy.files import atomic_write
 from raystudy.output_streams import run_with_safe_output
 from raystudy.paths import expanded_path, is_folder, kind_of, readable_folder, results_path
@@ -94,6 +103,7 @@ class RunOptions:
     dashboard: bool = False
     scale: str = "small"  # of an exhibit, and whether it is searched
     search: bool = False
+    keep: bool = False  # the best model of every arm and target
 
     @property
     def cluster(self) -> Cluster:
@@ -453,16 +463,35 @@ def run_study(
             write_best_settings(folder / "best", plan, study_run.searches)
             openings: list[Opening] = []
             report = write_report(folder, page_renderer(manifest_entry), openings.append)
-    for opening in openings:
-        show_opening(console, opening)
-    for line in _summary(new_records, study_run.complete, time.monotonic() - started, report):
-        say(console, line)
+        for opening in openings:
+            show_opening(console, opening)
+        for line in _summary(new_records, study_run.complete, time.monotonic() - started, report):
+            say(console, line)
+        if options.keep:
+            _keep_models(study_run, places, facts, console)
     if study_run.stopping.is_set() and not study_run.complete:
         over = over_budget()
         why = "the budget is used up" if over else "interrupted"
         say(console, f"{why}; the same command goes on from here")
         return EXIT_BUDGET if over else EXIT_INTERRUPTED
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.study_records().values()) else EXIT_DONE
+
+
+def _keep_models(study_run: StudyRun, places: Places, facts: Mapping[str, str], console: Console) -> None:
+    """Keep the best model of every arm and target of a finished study, as folders below ``models/``.
+
+    Raises:
+        UserError: some could not be kept.
+    """
+    from raystudy.study.keep.winner import keep_winners
+    from raystudy.terminal import say
+
+    if not study_run.complete:
+        say(console, "models are kept once the study is complete")
+        return
+    say(console, "keeping the best model of each arm and target: each is trained once more, for its weights")
+    records = study_run.study_records().values()
+    keep_winners(records, places, study_run.results.folder / "models", facts, lambda line: say(console, line))
 
 
 def show_untrained(exhibit: Exhibit, options: RunOptions, console: Console) -> int:
@@ -531,6 +560,17 @@ def worker_seconds(record: Record) -> float:
     return record.wall * record.spec.numerics.workers
 
 
+def _keep(asked: str | None) -> bool:
+    """Whether models are kept.
+
+    Raises:
+        ConfigError: others than the best are asked for.
+    """
+    if asked not in (None, "best"):
+        raise ConfigError(Problem(f"must be best, but is {quoted(asked)}{did_you_mean(asked, ['best'])}", "--keep"))
+    return asked == "best"
+
+
 def duration(text: str) -> float:
     """Seconds of ``90s``, ``30m``, ``8h`` or ``2d``.
 
@@ -588,6 +628,9 @@ def command(
     budget: Annotated[
         str | None, typer.Option(help="Stop (exit code 4) after this much training, workers added up: 30m, 8h, 2d.")
     ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="best: keep a model per arm and target, below models/ of the results.")
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Ray's own dashboard, on this machine only.")] = False,
     version: Version = False,
@@ -617,6 +660,7 @@ def command(
             dashboard,
             scale,
             search,
+            _keep(keep),
         )
         exhibit = find_exhibit(study, options)
         if exhibit is not None and not exhibit.methods:
