@@ -305,7 +305,8 @@ class LabelledRows:
         domains of one data set share their classes.
 
         Args:
-            sources: train, dev and test; dev may be absent if the option ``dev_from_train`` is given.
+            sources: train, dev and test; dev and test may be absent if the options ``dev_from_train`` and
+                ``test_from_train`` are given.
             card: what is known of the data set; None = a user's own.
             options: as in `DatasetOptions`; they win over the card.
 
@@ -349,8 +350,9 @@ class LabelledRows:
             )
         if form == "vector":
             _refuse_other_lengths(rows, sources)
-        if "dev" not in sources:
-            rows["train"], rows["dev"] = _with_dev_from_train(name, rows["train"], asked.dev_from_train, train)
+        carved = [split for split in ("test", "dev") if split not in sources]
+        for split in carved:
+            rows["train"], rows[split] = _carved(name, split, rows["train"], asked.from_train(split), train)
         label_set = () if kind == "regression" else card.labels or _label_set(rows["train"])
         merge = _merge_of(name, kind, label_set, card, asked)
         if merge:
@@ -389,7 +391,7 @@ class LabelledRows:
                 *spelling_notes,
                 *_scheme_notes(scheme, label_set, metrics, card),
                 *_positive_note(label_set, metrics, card),
-                *([] if "dev" in sources else [_dev_from_train_note(rows, asked)]),
+                *(_carved_note(split, rows, asked, "dev" in carved) for split in carved),
             ),
             scheme=scheme if isinstance(scheme, Scheme) else None,
             label_columns=()
@@ -551,25 +553,31 @@ def _examples(
 
 
 def _refuse_missing(name: str, sources: Mapping[str, SplitRows], options: DatasetOptions) -> None:
-    """Raise DataError unless every split is there, or dev can be carved from train."""
-    missing = [s for s in SPLITS if s not in sources and not (s == "dev" and options.dev_from_train is not None)]
-    problems = [f"must have the split {s}: name it with `splits` in task_options" for s in missing]
-    if "dev" in missing:
-        problems[missing.index("dev")] += ", or carve it from train with `dev_from_train: 0.1`"
-    if "dev" in sources and options.dev_from_train is not None:
-        problems.append(f"has a dev split ({sources['dev'].where}), so dev_from_train must be left out")
+    """Raise DataError unless every split is there, or dev and test can be carved from train."""
+    missing = [s for s in SPLITS if s not in sources and options.from_train(s) is None]
+    problems = [
+        f"must have the split {s}: name it with `splits` in task_options"
+        + ("" if s == "train" else f", or carve it from train with `{s}_from_train: 0.1`")
+        for s in missing
+    ]
+    problems += [
+        f"has a {s} split ({sources[s].where}), so {s}_from_train must be left out"
+        for s in SPLITS
+        if s in sources and options.from_train(s) is not None
+    ]
     if problems:
         raise DataError(Problem(p, path=f"task {name}") for p in problems)
 
 
-def _with_dev_from_train(
-    name: str, train: Sequence[NumberedExample], amount: float | int | None, source: SplitRows
+def _carved(
+    name: str, split: str, train: Sequence[NumberedExample], amount: float | int | None, source: SplitRows
 ) -> tuple[list[NumberedExample], list[NumberedExample]]:
-    """(train, dev), both in the order of the file; an amount that train cannot spare is a problem of `source`.
+    """(train, `split`), both in the order of the file; an amount that train cannot spare is a problem of `source`.
 
-    Dev has the proportions of domains and classes that train has, and none of them is taken whole. Which examples are
-    taken depends on the name of the data set and on the texts, not on their order in the file.
+    The new split has the proportions of domains and classes that train has, and none of them is taken whole. Which
+    examples are taken depends on the name of the data set and on the texts, not on their order in the file.
     """
+    option = f"{split}_from_train"
     n = max(1, round(amount * len(train))) if isinstance(amount, float) else int(amount or 0)
     strata: dict[tuple[str, str], list[int]] = {}
     for i, (_, domain, e) in enumerate(train):
@@ -578,7 +586,7 @@ def _with_dev_from_train(
         source.problems.append(
             (
                 None,
-                f"dev_from_train must leave train an example of every class, but asks for {n} of "
+                f"{option} must leave train an example of every class, but asks for {n} of "
                 f"{len(train)}" + (f": at most {most}" if most else ""),
             )
         )
@@ -587,7 +595,7 @@ def _with_dev_from_train(
     def order(i: int) -> bytes:
         e = train[i][2]
         vector = [e.vector] if e.vector else []
-        text = json.dumps([name, "dev_from_train", e.text, e.pair, e.tokens, *vector], ensure_ascii=False)
+        text = json.dumps([name, option, e.text, e.pair, e.tokens, *vector], ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     exact = {key: min(n * len(at) / max(1, len(train)), len(at) - 1) for key, at in strata.items()}
@@ -595,8 +603,8 @@ def _with_dev_from_train(
     by_remainder = sorted((k for k in exact if take[k] < len(strata[k]) - 1), key=lambda k: (take[k] - exact[k], k))
     for key in by_remainder[: max(0, n - sum(take.values()))]:
         take[key] += 1
-    dev_rows = {i for key, at in strata.items() for i in sorted(at, key=order)[: take[key]]}
-    return [r for i, r in enumerate(train) if i not in dev_rows], [r for i, r in enumerate(train) if i in dev_rows]
+    taken = {i for key, at in strata.items() for i in sorted(at, key=order)[: take[key]]}
+    return [r for i, r in enumerate(train) if i not in taken], [r for i, r in enumerate(train) if i in taken]
 
 
 def _with_options(card: Card, options: DatasetOptions) -> Card:
@@ -793,9 +801,14 @@ def _scheme_notes(
         yield f"token_f1 leaves out the tag O, but train has no O, so that every tag is a right answer to find: {cure}"
 
 
-def _dev_from_train_note(rows: Mapping[str, Sequence[NumberedExample]], options: DatasetOptions) -> str:
-    n, of = len(rows["dev"]), len(rows["dev"]) + len(rows["train"])
-    return f"dev is {n} of {of} training examples (dev_from_train: {options.dev_from_train}), always the same ones"
+def _carved_note(
+    split: str, rows: Mapping[str, Sequence[NumberedExample]], options: DatasetOptions, dev_too: bool
+) -> str:
+    """What was taken from train; test is taken first, before dev where that is taken too."""
+    n = len(rows[split])
+    of = n + len(rows["train"]) + (len(rows["dev"]) if dev_too and split == "test" else 0)
+    amount = options.from_train(split)
+    return f"{split} is {n} of {of} training examples ({split}_from_train: {amount}), always the same ones"
 
 
 def _span_notes(task: Task, scheme: Scheme) -> Iterator[str]:

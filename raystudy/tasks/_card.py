@@ -42,6 +42,7 @@ class HubDataset:
         columns: our name of a column -> the hub's; others are looked for under their usual names.
         labels: published label -> ours, where they differ.
         dev_from_train: so many training examples become dev, where no dev split is published.
+        test_from_train: the same for test.
     """
 
     id: str
@@ -51,6 +52,7 @@ class HubDataset:
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dev_from_train: float | int | None = None
+    test_from_train: float | int | None = None
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ def _repository(name: str, hub: HubDataset | str, card: Card | None, options: Ma
         splits={**base.splits, **options_given.splits},
         columns={**base.columns, **{role: str(column) for role, column in options_given.columns.items()}},
         dev_from_train=options_given.dev_from_train or dev_from_train,
+        test_from_train=options_given.test_from_train,
     )
 
 
@@ -232,12 +233,13 @@ def _split_rows(name: str, hub: HubDataset, published: Mapping[str, Any]) -> tup
     if wrong:
         raise ConfigError(wrong)
     splits = dict(hub.splits)
+    carved = [s for s, amount in (("dev", hub.dev_from_train), ("test", hub.test_from_train)) if amount is not None]
     for ours in SPLITS:
         free = [s for s in USUAL[ours] if s in published and s not in splits.values()]
-        if free and ours not in splits and not (ours == "dev" and hub.dev_from_train is not None):
+        if free and ours not in splits and ours not in carved:
             splits[ours] = free[0]
     rows = {theirs: _labelled_rows(published[theirs], hub) for theirs in splits.values()}
-    lacks = [f"no split for {s}" for s in SPLITS if s not in splits and (s != "dev" or hub.dev_from_train is None)]
+    lacks = [f"no split for {s}" for s in SPLITS if s not in splits and s not in carved]
     lacks += [
         f"no labels in {theirs}, which is read as {ours}" for ours, theirs in splits.items() if not rows[theirs][0]
     ]

@@ -30,6 +30,7 @@ class DatasetOptions:
             no names.
         splits: train, dev, test -> the stem of its file, or the name of the hub's split.
         dev_from_train: without a dev split, this fraction or number of training examples becomes one.
+        test_from_train: the same for a test split; it is taken out first, and dev from what is left.
         kind: what labels are, where their spelling would mislead: whole numbers that are ratings, say.
         quotes: whether quotation marks enclose the fields of CSV and TSV files.
         domains: ``together`` keeps a data set with a column `domain` one task.
@@ -48,12 +49,17 @@ class DatasetOptions:
     columns: Mapping[str, str | int] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
     dev_from_train: float | int | None = None
+    test_from_train: float | int | None = None
     kind: Literal["regression", "classification"] | None = None
     quotes: bool | None = None
     domains: Literal["together"] | None = None
     hub: str | None = None
     config: str | None = None
     revision: str | None = None
+
+    def from_train(self, split: str) -> float | int | None:
+        """How much of train becomes `split` where there is no such split."""
+        return {"dev": self.dev_from_train, "test": self.test_from_train}.get(split)
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -118,6 +124,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         ),
     ),
     "dev_from_train": ("a fraction between 0 and 1, or a whole number of examples", _is_amount),
+    "test_from_train": ("a fraction between 0 and 1, or a whole number of examples", _is_amount),
     "kind": ("regression or classification", lambda v: v in ("regression", "classification")),
     "quotes": ("true or false", lambda v: isinstance(v, bool)),
     "domains": ("together", lambda v: v == "together"),

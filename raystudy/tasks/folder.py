@@ -117,7 +117,7 @@ def _split_rows(path: Path, options: DatasetOptions, formats: Mapping[str, Forma
 
 
 def _files(folder: Path, options: DatasetOptions, formats: Mapping[str, Format]) -> dict[str, Path]:
-    """split -> its file; dev has none if it is taken from train.
+    """split -> its file; dev and test have none if they are taken from train.
 
     Raises:
         DataError: a split has no file, or two, or a file cannot be one.
@@ -143,7 +143,7 @@ def _files(folder: Path, options: DatasetOptions, formats: Mapping[str, Format])
         if len(paths) > 1:
             names = ", ".join(p.name for p in paths)
             problems.append(Problem(f"must hold one file for the split {split}, but has {names}", file=str(folder)))
-        elif not paths and split == "dev" and options.dev_from_train is not None and "dev" not in options.splits:
+        elif not paths and options.from_train(split) is not None and split not in options.splits:
             continue
         elif not paths:
             names = " or ".join(f"{stem}.*" for stem in stems[split])

@@ -40,7 +40,7 @@ def task(
     sources = {
         split: SplitRows(split, [(i, dict(r)) for i, r in enumerate(train if part is None else part, 1)], typed=typed)
         for split, part in rows.items()
-        if part is not None or "dev_from_train" not in options or split != "dev"
+        if part is not None or f"{split}_from_train" not in options
     }
     return task_of("mine", sources, card=card, options=options, domain=domain)
 
@@ -531,6 +531,21 @@ def test_a_dev_split_is_carved_once_for_all_domains() -> None:
     assert Counter((e.text[0], e.label) for e in whole) == dict.fromkeys(
         [(d, c) for d in "ab" for c in ("neg", "pos")], 2
     )
+
+
+def test_a_test_split_is_carved_before_dev_which_does_not_move_it() -> None:
+    rows = [{"text": f"{i}", "label": "ab"[i % 2]} for i in range(50)]
+    both = task(rows, test_from_train=0.2, dev_from_train=0.25)
+    assert {s: len(part) for s, part in both.splits.items()} == {"train": 30, "dev": 10, "test": 10}
+    assert Counter(e for part in both.splits.values() for e in part) == Counter(task(rows).splits["train"])
+    assert Counter(e.label for e in both.splits["test"]) == {"a": 5, "b": 5}
+    alone = task(rows, dev=rows, test_from_train=0.2)
+    assert alone.splits["test"] == both.splits["test"]
+    assert task(rows[::-1], test_from_train=0.2, dev_from_train=0.25).splits["test"] == both.splits["test"][::-1]
+    assert "test is 10 of 50 training examples (test_from_train: 0.2)" in notes_of(both)
+    assert "dev is 10 of 40 training examples (dev_from_train: 0.25)" in notes_of(both)
+    (message,) = refusal(lambda: task(GOOD, GOOD, GOOD, test_from_train=0.5), DataError)
+    assert "has a test split (test), so test_from_train must be left out" in message
 
 
 def test_what_cannot_be_carved() -> None:
