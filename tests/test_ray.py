@@ -2,7 +2,8 @@
 
 This is the slowest test of the suite, about a minute on two cores: Ray is started twice, and nothing less would show
 that the groups come back, that the killed cell runs again, and that the results are as if undisturbed. What they would
-be is computed without Ray, cell after cell, so the test also shows that Ray changes nothing.
+be is computed without Ray, cell after cell, so the test also shows that Ray changes nothing. The study on Ray is run by
+what the wheel installs, in a folder of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 from cells import unchecked
 from rich.console import Console
+from wheels import unpacked
 
 from raystudy import run as running
 from raystudy.study.pool.local import Local
@@ -50,12 +52,13 @@ def begun() -> Iterator[ExitStack]:
         yield drivers
 
 
-def start(begun: ExitStack, folder: Path, out: str) -> subprocess.Popen[bytes]:
+def start(begun: ExitStack, site: Path, folder: Path, out: str) -> subprocess.Popen[bytes]:
+    """The study in `folder`, run by the package in `site`."""
     (folder / "study.yaml").write_text(STUDY)
     # one worker group: each further one costs as much again, and the laws are the same
     command = [sys.executable, "-m", "raystudy.run", "study.yaml", "--out", out, "--groups", "1"]
     # A machine of one CPU: Ray starts fewer processes, and the worker trains in one thread, as `undisturbed` does.
-    env = {**os.environ, "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', "CI": "true"}
+    env = {**os.environ, "PYTHONPATH": str(site), "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', "CI": "true"}
     with (folder / f"{out}.log").open("ab") as log:
         driver = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
     begun.callback(driver.wait, 30)
@@ -110,8 +113,8 @@ def below(driver: subprocess.Popen[bytes], title: str) -> list[int]:
 def test_killed_worker_trial_and_driver(tmp_path: Path, begun: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert undisturbed(tmp_path, "whole", monkeypatch) == 1  # done, but some cells failed
 
-    log = tmp_path / "disturbed.log"
-    driver = start(begun, tmp_path, "disturbed")
+    site, log = unpacked(tmp_path), tmp_path / "disturbed.log"
+    driver = start(begun, site, tmp_path, "disturbed")
     wait_for(lambda: len(records(tmp_path, "disturbed")) >= 2, driver, log)
     for title in ("ray::ResourceTrainable", "ray::RayTrainWorker"):  # a Tune trial, then a worker
         wait_for(lambda title=title: bool(below(driver, title)), driver, log)
@@ -122,7 +125,7 @@ def test_killed_worker_trial_and_driver(tmp_path: Path, begun: ExitStack, monkey
     driver.wait(30)
     there = records(tmp_path, "disturbed")
 
-    again = start(begun, tmp_path, "disturbed")
+    again = start(begun, site, tmp_path, "disturbed")
     assert again.wait(400) == 1, log.read_text()
     assert {p: t for p, t in records(tmp_path, "disturbed").items() if p in there} == there, "a finished cell ran again"
     assert results(tmp_path, "disturbed") == results(tmp_path, "whole")

@@ -1,4 +1,4 @@
-"""The variants that stand for all are found by what runs, and a new line of a method has one that runs it."""
+"""The variants that stand for all are found by what runs, and new lines of a method have one that runs them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def test_all_that_is_run_by_any_is_run_by_the_chosen(sets: dict[str, set[int]]) 
     for name, own in sets.items():  # who runs something alone is always there
         if own - set().union(*(other for key, other in sets.items() if key != name)):
             assert name in chosen
+
+
+@given(st.dictionaries(st.text(max_size=3), st.sets(st.integers(0, 9), max_size=6), max_size=7), st.integers(1, 4))
+def test_what_few_lines_tell_apart_is_left_out(sets: dict[str, set[int]], least: int) -> None:
+    chosen = paths.cover(sets, least)  # type: ignore[arg-type]
+    covered = set().union(*(sets[c] for c in chosen))
+    assert all(len(own - covered) < least for own in sets.values())
+    assert chosen == paths.cover(sets)[: len(chosen)]  # type: ignore[arg-type]
 
 
 def test_every_method_has_a_variant_that_stands_for_it() -> None:

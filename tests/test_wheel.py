@@ -1,41 +1,26 @@
 """What is built: a wheel with its data, the same from the source distribution, and an editable install without copies.
 
-`tests/test_ground.py` runs the wheel from an empty folder.
+`tests/test_ray.py` trains a study with the wheel.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-Build = Callable[[Path, str], Path]
+from wheels import ROOT, build, unpacked
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """`build(source folder, kind)` -> the file; kinds are those of PEP 517 and 660. Nothing is downloaded."""
-
-    def make(source: Path, kind: str) -> Path:
-        out = tmp_path_factory.mktemp(kind)
-        code = "import sys, hatchling.build as b; getattr(b, 'build_' + sys.argv[1])(sys.argv[2])"
-        subprocess.run([sys.executable, "-c", code, kind, str(out)], cwd=source, check=True, capture_output=True)
-        (path,) = out.iterdir()
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def wheel(build: Build) -> zipfile.ZipFile:
-    return zipfile.ZipFile(build(ROOT, "wheel"))
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return zipfile.ZipFile(build("wheel", tmp_path_factory.mktemp("wheel")))
 
 
 def files(folder: str, pattern: str) -> set[str]:
@@ -63,19 +48,42 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "raystudy = raystudy.__main__:main" in wheel.read(f"{info}/entry_points.txt").decode()
 
 
-def test_the_source_distribution_builds_the_same_wheel(build: Build, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    with tarfile.open(build(ROOT, "sdist")) as tar:
-        tar.extractall(tmp_path, filter="data")
-    (source,) = tmp_path.iterdir()
-    again = zipfile.ZipFile(build(source, "wheel"))
+def test_the_source_distribution_builds_the_same_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", tmp_path)) as tar:
+        tar.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    again = zipfile.ZipFile(build("wheel", tmp_path, source))
     assert {n: again.read(n) for n in again.namelist()} == {n: wheel.read(n) for n in wheel.namelist()}
     for name in ("tests/test_wheel.py", ".ci/run", "cluster.yaml", "CHANGELOG.md"):
         assert (source / name).is_file(), name
 
 
-def test_an_editable_install_is_one_path_and_no_copy(build: Build) -> None:
+def test_an_editable_install_is_one_path_and_no_copy(tmp_path: Path) -> None:
     """A copy of search_spaces/ in site-packages would go stale with the first edit."""
-    with zipfile.ZipFile(build(ROOT, "editable")) as z:
+    with zipfile.ZipFile(build("editable", tmp_path)) as z:
         (path,) = [n for n in z.namelist() if ".dist-info/" not in n]
         assert path.endswith(".pth")
         assert z.read(path).decode().strip() == str(ROOT)
+
+
+def test_a_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
+    site, empty = unpacked(tmp_path), tmp_path / "empty"
+    empty.mkdir()
+
+    def run(*args: str) -> str:
+        out = subprocess.run(
+            [sys.executable, *args],
+            cwd=empty,
+            env={**os.environ, "PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert out.returncode == 0, out.stdout + out.stderr
+        return out.stdout
+
+    assert str(site) in run("-c", "import raystudy; print(raystudy.__file__)")
+    listed = json.loads(run("-m", "raystudy", "methods", "--json"))
+    assert {"single_task", "meta_dtl"} <= {m["id"] for m in listed}
+    assert "meta_dtl" in run("-m", "raystudy", "plan", "smoke")
+    assert not list(empty.iterdir())

@@ -41,6 +41,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -183,14 +184,19 @@ class _World:
     names: tuple[str, ...]
     length: int
 
+    @cached_property
+    def others(self) -> tuple[tuple[str, ...], ...]:
+        """Latent class -> the topic words of all other classes."""
+        classes = range(len(self.by_class))
+        return tuple(tuple(w for c in classes if c != latent for w in self.by_class[c]) for latent in classes)
+
     def text(self, latent: int, draw: np.random.Generator) -> str:
         """Half of the words have a meaning, and more than half of those belong to `latent`."""
         topical = self.length // 2
         major = topical // 2 + 1
-        others = [w for c, ws in enumerate(self.by_class) if c != latent for w in ws]
         words = [
             *_pick(self.by_class[latent], major, draw),
-            *_pick(others, topical - major, draw),
+            *_pick(self.others[latent], topical - major, draw),
             *_pick(WORDS[TOPIC_WORDS:], self.length - topical, draw),
         ]
         return " ".join(words[i] for i in draw.permutation(self.length))
@@ -280,7 +286,18 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
             wrong += e.problems
     if wrong:
         raise ConfigError(wrong)
-    asked = PlantedOptions(**options)
+    return _made(part, PlantedOptions(**options))
+
+
+@lru_cache(
+    maxsize=32
+)  # the same tasks are asked for again and again, by a plan and by cells; they take tens of kilobytes
+def _made(part: str, asked: PlantedOptions) -> Task:
+    """The task `part` with these options.
+
+    Raises:
+        ConfigError: options that do not go together.
+    """
     domain = DOMAINS.index(part) + 1 if part in DOMAINS else 1
     form, _, role = ("", "", "target") if part in DOMAINS else part.rpartition("_")
     source, pair = role == "source", form == "pair"
