@@ -169,7 +169,9 @@ def searched(p: Parameter) -> str:
 def only_when(p: Parameter) -> str:
     """The condition under which a parameter has an effect, as a sentence, or nothing."""
     terms = [f"`{other}` is {' or '.join(map(code, values))}" for other, values in p.when.items()]
-    return f" Only in effect when {' and '.join(terms)}." if terms else ""
+    without = [f"`{other}` is {' or '.join(map(code, values))}" for other, values in p.unless.items()]
+    text = f" Only in effect when {' and '.join(terms)}." if terms else ""
+    return text + (f" Not in effect when {' or '.join(without)}." if without else "")
 
 
 def parameters(rules: Mapping[str, Parameter]) -> str:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from raystudy.errors import ConfigError, Problem, did_you_mean, quoted, unknown_name
+from raystudy.wording import spelt
 from raystudy.yamlfile import Strict, load_yaml, parse_yaml, plain, validate
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "catalogue",
     "class_map",
     "layers",
+    "out_of_effect",
     "space_folder",
     "suites",
     "task_weights",
@@ -127,15 +129,23 @@ def task_weights(value: Any) -> dict[str, float]:
 class SearchRange(Strict):
     """The values that a search tries: an interval (`low`..`high`, optionally log-uniform or in steps) or `choices`.
 
-    Values in `enqueue` are tried right after trial 0, before the sampler chooses.
+    Values in `enqueue` are tried right after trial 0, before the sampler chooses. With a `when`, the parameter is moved
+    only in configurations in which each of these other settings has one of these values; else it stays as it is.
     """
 
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    step: float | None = None
+    low: Annotated[float, Field(strict=True)] | None = None
+    high: Annotated[float, Field(strict=True)] | None = None
+    log: Annotated[bool, Field(strict=True)] = False
+    step: Annotated[float, Field(strict=True)] | None = None
     choices: tuple[Value, ...] = ()
     enqueue: tuple[Value, ...] = ()
+    when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+
+    def holds(self, value: Value) -> bool:
+        """Whether a search may try this value: of a range in steps, any between its ends."""
+        if self.choices or isinstance(value, bool | str) or self.low is None or self.high is None:
+            return value in self.choices
+        return self.low <= value <= self.high
 
 
 class Parameter(Strict):
@@ -149,7 +159,10 @@ class Parameter(Strict):
             lower layers (as a whole number, or as a fraction of the depth), ``map`` a map from classes to classes (see
             `class_map`), ``weights`` a weight for each of several tasks (see `task_weights`); all are kept as text.
         choices: the legal values of a parameter of type ``choice``, the legal words of one of type ``depth``.
-        when: only in effect (and only searched) if these other parameters have one of these values.
+        when: only in effect (and only searched) if these other parameters are in effect with one of these values.
+        unless: not in effect if one of these other parameters is in effect with one of these values.
+        length: whether nothing reads it but the method's schedule. Where every stage is then as long as with another
+            value, it has no effect.
         search: the range that a study explores; None = never searched.
     """
 
@@ -164,6 +177,8 @@ class Parameter(Strict):
     exclusive: tuple[Literal["low", "high"], ...] = ()
     choices: tuple[Value, ...] = ()
     when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    unless: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    length: bool = False
     search: SearchRange | None = None
 
     def check(self, value: Any) -> Value:
@@ -381,7 +396,26 @@ class Catalogue:
             if p.search is not None
             and name not in values
             and all(values.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+            and not any(other in values and values[other] in excluding for other, excluding in p.unless.items())
         }
+
+
+def out_of_effect(rules: Mapping[str, Parameter], name: str, settings: Mapping[str, Value]) -> str:
+    """Why a parameter changes nothing, whatever its value, beside these other settings; empty where it has an effect.
+
+    Args:
+        rules: all parameters of the method.
+        settings: all settings of the method.
+    """
+    for other, values in rules[name].when.items():
+        if settings[other] not in values:
+            return f"{other} is {spelt(settings[other]) or 'empty'}"
+        if why := out_of_effect(rules, other, settings):
+            return why
+    for other, values in rules[name].unless.items():
+        if settings[other] in values and not out_of_effect(rules, other, settings):
+            return f"{other} is {spelt(settings[other]) or 'empty'}"
+    return ""
 
 
 def _scalar(text: str, rule: Parameter | None, name: str) -> Any:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml.comments import CommentedMap
 
-from raystudy.catalogue import Parameter, Value, catalogue, suites
+from raystudy.catalogue import Parameter, SearchRange, Value, catalogue, suites
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, did_you_mean, quoted, unknown_name
 from raystudy.origin import Origin
 from raystudy.paths import is_folder
@@ -112,6 +113,48 @@ Trials = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 _MOST_CELLS = 100_000  # trainings of one study, all methods, targets, settings, seeds and trials multiplied
 
 
+ALL = "all"  # in `search.space`: every method that has the setting
+
+
+def _range(value: Any) -> Any:
+    """A range of `search.space`; a list stands for its choices."""
+    if isinstance(value, list | tuple):
+        value = {"choices": [*value]}
+    if not isinstance(value, Mapping):
+        rule = "must be a range, such as {low: 1e-5, high: 1e-3, log: true}, or a list of values"
+        raise ValueError(f"{rule}, but got {quoted(value)}: to give it one value, set it under `settings`")
+    for key in ("choices", "enqueue"):
+        values = value.get(key)
+        if values is not None and not isinstance(values, list | tuple):
+            raise ValueError(f"{key} must be a list, but got {quoted(values)}")
+        value = {**value, key: [_choice(v) for v in values]} if values is not None else value
+    when = value.get("when")
+    if isinstance(when, Mapping):
+        value = {**value, "when": {k: [_choice(v) for v in _as_list(values) or ()] for k, values in when.items()}}
+    return value
+
+
+def _choice(value: Any) -> Any:
+    """One of several values: a mapping (of classes, of tasks) and a list of layers are kept as their text."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{k} > {' | '.join(map(str, _as_list(v) or ()))}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    if value is None:
+        raise ValueError("must list values, but one is empty")
+    return value
+
+
+def _space(value: Any) -> Any:
+    """The methods of `search.space` by their canonical names."""
+    return {_canonical(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+Range = Annotated[SearchRange, BeforeValidator(_range)]
+SearchSpace = Annotated[Mapping[str, Mapping[str, Range]], BeforeValidator(_space)]
+_RANGE: TypeAdapter[SearchRange] = TypeAdapter(Range)
+
+
 class Limits(Strict):
     """The most examples per task that a study reads: one draw, stratified by class, the same for every method and seed.
 
@@ -142,6 +185,11 @@ class SearchPlan(Strict):
         halving: give up the worse configurations of a generation early: at each rung, a number of finished trainings,
             ``ceil(n / halving)`` of n go on. 0 = all go on.
         select: one winner per target, or one for all targets by their mean dev score.
+        space: ranges of one's own: method (or ``all``) -> setting -> range. A range is a list of values, or ``{low:
+            1e-5, high: 1e-3, log: true}``, or has a ``step`` instead of ``log``. ``enqueue`` lists values that are
+            tried first, and ``when: {setting: values}`` moves the setting only where others have these values. A
+            method with ranges of its own, or of ``all``, is searched over these alone; any other over those of its
+            page.
     """
 
     trials: Trials = 0
@@ -153,6 +201,7 @@ class SearchPlan(Strict):
     generation: Positive = 4
     halving: Literal[0, 2, 3, 4] = 0
     select: Literal["per_target", "suite"] = "per_target"
+    space: SearchSpace = Field(default_factory=dict)
 
 
 class ReportPlan(Strict):
@@ -316,6 +365,17 @@ class Study(Strict):
         fixes = catalogue().variant(variant).fixes
         shared = {k: v for k, v in self.settings.items() if k in rules and k not in fixes}
         return {**shared, **self.variants[variant]}
+
+    def ranges(self, variant: str) -> dict[str, SearchRange]:
+        """The study's own ranges for a variant: those of ``all`` that it has and that nothing sets, then its own.
+
+        There are none where `search.space` has none for it; then the catalogue's are searched.
+        """
+        rules, fixes = catalogue().parameters_of(variant), catalogue().variant(variant).fixes
+        for_all = self.search.space.get(ALL, {})
+        shared = {k: r for k, r in for_all.items() if k in rules and k not in fixes and k not in self.variants[variant]}
+        ranges = {**shared, **self.search.space.get(variant, {})}
+        return {name: _in_type(rules[name], ranges[name]) for name in rules if name in ranges}
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -619,6 +679,8 @@ def _problems_of_meaning(
             + (did_you_mean(study.report.baseline, list(variants)) or f": {', '.join(variants)}")
             + ("" if explicit else ": list it, or name another as report.baseline"),
         )
+    if variants:
+        yield from _problems_of_space({v: own for v, (_, own) in variants.items()}, asked)
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
         ("shots", study.search.shots, (*study.shots, *(k for own in study.shots_of.values() for k in own))),
         ("fraction", study.search.fraction, study.fraction),
@@ -665,6 +727,173 @@ def _problems_of_meaning(
             yield from _too_few_cells(study)
             if methods and typed("methods", "report", "shots", "fraction"):
                 yield from _too_many_cells(study.model_copy(update={"methods": tuple(variants)}))
+
+
+def _in_type(rule: Parameter, r: SearchRange) -> SearchRange:
+    """A range whose values are of the parameter's own type: ``[0, 0.5]`` are numbers, and 8 of `layers` is a text."""
+    values = {key: tuple(rule.check(v) for v in getattr(r, key)) for key in ("choices", "enqueue")}
+    return r.model_copy(update=values)
+
+
+def _problems_of_space(
+    variants: Mapping[str, Mapping[str, Any]], asked: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with `search.space`: names that do not exist, values out of bounds, settings that are set too.
+
+    What is no range at all is told of its type, and does not keep the others from being looked at.
+
+    Args:
+        variants: variant -> its own settings.
+        asked: the whole study, before it is checked.
+    """
+    cat, search = catalogue(), _mapping(asked.get("search"))
+    space: dict[str, dict[str, SearchRange]] = {}
+    for name, ranges in _mapping(search.get("space")).items():
+        space[name] = {}
+        for key, value in _mapping(ranges).items():
+            with suppress(ValueError):
+                space[name][key] = _RANGE.validate_python(value)
+    if not space:
+        return
+    at_space = ("search", "space")
+    trials = search.get("trials", 0)
+    if isinstance(trials, int) and trials < 2:
+        rule = "says what a search moves, so `trials` must be at least 2"
+        yield at_space, f"{rule} (the first has the paper's settings), but is {trials}"
+    shared = _mapping(asked.get("settings"))
+    for written_name, ranges in space.items():
+        loc, name = (*at_space, written_name), str(_canonical(written_name))
+        if name != ALL and name not in variants:
+            try:
+                known_name = cat.variant(name).id
+            except ConfigError as e:
+                yield from ((loc, p.message) for p in e.problems)
+                continue
+            yield loc, f"{known_name!r} is not among the methods of the study{did_you_mean(name, [*variants, ALL])}"
+            continue
+        if name != ALL and cat.variant(name).role == "control":
+            yield loc, f"{name} is not searched: it takes the winner of {cat.variant(name).copies}"
+            continue
+        users = [name] if name != ALL else [v for v in variants if cat.variant(v).role != "control"]
+        for key, r in ranges.items():
+            rules = {v: cat.parameters_of(v)[key] for v in users if key in cat.parameters_of(v)}
+            if not rules:
+                known = sorted({k for v in users for k in cat.parameters_of(v)})
+                whose = "no method of this study has" if name == ALL else f"{name} does not have"
+                yield (*loc, key), f"{whose} a setting {quoted(key)}{did_you_mean(key, known)}"
+                continue
+            if fixed := _set_elsewhere(key, name, rules, variants, shared):
+                yield (*loc, key), fixed
+                continue
+            moved = {v: p for v, p in rules.items() if key not in cat.variant(v).fixes and key not in variants[v]}
+            problems = (pair for v, p in moved.items() for pair in _problems_of_range(key, p, r, cat.parameters_of(v)))
+            yield from (((*loc, key, *part), message) for part, message in dict.fromkeys(problems))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _set_elsewhere(
+    key: str,
+    name: str,
+    rules: Mapping[str, Parameter],
+    variants: Mapping[str, Mapping[str, Any]],
+    shared: Mapping[str, Any],
+) -> str:
+    """Why a setting cannot be searched, where something gives it a value; empty where it can."""
+    cat = catalogue()
+    defined = [v for v in rules if key in cat.variant(v).fixes]
+    own = [v for v in rules if key in variants[v] and v not in defined]
+    if len(defined) == len(rules):
+        v = defined[0]
+        return f"cannot be searched: {v} is defined by {key} = {spelt(cat.variant(v).fixes[key])}"
+    if key in shared:
+        return f"cannot be searched and set: `settings` gives {key} the value {quoted(shared[key])}; leave out one"
+    if len(own) + len(defined) == len(rules):
+        return f"cannot be searched and set: {own[0]} has {key} = {quoted(variants[own[0]][key])}; leave out one"
+    return ""
+
+
+def _problems_of_range(
+    key: str, rule: Parameter, r: SearchRange, rules: Mapping[str, Parameter]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """(the part of the range, what is wrong with it): bounds, ends, steps, choices and conditions."""
+
+    def refused(*parts: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for part in parts:
+            value: Any = getattr(r, str(part[0]))
+            if message := _refusal(rule, value[part[1]] if len(part) > 1 else value):
+                yield part, f"{key} {message}"
+
+    for condition, values in r.when.items():
+        if condition not in rules or condition == key:
+            known = [k for k in rules if k != key]
+            yield ("when", condition), f"no other setting is called {quoted(condition)}{did_you_mean(condition, known)}"
+            continue
+        for i, value in enumerate(values):
+            if message := _refusal(rules[condition], value):
+                yield ("when", condition, i), f"{condition} {message}"
+    numbers = rule.type in ("float", "int")
+    interval = [name for name in ("low", "high", "log", "step") if getattr(r, name) not in (None, False)]
+    if r.choices:
+        wrong = [*refused(*(("choices", i) for i in range(len(r.choices))))]
+        yield from wrong
+        if interval:
+            yield (interval[0],), f"{key} has choices, so {listed(interval)} must be left out"
+        choices = [] if wrong else [rule.check(v) for v in r.choices]
+        if repeated := [v for v, count in Counter(choices).items() if count > 1]:
+            yield ("choices",), f"{key} must list every value once, but {spelt(repeated[0])} is there twice"
+        elif len(choices) == 1:
+            yield ("choices",), f"{key} must have at least two values to choose from; set it to give it one"
+        for i, value in enumerate(r.enqueue):
+            if message := _refusal(rule, value):
+                yield ("enqueue", i), f"{key} {message}"
+            elif not wrong and rule.check(value) not in choices:
+                yield ("enqueue", i), f"{key} must be one of its choices, but is {quoted(value)}"
+        return
+    if not numbers:
+        yield (), f"{key} must be searched over a list of values ({_legal(rule)}), but has no choices"
+        return
+    if r.low is None or r.high is None:
+        missing = [name for name in ("low", "high") if getattr(r, name) is None]
+        are = "is" if len(missing) == 1 else "are"
+        yield (), f"{key} must have low and high, or a list of values, but {listed(missing)} {are} missing"
+        return
+    wrong = [*refused(("low",), ("high",))]
+    yield from wrong
+    if r.low >= r.high:
+        yield ("low",), f"{key} must have a low below its high, but {spelt(r.low, 6)} is not below {spelt(r.high, 6)}"
+        return
+    if r.log and r.low <= 0:
+        yield ("low",), f"{key} must have a low above 0 on a logarithmic scale, but is {spelt(r.low, 6)}"
+    if r.step is not None:
+        yield from _problems_of_step(key, rule, r, r.low, r.high, r.step)
+    for i, value in enumerate(r.enqueue):
+        if message := _refusal(rule, value):
+            yield ("enqueue", i), f"{key} {message}"
+        elif not r.holds(rule.check(value)):
+            ends = f"{spelt(r.low, 6)} to {spelt(r.high, 6)}"
+            yield ("enqueue", i), f"{key} must be in its range {ends}, but is {quoted(value)}"
+
+
+def _problems_of_step(
+    key: str, rule: Parameter, r: SearchRange, low: float, high: float, step: float
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if not 0 < step <= high - low:
+        yield ("step",), f"{key} must have a step above 0 and at most its high less its low, but is {spelt(step, 6)}"
+    elif rule.type == "int" and step != int(step):
+        yield ("step",), f"{key} must have a step that is a whole number, but is {spelt(step, 6)}"
+    elif r.log:
+        yield ("step",), f"{key} must have a step or a logarithmic scale, but has both"
+    elif abs((high - low) / step - round((high - low) / step)) > 1e-9:
+        rule_text = "must reach its high from its low in whole steps"
+        yield ("step",), f"{key} {rule_text}, but {spelt(high - low, 6)} is no multiple of {spelt(step, 6)}"
+
+
+def _legal(rule: Parameter) -> str:
+    """The legal values of a parameter that is no number, in a few words."""
+    return {"bool": "true, false", "layers": "layers"}.get(rule.type) or ", ".join(map(str, rule.choices)) or rule.type
 
 
 def _suites_of_keys(asked: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -415,6 +415,9 @@ def _known_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
             for arg in getattr(here, "__args__", ()):
                 if isinstance(arg, type) and issubclass(arg, BaseModel):
                     here = arg
+        elif get_origin(here) is Mapping:
+            here = get_args(here)[1]
+        here = get_args(here)[0] if get_origin(here) is Annotated else here
     return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
 
 

@@ -132,7 +132,8 @@ def _show(v: Variant, cat: Catalogue) -> None:
 
 def _can_matter(p: Parameter, v: Variant) -> bool:
     """Whether what defines the variant leaves the setting in effect."""
-    return all(v.fixes.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+    excluded = any(other in v.fixes and v.fixes[other] in values for other, values in p.unless.items())
+    return not excluded and all(v.fixes.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
 
 
 def _range(p: Parameter) -> str:

@@ -28,9 +28,10 @@ from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.plugins import find_module
 from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search.arm_search import ArmSearch
-from raystudy.study.search.space import paper_configuration
+from raystudy.study.search.space import Space, effective
 from raystudy.studyfile import Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
+from raystudy.wording import listed
 from raystudy.yamlfile import dotted
 
 __all__ = ["Plan", "class_line", "label_counts", "merged_labels", "mixed_kinds"]
@@ -206,7 +207,27 @@ class Plan:
         if self.study.searched_settings and not self._searched_arms():
             number = counted(self.study.search.trials, "configuration")
             lines.append(f"search: {number} asked for, but the study sets all that a search of its methods would move")
-        return lines
+        return [*lines, *self._idle_dimensions()]
+
+    def _idle_dimensions(self) -> list[str]:
+        """What a search leaves alone because nothing depends on it, a line for each reason."""
+        variants_of: dict[tuple[str, str], dict[str, None]] = {}  # (setting, why) -> variants
+        settings_of: dict[tuple[str, str], dict[str, None]] = {}  # (setting, why) -> data settings in which it is so
+        arms = [arm for arm in self.study.arms() if self._may_be_searched(arm)]
+        for arm in arms:
+            for name, why in self.space(arm).idle.items():
+                variants_of.setdefault((name, why), {})[arm.variant] = None
+                settings_of.setdefault((name, why), {})[str(arm.setting)] = None
+        every = {str(arm.setting) for arm in arms}
+        together: dict[tuple[str, str, str], dict[str, None]] = {}  # (variants, settings, why) -> names
+        for (name, why), variants in variants_of.items():
+            where = settings_of[name, why]
+            at = "" if where.keys() == every else f" at {listed(where)}"
+            together.setdefault((listed(variants), at, why), {})[name] = None
+        return [
+            f"search: {listed(names)} of {variants}{at} {'are' if len(names) > 1 else 'is'} not searched, because {why}"
+            for (variants, at, why), names in together.items()
+        ]
 
     @property
     def task_facts(self) -> list[TaskFacts]:
@@ -303,7 +324,7 @@ class Plan:
             except UserError as e:
                 errors.append(e)
                 continue  # what is searched would be refused for the same reasons
-            for name, choice in self._searched_choices(variant, fixed_settings):
+            for name, choice in self._searched_choices(variant):
                 try:
                     self._notes_of(variant, {**fixed_settings, name: choice}, f"{variant}, searched {name} {choice}")
                 except UserError as e:
@@ -382,16 +403,16 @@ class Plan:
         lower = counted(number, "lower layer")
         return [f"freeze {freeze}: the embeddings and {lower} of {plm.depth} are not trained"]
 
-    def _searched_choices(self, variant: str, fixed_settings: Mapping[str, Any]) -> list[tuple[str, Value]]:
+    def _searched_choices(self, variant: str) -> list[tuple[str, Value]]:
         """Every (parameter, choice) of a search: whether it is possible may depend on the model, or on the tasks."""
         if self.study.search.trials < 2:
             return []
-        parameters = catalogue().searched_parameters(variant, fixed_settings)
+        dimensions = Space.of_study(self.study, variant).dimensions
         return [
             (n, c)
-            for n, p in parameters.items()
-            if p.type in ("layers", "depth", "choice") and p.search is not None
-            for c in p.search.choices
+            for n, d in dimensions.items()
+            if d.parameter.type in ("layers", "depth", "choice", "map", "weights")
+            for c in d.range.choices
         ]
 
     def spec(
@@ -400,14 +421,15 @@ class Plan:
         """One training of an arm, with all its settings.
 
         Args:
+            settings: complete; the spec has their effective form, so that two trainings that compute the same are one.
             seed: counts from 0 in each phase.
         """
-        study = self.study
+        study, settings = self.study, self.effective(arm, settings, target)
         return Spec(
             phase=phase,
             variant=arm.variant,
             method=catalogue().variant(arm.variant).method,
-            settings=dict(settings),
+            settings=settings,
             suite=study.tasks_with(target),
             target=target,
             setting=arm.setting,
@@ -441,7 +463,7 @@ class Plan:
             searches[arm] = ArmSearch(
                 arm,
                 self.study.search,
-                self.study.fixed_settings(arm.variant),
+                self.space(arm),
                 self.study.targets_in(arm.setting),
                 make_spec,
                 storage,
@@ -449,17 +471,50 @@ class Plan:
         return searches
 
     def _searched_arms(self) -> list[Arm]:
-        searched_settings = set(self.study.searched_settings)
         return [
-            arm
-            for arm in self.study.arms()
-            if arm.setting in searched_settings
-            and catalogue().variant(arm.variant).role != "control"
-            and paper_configuration(arm.variant, self.study.fixed_settings(arm.variant))  # empty: nothing to search
+            arm for arm in self.study.arms() if self._may_be_searched(arm) and self.space(arm).paper_configuration()
         ]
 
+    def _may_be_searched(self, arm: Arm) -> bool:
+        """Whether the study searches the arm, if there is anything to search."""
+        return arm.setting in self.study.searched_settings and catalogue().variant(arm.variant).role != "control"
+
+    def space(self, arm: Arm) -> Space:
+        """What a search of the arm moves: nothing that has no effect on any of its targets."""
+        if arm not in self._spaces:
+            targets = self.study.targets_in(arm.setting)
+
+            def lengths(settings: Mapping[str, Value]) -> tuple[Schedule, ...]:
+                return tuple(self.schedule(arm.variant, settings, target, arm.setting) for target in targets)
+
+            self._spaces[arm] = Space.of_study(self.study, arm.variant, lengths)
+        return self._spaces[arm]
+
+    @cached_property
+    def _spaces(self) -> dict[Arm, Space]:
+        return {}
+
+    def effective(self, arm: Arm, settings: Mapping[str, Value], target: str) -> dict[str, Value]:
+        """Complete settings of an arm with those that have no effect on a target as they are without a search."""
+        reference = self.reference(arm.variant)
+        if settings == reference:  # most of all that is confirmed
+            return reference
+
+        def lengths(settings: Mapping[str, Value]) -> Schedule:
+            return self.schedule(arm.variant, settings, target, arm.setting)
+
+        return effective(arm.variant, settings, reference, lengths)
+
+    def reference(self, variant: str) -> dict[str, Value]:
+        """All settings of a variant without a search: the paper's, with what the study sets."""
+        return dict(self._references[variant])
+
+    @cached_property
+    def _references(self) -> dict[str, dict[str, Value]]:
+        return {v: catalogue().resolve(v, self.study.fixed_settings(v)) for v in self.study.variants}
+
     def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
-        """The settings with which an arm is confirmed on a target; None while the search that decides them runs."""
+        """The effective settings with which an arm is confirmed on a target; None while a search decides them."""
         study = self.study
         variant = catalogue().variant(arm.variant)
         if variant.role == "control":
@@ -470,9 +525,11 @@ class Plan:
                 arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0, s.ratio or 0))
             )
         if source not in searches:
-            return catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
+            return self.reference(arm.variant)
         search = searches[source]
-        return search.configurations[search.winners().get(target, 0)].settings if search.finished else None
+        if not search.finished:
+            return None
+        return self.effective(arm, search.configurations[search.winners().get(target, 0)].settings, target)
 
     def _control_settings(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The copied variant's settings, with as many updates as the setting's costliest method has passes."""
@@ -485,10 +542,10 @@ class Plan:
             if settings is None:
                 return None
             most_passes = max(most_passes, self.schedule(other, settings, target, arm.setting).cost.passes)
-        own_settings = catalogue().resolve(arm.variant, self.study.fixed_settings(arm.variant))
         if copied_settings is None:
             return None
-        return {**own_settings, **copied_settings, "updates": math.ceil(most_passes)}
+        settings = {**self.reference(arm.variant), **copied_settings, "updates": math.ceil(most_passes)}
+        return self.effective(arm, settings, target)
 
     def confirm(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
         """Every cell of the confirm phase whose settings are decided, in the order in which they are trained.
@@ -612,7 +669,7 @@ class Plan:
         saved = Length()
         search_cells, seeds = study.search.trials * study.search.seeds, study.report.seeds  # per arm and target
         for arm in self._searched_arms():
-            settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
+            settings = self.reference(arm.variant)
             for target in study.targets_in(arm.setting):
                 cells[f"{arm.variant} search"] += search_cells
                 cost[f"{arm.variant} search"] += (

@@ -13,7 +13,7 @@ from raystudy.spec import Arm, Setting, Spec
 from raystudy.study.folder.records import dev_score
 from raystudy.study.search.arm_search import ArmSearch, drive, rungs
 from raystudy.study.search.report_rows import search_rows
-from raystudy.study.search.space import first_configurations, paper_configuration
+from raystudy.study.search.space import Space
 from study.fakes import outcome, plan
 
 K12 = Setting(shots=12)
@@ -159,11 +159,11 @@ def test_settings_without_a_search_keep_the_papers_or_take_the_winner(tmp_path: 
 
 def test_a_range_may_name_values_to_try_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trial 0, then every further value that is enqueued, the rest as in trial 0; the paper's own is no repeat."""
-    first, *further = first_configurations("meta_dtl", {})
-    assert first == paper_configuration("meta_dtl", {})
+    first, *further = Space.of("meta_dtl", {}).first_configurations()
+    assert first == Space.of("meta_dtl", {}).paper_configuration()
     assert further == []
     lr = catalogue().parameters_of("single_task")["lr"]
     assert lr.search is not None
     wider = lr.model_copy(update={"search": lr.search.model_copy(update={"enqueue": (5e-5, 1e-5, 2e-4)})})
     monkeypatch.setattr(Catalogue, "searched_parameters", lambda *_: {"lr": wider})
-    assert first_configurations("single_task", {}) == [{"lr": 5e-5}, {"lr": 1e-5}, {"lr": 2e-4}]
+    assert Space.of("single_task", {}).first_configurations() == [{"lr": 5e-5}, {"lr": 1e-5}, {"lr": 2e-4}]

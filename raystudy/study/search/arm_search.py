@@ -27,7 +27,7 @@ from optuna.trial import TrialState
 from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
-from raystudy.study.search.space import first_configurations, suggest
+from raystudy.study.search.space import Space
 from raystudy.study.search.winners import winners
 from raystudy.studyfile import SearchPlan
 
@@ -100,7 +100,7 @@ class ArmSearch:
 
     Args:
         plan: the study file's `search`: how many configurations, seeds, and of what size a generation is.
-        fixed_settings: what the study sets itself, which is not searched.
+        space: what is moved, over which ranges.
         make_spec: (settings, target, search seed index) -> Spec.
         storage: where Optuna keeps what it knows of the search (a journal for optuna-dashboard); never read back.
 
@@ -113,13 +113,14 @@ class ArmSearch:
         self,
         arm: Arm,
         plan: SearchPlan,
-        fixed_settings: dict[str, Value],
+        space: Space,
         targets: Sequence[str],
         make_spec: MakeSpec,
         storage: BaseStorage | None = None,
     ) -> None:
         self.arm, self.plan, self.targets = arm, plan, tuple(targets)
-        self.fixed_settings, self.make_spec = fixed_settings, make_spec
+        self.space, self.make_spec = space, make_spec
+        self._first_configurations = space.first_configurations()
         self.configurations: list[Configuration] = []
         self._next_number = 0  # of the configuration that `ask` hands out next
         self._first_open = 0  # the number of the first configuration of the open generation
@@ -130,8 +131,9 @@ class ArmSearch:
             study_name=str(arm), direction="maximize", storage=storage or InMemoryStorage(), sampler=self._sampler(0)
         )
         if self.total:
-            for values in first_configurations(arm.variant, fixed_settings):
-                self.study.enqueue_trial(values)
+            for values in self._first_configurations:
+                inside = {name: value for name, value in values.items() if space.dimensions[name].holds(value)}
+                self.study.enqueue_trial(inside)
             self._open_generation()
 
     def _sampler(self, generation: int) -> optuna.samplers.BaseSampler:
@@ -148,7 +150,8 @@ class ArmSearch:
         self.study.sampler = self._sampler(first // self.plan.generation)
         for number in range(first, min(first + self.plan.generation, self.total)):
             optuna_trial = self.study.ask()
-            settings = suggest(optuna_trial, self.arm.variant, self.fixed_settings)
+            is_first = number < len(self._first_configurations)
+            settings = self.space.suggest(optuna_trial, self._first_configurations[number] if is_first else None)
             cells = [self.make_spec(settings, target, s) for s in range(self.plan.seeds) for target in self.targets]
             self._optuna_trials.append(optuna_trial)
             self.configurations.append(Configuration(self.arm, number, settings, tuple(cells)))
