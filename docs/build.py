@@ -212,6 +212,8 @@ def variants(listed_variants: Sequence[Variant], known: Mapping[str, str]) -> st
             facts.append(("The papers' rows", ", ".join(map(escaped, v.rows))))
         if v.fixes:
             facts.append(("Fixes", ", ".join(f"`{k}: {code(x)[1:-1]}`" for k, x in v.fixes.items())))
+        if v.defaults:
+            facts.append(("Defaults of its own", ", ".join(f"`{k}: {code(x)[1:-1]}`" for k, x in v.defaults.items())))
         if v.copies:
             facts.append(("Settings", f"the winner of [`{v.copies}`](#{v.copies})"))
         if v.role != "method":
@@ -266,14 +268,19 @@ def readings(listed_readings: Sequence[Reading], method: str) -> str:
     """What the paper leaves open and how else it may be read, or nothing."""
     if not listed_readings:
         return ""
-    settings = (", ".join(f"`{k}: {code(v)[1:-1]}`" for k, v in r.settings.items()) for r in listed_readings)
-    rows = ((escaped(r.id), escaped(capital(r.about)), s) for r, s in zip(listed_readings, settings, strict=True))
+
+    def settings(r: Reading) -> str:
+        if r.variant:
+            return f"the variant [`{r.variant}`](#{r.variant})"
+        return ", ".join(f"`{k}: {code(v)[1:-1]}`" for k, v in r.settings.items())
+
+    rows = ((escaped(r.id), escaped(capital(r.about)), settings(r)) for r in listed_readings)
     return page(
         "## Other readings",
         "What the paper leaves open, read in another way than by default. "
         + (
             f"`python -m raystudy ambiguities {method}` trains each of them, one at a time, and tables what it changes."
-            if f"{method}_readings" in exhibits()
+            if method in {exhibit(name).readings_of for name in exhibits()}
             else ""
         ),
         table(("passage", "reading", "settings"), rows),

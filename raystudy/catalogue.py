@@ -249,10 +249,13 @@ class Parameter(Strict):
 class Variant(Strict):
     """One named way to use a method, with its fixed settings, its place in the paper and the names of the paper's rows.
 
-    `fixes` are settings that define the variant: a study may not override or search them. `role` is ``floor`` for
-    reference rows without transfer or training, ``control`` for a variant that copies another's winner. `index` are its
-    numbers in the list of the papers' 38 variants, ordered by paper (Meta-DTL 1-10, MFT 11-18, MetaXT 19-24, Dou et al.
-    25-31, TAWT 32-38); one that several papers have has several, and what is ours alone has none.
+    `fixes` are settings that define the variant: a study may not override or search them. `defaults` are those in which
+    its paper has another value than the method's other variants: a study may override and search them.
+
+    `role` is ``floor`` for reference rows without transfer or training, ``control`` for a variant that copies another's
+    winner. `index` are its numbers in the list of the papers' 38 variants, ordered by paper (Meta-DTL 1-10, MFT 11-18,
+    MetaXT 19-24, Dou et al. 25-31, TAWT 32-38); one that several papers have has several, and what is ours alone has
+    none.
     """
 
     title: str
@@ -262,6 +265,7 @@ class Variant(Strict):
     rows: tuple[str, ...] = ()
     index: tuple[int, ...] = ()
     fixes: Mapping[str, Value] = Field(default_factory=dict)
+    defaults: Mapping[str, Value] = Field(default_factory=dict)
     role: Literal["method", "baseline", "control", "floor"] = "method"
     copies: str = ""
 
@@ -273,13 +277,15 @@ class Reading(Strict):
     """One way to read a passage that the paper leaves open, other than our default: these settings.
 
     `id` is the name of the ambiguity; several readings of one passage share it. `of` is the variant that is read in
-    another way, where the method's plain variant has no such thing.
+    another way, where the method's plain variant has no such thing. `variant` is another variant that is the reading by
+    itself, without settings.
     """
 
     id: str
     about: str
-    settings: Mapping[str, Value]
+    settings: Mapping[str, Value] = Field(default_factory=dict)
     of: str = ""
+    variant: str = ""
 
 
 class _Space(Strict):
@@ -356,9 +362,9 @@ class Catalogue:
         return self.parameters[self.variant(variant).method]
 
     def defaults(self, variant: str) -> dict[str, Value]:
-        """The paper's settings of a variant: every parameter at the paper's value, then what the variant fixes."""
-        rules = self.parameters_of(variant)
-        values = {name: p.paper for name, p in rules.items()} | dict(self.variant(variant).fixes)
+        """The paper's settings of a variant: every parameter at the paper's value, then what is the variant's own."""
+        rules, v = self.parameters_of(variant), self.variant(variant)
+        values = {name: p.paper for name, p in rules.items()} | dict(v.defaults) | dict(v.fixes)
         return {name: rules[name].check(value) for name, value in values.items()}
 
     def resolve(self, variant: str, *layers: Mapping[str, Any], path: str = "") -> dict[str, Value]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from raystudy.analysis.numbers import Design, Score
 from raystudy.analysis.table import counted, listed, place
+from raystudy.catalogue import catalogue
 from raystudy.errors import quoted
 from raystudy.spec import Record
 
@@ -31,6 +32,7 @@ __all__ = [
     "cut_further",
     "majority",
     "of_records",
+    "one_training",
     "short_trainings",
     "test_notes",
     "unread_answer",
@@ -189,6 +191,14 @@ def short_trainings(fewest: Mapping[str, tuple[str, int]]) -> str | None:
     )
 
 
+def one_training(groups: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A sentence for each group of methods whose settings are the same; a group of one has none."""
+    for titles in groups:
+        if len(titles) > 1:
+            rows = "their rows are one training, equal to the last digit, and one of them is enough"
+            yield f"{listed(titles)} have the same settings here: {rows}"
+
+
 def test_notes(note_of_target: Mapping[str, str]) -> Iterator[str]:
     """What the test of each target is, where scores on it are not scores on the published test."""
     for target, note in sorted(note_of_target.items()):
@@ -229,6 +239,7 @@ def _sentences(done: list[Record], design: Design, scores: list[Score]) -> Itera
     for task, cuts in largest_cuts.items():
         yield cut_further(map(design.title, cuts), {task: max(cuts.values())})
     yield from _constant_labels(done)
+    yield from one_training([design.title(v) for v in variants] for variants in _same_settings(done, design))
     if (line := short_trainings(_fewest(done, design))) is not None:
         yield _capital(line)
     yield from _at_the_floor(design, scores)
@@ -260,6 +271,25 @@ def _constant_labels(done: Iterable[Record]) -> Iterator[str]:
             if unit["constant"]:
                 draws_of_task.setdefault(task, {})[f"seed {r.spec.seed} ({r.spec.setting})"] = None
     yield from constant_labels({task: [*draws] for task, draws in sorted(draws_of_task.items())})
+
+
+def _same_settings(done: Iterable[Record], design: Design) -> Iterable[list[str]]:
+    """Variants of one method, in the order of the rows, grouped by the settings of all their cells."""
+    settings_of: dict[str, dict[tuple[str, str, int], Mapping[str, Any]]] = {}
+    for r in done:
+        settings_of.setdefault(r.spec.variant, {})[r.spec.target, str(r.spec.setting), r.spec.seed] = r.spec.settings
+    groups: list[list[str]] = []
+    for m in design.methods:
+        if m.variant not in settings_of or m.role == "control":
+            continue
+        for group in groups:
+            method = catalogue().variant(group[0]).method
+            if catalogue().variant(m.variant).method == method and settings_of[group[0]] == settings_of[m.variant]:
+                group.append(m.variant)
+                break
+        else:
+            groups.append([m.variant])
+    return groups
 
 
 def _fewest(done: Iterable[Record], design: Design) -> dict[str, tuple[str, int]]:

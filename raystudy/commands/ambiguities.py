@@ -16,7 +16,9 @@ _ENDING = "_readings"
 
 
 def ambiguities(
-    method: Annotated[str, typer.Argument(help="A method whose paper leaves something open: meta_dtl, metaxt, mft.")],
+    method: Annotated[
+        str, typer.Argument(help="A method whose paper leaves something open: maml, meta_dtl, metaxt, mft.")
+    ],
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
     scale: Annotated[str, typer.Option(help="smoke, small or paper.")] = running.RunOptions.scale,
@@ -28,13 +30,13 @@ def ambiguities(
     out: Annotated[Path | None, typer.Option(help="Results folder.")] = None,
 ) -> None:
     """Train every documented reading of a method's paper, one at a time, and table what each changes."""
-    from raystudy.exhibits import names
+    from raystudy.exhibits import find, names
 
-    method_names = [n.removesuffix(_ENDING) for n in names() if n.endswith(_ENDING)]
-    if method not in method_names:
-        raise ConfigError(unknown_name("method with documented readings", method, method_names))
+    exhibit_of = {find(n).readings_of: n for n in names() if n.endswith(_ENDING)}
+    if method not in exhibit_of:
+        raise ConfigError(unknown_name("method with documented readings", method, sorted(exhibit_of)))
     running.command(
-        study=method + _ENDING,
+        study=exhibit_of[method],
         data_root=data_root,
         plm=plm,
         scale=scale,

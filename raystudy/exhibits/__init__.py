@@ -125,6 +125,7 @@ class Exhibit:
         own: scale -> variant -> the settings of that variant alone.
         planted: the generated suite that stands for the suites; by default the paper's.
         notes: what a reader must know of this exhibit.
+        readings_of: the method whose paper is read in several ways here; empty for a table or figure of the paper.
         untrained_page: (exhibit, scale, places) -> the page of an exhibit for which nothing is trained.
     """
 
@@ -143,6 +144,7 @@ class Exhibit:
     own: Callable[[Scale], Mapping[str, Mapping[str, Any]]] | None = None
     planted: str = ""
     notes: tuple[str, ...] = ()
+    readings_of: str = ""
     untrained_page: Callable[[Exhibit, Scale, Places], ExhibitPage] | None = None
 
     @property

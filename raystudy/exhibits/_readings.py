@@ -19,12 +19,14 @@ __all__ = ["readings", "rows_of"]
 def rows_of(method: str) -> dict[str, Reading]:
     """Variant of the method `method` -> the reading of the paper that it follows.
 
-    A reading of something that only another variant of the method has names that variant in `of`.
+    A reading of something that only another variant of the method has names that variant in `of`; one that is itself
+    a variant of the method names it in `variant`.
     """
     cat = catalogue()
     reading_of_variant = {}
     for reading in cat.readings[method]:
-        reading_of_variant[cat.with_settings(reading.of or method, reading.settings).id] = reading
+        variant = reading.variant or cat.with_settings(reading.of or method, reading.settings).id
+        reading_of_variant[variant] = reading
     return reading_of_variant
 
 
@@ -91,5 +93,6 @@ def readings(
         floors=(),
         sizes=size_keys,
         tables=tables,
+        readings_of=method,
         notes=("An interval that holds 0 says that these trainings cannot tell the two readings apart.",),
     )

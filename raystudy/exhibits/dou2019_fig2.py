@@ -59,6 +59,7 @@ EXHIBIT = Exhibit(
     methods=tuple(ROWS),
     sizes=keys,
     own=own([*ROWS]),
+    settings={"sampler": "pps"},  # the target that mixed needs is unseen
     tables=tables,
     figures=figures,
     notes=(

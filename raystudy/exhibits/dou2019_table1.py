@@ -35,6 +35,7 @@ EXHIBIT = Exhibit(
     methods=(*ROWS, "single_task_matched"),
     sizes=study_keys,
     own=own([*ROWS]),
+    settings={"sampler": "pps"},  # sec. 3.1
     tables=tables,
     notes=(
         *SMALL,

@@ -30,11 +30,15 @@ Where the paper is silent (and what was chosen; `maml.py` is the authors' progra
                     `include_target: false` leaves it out
     an epoch        as many meta steps as read as many batches as all tasks' examples fill; `epoch_of: episodes` counts
                     one batch for each task of a step. Whatever p(T), as sec. 3.2 says of uniform sampling
-    Reptile's data  k batches and no query batch, since its step has no loss of its own
+    Reptile's data  k batches and no query batch, since its step has no loss of its own: sec. 2.2 gives the last step
+                    data of its own in general. One more step on such a batch would be `inner_steps` k + 1, so that this
+                    is no setting
     exact MAML      is not in `maml.py`, which drops the second derivatives; that one is `fomaml` here
     mixed r:1       in every epoch uniform steps first, then the target alone, r times as few: a meta model per target.
                     An epoch too short for that is lengthened to r + 1 steps. `mixed_per: training` does it once
     repeated tasks  drawn independently, so that a step may have one task twice; `distinct_tasks` draws all others first
+    metrics         Tables 2 and 3 are "accuracy or Matthews correlation", which STS-B cannot have: Pearson's. It is the
+                    task's metric and no setting of a method; `task_options` of a study names another
     few examples    an episode asks for k + 1 batches of different examples. Where a task has fewer, its query batch is
                     a fair share of them, and the steps go through the others again and again (`data.draws.episode`)
 
@@ -409,9 +413,8 @@ def _refuse(hp: HParams, sizes: Mapping[str, int], unseen: bool) -> None:
     config, data = [], []
     if hp.sampler == "mixed" and (unseen or not hp.include_target):
         why = "is unseen" if unseen else "is left out by include_target: false"
-        config.append(
-            Problem(f"mixed draws the target alone in the end of each epoch, but the target {why}", "sampler")
-        )
+        text = f"mixed draws the target alone in the end of each epoch, but the target {why}"
+        config.append(Problem(f"{text}; set it to pps or uniform, which keeps it out of a search too", "sampler"))
     if hp.inner_optimizer == "adam" and hp.algorithm == "maml":
         text = "must be sgd for exact second derivatives, whose equations hold for gradient descent, but is adam"
         config.append(Problem(text, "inner_optimizer"))

@@ -33,6 +33,8 @@ Where the papers are silent (and what was chosen):
     its loss                        that of flipped labels, which sec. 3.3 ascribes to the same source; `grl` offered
     its weight                      lambda = 0.1 as that of domain corruption
     fine-tuning after               none: neither paper mentions any for its baselines; `then_finetune` offered
+    MT-DNN                          as Dou et al. ran it: 5 epochs, which its authors' program has, then fine-tuning.
+                                    That program has Adamax; here AdamW as everywhere, with every epoch in a new order
 """
 
 from __future__ import annotations

@@ -583,8 +583,8 @@ class Plan:
         """What the scores will depend on that nobody asked for, a line each, as the report will say below them.
 
         These are a test that is not the published one, texts that are cut and words that no model sees, constant
-        labels, what the floor of the majority class answers, and stages of few updates. To know them, all that the
-        study would read is tokenised.
+        labels, what the floor of the majority class answers, methods with the same settings, and stages of few updates.
+        To know them, all that the study would read is tokenised.
         """
         test_notes = {t: note for t in self.study.target_names if (note := self.tasks[t].test_note)}
         return [
@@ -592,6 +592,7 @@ class Plan:
             *self._unread_texts(),
             *self._label_units(),
             *self._majority_answers(),
+            *self._same_settings(),
             *self._short_stages(),
         ]
 
@@ -632,6 +633,15 @@ class Plan:
         floors = [v for v, (method, hp) in self._methods.items() if method.knows_prior(hp)]
         priors = {t: self.tasks[t].prior.facts() for t in self.study.target_names}
         yield from (cautions.majority(catalogue().variant(v).title, priors) for v in floors)
+
+    def _same_settings(self) -> Iterator[str]:
+        """Variants of one method with the same settings, as far as no search is to choose them."""
+        groups: dict[tuple[Any, Any], list[str]] = defaultdict(list)
+        searched = {arm.variant for arm in self._searched_arms()}
+        for variant, (method, hp) in self._methods.items():
+            if variant not in searched and catalogue().variant(variant).role != "control":
+                groups[method, hp].append(variant)
+        yield from cautions.one_training(groups.values())
 
     def _short_stages(self) -> Iterator[str]:
         """Variants with stages of few updates. A control makes as many updates as the costliest method has passes."""

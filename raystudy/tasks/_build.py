@@ -323,10 +323,12 @@ class LabelledRows:
         form, users_own = columns["train"].form, card is None
         train.notes += _column_notes(sources, columns, asked, users_own=users_own)
         card = _with_options(card or Card(form="single"), asked)
-        kind_asked = asked.kind or (None if card.labels or asked.label_text else card.kind)
-        if form == "tagging" and asked.kind is not None:
+        kind_of_options = asked.kind or (None if asked.bounds is None else "regression")
+        kind_asked = kind_of_options or (None if card.labels or asked.label_text else card.kind)
+        if form == "tagging" and kind_of_options is not None:
+            key = "kind" if asked.kind else "bounds"
             raise ConfigError(
-                Problem("kind must be left out: the rows hold one tag per token", f"task_options.{name}.kind")
+                Problem(f"{key} must be left out: the rows hold one tag per token", f"task_options.{name}.{key}")
             )
         numbered_labels = [
             (n, row[c]) for n, row in train.readable if (c := columns["train"].of.get("label", "")) in row
@@ -609,7 +611,7 @@ def _carved(
 
 def _with_options(card: Card, options: DatasetOptions) -> Card:
     """The card, in which the study's options replace what they say too."""
-    names = ("labels", "label_text", "metric", "metrics", "second_metric", "positive", "length")
+    names = ("labels", "label_text", "metric", "metrics", "second_metric", "positive", "length", "bounds")
     set_options = {k: v for k in names if (v := getattr(options, k))}
     if options.metric and options.metric != card.metric:  # what stands behind another metric nobody has said
         set_options.setdefault("second_metric", "")

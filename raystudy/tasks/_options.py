@@ -32,6 +32,7 @@ class DatasetOptions:
         dev_from_train: without a dev split, this fraction or number of training examples becomes one.
         test_from_train: the same for a test split; it is taken out first, and dev from what is left.
         kind: what labels are, where their spelling would mislead: whole numbers that are ratings, say.
+        bounds: the least and the greatest number that a label may be, which makes it a number.
         quotes: whether quotation marks enclose the fields of CSV and TSV files.
         domains: ``together`` keeps a data set with a column `domain` one task.
         hub, config, revision: the data set on the Hugging Face hub that is meant.
@@ -51,6 +52,7 @@ class DatasetOptions:
     dev_from_train: float | int | None = None
     test_from_train: float | int | None = None
     kind: Literal["regression", "classification"] | None = None
+    bounds: tuple[float, float] | None = None
     quotes: bool | None = None
     domains: Literal["together"] | None = None
     hub: str | None = None
@@ -91,6 +93,12 @@ def _is_amount(value: object) -> bool:
     return (type(value) is float and 0 < value < 1) or (type(value) is int and value >= 1)
 
 
+def _are_bounds(value: Any) -> bool:
+    """Two numbers, the lesser first; neither is infinite."""
+    numbers = _is_list_of(value, lambda v: isinstance(v, int | float) and type(v) is not bool and abs(v) < 1e300)
+    return numbers and len(value) == 2 and value[0] < value[1]
+
+
 _NAMES_OR_NUMBERS = "names of columns, or to numbers counted from 1 where columns have no names"
 
 # option -> the rule in words, and the rule
@@ -126,6 +134,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dev_from_train": ("a fraction between 0 and 1, or a whole number of examples", _is_amount),
     "test_from_train": ("a fraction between 0 and 1, or a whole number of examples", _is_amount),
     "kind": ("regression or classification", lambda v: v in ("regression", "classification")),
+    "bounds": ("a list of two numbers, the lesser first", _are_bounds),
     "quotes": ("true or false", lambda v: isinstance(v, bool)),
     "domains": ("together", lambda v: v == "together"),
     "hub": ("the id of a data set on the Hugging Face hub", _is_name),
@@ -150,6 +159,8 @@ def options_of(name: str, options: Mapping[str, Any]) -> DatasetOptions:
         values["positive"] = str(values["positive"]).strip()
     if "merge" in values:
         values["merge"] = {str(k).strip(): str(v).strip() for k, v in values["merge"].items()}
+    if "bounds" in values:
+        values["bounds"] = tuple(map(float, values["bounds"]))
     return DatasetOptions(**values)
 
 
@@ -166,9 +177,10 @@ def _problems(path: str, options: Mapping[str, Any]) -> Iterator[Problem]:
             among = ROLE_NAMES if key == "columns" else SPLITS
             what = "role of a column" if key == "columns" else "split"
             yield from (Problem(unknown_name(what, k, among), f"{path}.{key}.{k}") for k in value if k not in among)
-    if options.get("kind") == "regression":
+    if options.get("kind") == "classification" and "bounds" in options:
+        yield Problem("bounds must be left out where kind is classification: classes are no numbers", f"{path}.bounds")
+    elif options.get("kind") == "regression" or "bounds" in options:
+        said = "kind is regression" if "kind" in options else "bounds are given"
         for key in ("labels", "label_text", "merge"):
             if key in options:
-                yield Problem(
-                    f"{key} must be left out where kind is regression: numbers have no classes", f"{path}.{key}"
-                )
+                yield Problem(f"{key} must be left out where {said}: numbers have no classes", f"{path}.{key}")

@@ -150,6 +150,20 @@ def test_short_trainings_are_named_with_the_setting_that_lengthens_them(study: S
     assert "updates in a stage" not in notes(study, trained(single_task=60, meta_dtl=60, majority=0))
 
 
+def test_rows_of_one_training_are_named(study: Study, make: Make) -> None:
+    """Controls are others' settings by definition, and one cell with other settings is another training."""
+    made = {"lr": 1e-4, "heads": "own"}
+    both = study.model_copy(update={"methods": ("single_task", "multi_task", "bert_mtl", "meta_dtl")})
+
+    def said(**settings: Any) -> str:
+        records = [make(v, seed=s, settings=dict(made)) for v in ("multi_task", "meta_dtl") for s in (0, 1)]
+        records += [make("bert_mtl", seed=s, settings={**made, **(settings if s else {})}) for s in (0, 1)]
+        return notes(both, records)
+
+    assert "multi-task and BERT (MTL) have the same settings here: their rows are one training" in said()
+    assert "the same settings" not in said(lr=2e-4)
+
+
 @pytest.mark.parametrize(("score", "low"), [(0.4, True), (0.5, True), (0.51, False)])
 def test_a_baseline_that_is_not_above_the_majority_class_is_named(
     study: Study, make: Make, score: float, low: bool

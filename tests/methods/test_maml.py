@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from cells import VECTORS, assert_same_state, method_over, planted, ran, setup_o
 from scipy.stats import chisquare
 from torch import Tensor
 
-from raystudy.catalogue import catalogue
+from raystudy.catalogue import catalogue, space_folder
 from raystudy.data.plm import resolve
 from raystudy.data.text import Batch
 from raystudy.errors import ConfigError, DataError
@@ -500,6 +502,68 @@ def test_epochs() -> None:
     without = replace(FOUR, target="d", unseen=True)
     assert hp_of("maml", epoch_of="episodes").epoch(without) == 2
     assert hp_of("maml", epoch_of="episodes", include_target=False).epoch(replace(FOUR, target="d")) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what the paper leaves open, and what a search moves
+
+
+UNEVEN = {"a": planted("target", n_train=40, length=6), "b": planted("source", n_train=12, length=6)}
+
+
+@cache
+def training(variant: str, settings: str = "{}") -> tuple[Any, ...]:
+    """All that a training does: how long its stages are, the tasks of all meta steps, its weights after the first.
+
+    Args:
+        settings: as JSON.
+    """
+    shape = {"inner_steps": 2, "meta_steps": 0, "meta_epochs": 2, "epoch_of": "batches"}
+    made = method(variant, UNEVEN, dropout=0.0, max_updates=0, **{**shape, **json.loads(settings)})
+    draw, lengths = made.draws(), Method.schedule(made.hp, made.setup.sizes)
+    tasks = tuple(e.task for step in range(lengths.stages["meta"].updates) for e in draw(step))
+    made.update(0, draw(0))
+    for stage in made.adapt():
+        stage.start()
+    return repr(lengths), tasks, *(p.detach().numpy().tobytes() for p in made.parameters())
+
+
+@pytest.mark.parametrize("reading", catalogue().readings["maml"], ids=lambda r: f"{r.id} {r.variant or r.settings}")
+def test_readings_are_other_trainings(reading: Any) -> None:
+    of = reading.of or "maml"
+    assert training(reading.variant or of, json.dumps(dict(reading.settings))) != training(of)
+
+
+def test_every_open_passage_has_a_reading_or_says_why_not() -> None:
+    """C7 and C10 cannot be settings of a method; the file says so where they would stand."""
+    assert {r.id for r in catalogue().readings["maml"]} == {f"C{i}" for i in range(1, 12)} - {"C7", "C10"}
+    text = (space_folder() / "maml.yaml").read_text(encoding="utf-8")
+    assert all(f"# {passage}, " in text for passage in ("C7", "C10"))
+
+
+def test_what_a_search_moves() -> None:
+    for variant in (v.id for v in catalogue().variants.values() if v.method == "maml"):
+        searched = {*catalogue().searched_parameters(variant, {})}
+        assert searched - {"sampler", "ratio"} == {"lr", "epochs", "inner_steps", "alpha", "meta_epochs", "outer_lr"}
+        assert ("sampler" in searched) == (variant in ALGORITHMS)
+        assert ("ratio" in searched) == (variant in (*ALGORITHMS, "reptile_mixed"))
+
+
+@pytest.mark.parametrize("variant", ["maml", "reptile_mixed"])
+def test_whatever_a_search_moves_makes_another_training(variant: str) -> None:
+    fixes = catalogue().variant(variant).fixes
+    for name, rule in catalogue().searched_parameters(variant, {}).items():
+        if rule.search is None or name in ("lr", "epochs"):  # those of every fine-tuning
+            continue
+        ends = rule.search.choices or rule.choices or (rule.search.low, rule.search.high)
+        condition = {other: allowed[0] for other, allowed in rule.when.items() if other not in fixes}
+        different = {training(variant, json.dumps({**condition, name: end})) for end in ends}
+        assert len(different) == len(ends), name
+
+
+def test_reptile_is_reptile_pps_until_a_search_moves_its_distribution() -> None:
+    assert catalogue().defaults("reptile") == catalogue().defaults("reptile_pps")
+    assert training("reptile") == training("reptile_pps") != training("reptile_uniform")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

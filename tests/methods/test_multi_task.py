@@ -32,6 +32,7 @@ from raystudy.methods import BaseMethod, Length, Readout, Schedule, Sizes, Stage
 from raystudy.methods.multi_task import Method, reverse
 from raystudy.nn.gradients import adamw, descend
 from raystudy.nn.losses import cross_entropy
+from raystudy.study.search.space import paper_configuration
 from raystudy.tasks import Task
 from raystudy.workers import Alone, Workers, simulate
 
@@ -268,6 +269,14 @@ def test_mt_dnn_s_stream(variant: str) -> None:
         assert Counter(int(b.task[0]) for b in batches) == {0: 6, 1: 3}
         drawn = sorted((t, r) for b in batches for t, r in zip(b.task.tolist(), b.row.tolist(), strict=True))
         assert drawn == [(0, i) for i in range(36)] + [(1, i) for i in range(17)]
+
+
+def test_mt_dnn_has_the_epochs_of_its_program() -> None:
+    """Five, where the others have three; a study says otherwise, and a search starts there."""
+    assert [catalogue().defaults(v)["joint_epochs"] for v in ("mt_dnn", "multi_task", "bert_mtl")] == [5, 3, 3]
+    assert catalogue().resolve("mt_dnn", {"joint_epochs": 2})["joint_epochs"] == 2
+    assert catalogue().defaults("mt_dnn[batch_size=8]")["joint_epochs"] == 5
+    assert paper_configuration("mt_dnn", {})["joint_epochs"] == 5
 
 
 def test_union_epochs_are_the_default_of_the_domain_baselines() -> None:

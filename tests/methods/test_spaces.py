@@ -89,6 +89,13 @@ def test_variants_are_well_defined(variant: str) -> None:
     assert v.about
     for name, value in v.fixes.items():
         assert rules[name].check(value) == value
+    assert not v.defaults.keys() & v.fixes.keys()
+    for name, value in v.defaults.items():
+        # as the paper's value of a parameter: legal, another one, and where a search looks
+        assert rules[name].check(value) == value != rules[name].check(rules[name].paper)
+        search = rules[name].search
+        if search is not None and search.low is not None and search.high is not None:
+            assert search.low <= value <= search.high  # type: ignore[operator]
     # what a variant is may not be searched away
     assert not set(catalogue().searched_parameters(variant, {})) & set(v.fixes)
     assert catalogue().resolve(variant) == catalogue().defaults(variant)

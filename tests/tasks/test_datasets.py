@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations, islice
 from pathlib import Path
@@ -323,6 +324,49 @@ def test_scores_of_similarity_are_numbers_from_0_to_5(tmp_path: Path) -> None:
     assert [(p.line, str(p).partition("but is ")[2]) for p in caught.value.problems] == [(4, "5.5"), (5, "-0.1")]
     classes = load("stsb", root=tmp_path, options={"kind": "classification"})
     assert (classes.labels, classes.metric, classes.second_metric) == (("0", "3", "5"), "accuracy", "")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_the_range_of_numbers_is_an_option(tmp_path: Path, ending: str) -> None:
+    """Of a folder in any format, and in the place of a card's; whole numbers are numbers then, and no classes."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+
+    def write(split: str, labels: Sequence[float]) -> None:
+        lines = [
+            f"text {i},{n}" if ending == "csv" else json.dumps({"text": "a", "label": n}) for i, n in enumerate(labels)
+        ]
+        head = ["text,label"] if ending == "csv" else []
+        (folder / f"{FILES[split]}.{ending}").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+
+    for split in FILES:
+        write(split, (1, 2, 10))
+    task = load("mine", root=tmp_path, options={"bounds": [1, 10]})
+    assert (task.kind, [e.label for e in task.splits["test"]]) == ("regression", [1.0, 2.0, 10.0])
+    write("test", (1, 10.5, 0))
+    with pytest.raises(DataError, match="label must be a number from 1 to 10, but is") as caught:
+        load("mine", root=tmp_path, options={"bounds": [1, 10]})
+    assert [str(p).partition("but is ")[2].strip("'") for p in caught.value.problems] == ["10.5", "0"]
+    rows = [{"text": "a", "text_pair": "b", "label": n} for n in (0, 3, 6)]
+    lay(tmp_path, "stsb", **dict.fromkeys(FILES, rows))
+    assert load("stsb", root=tmp_path, options={"bounds": [0, 6]}).kind == "regression"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"bounds": [5, 1]}, "bounds must be a list of two numbers, the lesser first"),
+        ({"bounds": [0, float("inf")]}, "bounds must be a list of two numbers, the lesser first"),
+        ({"bounds": 5}, "bounds must be a list of two numbers, the lesser first"),
+        ({"bounds": [0, 1], "kind": "classification"}, "bounds must be left out where kind is classification"),
+        ({"bounds": [0, 1], "labels": ["0", "1"]}, "labels must be left out where bounds are given"),
+    ],
+)
+def test_what_is_no_range_is_refused(tmp_path: Path, options: dict[str, object], said: str) -> None:
+    rows = [{"text": "a", "label": n} for n in (0, 1)]
+    lay(tmp_path, "mine", **dict.fromkeys(FILES, rows))
+    with pytest.raises(ConfigError, match=said):
+        load("mine", root=tmp_path, options=options)
 
 
 def test_a_folder_of_the_published_sizes_needs_no_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
