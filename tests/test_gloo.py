@@ -26,6 +26,7 @@ from cells import (
 from representatives import representatives
 
 from raystudy import train
+from raystudy.catalogue import catalogue
 from raystudy.workers import ProcessGroup
 
 SIZES = (3, 2)
@@ -52,6 +53,8 @@ def rank(rank: int, folder: str, variants: Sequence[str]) -> None:
 def test_processes_compute_what_one_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool) -> None:
     """Slow because torch and transformers are imported once more, by the process that the others are forks of."""
     variants = [v for v in TRAINED if (v in representatives()) != others]
+    if not others:  # every method sums over processes at least once
+        assert {catalogue().variant(v).method for v in variants} == {catalogue().variant(v).method for v in TRAINED}
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     multiprocessing.set_forkserver_preload(["cells", "transformers.models.bert.modeling_bert"])
     mp.start_processes(rank, args=(str(tmp_path), variants), nprocs=max(SIZES), start_method="forkserver")

@@ -246,6 +246,15 @@ class BaseMethod(nn.Module, Generic[S]):
         return []
 
     @classmethod
+    def admit_sizes(cls, hp: S, sizes: Sizes) -> list[str]:
+        """Called with the numbers of examples of a training before anything trains; returns what the plan should say.
+
+        Raises:
+            DataError: tasks that have too few for the method.
+        """
+        return []
+
+    @classmethod
     def fits(cls, hp: S, plm: PLM, longest: int, width: int) -> list[str]:
         """What the plan should say of the memory that a training takes; asked before anything trains.
 

@@ -51,7 +51,7 @@ and one sum follows; or with `split_tasks` its share of the examples of each, wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import starmap
 from math import ceil
 from typing import Any
@@ -183,9 +183,7 @@ def sgd(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimi
 
 class Method(BaseMethod[HParams]):
     def __init__(self, setup: Setup[HParams]) -> None:
-        sizes = setup.sizes
-        tasks = dict(zip(sizes.tasks, setup.hp.meta_tasks(sizes), strict=True))
-        _refuse(setup.hp, {name: n for name, n in tasks.items() if n}, setup.unseen)
+        _refuse(setup.hp, _with_examples(setup.hp, setup.sizes), setup.unseen)
         super().__init__(setup)
         self.route = self.chosen_route() if self.hp.algorithm == "maml" else None
 
@@ -194,6 +192,12 @@ class Method(BaseMethod[HParams]):
         sizes = {name: len(t.splits["train"]) for name, t in tasks.items() if name != unseen}
         _refuse(hp, sizes, unseen is not None)
         return [*starmap(_said_of, few(hp, sizes).items())]
+
+    @classmethod
+    def admit_sizes(cls, hp: HParams, sizes: Sizes) -> list[str]:
+        tasks = _with_examples(hp, sizes)
+        _refuse(hp, tasks, sizes.unseen)
+        return [*starmap(_said_of, few(hp, tasks).items())]
 
     @classmethod
     def fits(cls, hp: HParams, plm: PLM, longest: int, width: int) -> list[str]:
@@ -353,10 +357,9 @@ class Method(BaseMethod[HParams]):
 
     def facts(self) -> dict[str, Any]:
         """How second derivatives were computed, and which tasks had too few examples for their episodes."""
-        hp, sizes = self.hp, self.setup.sizes
-        tasks = dict(zip(sizes.tasks, hp.meta_tasks(sizes), strict=True))
-        out: dict[str, Any] = {"route": self.route} if hp.algorithm == "maml" else {}
-        short = {name: {"examples": n, "query": q} for name, (n, q, _) in few(hp, tasks).items()}
+        tasks = _with_examples(self.hp, self.setup.sizes)
+        out: dict[str, Any] = {"route": self.route} if self.hp.algorithm == "maml" else {}
+        short = {name: {"examples": n, "query": q} for name, (n, q, _) in few(self.hp, tasks).items()}
         return out | ({"few_examples": short} if short else {})
 
 
@@ -381,11 +384,21 @@ def choose_route(hp: HParams, needed: InnerLoopMemory, total: int) -> str:
         route = "unroll" if needed.of("unroll") <= hp.budget(total) else "recursion"
     most = hp.budget(total) if hp.memory_budget else total
     if needed.of(route) > most:
-        cure = "a smaller micro_batch needs less" if route == "recursion" else "route: recursion needs less"
         text = f"the second derivatives of one task take about {_gigabytes(needed.of(route))} by {route}, but may take"
         key = "memory_budget" if hp.memory_budget else "route"
-        raise ConfigError(Problem(f"{text} {_gigabytes(most)}; {cure}", key))
+        raise ConfigError(Problem(f"{text} {_gigabytes(most)}; {_cure(needed, route, most)}", key))
     return route
+
+
+def _cure(needed: InnerLoopMemory, route: str, most: float) -> str:
+    """What would need less, or that nothing does."""
+    if route == "unroll" and needed.of("recursion") <= most:
+        return f"route: recursion needs {_gigabytes(needed.of('recursion'))}"
+    least = replace(needed, at_once=min(needed.at_once, needed.longest)).of("recursion")
+    if least <= most:
+        return f"{'route: recursion with ' * (route == 'unroll')}a smaller micro_batch needs less"
+    less = "fewer inner_steps, shorter texts, and fomaml, which takes no second derivatives"
+    return f"even with micro_batch: 1 it would be {_gigabytes(least)} by recursion. What needs less: {less}"
 
 
 def _gigabytes(n: float) -> str:
@@ -402,6 +415,11 @@ def few(hp: HParams, sizes: Mapping[str, int]) -> dict[str, tuple[int, int, int]
     }
 
 
+def _with_examples(hp: HParams, sizes: Sizes) -> dict[str, int]:
+    """The tasks of the meta steps -> their examples."""
+    return {name: n for name, n in zip(sizes.tasks, hp.meta_tasks(sizes), strict=True) if n}
+
+
 def _said_of(name: str, counts: tuple[int, int, int]) -> str:
     n, query, asked = counts
     apart = f", {query} of them are its query batch and" if query else " and"
@@ -414,7 +432,7 @@ def _refuse(hp: HParams, sizes: Mapping[str, int], unseen: bool) -> None:
     if hp.sampler == "mixed" and (unseen or not hp.include_target):
         why = "is unseen" if unseen else "is left out by include_target: false"
         text = f"mixed draws the target alone in the end of each epoch, but the target {why}"
-        config.append(Problem(f"{text}; set it to pps or uniform, which keeps it out of a search too", "sampler"))
+        config.append(Problem(f"{text}; pps and uniform do without it, and what is set is not searched", "sampler"))
     if hp.inner_optimizer == "adam" and hp.algorithm == "maml":
         text = "must be sgd for exact second derivatives, whose equations hold for gradient descent, but is adam"
         config.append(Problem(text, "inner_optimizer"))

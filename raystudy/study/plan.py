@@ -279,6 +279,31 @@ class Plan:
             raise self.study.origin.with_places(DataError(dict.fromkeys(problems)))
         return sizes
 
+    @cached_property
+    def size_notes(self) -> dict[str, list[str]]:
+        """What methods say of a cut training set -> the places (variant and setting) of which they say it.
+
+        Of whole training sets `method_notes` says the same.
+
+        Raises:
+            UserError: everything that a method cannot do with so few examples.
+        """
+        places: dict[str, list[str]] = defaultdict(list)
+        errors: list[UserError] = []
+        for (target, setting), n in self.sizes.items():
+            for variant, (method, hp) in self._methods.items():
+                at = f"{variant} ({setting})"
+                try:
+                    said = method.admit_sizes(hp, Sizes(n, target, target in self.study.unseen))
+                except UserError as e:
+                    errors.append(type(e)(self._at_method(variant, at, p) for p in e.problems))
+                else:
+                    for line in said if setting != Setting() else []:
+                        places[line] = [*dict.fromkeys([*places[line], at])]
+        if errors:
+            raise self.study.origin.with_places(_combined(errors))
+        return dict(places)
+
     def _setting_at(self, setting: Setting) -> str:
         """The key of the study that asks for a setting."""
         key, value = ("shots", setting.shots) if setting.shots is not None else ("fraction", setting.fraction)
@@ -593,6 +618,7 @@ class Plan:
             *self._label_units(),
             *self._majority_answers(),
             *self._same_settings(),
+            *(f"{listed(places)}: {line}" for line, places in self.size_notes.items()),
             *self._short_stages(),
         ]
 

@@ -218,6 +218,16 @@ def test_the_budget_chooses_the_way() -> None:
     ):
         with pytest.raises(ConfigError, match=r"take about .* but may take"):
             refused()
+    # what would need less is said, as far as anything would
+    one_at_a_time = replace(hp, micro_batch=1).memory(plm, 4 * 64, 64, 8).of("recursion")
+    for route, budget, cure in (
+        ("unroll", 1.01 * recursion, "; route: recursion needs "),
+        ("unroll", 0.99 * recursion, "; route: recursion with a smaller micro_batch needs less"),
+        ("auto", 0.99 * recursion, "; a smaller micro_batch needs less"),
+        ("auto", 0.99 * one_at_a_time, "; even with micro_batch: 1 it would be .* and fomaml"),
+    ):
+        with pytest.raises(ConfigError, match=cure):
+            choose_route(replace(hp, route=route, memory_budget=budget / 1e9), needed, total=10**12)
     # fewer examples at a time
     smaller = replace(tight, micro_batch=2)
     assert choose_route(smaller, smaller.memory(plm, 4 * 64, 64, 8), total=10**12) == "recursion"
@@ -473,6 +483,11 @@ def test_few_examples_are_told() -> None:
     (said,) = Method.admit(made.hp, 2, few_examples)
     assert said.startswith("classes: an episode asks for 12 examples, there are 9, 3 of them")
     assert "few_examples" not in method(tasks=few_examples, inner_steps=2, batch_size=3).facts()
+    # after a cut to a few examples the same is said, and refused, of what is left
+    assert Method.admit_sizes(made.hp, Sizes({"classes": 9, "words": 200}, "words")) == [said]
+    assert Method.admit_sizes(made.hp, Sizes({"classes": 9, "words": 200}, "classes", True)) == []
+    with pytest.raises(DataError, match="classes: needs 2 training examples"):
+        Method.admit_sizes(made.hp, Sizes({"classes": 1, "words": 200}, "words"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -93,6 +93,16 @@ def plan_of_files(folder: Path, **replaced: str) -> Plan:
     return Plan(study_plan.study, Places(str(folder), "tiny"))
 
 
+def test_what_methods_say_of_few_examples_names_the_setting(tmp_path: Path) -> None:
+    keys = {"tasks": "[mails, sizes]", "targets": "[sizes]", "shots": "[4]", "task_options": "{}"}
+    study_plan = plan_of_files(tmp_path, **keys, methods="[single_task, {reptile: {batch_size: 3, inner_steps: 2}}]")
+    few = "reptile (k=4): sizes: an episode asks for 6 examples, there are 4 and its steps read the others repeatedly"
+    assert few in study_plan.cautions
+    study_plan = plan_of_files(tmp_path, **{**keys, "shots": "[1, 4]"}, methods="[single_task, fomaml]")
+    with pytest.raises(DataError, match=r"fomaml \(k=1\): task sizes: needs 2 training examples"):
+        _ = study_plan.size_notes
+
+
 def test_what_no_model_reads_is_said_before_anything_trains(tmp_path: Path) -> None:
     """And in which unit numbers are trained, what the floors answer, and which stages are too short."""
     study_plan = plan_of_files(tmp_path)
