@@ -11,9 +11,10 @@ this LTL. Single-task learning (STL), its rival, is the method `single_task` wit
     L_0*(phi)   min over f_0 of L_0(phi, f_0), on the training examples of the target
     distance    L_0*(phi_s) - L_0*(phi_0), where phi_0 is learned from the target itself; `measure`           (Def. 3.1)
 
-The distance is that of what training finds in place of each argmin, for the one phi_s that it finds. It is 0 for two
-tasks that are the same, and it can be below 0 where the source has more examples than the target. L_0* has no minimum
-where a head tells all classes apart, so half of `PENALTY` times the squared weights of the head is added to it.
+The distance is that of what training finds in place of each argmin, for the one phi_s that it finds: 0 for two tasks
+that are the same, below 0 where the source has taught more than the target's own examples could (`nn/head_minimum.py`,
+with `PENALTY` on the weights of the head). TAWT's `distance` is the same for weighted sources. The distances of all
+tasks of a suite from one another: ``raystudy scores SUITE --distances``.
 
 Where the paper is silent (and what was chosen):
     optimizer       Adam is named with its rate: AdamW without decay. The rate falls linearly to zero, as everywhere
@@ -28,25 +29,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from raystudy.data.draws import Rows, epoch_updates, seed_of, union_batches
 from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
-from raystudy.nn.dropout import without_dropout
-from raystudy.nn.head_minimum import least_loss
-from raystudy.nn.losses import cross_entropy
+from raystudy.nn.head_minimum import distance_facts, least_task_loss
 from raystudy.tasks import Task
-from raystudy.workers import share
 
 __all__ = ["HParams", "Method"]
 
 PENALTY = 1e-4
-CHUNK = 256  # examples whose features are computed at once
 
 
 @dataclass(frozen=True)
@@ -75,14 +70,13 @@ class Method(BaseMethod[HParams]):
     least: Tensor
 
     def __init__(self, setup: Setup[HParams]) -> None:
-        kinds = {name: part.kind for name, part in zip(setup.tasks, setup.corpus.parts, strict=True)}
-        _refuse(setup.hp, kinds, setup.tasks[setup.target])
+        _refuse(setup.hp, len(setup.tasks))
         super().__init__(setup)
         self.register_buffer("least", torch.zeros(2, dtype=torch.float64))  # L_0* of phi_s and of phi_0
 
     @classmethod
     def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
-        _refuse(hp, {name: t.kind for name, t in tasks.items()}, unseen)
+        _refuse(hp, len(tasks))
         return []
 
     @staticmethod
@@ -134,20 +128,7 @@ class Method(BaseMethod[HParams]):
     def note(self, of: int) -> None:
         """Keep L_0* of the representation as it stands."""
         part = self.setup.corpus.parts[self.setup.target]
-        mine = share(len(part), self.workers)
-        x = self.features(np.arange(mine.start, mine.stop))
-        y = torch.from_numpy(part.labels[mine]).to(x.device)
-        self.least[of], _ = least_loss(
-            x, lambda z: cross_entropy(z, y), part.outputs, total=len(part), penalty=PENALTY, workers=self.workers
-        )
-
-    def features(self, rows: NDArray[np.int64]) -> Tensor:
-        """(n, H) what the target's head reads of these training examples of it, without dropout."""
-        part = self.setup.corpus.parts[self.setup.target]
-        with without_dropout(self), torch.no_grad():
-            batches = [part.batch(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)]
-            found = [self.encoder.feature(self.encoder(b)[0], b.offsets) for b in batches]
-        return torch.cat(found) if found else torch.zeros(0, self.encoder.body.hidden).to(self.encoder.body.anchor)
+        self.least[of] = least_task_loss(self.encoder, part, penalty=PENALTY, workers=self.workers)
 
     def adapt(self) -> list[Stage]:
         return [self.finetune("head", freeze=None if self.hp.tuned else "all")]
@@ -157,18 +138,14 @@ class Method(BaseMethod[HParams]):
         if not self.hp.measure:
             return {}
         source, own = self.least.tolist()
-        return {"task_distance": {"source": source, "own": own, "distance": source - own}}
+        return {"task_distance": distance_facts(source, own)}
 
 
-def _refuse(hp: HParams, kinds: Mapping[str, str], target: str | None) -> None:
-    """Refuse what the method is not defined for; `target` is named where it is known."""
-    others = len(kinds) - 1
+def _refuse(hp: HParams, tasks: int) -> None:
+    """Refuse what the method is not defined for."""
+    others = tasks - 1
     if not others:
         raise DataError(Problem("learns a representation from a task that is not the target, so it needs one", "tasks"))
     if hp.source > others:
         text = f"must be at most {others}, the number of tasks beside the target, but is {hp.source}"
         raise ConfigError(Problem(text, "source"))
-    if hp.measure and (odd := [n for n, kind in kinds.items() if kind != "classification" and target in (None, n)]):
-        raise ConfigError(
-            Problem(f"must be false, since it is defined for classes, but not so {', '.join(odd)}", "measure")
-        )

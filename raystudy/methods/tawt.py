@@ -78,13 +78,12 @@ from raystudy.data.draws import (
     seed_of,
     task_distribution,
 )
-from raystudy.data.text import IGNORED, Batch
+from raystudy.data.text import Batch
 from raystudy.errors import ConfigError, DataError, Problem, did_you_mean
 from raystudy.methods import FORWARD, HESSIAN_PRODUCT, BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.conjugate_gradient import STOPS, Solution, solve
 from raystudy.nn.dropout import without_dropout
-from raystudy.nn.encoder import token_budget
 from raystudy.nn.gradients import (
     Gradient,
     adamw,
@@ -96,12 +95,11 @@ from raystudy.nn.gradients import (
     warmup_linear,
     with_parameters,
 )
-from raystudy.nn.head_minimum import least_loss
+from raystudy.nn.head_minimum import distance_facts, least_task_loss
 from raystudy.nn.hessian import hessian_product
-from raystudy.nn.losses import cross_entropy
 from raystudy.nn.mirror_descent import mirror_step
 from raystudy.tasks import Task
-from raystudy.workers import share, sum_over
+from raystudy.workers import sum_over
 
 __all__ = ["HParams", "Method", "effective", "initial_weights"]
 
@@ -574,38 +572,10 @@ class Method(BaseMethod[HParams]):
 
         return replace(stage, after=after, after_every=stage.length.updates)
 
-    @torch.no_grad()
     def least_target_loss(self) -> float:
         """L_0*(phi): the least loss of a head on the encoder as it stands, over the target's training examples."""
-        target = self.setup.target
-        part = self.setup.corpus.parts[target]
-        rows = np.arange(len(part))[share(len(part), self.workers)]
-        no_units = self.setup.corpus.batch(np.zeros((0, 2), np.int64))
-        x, y, units = [self.encoder.body.anchor.new_zeros(0, self.encoder.body.hidden)], [no_units.labels], 0
-        with without_dropout(self):
-            for some in token_budget(np.diff(part.offsets)[rows].tolist()):
-                batch = self.setup.corpus.batch(rows_of(target, rows[some]))
-                states = self.encoder(batch)[0]
-                units += int(batch.units.sum())
-                if part.kind == "tagging":
-                    words = (batch.tags != IGNORED).nonzero().squeeze(1)
-                    x.append(states[words.to(states.device)])
-                    y.append(batch.tags[words])
-                else:
-                    x.append(self.encoder.feature(states, batch.offsets))
-                    y.append(batch.values if part.kind == "regression" else batch.labels)
-        features, gold = torch.cat(x), torch.cat(y[1:] or y).to(x[0].device)
-
-        def losses(logits: Tensor) -> Tensor:
-            if part.kind == "regression":
-                return (logits.squeeze(-1) - gold.to(logits)) ** 2
-            return cross_entropy(logits, gold)
-
-        with torch.enable_grad():
-            total = max(1, sum(self.workers.gather(units)))
-            penalty = self.hp.head_penalty
-            least, _ = least_loss(features, losses, part.outputs, total=total, penalty=penalty, workers=self.workers)
-        return least
+        part = self.setup.corpus.parts[self.setup.target]
+        return least_task_loss(self.encoder, part, penalty=self.hp.head_penalty, workers=self.workers)
 
     # -- the record ----------------------------------------------------------------------------------------------------
 
@@ -618,7 +588,7 @@ class Method(BaseMethod[HParams]):
             out = {"omega": fixed, "omega_before": out["omega"]}
         if hp.measures:
             own, source = self.least.tolist()
-            out["task_distance"] = {"source": source, "own": own, "distance": source - own}
+            out["task_distance"] = distance_facts(source, own)
         return out
 
     def learned_weights(self) -> dict[str, Any]:
