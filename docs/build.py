@@ -170,6 +170,7 @@ def only_when(p: Parameter) -> str:
     """The condition under which a parameter has an effect, as a sentence, or nothing."""
     terms = [f"`{other}` is {' or '.join(map(code, values))}" for other, values in p.when.items()]
     without = [f"`{other}` is {' or '.join(map(code, values))}" for other, values in p.unless.items()]
+    without += [f"`{other}` is given" for other in p.unless_given]
     text = f" Only in effect when {' and '.join(terms)}." if terms else ""
     return text + (f" Not in effect when {' or '.join(without)}." if without else "")
 
@@ -274,7 +275,7 @@ def readings(listed_readings: Sequence[Reading], method: str) -> str:
             return f"the variant [`{r.variant}`](#{r.variant})"
         return ", ".join(f"`{k}: {code(v)[1:-1]}`" for k, v in r.settings.items())
 
-    rows = ((escaped(r.id), escaped(capital(r.about)), settings(r)) for r in listed_readings)
+    rows = ((escaped(r.id), escaped(capital(r.about)), code(r.of or method), settings(r)) for r in listed_readings)
     return page(
         "## Other readings",
         "What the paper leaves open, read in another way than by default. "
@@ -283,7 +284,7 @@ def readings(listed_readings: Sequence[Reading], method: str) -> str:
             if method in {exhibit(name).readings_of for name in exhibits()}
             else ""
         ),
-        table(("passage", "reading", "settings"), rows),
+        table(("passage", "reading", "variant", "settings"), rows),
     ).rstrip("\n")
 
 

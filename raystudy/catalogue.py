@@ -161,6 +161,7 @@ class Parameter(Strict):
         choices: the legal values of a parameter of type ``choice``, the legal words of one of type ``depth``.
         when: only in effect (and only searched) if these other parameters are in effect with one of these values.
         unless: not in effect if one of these other parameters is in effect with one of these values.
+        unless_given: not in effect if one of these other parameters is in effect with another value than its default.
         length: whether nothing reads it but the method's schedule. Where every stage is then as long as with another
             value, it has no effect.
         search: the range that a study explores; None = never searched.
@@ -178,6 +179,7 @@ class Parameter(Strict):
     choices: tuple[Value, ...] = ()
     when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
     unless: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    unless_given: tuple[str, ...] = ()
     length: bool = False
     search: SearchRange | None = None
 
@@ -395,14 +397,19 @@ class Catalogue:
 
     def searched_parameters(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
         """The parameters that a search of `variant` may move: with a search range, neither fixed nor out of effect."""
-        values = {**fixed, **self.variant(variant).fixes}
+        values, rules = {**fixed, **self.variant(variant).fixes}, self.parameters_of(variant)
+
+        def possible(p: Parameter) -> bool:
+            return all(values.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+
         return {
             name: p
-            for name, p in self.parameters_of(variant).items()
+            for name, p in rules.items()
             if p.search is not None
             and name not in values
-            and all(values.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+            and possible(p)
             and not any(other in values and values[other] in excluding for other, excluding in p.unless.items())
+            and not any(values.get(o, rules[o].paper) != rules[o].paper and possible(rules[o]) for o in p.unless_given)
         }
 
 
@@ -421,6 +428,9 @@ def out_of_effect(rules: Mapping[str, Parameter], name: str, settings: Mapping[s
     for other, values in rules[name].unless.items():
         if settings[other] in values and not out_of_effect(rules, other, settings):
             return f"{other} is {spelt(settings[other]) or 'empty'}"
+    for other in rules[name].unless_given:
+        if settings[other] != rules[other].paper and not out_of_effect(rules, other, settings):
+            return f"{other} is {spelt(settings[other])}"
     return ""
 
 

@@ -17,7 +17,7 @@ _ENDING = "_readings"
 
 def ambiguities(
     method: Annotated[
-        str, typer.Argument(help="A method whose paper leaves something open: maml, meta_dtl, metaxt, mft.")
+        str, typer.Argument(help="A method whose paper leaves something open: maml, meta_dtl, metaxt, mft, tawt.")
     ],
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,

@@ -13,7 +13,7 @@ from raystudy.exhibits import SETTINGS, Exhibit, ExhibitResults, Scale
 from raystudy.exhibits._comparison import BASE, Head, Row, caption, columns, comparison_table
 from raystudy.exhibits._papers import Paper, Published
 
-__all__ = ["readings", "rows_of"]
+__all__ = ["bases_of", "readings", "rows_of"]
 
 
 def rows_of(method: str) -> dict[str, Reading]:
@@ -30,6 +30,18 @@ def rows_of(method: str) -> dict[str, Reading]:
     return reading_of_variant
 
 
+def bases_of(method: str) -> tuple[str, ...]:
+    """The variants that the readings of a method are readings of: first its plain one, where there is one."""
+    return tuple(
+        dict.fromkeys(
+            [
+                *([method] if method in catalogue().variants else []),
+                *(r.of or method for r in catalogue().readings[method]),
+            ]
+        )
+    )
+
+
 def readings(
     paper: Paper,
     method: str,
@@ -42,7 +54,7 @@ def readings(
         sizes: as an `Exhibit` has it.
     """
     rows = rows_of(method)
-    bases = tuple(dict.fromkeys([method, *(r.of for r in rows.values() if r.of)]))
+    bases = bases_of(method)
 
     def differing(scale: Scale) -> dict[str, Reading]:
         """The readings that are not what the scale's settings make of the method anyway."""
@@ -57,7 +69,7 @@ def readings(
     def size_keys(scale: Scale, root: Path | None) -> dict[str, Any]:
         keys = dict(sizes(scale, root)) if sizes is not None else {}
         seeds = 2 if scale == "smoke" else keys.get("report", {}).get("seeds", 3)
-        report = {"seeds": seeds, "baseline": method}
+        report = {"seeds": seeds, "baseline": bases[0]}
         return {**keys, "methods": [BASE, *bases, *differing(scale)], "report": report}
 
     def tables(results: ExhibitResults) -> list[Table]:
@@ -66,11 +78,12 @@ def readings(
         for variant, reading in differing_readings.items():
             lines.append(Row(variant, f"{reading.id}: {reading.about}", minus=reading.of or method))
         what = f"{results.exhibit.title}: each reading's difference to our default (first rows), seed by seed"
-        settings = results.numbers.design.settings
+        design = results.numbers.design
 
         def heads(suite: str) -> list[Head]:
-            columns_of_settings = [(s, h) for s in settings for h in columns(results, suite, setting=s)]
-            return [h if s == "all" else replace(h, title=f"{h.title} ({s})") for s, h in columns_of_settings]
+            columns_of_settings = [(s, h) for s in design.settings for h in columns(results, suite, setting=s)]
+            trained = [(s, h) for s, h in columns_of_settings if {*h.places} <= {*design.pairs}]
+            return [h if s == "all" else replace(h, title=f"{h.title} ({s})") for s, h in trained]
 
         return [
             comparison_table(

@@ -189,3 +189,14 @@ def test_heads_of_generated_tasks_have_the_studys_setting(left: Left) -> None:
     results = ExhibitResults(exhibits.find("tawt_table1"), "smoke", study, left(study, noisy))
     (head,) = _tagging.tagging_heads(results, _tagging.SIZES, "", "")
     assert head.setting == "k=48" and len(by_seed(results.numbers, head, "tawt_joint_w")) == 2
+
+
+def test_a_reading_stands_beside_the_variant_that_it_is_of_in_the_setting_of_its_target(left: Left) -> None:
+    study = without_predicates(study_of("tawt_readings"))
+    assert study.report.baseline == "tawt_joint_w"
+    n = left(study, lambda v, t, s: 0.5 + 0.01 * s + 0.02 * (v == "tawt_pre_w[warm_f0=true]"))
+    (table,) = exhibits.find("tawt_readings").page("small", study, n).tables
+    assert [c.title for c in table.columns[1:-1]] == ["PoS (k=100)", "Chunking (k=100)", "NER (k=500)"]
+    rows = {str(r[0].value).partition(":")[0]: r for r in table.rows}
+    assert [c.value for c in rows["D5"][1:-1]] == pytest.approx([2.0] * 3)
+    assert [c.value for c in rows["D4"][1:-1]] == pytest.approx([0.0] * 3)

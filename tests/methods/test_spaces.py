@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raystudy.catalogue import Parameter, catalogue
+from raystudy.catalogue import Parameter, catalogue, out_of_effect
 from raystudy.methods import BaseMethod, Settings
 from raystudy.plugins import module_names
 
@@ -78,7 +78,38 @@ def test_conditions_name_earlier_parameters(method: str) -> None:
             assert other in before, f"{name} waits for {other}, which is declared after it"
             for value in allowed:
                 rules[other].check(value)
+        assert set(rule.unless_given) <= set(before)
         before.append(name)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_reading_is_another_way_to_run_a_variant_that_there_is(method: str) -> None:
+    for reading in catalogue().readings[method]:
+        of = catalogue().variant(reading.of or method)
+        other = catalogue().variant(reading.variant or of.id)
+        assert of.method == other.method == method
+        assert catalogue().resolve(other.id, reading.settings) != catalogue().defaults(of.id)
+
+
+def test_no_search_moves_what_literal_weights_leave_without_effect() -> None:
+    dead, rules = {"rounds", "eta", "initial"}, catalogue().parameters["tawt"]
+    for variant in ("tawt_fixed", "tawt_pre_fixed", "tawt_distance"):
+        learned, literal = (
+            set(catalogue().searched_parameters(variant, {"weighting": "fixed", **fixed}))
+            for fixed in ({}, {"omega": {"a": 0.5, "b": 0.5}})
+        )
+        assert {"rounds", "eta"} < learned
+        assert literal == learned - dead
+        settings = catalogue().resolve(variant, {"weighting": "fixed", "omega": {"a": 0.5, "b": 0.5}})
+        assert all(out_of_effect(rules, name, settings) for name in (*dead, "rounded", "dissimilarity", "damping"))
+        in_name = catalogue().with_settings(variant, {"weighting": "fixed", "omega": {"a": 0.5, "b": 0.5}})
+        assert not dead & set(catalogue().searched_parameters(in_name.id, {}))
+    # where weights are learned all the same, the literal ones are what has no effect
+    for variant in ("tawt_pre_w", "tawt_joint_w", "tawt_distance"):
+        given = {"omega": {"a": 0.5, "b": 0.5}, **({"weighting": "adaptive"} if variant == "tawt_distance" else {})}
+        assert set(catalogue().searched_parameters(variant, given)) == set(catalogue().searched_parameters(variant, {}))
+        settings = catalogue().resolve(variant, given)
+        assert out_of_effect(rules, "omega", settings) and not out_of_effect(rules, "eta", settings)
 
 
 @pytest.mark.parametrize("variant", sorted(catalogue().variants))

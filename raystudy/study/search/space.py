@@ -88,7 +88,7 @@ class Dimension:
     @property
     def behind(self) -> tuple[str, ...]:
         """The settings that decide whether this one is moved."""
-        return (*self.conditions, *self.parameter.unless)
+        return (*self.conditions, *self.parameter.unless, *self.parameter.unless_given)
 
     def holds(self, value: Value) -> bool:
         """Whether a search may try this value."""
