@@ -23,8 +23,22 @@ from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocat
 
 from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, RankedImportance, Search, TaskWeights
 from raystudy.analysis.sentences import IMPORTANCE_TRIALS
+from raystudy.analysis.stats import Interval
 
-__all__ = ["COLOURS", "GRID", "INK", "MUTED", "Figure", "Panel", "draw", "few_shot", "figures", "looks", "sweep"]
+__all__ = [
+    "COLOURS",
+    "GRID",
+    "INK",
+    "MUTED",
+    "Figure",
+    "Panel",
+    "dots",
+    "draw",
+    "few_shot",
+    "figures",
+    "looks",
+    "sweep",
+]
 
 INK = "#1f2328"  # words, axes and the baseline
 MUTED = "#7a828c"  # floors, and what is undecided
@@ -498,6 +512,60 @@ def _importance(weights: Sequence[RankedImportance], design: Design) -> Canvas:
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
     _heading(canvas, f"{_setting(weights[0].setting)}: share in %")
+    return canvas
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the scores of a few methods side by side
+
+
+def dots(
+    name: str,
+    title: str,
+    x_label: str,
+    groups: Sequence[Sequence[tuple[str, Interval]]],
+    level: tuple[str, float] | None,
+) -> Figure:
+    """A figure with a row for each method: its mean score x 100 with its 95 % interval.
+
+    Args:
+        groups: (title, score) of the methods that are compared with one another; a gap sets the groups apart.
+        level: title and score of what all are above or below, a dashed line.
+    """
+    return Figure("exhibit", name, title, _with(_dots, x_label, tuple(map(tuple, groups)), level))
+
+
+def _dots(
+    x_label: str, groups: tuple[tuple[tuple[str, Interval], ...], ...], level: tuple[str, float] | None
+) -> Canvas:
+    rows = sum(map(len, groups)) + 0.6 * (len(groups) - 1)
+    canvas = Canvas(figsize=(5.8, 0.9 + 0.32 * rows), layout="constrained")
+    axes: Axes = canvas.subplots()
+    places, titles, y = [], [], 0.0
+    for group in groups:
+        for i, (method, score) in enumerate(group):
+            places.append(y)
+            titles.append(textwrap.fill(method, _TITLE))
+            colour, marker = (INK, "o") if i == 0 else (COLOURS[0], MARKERS[0])
+            if score.n:
+                axes.plot([100 * score.mean], [y], color=colour, marker=marker, markersize=6, linestyle="", zorder=3)
+            if score.n > 1:
+                ends = [100 * (score.mean - score.half), 100 * (score.mean + score.half)]
+                axes.plot(ends, [y, y], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
+            y += 1
+        y += 0.6
+    if level is not None:
+        line = axes.axvline(100 * level[1], color=MUTED, linewidth=1, dashes=FLOOR_DASHES[0], zorder=1)
+        line.set_label(level[0])
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize=8.5)
+    low, high = axes.get_xlim()  # an interval of two seeds may reach far beyond any score
+    axes.set_xlim(max(low, -1.0), min(high, 101.0))
+    axes.set_yticks(places, titles)
+    axes.set_ylim(max(places, default=0) + 0.6, -0.6)
+    axes.set_xlabel(x_label)
+    _grid(axes, "x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
     return canvas
 
 

@@ -25,7 +25,7 @@ __all__ = ["tasks"]
 
 _EXAMPLES = 3
 _LONG = 110  # characters of an example's text that are shown
-_FORMS = {"planted": "all", "teachers": "vector"}  # of generated tasks, which have no card
+_FORMS = {"planted": "all", "teachers": "vector", "word_vectors": "vector"}  # of tasks that have no card
 _READ_FROM = {"lexicon": ("vaderSentiment", "textblob", "nltk")}
 
 
@@ -107,12 +107,17 @@ def _card(name: str, root: Path | None) -> dict[str, Any]:
         "source": getattr(card, "source", ""),
         "hub": getattr(hub, "id", hub),
         "get": getattr(card, "get", ""),
-        "here": (root is not None and is_folder(root / name)) if card is not None else _embedded(name),
+        "here": (root is not None and is_folder(root / name)) if card is not None else _can_be_made(name, root),
     }
 
 
-def _embedded(name: str) -> bool:
-    """Whether a task that needs no data root can be made here: the packages that it is read from are installed."""
+def _can_be_made(name: str, root: Path | None) -> bool:
+    """Whether a task without a card can be made here: the packages, or the data sets, that it is made from are here."""
+    if name == "word_vectors":
+        tagged = (
+            n for n in _built_in() if getattr(getattr(find_module("tasks", n), "CARD", None), "form", "") == "tagging"
+        )
+        return root is not None and any(is_folder(root / n) for n in tagged)
     return all(importlib.util.find_spec(package) is not None for package in _READ_FROM.get(name, ()))
 
 

@@ -37,7 +37,7 @@ TABLES = {
 }
 METAXT_NAMES = {f"metaxt_{e}" for e in ("table1", "table2", "table3", *(f"fig{i}" for i in range(3, 9)))}
 DOU_NAMES = {f"dou2019_{e}" for e in ("table1", "table2", "table3", "fig2")}
-TAWT_NAMES = {f"tawt_{e}" for e in (*(f"table{i}" for i in range(1, 8)), "fig1")}
+TAWT_NAMES = {f"tawt_{e}" for e in (*(f"table{i}" for i in range(1, 8)), "fig1", "fig2")}
 OWN_SIZES = METAXT_NAMES | DOU_NAMES | TAWT_NAMES  # tests of their own say what their scales are
 EXPECTED = {
     *(f"meta_dtl_{e}" for e in ("table1", "table2", "table3", "table4", "table5", "table6", "fig3", "fig4")),

@@ -200,3 +200,31 @@ def test_a_reading_stands_beside_the_variant_that_it_is_of_in_the_setting_of_its
     rows = {str(r[0].value).partition(":")[0]: r for r in table.rows}
     assert [c.value for c in rows["D5"][1:-1]] == pytest.approx([2.0] * 3)
     assert [c.value for c in rows["D4"][1:-1]] == pytest.approx([0.0] * 3)
+
+
+def test_a_weight_for_every_example_stands_beside_none_and_the_papers_majority(left: Left) -> None:
+    study = study_of("tawt_fig2")
+    assert (study.plm, study.length, [*map(str, study.settings_grid)]) == ("mlp:512", None, ["k=100 ratio 10"])
+    assert study.task_options["word_vectors"]["tags"] == {"ud_ewt_upos": ["NOUN", "PROPN"]}
+    # the target alone is trained as the others are: their rate, and as many updates as an epoch of it has 200 times
+    alone, weighted = (catalogue().resolve(v, study.fixed_settings(v)) for v in ("single_task", "tawt_samples_pre_w"))
+    for name in ("lr", "batch_size", "warmup", "weight_decay", "clip"):
+        assert alone[name] == weighted[name] == catalogue().defaults("tawt_samples_pre_w")[name]
+    assert alone["updates"] == weighted["epochs"] == 200
+    n = left(study, noisy)
+    page = exhibits.find("tawt_fig2").page("small", study, n)
+    (table,) = page.tables
+    assert [r[0].value for r in table.rows][:6] == [
+        "Pre-Training",
+        "Weighted-Sample Pre-Training",
+        "Joint Training",
+        "Weighted-Sample Joint Training",
+        "Single-Task Learning",
+        "Majority baseline",
+    ]
+    assert [r[1].published for r in table.rows] == [None] * 5 + [20.17, None]
+    (figure,) = page.figures
+    (axes,) = figure.make().axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == [str(r[0].value) for r in table.rows][:5]
+    assert draw(figure) == draw(figure)
+    assert any("WNUT-17" in s and "nouns and proper nouns" in s for s in page.setup)
