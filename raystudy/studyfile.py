@@ -772,15 +772,16 @@ def _problems_of_space(
             yield loc, f"{known_name!r} is not among the methods of the study{did_you_mean(name, [*variants, ALL])}"
             continue
         if name != ALL and cat.variant(name).role == "control":
-            yield loc, f"{name} is not searched: it takes the winner of {cat.variant(name).copies}"
+            yield loc, f"{name} cannot be searched: it takes the winner of {cat.variant(name).copies}"
             continue
         users = [name] if name != ALL else [v for v in variants if cat.variant(v).role != "control"]
         for key, r in ranges.items():
             rules = {v: cat.parameters_of(v)[key] for v in users if key in cat.parameters_of(v)}
             if not rules:
                 known = sorted({k for v in users for k in cat.parameters_of(v)})
-                whose = "no method of this study has" if name == ALL else f"{name} does not have"
-                yield (*loc, key), f"{whose} a setting {quoted(key)}{did_you_mean(key, known)}"
+                what = f"no method of this study has a setting {quoted(key)}"
+                what = what if name == ALL else f"unknown setting {quoted(key)} of {name}"
+                yield (*loc, key), f"{what}{did_you_mean(key, known)}"
                 continue
             if fixed := _set_elsewhere(key, name, rules, variants, shared):
                 yield (*loc, key), fixed
@@ -829,7 +830,7 @@ def _problems_of_range(
     for condition, values in r.when.items():
         if condition not in rules or condition == key:
             known = [k for k in rules if k != key]
-            yield ("when", condition), f"no other setting is called {quoted(condition)}{did_you_mean(condition, known)}"
+            yield ("when", condition), f"unknown setting {quoted(condition)}{did_you_mean(condition, known)}"
             continue
         for i, value in enumerate(values):
             if message := _refusal(rules[condition], value):

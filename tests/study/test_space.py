@@ -270,7 +270,7 @@ def test_every_mistake_in_a_space_is_told_with_its_line(tmp_path: Path) -> None:
         29: "scores must be searched over a list of values",
         30: "must be one of raw, clip0, mean1, but got 'clipp' — did you mean 'clip0'?",
         31: "must be a range, such as",
-        32: "no other setting is called 'scors' — did you mean 'scores'?",
+        32: "unknown setting 'scors' — did you mean 'scores'?",
         33: "epochs has choices, so log must be left out",
         34: "pool must have at least two values to choose from",
     }
@@ -285,6 +285,7 @@ def test_a_value_in_the_place_of_a_range_is_told_how_to_be_set(tmp_path: Path) -
         ("{meta_dtl: {lr: {low: x, high: 1}}}", "must be a number"),
         ("{meta_dtl: {lr: {lo: 1, high: 1}}}", "unknown key 'lo' — did you mean 'low'?"),
         ("[meta_dtl]", "must be a mapping of keys to values"),
+        ("{meta_dtl: {lamda: [0, 1]}}", "unknown setting 'lamda' of meta_dtl — did you mean 'lambda'?"),
     ):
         with pytest.raises(ConfigError, match=re.escape(text)):
             study(tmp_path, search=f"{{trials: 4, space: {bad}}}")
