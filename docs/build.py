@@ -29,7 +29,7 @@ from raystudy.exhibits import find as exhibit
 from raystudy.exhibits import names as exhibits
 from raystudy.methods import hparams
 from raystudy.plugins import find_module
-from raystudy.studyfile import Limits, ReportPlan, SearchPlan, Study, StudyNumerics
+from raystudy.studyfile import ConfirmPlan, Limits, ReportPlan, SearchPlan, Study, StudyNumerics
 from raystudy.tasks import load
 from raystudy.yamlfile import load_yaml, plain
 
@@ -417,6 +417,7 @@ numerics: {workers: 1}
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "search": SearchPlan,
+    "confirm": ConfirmPlan,
     "report": ReportPlan,
     "limits": Limits,
     "numerics": StudyNumerics,

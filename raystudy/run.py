@@ -311,6 +311,13 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         trials = counted(study.search.trials, "configuration")
         first = "" if study.search.trials == 1 else ", the first with the paper's value of all that is searched"
         lines.append(f"search at {where}: {trials} on dev{first}")
+        lines += space_lines(plan)
+        lines += [f"    {line}" for line in plan.selection_lines]
+        if any(kind.endswith(" default") for kind in preview["cells"]):
+            lines.append(
+                "    default: the settings without a search, with the same seeds, where the winner has others "
+                "(`report: {default: false}` leaves them out)"
+            )
     if departs := study.departures:
         lines.append(f"set by the study, otherwise than in the papers: {'; '.join(departs)}")
     lines += domain_lines(study, preview["total_cells"])
@@ -341,6 +348,27 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
             + (f", {len(old)} by other code or versions ({how}): --redo-stale runs these again" if old else "")
         )
     return lines
+
+
+def space_lines(plan: Plan) -> list[str]:
+    """What the searches move, as a table: setting, symbol, range, scale, the paper's value and that of trial 0."""
+    from raystudy.study.search.report_rows import searched_settings
+    from raystudy.terminal import TerminalColumn, lines_of, table_of
+
+    alike: dict[tuple[str, ...], list[str]] = {}  # what is searched -> the methods
+    for s in searched_settings(plan.spaces()):
+        first = s.paper if s.paper == s.first else f"{s.paper} (here {s.first})"
+        condition = f", when {s.condition}" if s.condition else ""
+        row = (s.name, s.symbol, f"{s.range}{condition}", s.scale, first)
+        alike.setdefault(row, [])
+        if s.arm.variant not in alike[row]:
+            alike[row].append(s.arm.variant)
+    if not alike:
+        return []
+    titles = ("searched", "symbol", "range", "scale", "paper", "of")
+    columns = [TerminalColumn(title, least=12 if title in ("range", "of") else 0) for title in titles]
+    table, _ = table_of(columns, [[*row, ", ".join(variants)] for row, variants in alike.items()])
+    return [f"    {line}" for line in lines_of(table)]
 
 
 def left_out_lines(study: Study) -> list[str]:
@@ -391,7 +419,7 @@ def run_study(
     from raystudy.live_view import LiveView
     from raystudy.study.folder.background_writer import BackgroundWriter
     from raystudy.study.folder.best_settings import write_best_settings
-    from raystudy.study.folder.manifest import provenance, write_manifest
+    from raystudy.study.folder.manifest import provenance, rows_of, write_manifest
     from raystudy.study.folder.records import Results
     from raystudy.study.folder.report_files import write_report
     from raystudy.study.folder.tensorboard import TensorBoard
@@ -460,7 +488,7 @@ def run_study(
                 write_manifest(study_run, facts, manifest_entry)
                 pictures.close()
             view.begin("writing the report")
-            write_best_settings(folder / "best", plan, study_run.searches)
+            write_best_settings(folder / "best", plan, study_run.searches, rows_of(study_run))
             openings: list[Opening] = []
             report = write_report(folder, page_renderer(manifest_entry), openings.append)
         for opening in openings:

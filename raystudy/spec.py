@@ -114,6 +114,7 @@ class Spec:
         settings: the complete, validated settings of the method.
         suite: the tasks that take part, the target among them, in the study's order.
         data: task -> digest of the task after `limits`; a changed file is another question.
+        dev: how much of the dev split there is: about as many examples as train has, all, or a number.
         scope: whose training split `setting` cuts: the target's, or every task's.
         unseen: whether the target takes no part in the transfer, and is met in the adaptation alone.
         plm: the model's name; `plm_digest` covers its weights, tokenizer and configuration.
@@ -132,7 +133,7 @@ class Spec:
     data: Mapping[str, str]
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # task -> split -> at most
     task_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    dev: Literal["like_train", "all"] = "like_train"
+    dev: Literal["like_train", "all"] | int = "like_train"
     scope: Literal["target", "suite"] = "target"
     unseen: bool = False
     length: int | None = None

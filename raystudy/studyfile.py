@@ -36,7 +36,17 @@ from raystudy.yamlfile import (
     problems_of,
 )
 
-__all__ = ["Limits", "ReportPlan", "SearchPlan", "Study", "StudyNumerics", "check_study", "expand_study", "read_study"]
+__all__ = [
+    "ConfirmPlan",
+    "Limits",
+    "ReportPlan",
+    "SearchPlan",
+    "Study",
+    "StudyNumerics",
+    "check_study",
+    "expand_study",
+    "read_study",
+]
 
 
 # `results/published` holds the papers' numbers; the others no folder can have where a report may be taken (Windows)
@@ -95,6 +105,12 @@ def _method(entry: Any) -> Any:
     return {_canonical(name): own or {} for name, own in entry.items()}
 
 
+def _dev(value: Any) -> Any:
+    if isinstance(value, bool) or not (value in ("like_train", "all") or (isinstance(value, int) and value > 0)):
+        raise ValueError(f"must be like_train, all, or a number of examples above 0, but got {quoted(value)}")
+    return value
+
+
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 NotBlank = Annotated[str, BeforeValidator(_not_blank)]
 Positive = Annotated[int, Field(strict=True, gt=0)]
@@ -107,6 +123,7 @@ Ratios = Annotated[
 Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_as_list), AfterValidator(_without_repeats)]
 Method = Annotated[str | Mapping[str, Mapping[str, Any]], BeforeValidator(_method)]
 Methods = Annotated[tuple[Method, ...], BeforeValidator(_as_list)]
+Dev = Annotated[Literal["like_train", "all"] | int, BeforeValidator(_dev)]
 # Beyond these bounds a plan alone takes minutes; and the seeds of a search start at 1000 (study/plan.py).
 Seeds = Annotated[int, Field(strict=True, gt=0, le=1000)]
 Trials = Annotated[int, Field(strict=True, ge=0, le=10_000)]
@@ -212,11 +229,25 @@ class ReportPlan(Strict):
             order of its own, the same for every method. A study asks for at most 100,000 trainings, searches included.
         baseline: the method that all others are tested against; it must be among the methods.
         rope: the smallest difference that matters, as a fraction (0.01 = one point); closer is equivalent.
+        default: whether a searched method is also trained with the settings that it has without a search, on the same
+            seeds, wherever the winner has others: what searching brought is then seen on test.
     """
 
     seeds: Seeds = 5
     baseline: Annotated[str, BeforeValidator(_canonical)] = "single_task"
     rope: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.01
+    default: Annotated[bool, Field(strict=True)] = True
+
+
+class ConfirmPlan(Strict):
+    """What is trained of a search in the end, beside the one winner.
+
+    Attributes:
+        top: how many of the best configurations are trained with every report seed; their answers together (the
+            probabilities averaged; tags by vote) stand beside the winner's alone. 1 = the winner alone.
+    """
+
+    top: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
 
 
 class StudyNumerics(Numerics):
@@ -263,7 +294,8 @@ class Study(Strict):
         ratio: how many times as many examples as the target each source has; each is a setting, for every number of
             shots. Without it sources have all that `limits` leaves.
         scope: whose training split shots and fraction cut: the ``target``'s alone, or every task's of its ``suite``.
-        dev: ``like_train`` = a dev set of about as many examples as there are to train on; ``all`` = the whole split.
+        dev: ``like_train`` = a dev set of about as many examples as there are to train on; ``all`` = the whole split; a
+            number = so many examples of it, balanced over classes, drawn anew for each seed.
         length: the longest sequence in word pieces, in place of the tasks' own.
         limits: the most examples that are read of each task.
         missing_data: where a task's data are not at hand, or are too few for a number of shots or a ratio, ``refuse``
@@ -276,6 +308,7 @@ class Study(Strict):
             searched. A name may carry settings too, ``meta_dtl[lambda=0.2]``: a row of its own beside ``meta_dtl``.
         settings: settings for every method that knows them; a method's own come first.
         search: how settings are searched.
+        confirm: what is trained of a search in the end.
         report: how results are confirmed and compared.
         numerics: what changes results in the last digits.
     """
@@ -295,7 +328,7 @@ class Study(Strict):
     fraction: Fractions = ()
     ratio: Ratios = ()
     scope: Literal["target", "suite"] = "target"
-    dev: Literal["like_train", "all"] = "like_train"
+    dev: Dev = "like_train"
     length: Annotated[int, Field(strict=True, ge=8)] | None = None  # below that, special tokens alone fill it
     limits: Limits = Limits()
     source_limits: Limits = Limits()
@@ -306,6 +339,7 @@ class Study(Strict):
     methods: Methods
     settings: Mapping[str, Any] = Field(default_factory=dict)
     search: SearchPlan = SearchPlan()
+    confirm: ConfirmPlan = ConfirmPlan()
     report: ReportPlan = ReportPlan()
     numerics: StudyNumerics = StudyNumerics()
     _origin: Origin = PrivateAttr(default_factory=Origin)
@@ -417,6 +451,8 @@ class Study(Strict):
             keys = listed(f"`{key}`" for key in search_keys)
             has = "has" if len(search_keys) == 1 else "have"
             lines.append(f"search: `trials` is 0, so nothing is searched, and {keys} {has} no effect")
+        if self.confirm.top > 1 and self.search.trials < 2:
+            lines.append(f"confirm: `top` is {self.confirm.top}, but no search has that many configurations")
         if self.source_limits != Limits() and set(self.task_names) <= set(self.target_names):
             lines.append("source_limits: every task is a target, so they hold for none")
         if (self.shots or self.fraction) and set(self.target_names) <= self.shots_of.keys():

@@ -29,7 +29,7 @@ from torch import Tensor
 from raystudy.catalogue import catalogue
 from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.data.draws import seed_of
-from raystudy.data.fewshot import at_ratio, cap, cut
+from raystudy.data.fewshot import at_ratio, cap, cut, dev_of
 from raystudy.data.plm import resolve
 from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
@@ -124,7 +124,7 @@ def load_tasks(spec: Spec, root: str | None) -> dict[str, Task]:
     """
     tasks = {name: _task(name, spec, root) for name in spec.suite}
     for name in spec.suite if spec.scope == "suite" else (spec.target,):
-        tasks[name] = cut(tasks[name], spec.setting, spec.seed, spec.dev)
+        tasks[name] = cut(tasks[name], spec.setting, spec.seed, dev_of(spec.dev, name, spec.target))
     target = tasks[spec.target]
     return {n: t if n == spec.target else at_ratio(t, target, spec.setting, spec.seed) for n, t in tasks.items()}
 

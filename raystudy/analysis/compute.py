@@ -6,12 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from raystudy.analysis import answer_shares, cautions, compare, curves, label_maps, sentences, task_weights
+from raystudy.analysis import (
+    answer_shares,
+    cautions,
+    compare,
+    curves,
+    label_maps,
+    search_gain,
+    sentences,
+    slices,
+    task_weights,
+)
 from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, second_metrics, tidy
 from raystudy.analysis.numbers import (
     Completeness,
@@ -26,19 +36,23 @@ from raystudy.analysis.numbers import (
     RankedImportance,
     Run,
     Search,
+    SearchedSetting,
     SearchRow,
+    Sentence,
     Step,
     TaskFacts,
     TrialResult,
 )
+from raystudy.analysis.search_gain import Beside
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import listed
 from raystudy.catalogue import Variant, catalogue
 from raystudy.spec import Record, canonical
 from raystudy.studyfile import Study
 
-__all__ = ["completeness", "compute", "costs", "design_of", "searches"]
+__all__ = ["completeness", "compute", "costs", "design_of", "searches_of"]
 
+EQUAL = 1e-12  # scores that differ by less are equal, but for the order in which they were added
 _RANK = {"method": 0, "baseline": 0, "control": 1, "floor": 2}
 
 
@@ -53,13 +67,16 @@ def compute(
     importances: Iterable[Importance] = (),
     tasks: Iterable[TaskFacts] = (),
     study_text: str = "",
+    spaces: Iterable[SearchedSetting] = (),
+    beside: Beside | None = None,
 ) -> Numbers:
     """All numbers and sentences of a report; the arguments are those of `report.build`, in any order.
 
     Raises:
         ValueError: the records answer one question twice, or do not say which metric counts.
     """
-    records, design = list(records), design_of(study)
+    records, design, spaces = list(records), design_of(study), tuple(spaces)
+    beside = beside or Beside()
     frame, metrics, failed_runs = tidy(records, study.name), primary_metrics(records), failed_cells(records)
     test_scores = scores_by_seed(frame, metrics)
     second = second_metrics(records)
@@ -69,6 +86,7 @@ def compute(
         for s in compare.main_table_scores(test_scores, design, failed_runs)
         for cell in [(s.variant, s.target, s.setting)]
     )
+    all_searches = tuple(searches_of(search_rows, design))
     few_shot_curves = (curves.compute(test_scores, design, t, metrics[t]) for t in design.targets if t in metrics)
     numbers = Numbers(
         design=design,
@@ -77,12 +95,12 @@ def compute(
         scores=scores,
         comparisons=tuple(compare.comparisons(test_scores, design, examples)),
         curves=tuple(c for c in few_shot_curves if c is not None),
-        searches=tuple(searches(search_rows, design)),
+        searches=all_searches,
         weights=tuple(_ranked_importances(importances, design)),
         costs=tuple(costs(records, design)),
-        failures=tuple(_failures(records)),
+        failures=tuple(_failures([*records, *beside.records])),
         tasks=tuple(tasks),
-        runs=tuple(_runs(records, design, metrics)),
+        runs=tuple(_runs(records, design, metrics, beside.records)),
         facts=dict(facts or {}),
         notes=(*notes, *_cut_words(records)),
         study_text=study_text,
@@ -90,8 +108,18 @@ def compute(
         answers=tuple(answer_shares.compute(records, design)),
         task_weights=tuple(task_weights.compute(records, design)),
         cautions=cautions.of_records(records, design, scores),
+        spaces=spaces,
+        gains=tuple(search_gain.compute(test_scores, records, all_searches, beside, design, metrics)),
+        slices=tuple(slices.compute(all_searches, spaces)),
     )
-    return replace(numbers, words=sentences.sentences(numbers))
+    words = {
+        **sentences.sentences(numbers),
+        "search_gain": tuple(
+            search_gain.gain_words(numbers.gains, design, beside.planned, bool(all_searches) or bool(numbers.gains))
+        ),
+        "slices": tuple(map(Sentence, slices.words(numbers))),
+    }
+    return replace(numbers, words=words)
 
 
 def design_of(study: Study) -> Design:
@@ -176,16 +204,18 @@ def _places(
 # search
 
 
-def searches(rows: Iterable[SearchRow], design: Design) -> list[Search]:
+def searches_of(rows: Iterable[SearchRow], design: Design) -> list[Search]:
     """The searches of a study, by target, setting and method in the order of the tables."""
     groups: dict[Key, list[SearchRow]] = {}
     for row in rows:
         groups.setdefault((row.arm.variant, row.target, str(row.arm.setting)), []).append(row)
     cells = [(m.variant, t, s) for t, s in design.pairs for m in design.methods]
-    return [_search(cell, sorted(groups[cell], key=lambda r: r.number)) for cell in cells if cell in groups]
+    return [
+        _search(cell, sorted(groups[cell], key=lambda r: r.number), design.rope) for cell in cells if cell in groups
+    ]
 
 
-def _search(cell: Key, rows: Sequence[SearchRow]) -> Search:
+def _search(cell: Key, rows: Sequence[SearchRow], rope: float) -> Search:
     trials = tuple(
         TrialResult(
             r.number,
@@ -210,7 +240,27 @@ def _search(cell: Key, rows: Sequence[SearchRow]) -> Search:
         steps.append(Step(t.number, updates, passes, seconds, best))
     names = sorted({name for t in trials for name in t.settings})
     searched = [n for n in names if len({canonical(t.settings.get(n)) for t in trials}) > 1]
-    return Search(*cell, trials, tuple(steps), tuple(searched), tuple(_changes(cell[0], trials)))
+    search = Search(*cell, trials, tuple(steps), tuple(searched), tuple(_changes(cell[0], trials)))
+    return _with_selection(search, rows, rope)
+
+
+def _with_selection(search: Search, rows: Sequence[SearchRow], rope: float) -> Search:
+    """The search with what is known of how its winner was chosen: on how many examples, and how surely."""
+    winner = search.winner
+    row = next((r for r in rows if r.winner), None)
+    if winner is None or row is None or math.isnan(winner.dev):
+        return search
+    complete = [t for t in search.trials if t.state == "complete" and not math.isnan(t.dev)]
+    error = math.nan if row.error is None else row.error
+    tied = sum(abs(t.dev - winner.dev) <= EQUAL for t in complete)
+    within = sum(t.dev >= winner.dev - error - EQUAL for t in complete) if not math.isnan(error) else 0
+    others = [t for t in complete if t.number != winner.number]
+    rival = next((t for t in others if t.number == 0), None) or max(others, key=lambda t: t.dev, default=None)
+    enough = 0
+    if rival is not None and error > 0:
+        gap = max(winner.dev - rival.dev, rope, EQUAL)
+        enough = math.ceil(row.dev_examples * (2 * error / gap) ** 2)
+    return replace(search, dev_examples=row.dev_examples, error=error, within=within, tied=tied, enough=enough)
 
 
 def _changes(variant: str, trials: Sequence[TrialResult]) -> Iterable[tuple[str, Any, Any]]:
@@ -339,8 +389,10 @@ def _cut_words(records: Iterable[Record]) -> Iterable[str]:
         )
 
 
-def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str]) -> list[Run]:
-    """Every cell, the confirm phase before the search, in the order of the tables."""
+def _runs(
+    records: Sequence[Record], design: Design, metrics: Mapping[str, str], beside: Sequence[Record] = ()
+) -> list[Run]:
+    """Every cell, the confirm phase before the search, in the order of the tables; what is `beside` has that phase."""
     ranks = {name: i for names in (design.targets, design.settings) for i, name in enumerate(names)}
     ranks |= {m.variant: i for i, m in enumerate(design.methods)}
     beyond = len(ranks)
@@ -348,10 +400,12 @@ def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str])
     def score(r: Record, split: str) -> float:
         return r.metrics.get(split, {}).get(metrics.get(r.spec.target, ""), math.nan)
 
+    phases: list[tuple[Record, Literal["search", "confirm", "beside"]]]
+    phases = [*((r, r.spec.phase) for r in records), *((r, "beside") for r in beside)]
     runs = [
         Run(
             r.id,
-            r.spec.phase,
+            phase,
             r.spec.variant,
             r.spec.target,
             str(r.spec.setting),
@@ -362,12 +416,13 @@ def _runs(records: Iterable[Record], design: Design, metrics: Mapping[str, str])
             r.wall,
             dict(r.metrics.get("test", {})),
         )
-        for r in records
+        for r, phase in phases
     ]
+    order = ("confirm", "search", "beside")
     return sorted(
         runs,
         key=lambda r: (
-            r.phase,
+            order.index(r.phase),
             ranks.get(r.target, beyond),
             ranks.get(r.setting, beyond),
             ranks.get(r.variant, beyond),

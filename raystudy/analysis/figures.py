@@ -21,7 +21,17 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from raystudy.analysis.numbers import Comparison, Curve, Design, Line, Numbers, RankedImportance, Search, TaskWeights
+from raystudy.analysis.numbers import (
+    Comparison,
+    Curve,
+    Design,
+    Line,
+    Numbers,
+    RankedImportance,
+    Search,
+    Slice,
+    TaskWeights,
+)
 from raystudy.analysis.sentences import IMPORTANCE_TRIALS
 from raystudy.analysis.stats import Interval
 
@@ -63,7 +73,7 @@ _TITLE = 36  # characters of a method's title in one line beside a panel
 class Figure:
     """A figure that can be drawn: its section of the report, the stem of its files, and a title for blind readers."""
 
-    section: Literal["comparison", "curves", "search", "importance", "label_maps", "task_weights", "exhibit"]
+    section: Literal["comparison", "curves", "search", "importance", "slices", "label_maps", "task_weights", "exhibit"]
     name: str
     title: str
     make: Callable[[], Canvas]
@@ -110,6 +120,11 @@ def figures(n: Numbers) -> list[Figure]:
                 "importance", name("importance", setting.replace("=", "")), title, _with(_importance, weights, n.design)
             )
             out.append(figure)
+    for variant, setting in dict.fromkeys((s.variant, s.setting) for s in n.slices):
+        along = [s for s in n.slices if (s.variant, s.setting) == (variant, setting)]
+        title = f"{n.design.title(variant)}, {setting}: dev score of every trial along each searched setting"
+        stem = name("slices", f"{variant} {setting.replace('=', '')}")
+        out.append(Figure("slices", stem, title, _with(_slices, along, n.design)))
     return out
 
 
@@ -512,6 +527,54 @@ def _importance(weights: Sequence[RankedImportance], design: Design) -> Canvas:
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
     _heading(canvas, f"{_setting(weights[0].setting)}: share in %")
+    return canvas
+
+
+def _slices(along: Sequence[Slice], design: Design) -> Canvas:
+    """A panel per searched setting of one arm: every trial at its value, a colour and a marker per target."""
+    names = [*dict.fromkeys(s.name for s in along)]
+    targets = [t for t in design.targets if any(s.target == t for s in along)]
+    canvas, panels = _panels(len(names), 2.9, 2.3, share=False)
+    for axes, name in zip(panels, names, strict=True):
+        of_name = [s for s in along if s.name == name]
+        values = dict.fromkeys(value for s in of_name for value, _, _ in s.points)
+        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        places = {v: i for i, v in enumerate(values)}  # of values that are no numbers
+        for s in of_name:
+            i = targets.index(s.target)
+            colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+            x = [value if numeric else places[value] for value, _, _ in s.points]
+            y = [100 * dev for _, dev, _ in s.points]
+            axes.plot(x, y, color=colour, marker=marker, markersize=4, linestyle="", zorder=3)
+            paper = [(a, b) for a, b, (_, _, number) in zip(x, y, s.points, strict=True) if number == 0]
+            for a, b in paper:
+                axes.plot(a, b, color=INK, marker="o", markersize=9, markerfacecolor="none", linestyle="", zorder=4)
+        if not numeric:
+            axes.set_xticks(range(len(values)), [textwrap.shorten(str(v) or "empty", 14) for v in values])
+            axes.set_xlim(-0.5, len(values) - 0.5)
+        elif any(s.log for s in of_name) and all(float(v) > 0 for v in values):
+            axes.set_xscale("log")
+        elif all(isinstance(v, int) for v in values):
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_title(f"{name} ({max(len(s.points) for s in of_name)} trials)", fontweight="normal", fontsize=9.5)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        _grid(axes, "y")
+    _heading(canvas, f"{design.title(along[0].variant)}, {_setting(along[0].setting)}")
+    canvas.supylabel("dev score × 100", fontsize=9.5)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=4,
+            linestyle="",
+            label=target,
+        )
+        for i, target in enumerate(targets)
+    ]
+    ring = Line2D([], [], color=INK, marker="o", markersize=8, markerfacecolor="none", linestyle="", label="trial 0")
+    _legend(canvas, [*handles, ring], min(len(panels) + 1, 4))
     return canvas
 
 

@@ -98,8 +98,8 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
     """The text of a study's report.md.
 
     Args:
-        tables: the tables by their names: main, comparison, answers, search, cost, data; where tasks were weighed,
-            task_weights.
+        tables: the tables by their names: main, comparison, answers, search, cost, data; where there is something to
+            show, space, search_gain, slices, task_weights.
         figures: section -> (title, path below the report's folder) of its figures.
         exhibit: the page that the report opens with.
     """
@@ -111,7 +111,7 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
         return _pictures(figures, section)
 
     def table_of(name: str) -> str:
-        return to_markdown(tables[name]) if tables[name].rows else ""
+        return to_markdown(tables[name]) if name in tables and tables[name].rows else ""
 
     sections = [
         f"# {_heading(n.design.name)}",
@@ -141,9 +141,16 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
         "## Search",
         pictures_of("search"),
         words_of("search"),
+        words_of("selection"),
         table_of("search"),
+        table_of("space"),
+        *(["### What searching brought", words_of("search_gain"), table_of("search_gain")] if n.searches else []),
+        *(["### What mattered"] if n.weights or n.slices else []),
         pictures_of("importance"),
         words_of("importance"),
+        words_of("slices"),
+        pictures_of("slices"),
+        table_of("slices"),
         "## Cost",
         words_of("cost"),
         table_of("cost"),

@@ -23,6 +23,7 @@ __all__ = [
     "Cost",
     "Curve",
     "Design",
+    "EnsembleRow",
     "Failure",
     "Importance",
     "LabelMap",
@@ -35,8 +36,12 @@ __all__ = [
     "Run",
     "Score",
     "Search",
+    "SearchGain",
     "SearchRow",
+    "SearchedSetting",
     "Sentence",
+    "Slice",
+    "SlicePart",
     "Step",
     "TaskFacts",
     "TaskWeights",
@@ -63,6 +68,8 @@ class SearchRow:
         winner: whether this configuration was chosen for this target.
         updates, passes, seconds: what all its search cells on this target took together.
         seeds: how many finished cells `dev_mean` is the mean of.
+        dev_examples: how many dev examples each of these cells was judged on; 0 where that is not known.
+        error: the standard error that so many examples leave in `dev_mean`; None where it is not known.
     """
 
     arm: Arm
@@ -76,6 +83,8 @@ class SearchRow:
     passes: float = 0.0
     seconds: float = 0.0
     seeds: int = 0
+    dev_examples: int = 0
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,39 @@ class Importance:
     evaluator: str
     trials: int
     shares: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class SearchedSetting:
+    """One setting that the search of an arm moves; values are spelt as in a study file.
+
+    Attributes:
+        range: ``1e-5 to 5e-4``, or the choices.
+        scale: ``log``, ``linear`` (in steps of so much), or ``choices``.
+        paper: the paper's value; `first` is that of trial 0, which a study may have set.
+        own: whether the study file gives the range, and not the method's page.
+        condition: with which values of other settings it is moved; empty where always.
+    """
+
+    arm: Arm
+    name: str
+    symbol: str
+    range: str
+    scale: str
+    paper: str
+    first: str
+    own: bool = False
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class EnsembleRow:
+    """The test scores of the best configurations of an arm together: a pair of (seed, score) for each seed."""
+
+    arm: Arm
+    target: str
+    members: int
+    scores: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -417,6 +459,12 @@ class Search:
         steps: the state of the search after each trial.
         searched: the names of the settings that differ between trials.
         changes: (setting, value in trial 0 or None, value of the winner), where these differ.
+        dev_examples: how many dev examples judged each cell; 0 where that is not known.
+        error: the standard error that they leave in the winner's score; nan where that is not known.
+        within: how many complete trials are at most that much below the winner, itself among them.
+        tied: how many complete trials have the winner's score, itself among them.
+        enough: dev examples with which the winner would be two standard errors above what it is compared with: trial 0,
+            or else the best other trial, but never less than the smallest difference that matters; 0 where not known.
     """
 
     variant: str
@@ -426,6 +474,21 @@ class Search:
     steps: tuple[Step, ...]
     searched: tuple[str, ...]
     changes: tuple[tuple[str, Any, Any], ...]
+    dev_examples: int = 0
+    error: float = math.nan
+    within: int = 0
+    tied: int = 0
+    enough: int = 0
+
+    @property
+    def complete(self) -> int:
+        """How many trials were trained on all their cells."""
+        return sum(t.state == "complete" for t in self.trials)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the search cannot tell its trials apart: half of those that did not win are within the error."""
+        return self.complete > 1 and 2 * (self.within - 1) >= self.complete - 1
 
     @property
     def paper(self) -> TrialResult | None:
@@ -437,6 +500,42 @@ class Search:
 
 
 @dataclass(frozen=True)
+class SearchGain:
+    """What the search of one arm brought on one target, on test: its winner against the settings without a search.
+
+    Attributes:
+        same: whether the winner has these settings, so that there is nothing to compare.
+        winner, default: their test scores.
+        pair: winner minus default, over the seeds that both have.
+        holm_p: corrected over a family of its own: all arms and targets whose winner has other settings.
+        examples, examples_p: the two-way test over seeds and examples, and its corrected p; None without predictions.
+        trials, passes, seconds: what the search took on this target.
+        training: the passes of one training with the winner's settings.
+        ensemble: the test scores of the best configurations together, `members` of them; None where one is confirmed.
+        ensemble_pair: the ensemble minus the winner.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    same: bool
+    winner: Interval
+    default: Interval
+    pair: Paired
+    holm_p: float
+    verdict: Verdict
+    examples: TwoWay | None = None
+    examples_p: float | None = None
+    trials: int = 0
+    passes: float = 0.0
+    seconds: float = 0.0
+    training: float = math.nan
+    members: int = 0
+    ensemble: Interval | None = None
+    ensemble_pair: Paired | None = None
+
+
+@dataclass(frozen=True)
 class RankedImportance:
     """The `Importance` of one arm with the largest share first; no shares where there were too few trials to say."""
 
@@ -445,6 +544,37 @@ class RankedImportance:
     evaluator: str
     trials: int
     shares: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class SlicePart:
+    """The complete trials of a search with one value of a setting, or with values in one part of its range.
+
+    `value` is the value, or the ends of the part, as text; `mean` and `best` are dev scores.
+    """
+
+    value: str
+    trials: int
+    mean: float
+    best: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The dev scores of a search seen along one of its settings, whatever the others were.
+
+    Attributes:
+        points: (value, dev score, number of the trial) of each complete trial.
+        log: whether the values are searched on a logarithmic scale.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    name: str
+    parts: tuple[SlicePart, ...]
+    points: tuple[tuple[Any, float, int], ...]
+    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -485,10 +615,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """One cell. `dev` and `test` are in the target's primary metric, nan where there is none; `tests` has all."""
+    """One cell. `dev` and `test` are in the target's primary metric, nan where there is none; `tests` has all.
+
+    The phase ``beside`` is that of cells of the confirm phase which show what a search brought, and are in no table of
+    scores.
+    """
 
     id: str
-    phase: Literal["search", "confirm"]
+    phase: Literal["search", "confirm", "beside"]
     variant: str
     target: str
     setting: str
@@ -516,6 +650,9 @@ class Numbers:
 
     Attributes:
         words: section -> its sentences (`sentences.sentences`).
+        spaces: what every search moved.
+        gains: what every search brought on test.
+        slices: dev along each searched setting, of searches with too few trials for an importance.
         weights: the importance of the searched parameters.
         answers: how often which class was answered.
         task_weights: the course of the tasks' weights while methods trained that weigh tasks.
@@ -545,6 +682,9 @@ class Numbers:
     answers: tuple[AnswerShares, ...] = ()
     task_weights: tuple[TaskWeights, ...] = ()
     cautions: tuple[str, ...] = ()
+    spaces: tuple[SearchedSetting, ...] = ()
+    gains: tuple[SearchGain, ...] = ()
+    slices: tuple[Slice, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1
 

@@ -16,7 +16,17 @@ from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
 from raystudy.analysis.heatmap import label_map_figures
 from raystudy.analysis.latex import to_latex
-from raystudy.analysis.numbers import Importance, Numbers, SearchRow, Sentence, TaskFacts, to_json
+from raystudy.analysis.numbers import (
+    Importance,
+    Numbers,
+    SearchedSetting,
+    SearchRow,
+    Sentence,
+    TaskFacts,
+    to_json,
+)
+from raystudy.analysis.search_gain import Beside, gain_table
+from raystudy.analysis.slices import slices_table
 from raystudy.analysis.table import Table, to_csv
 from raystudy.analysis.task_weights import task_weights_table
 from raystudy.files import atomic_write
@@ -55,6 +65,8 @@ def build(
     study_text: str = "",
     exhibit: Callable[[Study, Numbers], ExhibitPage] | None = None,
     opens: Callable[[Opening], None] = lambda opening: None,
+    spaces: Sequence[SearchedSetting] = (),
+    beside: Beside | None = None,
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
@@ -76,6 +88,8 @@ def build(
         study_text: the study as YAML, with every default written out.
         exhibit: makes the page that the report opens with, where the study is a table or a figure of a paper.
         opens: is called with the first part of the report, once all of it is written.
+        spaces: what the searches moved.
+        beside: the cells that show what searching brought.
 
     Returns:
         The path of report.md; report.html lies beside it.
@@ -94,6 +108,8 @@ def build(
         importances=importances,
         tasks=tasks,
         study_text=study_text,
+        spaces=spaces,
+        beside=beside,
     )
     table_of_name = {
         "main": tables.main_table(numbers),
@@ -103,6 +119,12 @@ def build(
         "cost": tables.cost_table(numbers),
         "data": tables.tasks_table(numbers.tasks),
     }
+    if numbers.spaces:
+        table_of_name["space"] = tables.space_table(numbers)
+    if numbers.gains:
+        table_of_name["search_gain"] = gain_table(numbers.gains, numbers.design)
+    if numbers.slices:
+        table_of_name["slices"] = slices_table(numbers.slices, numbers.design)
     if numbers.task_weights:
         table_of_name["task_weights"] = task_weights_table(numbers.task_weights, numbers.design)
     opening = exhibit(study, numbers) if exhibit is not None else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from raystudy.analysis.numbers import Comparison, Design, Numbers, Sentence
+from raystudy.analysis.numbers import Comparison, Design, Numbers, Search, Sentence
+from raystudy.analysis.slices import IMPORTANCE_TRIALS
 from raystudy.analysis.stats import MIN_PAIRS, Word
 from raystudy.analysis.table import counted, listed, place
 
@@ -16,7 +17,6 @@ PASS = (
     "differentiates through another takes several."
 )
 _SHOWN = 5  # places that a sentence lists before it refers to the table
-IMPORTANCE_TRIALS = 30  # with fewer completed trials an importance is noise, and none is shown
 
 
 def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
@@ -31,6 +31,7 @@ def sentences(numbers: Numbers) -> Mapping[str, tuple[Sentence, ...]]:
         "answers": [_answers(n)] if n.answers else [],
         "task_weights": list(_task_weights(n)),
         "search": [_search(n)],
+        "selection": list(_selection(n)),
         "importance": list(_importance(n)),
         "cost": [_cost(n)],
         "failures": [_failures(n)],
@@ -284,6 +285,40 @@ def _search(n: Numbers) -> str:
         f"the paper's settings{own}; a pruned configuration costs but cannot be the best. Each arm is searched once, "
         "so a line has no band: that one ends higher than another says little."
     )
+
+
+def _selection(n: Numbers) -> Iterable[str]:
+    """On how many examples winners were chosen, what is not told apart on them, and how equal ones were ranked."""
+    known = [s for s in n.searches if s.dev_examples and s.winner is not None]
+    if not known:
+        return
+    sizes = sorted({s.dev_examples for s in known})
+    numbers = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    yield (
+        f"Winners were chosen on {numbers} dev examples per search seed. The standard error is what so many examples "
+        "leave in the winner's score; trials at most one below it are as good as it, as far as dev can tell."
+    )
+    tied = [s for s in known if s.tied > 1]
+    if tied:
+        yield (
+            f"Equal on dev: {_some([f'{s.tied} trials of {_of(s, n.design)}' for s in tied])}. Of equal trials the one "
+            "with the paper's settings wins, then the one of fewer passes, then the lower number."
+        )
+    blind = [s for s in known if s.blind]
+    if blind:
+        yield (
+            f"These searches cannot tell their trials apart: {_some([_blindness(s, n.design) for s in blind])}. With "
+            "`dev: N` as many examples as that select, if the split has them; more search seeds help too."
+        )
+
+
+def _of(s: Search, design: Design) -> str:
+    return f"{design.title(s.variant)} on {place(s.target, s.setting)}"
+
+
+def _blindness(s: Search, design: Design) -> str:
+    text = f"{_of(s, design)}, {s.within} of {s.complete} trials within ±{100 * s.error:.1f} points of the best"
+    return text + (f" (about {s.enough:,} dev examples would do)" if s.enough else "")
 
 
 def _but(design: Design) -> str:

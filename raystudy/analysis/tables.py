@@ -24,6 +24,7 @@ __all__ = [
     "left_out",
     "main_table",
     "search_table",
+    "space_table",
     "tasks_table",
     "trials_table",
 ]
@@ -237,6 +238,9 @@ def search_table(n: Numbers) -> Table:
         Column("seeds", "seeds", "count"),
         Column("paper_dev", "dev, trial 0", "number"),
         Column("winner_dev", "dev, winner", "number"),
+        Column("dev_examples", "dev examples", "count"),
+        Column("error", "standard error", "number"),
+        Column("within", "trials within it", "count"),
         Column("winner", "winner", "count"),
         Column("updates", "updates", "count"),
         Column("passes", "passes", "number"),
@@ -257,6 +261,9 @@ def search_table(n: Numbers) -> Table:
                 Cell(max(t.seeds for t in s.trials)),
                 Cell(_points(s.paper.dev) if s.paper else None),
                 Cell(_points(s.winner.dev) if s.winner else None),
+                Cell(s.dev_examples or None),
+                Cell(_points(s.error)),
+                Cell(s.within or None),
                 Cell(s.winner.number if s.winner else None),
                 Cell(s.steps[-1].updates),
                 Cell(s.steps[-1].passes),
@@ -269,9 +276,47 @@ def search_table(n: Numbers) -> Table:
             "Trial 0 is the paper's settings (with what the study itself fixes). Dev scores × 100, means over the "
             "search seeds; the winner's is optimistic, because it was picked by it. Its test is in the main table."
         ),
+        Note(
+            "Dev examples: those that judged each cell of the search. Standard error: what so many leave in the "
+            "winner's dev score; trials within it are the complete ones that are at most so much below the winner, "
+            "itself among them."
+        ),
     )
     breaks = changes([(s.target, s.setting) for s in n.searches])
     return Table("search", f"Search on dev. {n.design.conditions}", columns, tuple(rows), notes, breaks)
+
+
+def space_table(n: Numbers) -> Table:
+    """What the searches moved: a row per method and setting; data settings that search alike share their rows."""
+    columns = (
+        Column("variant", "method"),
+        Column("setting", "setting"),
+        Column("name", "searched"),
+        Column("symbol", "symbol"),
+        Column("range", "range"),
+        Column("scale", "scale"),
+        Column("paper", "paper"),
+        Column("first", "trial 0"),
+        Column("condition", "only when"),
+        Column("source", "range from"),
+    )
+    alike: dict[tuple[str, ...], list[str]] = {}  # what is searched of a variant -> the data settings
+    for s in n.spaces:
+        source = "the study" if s.own else "the method's page"
+        row = (s.arm.variant, s.name, s.symbol, s.range, s.scale, s.paper, s.first, s.condition, source)
+        alike.setdefault(row, []).append(_setting(str(s.arm.setting)))
+    rows = [
+        (
+            _method(n.design, variant),
+            Cell(listed(settings)),
+            *(Cell(x or None) for x in rest[:6]),
+            *(Cell(x, x or MISSING) for x in rest[6:]),
+        )
+        for (variant, *rest), settings in alike.items()
+    ]
+    breaks = changes([row[0].value for row in rows])
+    note = Note("Trial 0 has the paper's value, or the one that the study sets where that is no paper's.")
+    return Table("space", "What was searched.", columns, tuple(rows), (note,), breaks)
 
 
 def show(value: Any) -> str:

@@ -81,6 +81,7 @@ def _data(state: Progress) -> dict[str, Any]:
         "done": state.cells.done,
         "failed": state.cells.failed,
         "confirm": {"planned": sum(c.planned for c in confirm), "done": sum(c.done + c.failed for c in confirm)},
+        "beside": asdict(state.beside),
         "per_method": {k: n for k, n in sorted(per_method.items()) if n},
         "arms": [{**asdict(a), "arm": str(a.arm)} for a in state.arms],
         "now": state.now,
@@ -130,6 +131,7 @@ def _headline(state: Progress) -> list[str]:
         word = "finished" if state.finished else "not running; the same command goes on from here"
         word += " (it was killed)" if state.killed else ""
     phases = {"search": [a.search for a in state.arms], "confirm": [a.confirm for a in state.arms]}
+    phases["what searching brought"] = [state.beside]
     each = [
         f"{sum(c.done for c in counts)} of {'' if state.finished else 'at most '}{planned} in {phase}"
         for phase, counts in phases.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from raystudy.errors import DataError, Problem
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
 
-__all__ = ["at_ratio", "balanced_order", "cap", "cut", "stratified"]
+__all__ = ["at_ratio", "balanced_order", "cap", "cut", "dev_of", "stratified"]
 
 
 def balanced_order(examples: Sequence[Example], draw: np.random.Generator) -> list[int]:
@@ -89,16 +90,19 @@ def cap(task: Task, *, seed: int = 0, **limits: int | None) -> Task:
     return replace(task.with_splits(**cuts), whole=task.prior) if cuts else task
 
 
-def cut(task: Task, setting: Setting, seed: int, dev: str = "like_train") -> Task:
+def cut(task: Task, setting: Setting, seed: int, dev: Literal["like_train", "all"] | int = "like_train") -> Task:
     """The target task as a low-resource setting sees it. `Task.prior` stays that of the whole training split.
 
     Args:
         dev: ``like_train`` cuts dev to about as many examples as train has (no fewer than the classes), the honest
-            size for choosing settings when labels are rare; ``all`` keeps the whole dev split. Test is never cut.
+            size for choosing settings when labels are rare; ``all`` keeps the whole dev split; a number is that many
+            examples of it, also where all training examples are there. Test is never cut.
 
     Raises:
-        DataError: fewer training examples than k, or k below the number of classes.
+        DataError: fewer training examples than k, or k below the number of classes; the same for a number of dev.
     """
+    if not isinstance(dev, str):
+        task = _with_dev(task, dev, seed)
     if setting == Setting():
         return task
     train = task.splits["train"]
@@ -113,6 +117,27 @@ def cut(task: Task, setting: Setting, seed: int, dev: str = "like_train") -> Tas
         rows = task.splits["dev"]
         splits["dev"] = [rows[i] for i in balanced_order(rows, rng(seed, "few-shot", task.name, "dev"))[:n]]
     return replace(task.with_splits(**splits), whole=task.prior)
+
+
+def dev_of(dev: Literal["like_train", "all"] | int, task: str, target: str) -> Literal["like_train", "all"] | int:
+    """How much of a task's dev split there is: a number is asked of the target's, which selects, and of no other."""
+    return dev if task == target or isinstance(dev, str) else "like_train"
+
+
+def _with_dev(task: Task, n: int, seed: int) -> Task:
+    """The task with `n` dev examples, balanced over the classes; the draw of a smaller number is part of it.
+
+    Raises:
+        DataError: dev has fewer, or `n` is below the number of classes.
+    """
+    rows = task.splits["dev"]
+    if n > len(rows):
+        raise DataError(Problem(f"dev = {n} examples were asked for, but dev holds {len(rows)}", task.name))
+    if task.kind == "classification" and n < len(task.labels):
+        rule = f"dev must be at least the number of classes ({len(task.labels)}: {', '.join(task.labels)})"
+        raise DataError(Problem(f"{rule}, but is {n}", task.name))
+    order = balanced_order(rows, rng(seed, "few-shot", task.name, "dev"))
+    return replace(task.with_splits(dev=[rows[i] for i in order[:n]]), whole=task.prior)
 
 
 def at_ratio(source: Task, target: Task, setting: Setting, seed: int) -> Task:

@@ -18,7 +18,7 @@ from raystudy.analysis import cautions
 from raystudy.analysis.table import counted
 from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
-from raystudy.data.fewshot import at_ratio, cap, cut
+from raystudy.data.fewshot import at_ratio, cap, cut, dev_of
 from raystudy.data.plm import PLM, resolve
 from raystudy.data.standardise import LabelUnit
 from raystudy.data.text import coverage_facts, encode
@@ -38,6 +38,8 @@ __all__ = ["Plan", "class_line", "label_counts", "merged_labels", "mixed_kinds"]
 
 _CLASSES = 20  # up to so many classes are all listed; of more, the most and the least frequent
 _ENDS = 6  # how many of each of these
+
+_BLIND = 0.05  # a standard error of dev beyond which the plan says how many examples would leave less
 
 # Search seeds and report seeds never meet: the score that chose a setting is not the score that is reported.
 _SEARCH_SEEDS = 1000
@@ -229,6 +231,32 @@ class Plan:
             for (variants, at, why), names in together.items()
         ]
 
+    @cached_property
+    def selection_lines(self) -> list[str]:
+        """On how many dev examples the searches choose, a line for each target and data setting, and how surely.
+
+        The standard error is the largest that an accuracy can have: that of one half.
+        """
+        lines = []
+        seeds, rope = self.study.search.seeds, self.study.report.rope
+        for target, setting in dict.fromkeys((t, a.setting) for a in self.spaces() for t in self._targets_of(a)):
+            task, dev = self.tasks[target], self.study.dev
+            n, whole = len(cut(task, setting, _SEARCH_SEEDS, dev).splits["dev"]), len(task.splits["dev"])
+            draws = seeds if setting != Setting() and dev != "all" else 1
+            error = 0.5 / math.sqrt(n * draws)
+            of_split = f" of the split's {whole:,}" if n < whole else ""
+            text = f"{target} at {setting}: {n:,} dev examples{of_split} choose, per search seed"
+            text += f" ({counted(seeds, 'seed')}): a standard error of up to {100 * error:.1f} points"
+            if error > max(_BLIND, rope) and n < whole:
+                enough = min(whole, 10 * math.ceil((0.5 / _BLIND) ** 2 / draws / 10))
+                text += f", within which trials cannot be told apart; `dev: {enough}` would leave"
+                text += f" {50 / math.sqrt(enough * draws):.1f}"
+            lines.append(text)
+        return lines
+
+    def _targets_of(self, arm: Arm) -> tuple[str, ...]:
+        return self.study.targets_in(arm.setting)
+
     @property
     def task_facts(self) -> list[TaskFacts]:
         """What a report says of the tasks."""
@@ -263,10 +291,12 @@ class Plan:
                 n = {name: len(self.tasks[name].splits["train"]) for name in together}
                 for name in together if self.study.scope == "suite" else (target,):
                     try:
-                        n[name] = len(cut(self.tasks[name], setting, 0, self.study.dev).splits["train"])
+                        dev = dev_of(self.study.dev, name, target)
+                        n[name] = len(cut(self.tasks[name], setting, 0, dev).splits["train"])
                     except DataError as e:
-                        at = self._setting_at(setting)
-                        problems += [Problem(f"task {p.path}: {p.message}", at) for p in e.problems]
+                        for p in e.problems:
+                            at = "dev" if p.message.startswith("dev ") else self._setting_at(setting)
+                            problems.append(Problem(f"task {p.path}: {p.message}", at))
                 if setting.ratio is not None and not problems:
                     target_task = cut(self.tasks[target], setting, 0, self.study.dev)
                     for name in set(together) - {target}:
@@ -492,8 +522,13 @@ class Plan:
                 self.study.targets_in(arm.setting),
                 make_spec,
                 storage,
+                self._passes_of,
             )
         return searches
+
+    def _passes_of(self, cell: Spec) -> float:
+        """What one training costs, in passes."""
+        return self.schedule(cell.variant, cell.settings, cell.target, cell.setting).cost.passes
 
     def _searched_arms(self) -> list[Arm]:
         return [
@@ -514,6 +549,10 @@ class Plan:
 
             self._spaces[arm] = Space.of_study(self.study, arm.variant, lengths)
         return self._spaces[arm]
+
+    def spaces(self) -> dict[Arm, Space]:
+        """What is moved in every arm that has a search."""
+        return {arm: self.space(arm) for arm in self._searched_arms()}
 
     @cached_property
     def _spaces(self) -> dict[Arm, Space]:
@@ -540,21 +579,22 @@ class Plan:
 
     def settings_of(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The effective settings with which an arm is confirmed on a target; None while a search decides them."""
-        study = self.study
-        variant = catalogue().variant(arm.variant)
-        if variant.role == "control":
+        if catalogue().variant(arm.variant).role == "control":
             return self._control_settings(arm, target, searches)
-        source = arm
-        if arm not in searches and study.search.elsewhere == "winner" and study.searched_settings:
-            source = Arm(
-                arm.variant, max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0, s.ratio or 0))
-            )
-        if source not in searches:
+        search = searches.get(self._deciding_arm(arm))
+        if search is None:
             return self.reference(arm.variant)
-        search = searches[source]
         if not search.finished:
             return None
         return self.effective(arm, search.configurations[search.winners().get(target, 0)].settings, target)
+
+    def _deciding_arm(self, arm: Arm) -> Arm:
+        """The arm whose search decides the settings of this one, where there is one: itself, or one in more data."""
+        study = self.study
+        if study.search.elsewhere != "winner" or not study.searched_settings or arm.setting in study.searched_settings:
+            return arm
+        most = max(study.searched_settings, key=lambda s: (s.shots or 0, s.fraction or 0, s.ratio or 0))
+        return Arm(arm.variant, most)
 
     def _control_settings(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> dict[str, Value] | None:
         """The copied variant's settings, with as many updates as the setting's costliest method has passes."""
@@ -592,6 +632,73 @@ class Plan:
             for target in self.study.targets_in(arm.setting)
             if (settings := self.settings_of(arm, target, searches)) is not None
         }
+
+    def beside(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
+        """Every cell of the confirm phase that shows what a search brought, beside those of `confirm`.
+
+        These are the cells with the settings without a search, and those of the best configurations behind the winner.
+        Cells of the first kind are known before a search ends: where the winner has these settings, they are its own.
+        """
+        known = {spec.id for spec in self.confirm(searches)}
+        further = [
+            spec
+            for seed in range(self.study.report.seeds)
+            for arm in self._decided_by_search()
+            for target in self.study.targets_in(arm.setting)
+            for settings in (*self._default_settings(arm), *self.best_settings(arm, target, searches)[1:])
+            for spec in [self.spec(arm, settings, target, seed, "confirm")]
+        ]
+        return list({spec.id: spec for spec in further if spec.id not in known}.values())
+
+    def _decided_by_search(self) -> list[Arm]:
+        """The arms whose settings a search decides, their own or another's; controls apart."""
+        searched = set(self._searched_arms())
+        return [
+            arm
+            for arm in self.study.arms()
+            if self._deciding_arm(arm) in searched and catalogue().variant(arm.variant).role != "control"
+        ]
+
+    def _default_settings(self, arm: Arm) -> list[dict[str, Value]]:
+        """The settings without a search, if the study wants them trained beside the winner's."""
+        return [self.reference(arm.variant)] if self.study.report.default else []
+
+    def best_settings(self, arm: Arm, target: str, searches: Mapping[Arm, ArmSearch]) -> list[dict[str, Value]]:
+        """The effective settings of the best configurations of an arm on a target, the winner's first, each once.
+
+        They are as many as the study confirms (`confirm.top`), if there are as many; none while the search runs.
+        """
+        search = searches.get(self._deciding_arm(arm))
+        if search is None or not search.finished:
+            return []
+        best: list[dict[str, Value]] = []
+        for number in search.rankings().get(target, []):
+            settings = self.effective(arm, search.configurations[number].settings, target)
+            if settings not in best and len(best) < self.study.confirm.top:
+                best.append(settings)
+        return best
+
+    def defaults(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
+        """The cells with the settings without a search, of arms and targets on which a finished search chose others."""
+        return [
+            self.spec(arm, settings, target, seed, "confirm")
+            for seed in range(self.study.report.seeds)
+            for arm in self._decided_by_search()
+            for target in self.study.targets_in(arm.setting)
+            for settings in self._default_settings(arm)
+            if self.settings_of(arm, target, searches) not in (None, settings)
+        ]
+
+    def members(self, searches: Mapping[Arm, ArmSearch]) -> dict[tuple[Arm, str], list[list[Spec]]]:
+        """(arm, target) -> seed -> the cells of its best configurations, where a finished search has several."""
+        out: dict[tuple[Arm, str], list[list[Spec]]] = {}
+        for arm in self._decided_by_search() if self.study.confirm.top > 1 else ():
+            for target in self.study.targets_in(arm.setting):
+                best = self.best_settings(arm, target, searches)
+                if len(best) > 1:
+                    seeds = range(self.study.report.seeds)
+                    out[arm, target] = [[self.spec(arm, s, target, seed, "confirm") for s in best] for seed in seeds]
+        return out
 
     def schedule(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> Schedule:
         """The stages of one training of `variant`, each with its updates and passes."""
@@ -718,6 +825,14 @@ class Plan:
             key = self._transfer_key(arm, settings, target)
             saved += sum(schedule.transfer.values(), Length()) * (seeds if stages[key] else 0)
             stages[key] += 1
+        for arm in self._decided_by_search():
+            most = min(study.confirm.top, study.search.trials) - 1
+            for target in study.targets_in(arm.setting):
+                length = self.schedule(arm.variant, self.reference(arm.variant), target, arm.setting).cost
+                for kind, times in (("default", int(study.report.default)), ("ensemble", most)):
+                    if times:
+                        cells[f"{arm.variant} {kind}"] += times * seeds
+                        cost[f"{arm.variant} {kind}"] += length * (times * seeds)
         return {
             "cells": dict(cells),
             "updates": {kind: length.updates for kind, length in cost.items()},

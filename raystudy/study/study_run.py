@@ -98,8 +98,12 @@ class StudyRun:
     def study_records(self) -> dict[str, Record]:
         """The records that belong to the study as it is now, by id; the folder may hold others."""
         ids = {cell.id for s in self.searches.values() for c in s.configurations for cell in c.cells}
-        ids |= {s.id for s in self.plan.confirm(self.searches)}
+        ids |= {s.id for s in self.confirm_cells()}
         return {k: r for k, r in self.records.items() if k in ids}
+
+    def confirm_cells(self) -> list[Spec]:
+        """Every cell of the confirm phase that is known to be needed: the study's own, then those beside them."""
+        return [*self.plan.confirm(self.searches), *self.plan.beside(self.searches)]
 
     def missing_cells(self) -> list[Spec]:
         """The cells that are needed, as far as one can tell now, and have no record.
@@ -107,7 +111,7 @@ class StudyRun:
         Those of the searches' open generations come first, then those of the confirm phase.
         """
         search_cells = list(drive(self.searches.values(), self.score))
-        confirm_cells = [s for s in self.plan.confirm(self.searches) if s.id not in self.records]
+        confirm_cells = [s for s in self.confirm_cells() if s.id not in self.records]
         return list({s.id: s for s in (*search_cells, *confirm_cells)}.values())
 
     @property
@@ -148,10 +152,10 @@ class StudyRun:
         try:
             pool.announce({k: dev_score(r) for k, r in self.records.items()})
             collector.start()
-            pool.submit((s for s in self.plan.confirm(self.searches) if s.id not in self.records), later=True)
+            pool.submit((s for s in self.confirm_cells() if s.id not in self.records), later=True)
             if not all(s.finished for s in self.searches.values()):
                 self._search(tune)
-            confirm_cells = {s.id: s for s in self.plan.confirm(self.searches)}
+            confirm_cells = {s.id: s for s in self.confirm_cells()}
             pool.submit((s for k, s in confirm_cells.items() if k not in self.records), later=True)
             collector.wait_until(
                 lambda: confirm_cells.keys() <= self.records.keys() or (collector.draining and pool.idle())

@@ -40,7 +40,7 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         *(f"report/{name}" for name in ("report.html", "report.json", "report.md", "results.csv")),
         *(
             f"report/tables/{t}.{form}"
-            for t in ("main", "comparison", "answers", "search", "cost", "data")
+            for t in ("main", "comparison", "answers", "search", "slices", "cost", "data")
             for form in ("csv", "md", "tex")
         ),
         *(f"report/tables/{t}.csv" for t in ("cells", "trials")),
@@ -49,6 +49,7 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
             for kind in ("differences", "few_shot", "search")
             for form in ("svg", "pdf")
         ),
+        *(f"report/figures/slices_meta_dtl_k20.{form}" for form in ("svg", "pdf")),
     }
     text = path.read_text()
     assert [line for line in text.splitlines() if line.startswith("#")] == [

@@ -22,6 +22,7 @@ from raystudy.study.folder.records import Results
 
 RESULTS = Path("results") / "fake"
 SMALL = {"methods": "[single_task, meta_dtl, majority]", "search": "{trials: 4, generation: 2, seeds: 2, shots: 12}"}
+ALONE = {**SMALL, "report": "{seeds: 3, default: false}"}  # nothing is trained beside the winners
 
 
 def said(*args: str) -> Any:
@@ -31,7 +32,7 @@ def said(*args: str) -> Any:
 
 
 def test_a_finished_study_is_counted_cell_by_cell(ran: Any) -> None:
-    study_run = ran(**SMALL)
+    study_run = ran(**ALONE)
     found = progress(Results(RESULTS))
     assert found.finished
     assert not found.running
@@ -42,6 +43,21 @@ def test_a_finished_study_is_counted_cell_by_cell(ran: Any) -> None:
         mine = [r for r in study_run.records.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
         for split, score in (("dev", a.dev), ("test", a.test)):
             assert score == pytest.approx(sum(r.metrics[split]["accuracy"] for r in mine) / len(mine))
+
+
+def test_what_is_trained_beside_the_winners_is_counted_apart(ran: Any) -> None:
+    """The means of an arm are those of its winner's cells alone; all cells together are all records."""
+    study_run = ran(**SMALL)
+    found = progress(Results(RESULTS))
+    beside = {s.id for s in study_run.plan.beside(study_run.searches)}
+    assert found.finished
+    assert found.beside.done == found.beside.planned == len(beside) > 0
+    assert found.cells.done == found.cells.planned == len(study_run.records)
+    for a in found.arms:
+        own = [r for r in study_run.records.values() if r.spec.arm == a.arm and r.spec.phase == "confirm"]
+        own = [r for r in own if r.id not in beside]
+        assert a.confirm.done == a.confirm.planned == len(own) == 3
+        assert a.test == pytest.approx(sum(r.metrics["test"]["accuracy"] for r in own) / len(own))
 
 
 def test_the_driver_and_the_folder_tell_the_same_of_a_search(ran: Any) -> None:
@@ -97,7 +113,7 @@ def test_a_killed_search_is_counted_from_its_records(ran: Any, cells: int) -> No
 
 
 def test_every_count_has_words(ran: Any) -> None:
-    ran(9, **SMALL)
+    ran(9, **ALONE)
     text = CliRunner().invoke(commands.app, ["status", "fake"]).stdout
     assert "9 cells trained (" in text
     search, confirm = re.search(r"\((\d+) of at most \d+ in search, (\d+) of at most \d+ in confirm\)", text).groups()  # type: ignore[union-attr]

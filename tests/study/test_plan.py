@@ -24,7 +24,8 @@ BOTH = {"tasks": "[planted/target, planted/source]", "targets": "[planted/target
 
 def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
     """Without halving every configuration runs all its cells, so the preview is exact."""
-    study_plan = plan(tmp_path, search="{trials: 3, generation: 3, seeds: 2, shots: 12}")
+    report = "{seeds: 3, default: false}"  # else what is not needed where trial 0 wins is counted too
+    study_plan = plan(tmp_path, search="{trials: 3, generation: 3, seeds: 2, shots: 12}", report=report)
     study_run, fake = StudyRun(study_plan, Results(tmp_path / "r")), Fake()
     study_run.open()
     study_run.run_local(fake)
@@ -59,7 +60,9 @@ def test_the_preview_multiplies_what_it_looked_at_once(tmp_path: Path) -> None:
     # an update of MetaXT is several passes, one of plain fine-tuning is one
     assert study_plan.preview["passes"]["metaxt confirm"] > 3 * study_plan.preview["updates"]["metaxt confirm"]
     assert study_plan.preview["passes"]["single_task confirm"] == study_plan.preview["updates"]["single_task confirm"]
-    many = plan(tmp_path, search="{trials: 50, seeds: 300}", report="{seeds: 1000}", methods="[single_task]")
+    many = plan(
+        tmp_path, search="{trials: 50, seeds: 300}", report="{seeds: 1000, default: false}", methods="[single_task]"
+    )
     assert many.preview["total_cells"] == 2 * (50 * 300 + 1000)
 
 

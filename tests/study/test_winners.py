@@ -9,7 +9,7 @@ from analysis.conftest import make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raystudy.study.search.winners import dev_scores, winners
+from raystudy.study.search.winners import dev_scores, rankings, winners
 
 A, B = "polarity", "stars"
 
@@ -24,6 +24,18 @@ def test_equal_scores_go_to_the_lower_number():
     assert winners({3: {A: [0.5]}, 1: {A: [0.5]}, 2: {A: [0.4]}}, [A], 1) == {A: 1}
     # the mean must not depend on the order in which scores are added
     assert winners({2: {A: [0.1, 0.2, 0.3]}, 1: {A: [0.3, 0.2, 0.1]}}, [A], 3) == {A: 1}
+
+
+def test_of_equal_scores_the_papers_settings_win_then_the_cheaper_then_the_lower_number():
+    equal = {n: {A: [0.5]} for n in (3, 0, 2, 1)}
+    passes = {0: {A: 90.0}, 1: {A: 60.0}, 2: {A: 30.0}, 3: {A: 30.0}}
+    assert rankings(equal, [A], 1, passes=passes) == {A: [0, 2, 3, 1]}
+    assert winners({n: s for n, s in equal.items() if n}, [A], 1, passes=passes) == {A: 2}
+    # a higher score is worth any number of passes
+    assert winners({**equal, 1: {A: [0.6]}}, [A], 1, passes=passes) == {A: 1}
+    both = {0: {A: [0.4], B: [0.4]}, 1: {A: [0.6], B: [0.4]}, 2: {A: [0.4], B: [0.6]}}
+    costs = {n: {A: 1.0, B: 10.0 - n} for n in both}
+    assert rankings(both, [A, B], 1, "suite", costs)[A] == [2, 1, 0]
 
 
 def test_part_of_the_scores_wins_only_if_none_is_complete():

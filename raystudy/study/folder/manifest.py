@@ -15,15 +15,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raystudy.spec import digest
-from raystudy.study.search.report_rows import importances, search_rows
+from raystudy.spec import Record, digest
+from raystudy.study.folder.dev_errors import dev_error
+from raystudy.study.folder.ensembles import ensemble_rows
+from raystudy.study.search.report_rows import importances, search_rows, searched_settings
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
+    from raystudy.analysis.numbers import SearchRow
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
 
-__all__ = ["provenance", "write_manifest"]
+__all__ = ["provenance", "rows_of", "write_manifest"]
 
 _PACKAGES = (
     "raystudy",
@@ -59,6 +62,15 @@ def provenance(plan: Plan, command: str) -> dict[str, str]:
     }
 
 
+def rows_of(study_run: StudyRun) -> list[SearchRow]:
+    """How every configuration did on every target, with how surely the winners were chosen."""
+
+    def error(record: Record) -> float | None:
+        return dev_error(record, study_run.plan.tasks[record.spec.target], study_run.results)
+
+    return search_rows(study_run.searches, study_run.records, error)
+
+
 def write_manifest(study_run: StudyRun, facts: Mapping[str, str], exhibit: Mapping[str, str] | None = None) -> None:
     """Write which records belong to the study as it is now, and what a report needs that no record holds.
 
@@ -73,8 +85,12 @@ def write_manifest(study_run: StudyRun, facts: Mapping[str, str], exhibit: Mappi
             "study": plan.study.model_dump(mode="json"),
             "exhibit": dict(exhibit) if exhibit is not None else None,
             "confirm": [s.id for s in plan.confirm(study_run.searches)],
+            "beside": [s.id for s in plan.beside(study_run.searches)],
+            "default": [s.id for s in plan.defaults(study_run.searches)],
+            "ensembles": [asdict(row) for row in ensemble_rows(study_run)],
+            "spaces": [asdict(row) for row in searched_settings(plan.spaces())],
             "search": [cell for cell in search_cells if cell in study_run.records],
-            "search_rows": [asdict(row) for row in search_rows(study_run.searches, study_run.records)],
+            "search_rows": [asdict(row) for row in rows_of(study_run)],
             "importances": [asdict(importance) for importance in importances(study_run.searches)],
             "tasks": [asdict(t) for t in plan.task_facts],
             "facts": dict(facts),

@@ -98,6 +98,8 @@ class Progress:
         seconds_left: a rough guess: the cells that are left at the mean seconds of their arm, shared by the groups.
         failures: the records of the failed cells.
         disk: bytes of the results folder.
+        beside: the cells that show what searching brought: those with the settings without a search, and those of
+            further configurations; they are in no arm. While a search runs, some may turn out to be an arm's own.
     """
 
     study: str
@@ -110,11 +112,12 @@ class Progress:
     seconds_left: float | None
     failures: tuple[Record, ...]
     disk: int
+    beside: CellCounts = CellCounts()
 
     @property
     def cells(self) -> CellCounts:
-        """The cells of all arms and both phases."""
-        phases = [c for a in self.arms for c in (a.search, a.confirm)]
+        """The cells of all arms and both phases, and those beside them."""
+        phases = [*(c for a in self.arms for c in (a.search, a.confirm)), self.beside]
         return CellCounts(sum(c.done for c in phases), sum(c.failed for c in phases), sum(c.planned for c in phases))
 
 
@@ -132,7 +135,8 @@ def progress(results: Results) -> Progress:
     # driver that runs now, so it belongs to the study too. One that is older and not listed there was made for a study
     # file that asked for something else.
     manifest_time = (results.folder / "manifest.json").stat().st_mtime
-    listed_cells = {*manifest["search"], *manifest["confirm"]}
+    beside_cells = set(manifest.get("beside", ())) - {*manifest["confirm"]}
+    listed_cells = {*manifest["search"], *manifest["confirm"], *beside_cells}
     records = [
         r
         for key, r in results.scan().items()
@@ -140,11 +144,14 @@ def progress(results: Results) -> Progress:
     ]
     by_arm: dict[Arm, list[Record]] = defaultdict(list)
     for r in records:
-        by_arm[r.spec.arm].append(r)
+        if r.id not in beside_cells:
+            by_arm[r.spec.arm].append(r)
+    status = Counter(r.status for r in records if r.id in beside_cells)
+    beside = CellCounts(status["done"], status["failed"], len(beside_cells))
     configurations = _configuration_counts(study, manifest, now, by_arm)
     arms = [_arm_progress(arm, study, by_arm[arm], configurations.get(arm)) for arm in study.arms()]
     searches_over = all(c.over == c.total for c in configurations.values())
-    finished = not running and searches_over and all(a.confirm.left == 0 for a in arms)
+    finished = not running and searches_over and all(a.confirm.left == 0 for a in arms) and beside.left == 0
     return Progress(
         study.name,
         running,
@@ -153,9 +160,10 @@ def progress(results: Results) -> Progress:
         not running and any(r.spec.phase == "search" and r.id not in listed_cells for r in records),
         tuple(arms if finished else (replace(a, test=None) for a in arms)),
         _rate(write_times.values(), (results.folder / ".driver").stat().st_mtime) if now else None,
-        _seconds_left(arms, len(now["groups"]) if now else 1),
+        _seconds_left(arms, beside.left, len(now["groups"]) if now else 1),
         tuple(r for r in records if r.status == "failed"),
         sum(p.stat().st_size for p in results.folder.rglob("*") if p.is_file()),
+        beside,
     )
 
 
@@ -185,7 +193,9 @@ def _configuration_counts(
         states = Counter(group[0]["state"] for group in row_groups)
         cells = sum(row["seeds"] for group in row_groups for row in group) + states["failed"]
         dev_means = [_dev_mean(group) for group in row_groups if group[0]["state"] == "complete"]
-        for cell_records in _newer_configurations(records[arm], [group[0]["settings"] for group in row_groups]):
+        for cell_records in _newer_configurations(
+            records[arm], [row["settings"] for group in row_groups for row in group]
+        ):
             failed = any(r.status == "failed" for r in cell_records)
             if not failed and len(cell_records) < len(study.targets_in(arm.setting)) * study.search.seeds:
                 continue
@@ -258,14 +268,14 @@ def _rate(write_times: Iterable[float], driver_start: float) -> float | None:
     return 60 * count / (now - since) if count and now > since else None
 
 
-def _seconds_left(arms: Sequence[ArmProgress], groups: int) -> float | None:
+def _seconds_left(arms: Sequence[ArmProgress], beside: int, groups: int) -> float | None:
     """The seconds of all cells that are left, shared by the groups; None while no cell is done.
 
-    A cell takes the mean seconds of its arm, or of all arms where its own has none done yet.
+    A cell takes the mean seconds of its arm, or of all arms where its own has none done yet, or where it is `beside`.
     """
     arm_seconds = [a.seconds for a in arms if a.seconds is not None]
     if not arm_seconds:
         return None
     mean = fmean(arm_seconds)
     seconds = sum((a.search.left + a.confirm.left) * (mean if a.seconds is None else a.seconds) for a in arms)
-    return seconds / max(1, groups)
+    return (seconds + beside * mean) / max(1, groups)

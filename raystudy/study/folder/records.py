@@ -153,6 +153,38 @@ class Results:
         table = table.filter(pc.equal(table["split"], split)).sort_by("example")
         return np.asarray(pc.equal(table["gold"], table["pred"]).to_numpy(), dtype=bool)
 
+    def predictions(self, cell: str, kind: str, split: str = "test") -> Predictions | None:
+        """A cell's answers to a split of a task of a `kind`, in the order of the examples; None where none can be read.
+
+        Args:
+            kind: ``classification``, ``regression`` or ``tagging``.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        from raystudy.evaluate import Predictions
+
+        try:
+            table = pq.read_table(self.cells / cell / "predictions.parquet")
+        except (OSError, pa.ArrowException):
+            return None
+        rows = table.filter(pc.equal(table["split"], split)).sort_by("example")
+        if not len(rows):
+            return None
+
+        def labels(name: str) -> tuple[Any, ...]:
+            texts = rows[name].to_pylist()
+            if kind == "classification":
+                return tuple(texts)
+            values = map(json.loads, texts)
+            return tuple(tuple(v) if isinstance(v, list) else v for v in values)
+
+        probabilities = rows["probabilities"].to_pylist()
+        known = kind == "classification" and all(p is not None for p in probabilities)
+        array = np.asarray(probabilities, dtype=np.float32) if known else None
+        return Predictions(labels("gold"), labels("pred"), array)
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write what a report needs beside the records: which cells the study has now, its searches, provenance."""
         atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")

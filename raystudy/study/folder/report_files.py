@@ -6,6 +6,7 @@ It needs the folder alone: no model, no data, no Ray. So it works on a laptop to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -15,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raystudy.analysis.exhibit_page import ExhibitPage
-from raystudy.analysis.numbers import Numbers
+from raystudy.analysis.numbers import EnsembleRow, Numbers, SearchedSetting
 from raystudy.analysis.report import Opening, build
+from raystudy.analysis.search_gain import Beside
 from raystudy.analysis.tables import SearchRow
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
 from raystudy.yamlfile import to_yaml
 
-__all__ = ["example_differences", "write_report"]
+__all__ = ["default_differences", "example_differences", "write_report"]
 
 Key = tuple[str, str, str]  # variant, target, setting: one score of the report
 
@@ -49,6 +51,10 @@ def write_report(
     study = Study.model_validate(manifest["study"])
     cells = results.scan()
     records = [cells[k] for k in (*manifest["search"], *manifest["confirm"]) if k in cells]
+    default_ids = set(manifest.get("default", ()))
+    beside = [cells[k] for k in manifest.get("beside", ()) if k in cells and k not in manifest["confirm"]]
+    defaults = [r for r in beside if r.id in default_ids]
+    ensembles = (EnsembleRow(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("ensembles", ()))
     return build(
         study,
         records,
@@ -62,6 +68,14 @@ def write_report(
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
         exhibit=exhibit,
         opens=opens,
+        spaces=[SearchedSetting(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("spaces", ())],
+        beside=Beside(
+            defaults,
+            [r for r in beside if r.id not in default_ids],
+            [replace(e, scores=tuple((seed, score) for seed, score in e.scores)) for e in ensembles],
+            default_differences(records, defaults, results),
+            study.report.default and "default" in manifest,
+        ),
     )
 
 
@@ -75,24 +89,43 @@ def example_differences(records: Iterable[Record], study: Study, results: Result
     Only where the primary metric is accuracy (of others a difference is no mean over examples), and for the seeds that
     both finished. A cell whose predictions cannot be read is passed over: its scores are in its record.
     """
-    cells: dict[Key, dict[int, str]] = {}  # -> seed -> id of the cell
+    cells = _cells(records)
+    base = study.report.baseline
+    baselines = {key: cells[base, *key[1:]] for key in cells if (base, *key[1:]) in cells and key[0] != base}
+    return _differences(cells, baselines, results)
+
+
+def default_differences(
+    records: Iterable[Record], defaults: Iterable[Record], results: Results
+) -> dict[Key, NDArray[np.float64]]:
+    """The same for the winner of a search minus the settings without one, whose records are `defaults`."""
+    return _differences(_cells(records), _cells(defaults), results)
+
+
+def _cells(records: Iterable[Record]) -> dict[Key, dict[int, str]]:
+    """(variant, target, setting) -> seed -> the id of its finished cell, where the primary metric is accuracy."""
+    cells: dict[Key, dict[int, str]] = {}
     for r in records:
         if r.status == "done" and r.spec.phase == "confirm" and r.facts.get("metric") == "accuracy":
             cells.setdefault((r.spec.variant, r.spec.target, str(r.spec.setting)), {})[r.spec.seed] = r.id
+    return cells
+
+
+def _differences(
+    ours: Mapping[Key, Mapping[int, str]], theirs: Mapping[Key, Mapping[int, str]], results: Results
+) -> dict[Key, NDArray[np.float64]]:
+    """Key -> (seeds, examples), correctness of our cells minus that of theirs, for the seeds that both have."""
     correct = lru_cache(maxsize=None)(results.correct_answers)
 
-    def per_seed(key: Key, baseline_cells: Mapping[int, str]) -> Iterator[NDArray[np.float64]]:
-        for seed in sorted(cells[key].keys() & baseline_cells.keys()):
-            method, baseline = correct(cells[key][seed]), correct(baseline_cells[seed])
-            if method is not None and baseline is not None and len(method) == len(baseline):
-                yield method.astype(float) - baseline
+    def per_seed(key: Key) -> Iterator[NDArray[np.float64]]:
+        for seed in sorted(ours[key].keys() & theirs[key].keys()):
+            mine, other = correct(ours[key][seed]), correct(theirs[key][seed])
+            if mine is not None and other is not None and len(mine) == len(other):
+                yield mine.astype(float) - other
 
     differences = {}
-    for key in cells:
-        baseline_cells = cells.get((study.report.baseline, *key[1:]))
-        if baseline_cells is None or key[0] == study.report.baseline:
-            continue
-        rows = list(per_seed(key, baseline_cells))
+    for key in ours:
+        rows = list(per_seed(key)) if key in theirs else []
         if rows and len({len(row) for row in rows}) == 1:
             differences[key] = np.stack(rows)
     return differences

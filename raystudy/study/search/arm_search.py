@@ -28,7 +28,7 @@ from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
 from raystudy.study.search.space import Space
-from raystudy.study.search.winners import winners
+from raystudy.study.search.winners import rankings
 from raystudy.studyfile import SearchPlan
 
 __all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
@@ -102,6 +102,7 @@ class ArmSearch:
         plan: the study file's `search`: how many configurations, seeds, and of what size a generation is.
         space: what is moved, over which ranges.
         make_spec: (settings, target, search seed index) -> Spec.
+        passes: what a cell costs, in forward and backward passes; of equal configurations the cheaper one wins.
         storage: where Optuna keeps what it knows of the search (a journal for optuna-dashboard); never read back.
 
     Attributes:
@@ -117,11 +118,13 @@ class ArmSearch:
         targets: Sequence[str],
         make_spec: MakeSpec,
         storage: BaseStorage | None = None,
+        passes: Callable[[Spec], float] = lambda cell: 0.0,
     ) -> None:
         self.arm, self.plan, self.targets = arm, plan, tuple(targets)
         self.space, self.make_spec = space, make_spec
         self._first_configurations = space.first_configurations()
         self.configurations: list[Configuration] = []
+        self._passes, self._rankings = passes, dict[str, list[int]]()
         self._next_number = 0  # of the configuration that `ask` hands out next
         self._first_open = 0  # the number of the first configuration of the open generation
         self._optuna_trials: list[optuna.Trial] = []
@@ -255,10 +258,16 @@ class ArmSearch:
         return dict(shares) if len(shares) > 1 else {}
 
     def winners(self) -> dict[str, int]:
-        """target -> the number of the winning configuration: that with the best mean dev score.
+        """target -> the number of the winning configuration: that with the best mean dev score (see `rankings`).
 
-        Of equal ones the lower number wins; a target on which all failed has no winner.
+        A target on which all failed has no winner.
         """
+        return {target: numbers[0] for target, numbers in self.rankings().items() if numbers}
+
+    def rankings(self) -> dict[str, list[int]]:
+        """target -> the numbers of the configurations that have a score on it, the best first."""
+        if self._rankings:
+            return self._rankings
         scores: dict[int, dict[str, list[float]]] = {}  # number -> target -> dev scores
         for configuration in self.configurations:
             by_target: dict[str, list[float]] = {target: [] for target in self.targets}
@@ -266,7 +275,11 @@ class ArmSearch:
                 if score is not None:
                     by_target[cell.target].append(score)
             scores[configuration.number] = by_target
-        return winners(scores, self.targets, self.plan.seeds, self.plan.select)
+        passes = {c.number: {s.target: self._passes(s) for s in reversed(c.cells)} for c in self.configurations}
+        ranked = rankings(scores, self.targets, self.plan.seeds, self.plan.select, passes)
+        if self.finished:  # nothing will change it any more
+            self._rankings = ranked
+        return ranked
 
 
 def drive(searches: Iterable[ArmSearch], score: Callable[[Spec], float | None]) -> Iterator[Spec]:

@@ -8,10 +8,12 @@ from typing import Literal
 
 from raystudy.spec import Record
 
-__all__ = ["DevScores", "dev_scores", "winners"]
+__all__ = ["DevScores", "dev_scores", "rankings", "winners"]
 
 DevScores = Mapping[int, Mapping[str, Sequence[float]]]
 """Number of a configuration -> target -> dev scores, one per search seed that finished (fewer where cells failed)."""
+Passes = Mapping[int, Mapping[str, float]]
+"""Number of a configuration -> target -> what one training with it costs, in forward and backward passes."""
 
 
 def dev_scores(records: Iterable[Record], trials: Mapping[str, int]) -> dict[int, dict[str, list[float]]]:
@@ -29,36 +31,53 @@ def dev_scores(records: Iterable[Record], trials: Mapping[str, int]) -> dict[int
 
 
 def winners(
-    scores: DevScores, targets: Sequence[str], seeds: int, select: Literal["per_target", "suite"] = "per_target"
+    scores: DevScores,
+    targets: Sequence[str],
+    seeds: int,
+    select: Literal["per_target", "suite"] = "per_target",
+    passes: Passes | None = None,
 ) -> dict[str, int]:
-    """Target -> number of the configuration that wins there.
-
-    The highest mean dev score wins, and the lower number when two are equal. A configuration with fewer scores than
-    were planned wins only if none is complete; then those with the most scores compete. With ``select="suite"`` one
-    configuration wins for all targets: the one with the highest mean over the targets' means, in which every target
-    counts the same.
-
-    Args:
-        targets: the targets of the arm; a complete configuration has scores for all of them.
-        seeds: how many scores per target a complete configuration has.
+    """Target -> number of the configuration that wins there: the first of its ranking (see `rankings`).
 
     Returns:
         The winners; targets for which no configuration has a score are left out.
     """
+    ranked = rankings(scores, targets, seeds, select, passes)
+    return {target: numbers[0] for target, numbers in ranked.items() if numbers}
+
+
+def rankings(
+    scores: DevScores,
+    targets: Sequence[str],
+    seeds: int,
+    select: Literal["per_target", "suite"] = "per_target",
+    passes: Passes | None = None,
+) -> dict[str, list[int]]:
+    """Target -> the numbers of the configurations that have a score there, the best first.
+
+    The highest mean dev score comes first. Of equal ones it is the paper's settings (number 0), then the one that costs
+    fewer passes, then the lower number: what was asked for without a search needs no reason, anything else does. A
+    configuration with fewer scores than were planned comes behind all with more. With ``select="suite"`` all targets
+    have one ranking: by the mean over the targets' means, in which every target counts the same.
+
+    Args:
+        targets: the targets of the arm; a complete configuration has scores for all of them.
+        seeds: how many scores per target a complete configuration has.
+        passes: what a training costs; without it, equal scores are ranked by number.
+    """
     if select == "suite":
-        best = _best(scores, targets, seeds)
-        return {} if best is None else dict.fromkeys(targets, best)
-    single = {target: _best(scores, [target], seeds) for target in targets}
-    return {target: best for target, best in single.items() if best is not None}
+        return dict.fromkeys(targets, _ranking(scores, targets, seeds, passes or {}))
+    return {target: _ranking(scores, [target], seeds, passes or {}) for target in targets}
 
 
-def _best(scores: DevScores, targets: Sequence[str], seeds: int) -> int | None:
-    """The number of the configuration that wins on `targets` together; None if none has a score."""
-    ranks: dict[int, tuple[int, float, int]] = {}
+def _ranking(scores: DevScores, targets: Sequence[str], seeds: int, passes: Passes) -> list[int]:
+    """The numbers of the configurations with a score on `targets`, by their scores on all of these together."""
+    ranks: dict[int, tuple[int, float, bool, float, int]] = {}
     for number, by_target in scores.items():
         # a score that is not a number is a cell that failed
         finished = [[s for s in by_target.get(t, ()) if math.isfinite(s)][:seeds] for t in targets]
         means = [math.fsum(s) / len(s) for s in finished if s]
         if means:
-            ranks[number] = (sum(map(len, finished)), math.fsum(means) / len(means), -number)
-    return max(ranks, key=lambda number: ranks[number]) if ranks else None
+            cost = math.fsum(passes.get(number, {}).get(t, 0.0) for t in targets)
+            ranks[number] = (sum(map(len, finished)), math.fsum(means) / len(means), number == 0, -cost, -number)
+    return sorted(ranks, key=lambda number: ranks[number], reverse=True)
