@@ -64,7 +64,23 @@ if TYPE_CHECKING:
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
 
-__all__ = ["Version", "app", "main", "open_study", "report_places", "study_file"]
+__all__ = [
+    "RunOptions",
+    "Version",
+    "app",
+    "check_machine",
+    "describe",
+    "duration",
+    "exit_code_of",
+    "machine_lines",
+    "main",
+    "open_study",
+    "report_places",
+    "run_study",
+    "study_file",
+    "supervised",
+    "worker_seconds",
+]
 
 EXIT_DONE, EXIT_FAILED_CELLS, EXIT_BUDGET, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 4, 70, 130  # a UserError carries 2 or 3
 
@@ -439,11 +455,7 @@ def run_study(
         say(console, line)
     if dry_run:
         return EXIT_DONE
-    if study.numerics.device == "cuda" and options.address is None and not _has_gpu():
-        raise PreflightError(Problem("is cuda, but there is no GPU here that torch can use", "numerics.device"))
-    _writable(Path(places.shared or "."))
-    if options.address is None and not study_run.complete:
-        _ray_can_start()
+    check_machine(study, places, options, trains=not study_run.complete)
     with results.locked():
         study_run.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
@@ -548,6 +560,19 @@ def show_untrained(exhibit: Exhibit, options: RunOptions, console: Console) -> i
 def report_places(report: Path) -> list[str]:
     """The lines that say where a report lies; `report` is the path of its report.md."""
     return [f"report: {report.with_suffix('.html')} (open it in a browser)", f"the same as text: {report}"]
+
+
+def check_machine(study: Study, places: Places, options: RunOptions, *, trains: bool) -> None:
+    """Check what a run needs of this machine, whatever it trains.
+
+    Raises:
+        PreflightError: there is no GPU for a study that wants one, the cache cannot be written, or Ray cannot start.
+    """
+    if study.numerics.device == "cuda" and options.address is None and not _has_gpu():
+        raise PreflightError(Problem("is cuda, but there is no GPU here that torch can use", "numerics.device"))
+    _writable(Path(places.shared or "."))
+    if options.address is None and trains:
+        _ray_can_start()
 
 
 def _has_gpu() -> bool:
@@ -664,7 +689,6 @@ def command(
     version: Version = False,
 ) -> None:
     """Run a study; run it again to finish what is missing."""
-    from raystudy.live_view import streams_to_log
     from raystudy.terminal import console as plain_console
 
     if offline:
@@ -697,17 +721,27 @@ def command(
         results_path(inputs[2], "--out" if options.out else "")
         if dry_run:
             return run_study(inputs, options, plain_console(), dry_run=True, exhibit=exhibit)
-        logs = inputs[2] / "logs"
-
-        def run_with_log() -> int:
-            with streams_to_log(logs / "ray.log") as console:
-                return run_study(inputs, options, console, exhibit=exhibit)
-
-        return run_supervised(
-            lambda: exit_code_of(run_with_log, logs), lambda status: _exit_of_dead_driver(status, logs / "ray.log")
-        )
+        return supervised(lambda console: run_study(inputs, options, console, exhibit=exhibit), inputs[2] / "logs")
 
     raise typer.Exit(exit_code_of(run_command))
+
+
+def supervised(work: Callable[[Console], int], logs: Path) -> int:
+    """The exit code of `work`, which drives Ray, in a watched child process whose streams lead to a log.
+
+    Args:
+        work: is given the console on which a person sees it.
+        logs: the folder of logs.
+    """
+    from raystudy.live_view import streams_to_log
+
+    def run_with_log() -> int:
+        with streams_to_log(logs / "ray.log") as console:
+            return work(console)
+
+    return run_supervised(
+        lambda: exit_code_of(run_with_log, logs), lambda status: _exit_of_dead_driver(status, logs / "ray.log")
+    )
 
 
 def exit_code_of(work: Callable[[], int], logs: Path | None = None) -> int:

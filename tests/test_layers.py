@@ -55,6 +55,7 @@ STRATA: list[list[tuple[str, ...]]] = [
             "code_versions",
             "huggingface",
             "workers",
+            "own_files",
         )
     ],
 ]

@@ -71,12 +71,19 @@ def rows_of(study_run: StudyRun) -> list[SearchRow]:
     return search_rows(study_run.searches, study_run.records, error)
 
 
-def write_manifest(study_run: StudyRun, facts: Mapping[str, str], exhibit: Mapping[str, str] | None = None) -> None:
+def write_manifest(
+    study_run: StudyRun,
+    facts: Mapping[str, str],
+    exhibit: Mapping[str, str] | None = None,
+    *,
+    chosen_on_dev: bool = False,
+) -> None:
     """Write which records belong to the study as it is now, and what a report needs that no record holds.
 
     Args:
         facts: the provenance, as a reader sees it.
         exhibit: the table or figure of a paper that the study is for: ``{"exhibit": name, "scale": scale}``.
+        chosen_on_dev: whether the best recipe alone is confirmed (`study.keep.recipe`), and not every arm.
     """
     plan = study_run.plan
     search_cells = [cell.id for s in study_run.searches.values() for c in s.configurations for cell in c.cells]
@@ -84,6 +91,7 @@ def write_manifest(study_run: StudyRun, facts: Mapping[str, str], exhibit: Mappi
         {
             "study": plan.study.model_dump(mode="json"),
             "exhibit": dict(exhibit) if exhibit is not None else None,
+            **({"chosen_on_dev": True} if chosen_on_dev else {}),
             "confirm": [s.id for s in plan.confirm(study_run.searches)],
             "beside": [s.id for s in plan.beside(study_run.searches)],
             "default": [s.id for s in plan.defaults(study_run.searches)],

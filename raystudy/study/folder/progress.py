@@ -149,7 +149,8 @@ def progress(results: Results) -> Progress:
     status = Counter(r.status for r in records if r.id in beside_cells)
     beside = CellCounts(status["done"], status["failed"], len(beside_cells))
     configurations = _configuration_counts(study, manifest, now, by_arm)
-    arms = [_arm_progress(arm, study, by_arm[arm], configurations.get(arm)) for arm in study.arms()]
+    one_recipe = bool(manifest.get("chosen_on_dev"))  # of its arms one is confirmed, and that is known at the end
+    arms = [_arm_progress(arm, study, by_arm[arm], configurations.get(arm), one_recipe) for arm in study.arms()]
     searches_over = all(c.over == c.total for c in configurations.values())
     finished = not running and searches_over and all(a.confirm.left == 0 for a in arms) and beside.left == 0
     return Progress(
@@ -231,7 +232,11 @@ def _dev_mean(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def _arm_progress(
-    arm: Arm, study: Study, records: Sequence[Record], configurations: ConfigurationCounts | None
+    arm: Arm,
+    study: Study,
+    records: Sequence[Record],
+    configurations: ConfigurationCounts | None,
+    one_recipe: bool = False,
 ) -> ArmProgress:
     targets = len(study.targets_in(arm.setting))
     search_cells = 0  # of a search that is over: no more than it ran
@@ -253,7 +258,7 @@ def _arm_progress(
         arm,
         configurations,
         count("search", search_cells),
-        count("confirm", targets * study.report.seeds),
+        count("confirm", 0 if one_recipe else targets * study.report.seeds),
         mean("dev"),
         mean("test"),
         fmean(seconds) if seconds else None,
