@@ -151,8 +151,10 @@ def progress(results: Results) -> Progress:
     configurations = _configuration_counts(study, manifest, now, by_arm)
     one_recipe = bool(manifest.get("chosen_on_dev"))  # of its arms one is confirmed, and that is known at the end
     arms = [_arm_progress(arm, study, by_arm[arm], configurations.get(arm), one_recipe) for arm in study.arms()]
-    searches_over = all(c.over == c.total for c in configurations.values())
+    searches_over = all(c.over >= c.total for c in configurations.values())
     finished = not running and searches_over and all(a.confirm.left == 0 for a in arms) and beside.left == 0
+    if one_recipe:
+        finished = finished and set() != {*manifest["confirm"]} <= {r.id for r in records}
     return Progress(
         study.name,
         running,
@@ -207,11 +209,18 @@ def _configuration_counts(
             states["complete"],
             states["pruned"],
             states["failed"],
-            study.search.trials,
+            _trials(study, manifest, arm),
             cells=cells,
             best=max(dev_means, default=None),
         )
     return out
+
+
+def _trials(study: Study, manifest: Mapping[str, Any], arm: Arm) -> int:
+    """How many configurations an arm tries; where the method is chosen too, one without a search is judged by one."""
+    if not manifest.get("chosen_on_dev"):
+        return study.search.trials
+    return int(manifest["expected"]["cells"][f"{arm.variant} search"]) // study.search.seeds
 
 
 def _newer_configurations(

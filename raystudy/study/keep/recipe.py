@@ -13,7 +13,7 @@ killed comes to the same recipe.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -103,12 +103,11 @@ class RecipePlan(Plan):
 
     def _judged_alone(self, arm: Arm, storage: Any) -> ArmSearch:
         once = self.study.search.model_copy(update={"trials": 1, "halving": 0})
-        fixed = self.study.fixed_settings(arm.variant)
 
         def make_spec(settings: dict[str, Value], target: str, seed: int) -> Any:
             return self.spec(arm, settings, target, seed, "search")
 
-        return ArmSearch(arm, once, fixed, self.study.targets_in(arm.setting), make_spec, storage)
+        return ArmSearch(arm, once, self.space(arm), self.study.targets_in(arm.setting), make_spec, storage)
 
     def ranking(self, searches: Mapping[Arm, ArmSearch]) -> list[Ranked]:
         """The candidates by the mean dev score of their best configuration; of equal ones the study's order counts."""
@@ -210,18 +209,20 @@ class RecipeRun(StudyRun):
             self._begun.add(trials)
             self.on_round(trials)
 
-    def _search_records(self) -> Iterator[Record]:
-        return (r for r in self.records.values() if r.spec.phase == "search")
+    def _of_round(self) -> list[Record]:
+        """The records of the searches as they stand, whatever later rounds have left in the folder."""
+        cells = (cell.id for search in self.searches.values() for c in search.configurations for cell in c.cells)
+        return [self.records[cell] for cell in dict.fromkeys(cells) if cell in self.records]
 
     @property
     def spent(self) -> float:
         """The worker-seconds of all search trainings of the folder."""
-        return math.fsum(r.wall * r.spec.numerics.workers for r in self._search_records())
+        return _worker_seconds(r for r in self.records.values() if r.spec.phase == "search")
 
     @property
     def reserve(self) -> float:
-        """Worker-seconds for confirming the best recipe and for its weights: as the slowest cell so far takes."""
-        slowest = max((r.wall * r.spec.numerics.workers for r in self._search_records()), default=0.0)
+        """Worker-seconds for confirming the best recipe and for its weights: as its slowest cell so far takes."""
+        slowest = max((_worker_seconds([r]) for r in self._of_round()), default=0.0)
         return slowest * (self.plan.study.report.seeds + 1)
 
     def search_budget_is_used_up(self) -> bool:
@@ -233,11 +234,10 @@ class RecipeRun(StudyRun):
         assert self.budget is not None
         cost = 0.0  # of one more configuration of every arm
         for arm in self.plan.searchable():
-            search = self.searches[arm]
-            tried = [c for c in search.configurations if c.over]
+            tried = [c for c in self.searches[arm].configurations if c.over]
             cells = [self.records[cell.id] for c in tried for cell in c.cells if cell.id in self.records]
-            cost += math.fsum(r.wall * r.spec.numerics.workers for r in cells) / max(1, len(tried))
-        return cost > 0 and self.spent + self.reserve + cost * trials <= self.budget
+            cost += _worker_seconds(cells) / max(1, len(tried))
+        return cost > 0 and _worker_seconds(self._of_round()) + self.reserve + cost * trials <= self.budget
 
     @property
     def complete(self) -> bool:
@@ -262,6 +262,10 @@ class RecipeRun(StudyRun):
                 self.settle()
 
     def confirmed(self) -> list[Record]:
-        """The records of the best recipe's confirmation."""
+        """The records of the best recipe's confirmation, in the order of their seeds."""
         ids = {s.id for s in self.plan.confirm(self.searches)}
-        return [r for r in self.study_records().values() if r.id in ids]
+        return sorted((r for r in self.study_records().values() if r.id in ids), key=lambda r: r.spec.seed)
+
+
+def _worker_seconds(records: Iterable[Record]) -> float:
+    return math.fsum(r.wall * r.spec.numerics.workers for r in records)
