@@ -530,7 +530,10 @@ def _keep_models(study_run: StudyRun, places: Places, facts: Mapping[str, str], 
         say(console, "models are kept once the study is complete")
         return
     say(console, "keeping the best model of each arm and target: each is trained once more, for its weights")
-    records = study_run.study_records().values()
+    chosen = (
+        s.id for s in study_run.plan.confirm(study_run.searches)
+    )  # without those that show what searching brought
+    records = [study_run.records[cell] for cell in chosen if cell in study_run.records]
     keep_winners(records, places, study_run.results.folder / "models", facts, lambda line: say(console, line))
 
 

@@ -106,7 +106,11 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "nothing": ([], 2, "must name a file"),
     "no such file": (["--target", "mi.csv"], 2, "no such file or folder — did you mean 'my.csv'?"),
     "both": (["smoke", "--target", "my.csv"], 2, "give either"),
-    "a study of several targets": (["review", "--plm", "tiny"], 2, "for one model is made, but are 7"),
+    "a study of several targets": (
+        ["review", "--plm", "tiny"],
+        2,
+        "for one model is made, but are 3 (sst5, amazon_mds, imdb)",
+    ),
     "several settings": (["smoke", "--set", "shots=[12,24]"], 2, "for one model is made, but are 2 (k=12, k=24)"),
     "two of one name": (["--target", "my.csv", "--source", "my.csv"], 2, "is called my like another of these files"),
     "a built-in name": (["--target", "sst2.csv"], 2, "would be called sst2, which is a data set that comes with"),

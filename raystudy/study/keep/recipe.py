@@ -22,7 +22,7 @@ from raystudy.catalogue import Value, catalogue
 from raystudy.errors import ConfigError, Problem
 from raystudy.methods import Length, hparams
 from raystudy.plugins import find_module
-from raystudy.spec import Arm, Record
+from raystudy.spec import Arm, Record, Spec
 from raystudy.study.keep.card import Choice, Recipe
 from raystudy.study.plan import Plan
 from raystudy.study.search.arm_search import ArmSearch, Configuration
@@ -104,7 +104,7 @@ class RecipePlan(Plan):
     def _judged_alone(self, arm: Arm, storage: Any) -> ArmSearch:
         once = self.study.search.model_copy(update={"trials": 1, "halving": 0})
 
-        def make_spec(settings: dict[str, Value], target: str, seed: int) -> Any:
+        def make_spec(settings: dict[str, Value], target: str, seed: int) -> Spec:
             return self.spec(arm, settings, target, seed, "search")
 
         return ArmSearch(arm, once, self.space(arm), self.study.targets_in(arm.setting), make_spec, storage)
@@ -136,7 +136,17 @@ class RecipePlan(Plan):
         if not self.final or not searches or not all(s.finished for s in searches.values()):
             return {}
         best = self.best(searches)
-        return {} if best is None else {(best.arm, self.target): best.configuration.settings}
+        if best is None:
+            return {}
+        return {(best.arm, self.target): self.effective(best.arm, best.configuration.settings, self.target)}
+
+    def beside(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
+        """None: what searching brought would be seen on test, which is read of the best recipe alone."""
+        return []
+
+    def defaults(self, searches: Mapping[Arm, ArmSearch]) -> list[Spec]:
+        """None, as `beside`."""
+        return []
 
     @cached_property
     def preview(self) -> dict[str, Any]:
