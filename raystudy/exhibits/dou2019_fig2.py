@@ -9,8 +9,8 @@ from raystudy.analysis.figures import Figure
 from raystudy.analysis.figures import few_shot as figure
 from raystudy.analysis.table import Table
 from raystudy.exhibits import LIMITS, Exhibit, ExhibitResults, Scale
-from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
-from raystudy.exhibits._glue import SMALL, own, study_keys
+from raystudy.exhibits._comparison import Head, Row, comparison_table
+from raystudy.exhibits._glue import SMALL, meta_caption, own, study_keys
 from raystudy.exhibits._papers import DOU2019, Published
 from raystudy.spec import Setting
 
@@ -42,7 +42,7 @@ def tables(results: ExhibitResults) -> list[Table]:
         titles = {k: f"{p:g} % ({k:,})" for p, k in COUNTS.items()}
     heads = [Head(title, (target,), str(Setting(shots=k))) for k, title in titles.items()]
     rows = [Row(v, title) for v, title in ROWS.items()]
-    what = caption(results, f"{results.exhibit.title}, {results.exhibit.paper.short(target)}")
+    what = meta_caption(results, f"{results.exhibit.title}, {results.exhibit.paper.short(target)}")
     return [comparison_table(results.exhibit.stem, what, rows, heads, results.numbers, Published())]
 
 
@@ -63,7 +63,7 @@ EXHIBIT = Exhibit(
     tables=tables,
     figures=figures,
     notes=(
-        SMALL[0],
+        *SMALL[:2],
         f"The fractions are counts of the paper's {WHOLE:,} training pairs, also where fewer are at hand.",
         "The points of the paper's figure are not printed, so no published curve stands beside ours.",
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from raystudy.analysis.table import Table
 from raystudy.exhibits import Exhibit, ExhibitResults
-from raystudy.exhibits._comparison import Row, caption, comparison_table
-from raystudy.exhibits._glue import SMALL, TEST_MEASURE, glue_heads, own, study_keys
+from raystudy.exhibits._comparison import Row, comparison_table
+from raystudy.exhibits._glue import SMALL, TEST_MEASURE, glue_heads, meta_caption, own, study_keys
 from raystudy.exhibits._papers import DOU2019
 
 __all__ = ["EXHIBIT"]
@@ -22,7 +22,7 @@ ROWS = {
 def tables(results: ExhibitResults) -> list[Table]:
     rows = [Row(v, title, {"method": title}) for v, title in ROWS.items()]
     measure = TEST_MEASURE if results.scale != "smoke" else "score"
-    what = caption(results, results.exhibit.title, "test", measure)
+    what = meta_caption(results, results.exhibit.title, "test", measure)
     heads = glue_heads(results, "test")
     return [comparison_table(results.exhibit.stem, what, rows, heads, results.numbers, results.published)]
 

@@ -9,6 +9,7 @@ from exhibits.conftest import Left
 from raystudy import exhibits
 from raystudy.analysis.tables import ABSENT
 from raystudy.catalogue import catalogue
+from raystudy.exhibits import _glue
 from raystudy.studyfile import Study
 
 NAMES = ("dou2019_table1", "dou2019_table2", "dou2019_table3", "dou2019_fig2")
@@ -40,6 +41,18 @@ def test_what_the_scales_say(name: str) -> None:
     for v in meta:
         moved = set(catalogue().searched_parameters(v, searched.fixed_settings(v)))
         assert "outer_lr" in moved and ("inner_steps" in moved) == ("inner_steps=" not in v)
+
+
+def test_the_outer_rate_is_the_best_of_those_that_were_tried(left: Left) -> None:
+    """On dev; and the caption says it, unless the study's own search is to choose another."""
+    assert _glue.TRIED[_glue.OUTER_LR] == max(_glue.TRIED.values(), key=sum)
+    exhibit = exhibits.find("dou2019_table1")
+    for search in (False, True):
+        study = exhibit.study("small", search=search)
+        assert study is not None
+        (table,) = exhibit.page("small", study, left(study, noisy)).tables
+        assert ("rate of meta-learning: 0.0002, chosen on dev." in table.caption) is not search
+    assert not any("chosen on dev" in t.caption for t in exhibit.page("paper", study, left(study, noisy)).tables)
 
 
 def test_two_metrics_of_a_task_have_both_published_numbers_and_missing_data_the_reason(left: Left) -> None:
