@@ -77,6 +77,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
 
     from raystudy.study.folder.live_status import keep_live_status, search_counts
     from raystudy.study.pool.pool import Pool, Shape
+    from raystudy.study.search.arm_search import ACROSS
     from raystudy.study.search.tune_experiment import tune_searches
 
     began = time.monotonic()
@@ -101,7 +102,9 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
         if context.dashboard_url:
             view.say(f"Ray dashboard at http://{context.dashboard_url} (token: ray get-auth-token)")
         searching: dict[Arm, ArmSearch] = dict(study_run.searches)
-        view.describe = lambda spec: cell_description(spec, searching.get(spec.arm))
+        view.describe = lambda spec: cell_description(
+            spec, searching.get(spec.arm) or searching.get(Arm(ACROSS, spec.setting))
+        )
         view.begin("workers are loading", groups)
 
         def tune(searches: Mapping[Arm, ArmSearch]) -> None:
@@ -134,17 +137,17 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
 def cell_description(spec: Spec, search: ArmSearch | None) -> str:
     """The words by which a line of the screen names a cell; for a cell of a search with its configuration.
 
-    The line names the settings that differ from configuration 0, which has the paper's values and what the study fixes.
-    So no two lines are the same.
+    The line names the settings that differ from the method's first configuration, which has the paper's values and what
+    the study fixes. So no two lines are the same.
     """
     if spec.phase != "search" or search is None:
         return str(spec)
-    trial = next((t for t in search.configurations if t.settings == spec.settings), None)
+    trial = next((t for t in search.configurations if spec in t.cells), None)
     if trial is None:
         return str(spec)
-    first = search.configurations[0].settings
-    differences = ", ".join(f"{k}={spelt(v, 6)}" for k, v in trial.settings.items() if first.get(k) != v)
-    if trial.number == 0:
+    first = next(t for t in search.configurations if t.variant == trial.variant)
+    differences = ", ".join(f"{k}={spelt(v, 6)}" for k, v in trial.settings.items() if first.settings.get(k) != v)
+    if trial is first:
         differences = "the paper's values of what is searched"
     return f"{str(spec).removesuffix(')')}, configuration {trial.number}" + (
         f": {differences})" if differences else ")"

@@ -327,6 +327,8 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         trials = counted(study.search.trials, "configuration")
         first = "" if study.search.trials == 1 else ", the first with the paper's value of all that is searched"
         lines.append(f"search at {where}: {trials} on dev{first}")
+        if study.search.across:
+            lines.append(f"one search across {', '.join(study.search.across)}: {trials} for all of them together")
         lines += space_lines(plan)
         lines += [f"    {line}" for line in plan.selection_lines]
         if any(kind.endswith(" default") for kind in preview["cells"]):

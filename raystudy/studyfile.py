@@ -168,6 +168,11 @@ def _space(value: Any) -> Any:
 
 
 Range = Annotated[SearchRange, BeforeValidator(_range)]
+SearchedMethods = Annotated[
+    tuple[Annotated[str, BeforeValidator(_canonical)], ...],
+    BeforeValidator(_as_list),
+    AfterValidator(_without_repeats),
+]
 SearchSpace = Annotated[Mapping[str, Mapping[str, Range]], BeforeValidator(_space)]
 _RANGE: TypeAdapter[SearchRange] = TypeAdapter(Range)
 
@@ -202,6 +207,9 @@ class SearchPlan(Strict):
         halving: give up the worse configurations of a generation early: at each rung, a number of finished trainings,
             ``ceil(n / halving)`` of n go on. 0 = all go on.
         select: one winner per target, or one for all targets by their mean dev score.
+        across: methods that one search chooses among, beside their settings; each is tried without a search first, so
+            `trials`, which is the number of configurations of all of them, must be at least as many. Halving then
+            compares methods too, on the same cells. Any other method is searched by itself.
         space: ranges of one's own: method (or ``all``) -> setting -> range. A range is a list of values, or ``{low:
             1e-5, high: 1e-3, log: true}``, or has a ``step`` instead of ``log``. ``enqueue`` lists values that are
             tried first, and ``when: {setting: values}`` moves the setting only where others have these values. A
@@ -219,6 +227,7 @@ class SearchPlan(Strict):
     halving: Literal[0, 2, 3, 4] = 0
     select: Literal["per_target", "suite"] = "per_target"
     space: SearchSpace = Field(default_factory=dict)
+    across: SearchedMethods = ()
 
 
 class ReportPlan(Strict):
@@ -715,6 +724,8 @@ def _problems_of_meaning(
             + (did_you_mean(study.report.baseline, list(variants)) or f": {', '.join(variants)}")
             + ("" if explicit else ": list it, or name another as report.baseline"),
         )
+    if variants and typed("search"):
+        yield from _problems_of_across(study.search, variants)
     if variants:
         yield from _problems_of_space({v: own for v, (_, own) in variants.items()}, asked)
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
@@ -825,6 +836,24 @@ def _problems_of_space(
             moved = {v: p for v, p in rules.items() if key not in cat.variant(v).fixes and key not in variants[v]}
             problems = (pair for v, p in moved.items() for pair in _problems_of_range(key, p, r, cat.parameters_of(v)))
             yield from (((*loc, key, *part), message) for part, message in dict.fromkeys(problems))
+
+
+def _problems_of_across(search: SearchPlan, variants: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with `search.across`: methods that are not in the study, or too few of them, or too few trials."""
+    across, cat = search.across, catalogue()
+    for i, name in enumerate(across):
+        loc = ("search", "across", i)
+        if name not in cat.variants and "[" not in name:
+            yield loc, unknown_name("method", name, [*cat.variants])
+        elif name not in variants:
+            yield loc, f"{name!r} is not among the methods of the study{did_you_mean(name, [*variants])}"
+        elif cat.variant(name).role in ("control", "floor"):
+            yield loc, f"{name} cannot be searched: it is a {cat.variant(name).role}"
+    if len(across) == 1:
+        yield ("search", "across"), f"must name at least two methods to choose from, but names {across[0]} alone"
+    if across and search.trials < len(across):
+        rule = "must be at least the number of methods, each of which is tried once without a search"
+        yield ("search", "trials"), f"{rule} ({len(across)}), but is {search.trials}"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

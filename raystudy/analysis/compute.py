@@ -34,6 +34,7 @@ from raystudy.analysis.numbers import (
     PhaseCost,
     Place,
     RankedImportance,
+    Recipe,
     Run,
     Search,
     SearchedSetting,
@@ -43,6 +44,7 @@ from raystudy.analysis.numbers import (
     TaskFacts,
     TrialResult,
 )
+from raystudy.analysis.recipes import words as recipes_words
 from raystudy.analysis.search_gain import Beside
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import listed
@@ -69,6 +71,7 @@ def compute(
     study_text: str = "",
     spaces: Iterable[SearchedSetting] = (),
     beside: Beside | None = None,
+    recipes: Iterable[Recipe] = (),
 ) -> Numbers:
     """All numbers and sentences of a report; the arguments are those of `report.build`, in any order.
 
@@ -111,6 +114,7 @@ def compute(
         spaces=spaces,
         gains=tuple(search_gain.compute(test_scores, records, all_searches, beside, design, metrics)),
         slices=tuple(slices.compute(all_searches, spaces)),
+        recipes=tuple(recipes),
     )
     words = {
         **sentences.sentences(numbers),
@@ -118,6 +122,7 @@ def compute(
             search_gain.gain_words(numbers.gains, design, beside.planned, bool(all_searches) or bool(numbers.gains))
         ),
         "slices": tuple(map(Sentence, slices.words(numbers))),
+        "recipes": tuple(map(Sentence, recipes_words(numbers))),
     }
     return replace(numbers, words=words)
 

@@ -99,7 +99,7 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
 
     Args:
         tables: the tables by their names: main, comparison, answers, search, cost, data; where there is something to
-            show, space, search_gain, slices, task_weights.
+            show, space, recipes, search_gain, slices, task_weights.
         figures: section -> (title, path below the report's folder) of its figures.
         exhibit: the page that the report opens with.
     """
@@ -144,6 +144,7 @@ def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibi
         words_of("selection"),
         table_of("search"),
         table_of("space"),
+        *(["### Across methods", words_of("recipes"), table_of("recipes")] if n.recipes else []),
         *(["### What searching brought", words_of("search_gain"), table_of("search_gain")] if n.searches else []),
         *(["### What mattered"] if n.weights or n.slices else []),
         pictures_of("importance"),

@@ -33,6 +33,7 @@ __all__ = [
     "PhaseCost",
     "Place",
     "RankedImportance",
+    "Recipe",
     "Run",
     "Score",
     "Search",
@@ -118,6 +119,16 @@ class SearchedSetting:
     first: str
     own: bool = False
     condition: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The method that won a search across `methods` on one target."""
+
+    setting: str
+    target: str
+    variant: str
+    methods: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -652,6 +663,7 @@ class Numbers:
         words: section -> its sentences (`sentences.sentences`).
         spaces: what every search moved.
         gains: what every search brought on test.
+        recipes: what won the searches across methods.
         slices: dev along each searched setting, of searches with too few trials for an importance.
         weights: the importance of the searched parameters.
         answers: how often which class was answered.
@@ -685,6 +697,7 @@ class Numbers:
     spaces: tuple[SearchedSetting, ...] = ()
     gains: tuple[SearchGain, ...] = ()
     slices: tuple[Slice, ...] = ()
+    recipes: tuple[Recipe, ...] = ()
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1
 

@@ -19,12 +19,14 @@ from raystudy.analysis.latex import to_latex
 from raystudy.analysis.numbers import (
     Importance,
     Numbers,
+    Recipe,
     SearchedSetting,
     SearchRow,
     Sentence,
     TaskFacts,
     to_json,
 )
+from raystudy.analysis.recipes import recipes_table
 from raystudy.analysis.search_gain import Beside, gain_table
 from raystudy.analysis.slices import slices_table
 from raystudy.analysis.table import Table, to_csv
@@ -67,6 +69,7 @@ def build(
     opens: Callable[[Opening], None] = lambda opening: None,
     spaces: Sequence[SearchedSetting] = (),
     beside: Beside | None = None,
+    recipes: Sequence[Recipe] = (),
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
@@ -90,6 +93,7 @@ def build(
         opens: is called with the first part of the report, once all of it is written.
         spaces: what the searches moved.
         beside: the cells that show what searching brought.
+        recipes: what won the searches across methods.
 
     Returns:
         The path of report.md; report.html lies beside it.
@@ -110,6 +114,7 @@ def build(
         study_text=study_text,
         spaces=spaces,
         beside=beside,
+        recipes=recipes,
     )
     table_of_name = {
         "main": tables.main_table(numbers),
@@ -123,6 +128,8 @@ def build(
         table_of_name["space"] = tables.space_table(numbers)
     if numbers.gains:
         table_of_name["search_gain"] = gain_table(numbers.gains, numbers.design)
+    if numbers.recipes:
+        table_of_name["recipes"] = recipes_table(numbers)
     if numbers.slices:
         table_of_name["slices"] = slices_table(numbers.slices, numbers.design)
     if numbers.task_weights:

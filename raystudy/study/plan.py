@@ -27,8 +27,8 @@ from raystudy.methods import Length, Schedule, Sizes, hparams
 from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.plugins import find_module
 from raystudy.spec import Arm, Places, Setting, Spec, digest
-from raystudy.study.search.arm_search import ArmSearch
-from raystudy.study.search.space import Space, effective
+from raystudy.study.search.arm_search import ACROSS, ArmSearch
+from raystudy.study.search.space import Across, Space, effective
 from raystudy.studyfile import Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 from raystudy.wording import listed
@@ -504,21 +504,25 @@ class Plan:
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
         """A new search for every arm that has one, in the settings that the study searches.
 
-        A control has none: it takes the winner of the variant that it copies.
+        A control has none: it takes the winner of the variant that it copies. Methods that are searched together have
+        one between them, under the arm `ACROSS` of their setting.
 
         Args:
             storage: where Optuna keeps what it knows of the searches; None = in memory.
         """
-        searches = {}
-        for arm in self._searched_arms():
+        searches: dict[Arm, ArmSearch] = {}
+        spaces: dict[Arm, Space | Across] = {**self._across_spaces(), **self._own_spaces()}
+        for arm, space in spaces.items():
 
-            def make_spec(settings: dict[str, Value], target: str, seed: int, arm: Arm = arm) -> Spec:
-                return self.spec(arm, settings, target, seed, "search")
+            def make_spec(
+                variant: str, settings: dict[str, Value], target: str, seed: int, setting: Setting = arm.setting
+            ) -> Spec:
+                return self.spec(Arm(variant, setting), settings, target, seed, "search")
 
             searches[arm] = ArmSearch(
                 arm,
                 self.study.search,
-                self.space(arm),
+                space,
                 self.study.targets_in(arm.setting),
                 make_spec,
                 storage,
@@ -530,7 +534,19 @@ class Plan:
         """What one training costs, in passes."""
         return self.schedule(cell.variant, cell.settings, cell.target, cell.setting).cost.passes
 
+    def _own_spaces(self) -> dict[Arm, Space]:
+        """What is moved in every arm that is searched by itself."""
+        across = self.study.search.across
+        return {arm: space for arm, space in self.spaces().items() if arm.variant not in across}
+
+    def _across_spaces(self) -> dict[Arm, Across]:
+        """What is moved in every search across methods, in each setting that is searched."""
+        study = self.study
+        settings = [s for s in study.searched_settings if study.targets_in(s)] if study.search.across else []
+        return {Arm(ACROSS, s): Across({v: self.space(Arm(v, s)) for v in study.search.across}) for s in settings}
+
     def _searched_arms(self) -> list[Arm]:
+        """The arms whose settings a search moves, their own or one across methods."""
         return [
             arm for arm in self.study.arms() if self._may_be_searched(arm) and self.space(arm).paper_configuration()
         ]
@@ -581,12 +597,21 @@ class Plan:
         """The effective settings with which an arm is confirmed on a target; None while a search decides them."""
         if catalogue().variant(arm.variant).role == "control":
             return self._control_settings(arm, target, searches)
-        search = searches.get(self._deciding_arm(arm))
+        search = self._deciding_search(arm, searches)
         if search is None:
             return self.reference(arm.variant)
         if not search.finished:
             return None
-        return self.effective(arm, search.configurations[search.winners().get(target, 0)].settings, target)
+        number = search.winners(arm.variant).get(target)
+        if number is None:  # all its cells failed
+            return self.reference(arm.variant)
+        return self.effective(arm, search.configurations[number].settings, target)
+
+    def _deciding_search(self, arm: Arm, searches: Mapping[Arm, ArmSearch]) -> ArmSearch | None:
+        """The search that decides the settings of an arm, if one does."""
+        deciding = self._deciding_arm(arm)
+        together = arm.variant in self.study.search.across
+        return searches.get(Arm(ACROSS, deciding.setting) if together else deciding)
 
     def _deciding_arm(self, arm: Arm) -> Arm:
         """The arm whose search decides the settings of this one, where there is one: itself, or one in more data."""
@@ -668,11 +693,11 @@ class Plan:
 
         They are as many as the study confirms (`confirm.top`), if there are as many; none while the search runs.
         """
-        search = searches.get(self._deciding_arm(arm))
+        search = self._deciding_search(arm, searches)
         if search is None or not search.finished:
             return []
         best: list[dict[str, Value]] = []
-        for number in search.rankings().get(target, []):
+        for number in search.rankings(arm.variant).get(target, []):
             settings = self.effective(arm, search.configurations[number].settings, target)
             if settings not in best and len(best) < self.study.confirm.top:
                 best.append(settings)
@@ -811,13 +836,20 @@ class Plan:
         stages: Counter[str] = Counter()
         saved = Length()
         search_cells, seeds = study.search.trials * study.search.seeds, study.report.seeds  # per arm and target
-        for arm in self._searched_arms():
+        for arm in self._own_spaces():
             settings = self.reference(arm.variant)
             for target in study.targets_in(arm.setting):
                 cells[f"{arm.variant} search"] += search_cells
                 cost[f"{arm.variant} search"] += (
                     self.schedule(arm.variant, settings, target, arm.setting).cost * search_cells
                 )
+        for arm in self._across_spaces():
+            for target in study.targets_in(arm.setting):
+                cells[f"{ACROSS} search"] += search_cells
+                for n, variant in enumerate(study.search.across):  # as if each had an equal part of the configurations
+                    trials = len(range(n, study.search.trials, len(study.search.across))) * study.search.seeds
+                    length = self.schedule(variant, self.reference(variant), target, arm.setting).cost
+                    cost[f"{ACROSS} search"] += length * trials
         for (arm, target), settings in self._decided_settings({}).items():
             schedule = self.schedule(arm.variant, settings, target, arm.setting)
             cells[f"{arm.variant} confirm"] += seeds

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from raystudy.spec import Record, digest
 from raystudy.study.folder.dev_errors import dev_error
 from raystudy.study.folder.ensembles import ensemble_rows
-from raystudy.study.search.report_rows import importances, search_rows, searched_settings
+from raystudy.study.search.report_rows import importances, recipes, search_rows, searched_settings
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def write_manifest(
             "beside": [s.id for s in plan.beside(study_run.searches)],
             "default": [s.id for s in plan.defaults(study_run.searches)],
             "ensembles": [asdict(row) for row in ensemble_rows(study_run)],
+            "recipes": [asdict(recipe) for recipe in recipes(study_run.searches)],
             "spaces": [asdict(row) for row in searched_settings(plan.spaces())],
             "search": [cell for cell in search_cells if cell in study_run.records],
             "search_rows": [asdict(row) for row in rows_of(study_run)],

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raystudy.analysis.exhibit_page import ExhibitPage
-from raystudy.analysis.numbers import EnsembleRow, Numbers, SearchedSetting
+from raystudy.analysis.numbers import EnsembleRow, Numbers, Recipe, SearchedSetting
 from raystudy.analysis.report import Opening, build
 from raystudy.analysis.search_gain import Beside
 from raystudy.analysis.tables import SearchRow
@@ -76,6 +76,7 @@ def write_report(
             default_differences(records, defaults, results),
             study.report.default and "default" in manifest,
         ),
+        recipes=[Recipe(**{**row, "methods": tuple(row["methods"])}) for row in manifest.get("recipes", ())],
     )
 
 

@@ -1,7 +1,8 @@
 """The search of one arm, as pure bookkeeping: which settings are tried, on which cells, which go on, and which win.
 
 An arm is one variant in one setting, on all targets of the study. A configuration is one choice of the settings that
-are searched; it is tried on one cell (one training) per target and search seed.
+are searched; it is tried on one cell (one training) per target and search seed. In a search across methods the method
+is a choice too, and the arm stands for all of them (`ACROSS`).
 
 Optuna proposes the configurations, in generations of fixed size: the sampler of a generation is seeded by (arm,
 generation), and Optuna learns the scores of a generation as a whole, in the order of the configurations' numbers.
@@ -27,17 +28,19 @@ from optuna.trial import TrialState
 from raystudy.catalogue import Value
 from raystudy.data.draws import seed_of
 from raystudy.spec import Arm, Spec
-from raystudy.study.search.space import Space
+from raystudy.study.search.space import Across, Space
 from raystudy.study.search.winners import rankings
 from raystudy.studyfile import SearchPlan
 
-__all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
+__all__ = ["ACROSS", "IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
 
 IMPORTANCE = "PED-ANOVA of Optuna, best tenth of the completed trials against all"
 IMPORTANCE_TRIALS = 30  # with fewer, the best tenth is two or three trials and the shares are noise
 
+ACROSS = "across"  # stands for the variant of an arm in which the search chooses the method; no variant has this name
+
 NextStep = Literal["go", "wait", "stop", "done"]
-MakeSpec = Callable[[dict[str, Value], str, int], Spec]
+MakeSpec = Callable[[str, dict[str, Value], str, int], Spec]
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Configuration:
 
     Attributes:
         number: counts from 0 within the arm; 0 has the paper's values.
+        variant: the method that is configured: the arm's own, or one of those that a search across methods chooses of.
         settings: all of them, searched or not.
         cells: in the order in which they are trained.
         scores: of the first cells (None = the cell failed).
@@ -54,6 +58,7 @@ class Configuration:
 
     arm: Arm
     number: int
+    variant: str
     settings: dict[str, Value]
     cells: tuple[Spec, ...]
     scores: list[float | None] = field(default_factory=list)
@@ -101,7 +106,7 @@ class ArmSearch:
     Args:
         plan: the study file's `search`: how many configurations, seeds, and of what size a generation is.
         space: what is moved, over which ranges.
-        make_spec: (settings, target, search seed index) -> Spec.
+        make_spec: (variant, settings, target, search seed index) -> Spec.
         passes: what a cell costs, in forward and backward passes; of equal configurations the cheaper one wins.
         storage: where Optuna keeps what it knows of the search (a journal for optuna-dashboard); never read back.
 
@@ -114,7 +119,7 @@ class ArmSearch:
         self,
         arm: Arm,
         plan: SearchPlan,
-        space: Space,
+        space: Space | Across,
         targets: Sequence[str],
         make_spec: MakeSpec,
         storage: BaseStorage | None = None,
@@ -122,7 +127,6 @@ class ArmSearch:
     ) -> None:
         self.arm, self.plan, self.targets = arm, plan, tuple(targets)
         self.space, self.make_spec = space, make_spec
-        self._first_configurations = space.first_configurations()
         self.configurations: list[Configuration] = []
         self._passes, self._rankings = passes, dict[str, list[int]]()
         self._next_number = 0  # of the configuration that `ask` hands out next
@@ -134,9 +138,8 @@ class ArmSearch:
             study_name=str(arm), direction="maximize", storage=storage or InMemoryStorage(), sampler=self._sampler(0)
         )
         if self.total:
-            for values in self._first_configurations:
-                inside = {name: value for name, value in values.items() if space.dimensions[name].holds(value)}
-                self.study.enqueue_trial(inside)
+            for values in space.enqueued():
+                self.study.enqueue_trial(values)
             self._open_generation()
 
     def _sampler(self, generation: int) -> optuna.samplers.BaseSampler:
@@ -153,11 +156,15 @@ class ArmSearch:
         self.study.sampler = self._sampler(first // self.plan.generation)
         for number in range(first, min(first + self.plan.generation, self.total)):
             optuna_trial = self.study.ask()
-            is_first = number < len(self._first_configurations)
-            settings = self.space.suggest(optuna_trial, self._first_configurations[number] if is_first else None)
-            cells = [self.make_spec(settings, target, s) for s in range(self.plan.seeds) for target in self.targets]
+            proposal = self.space.propose(optuna_trial, number)
+            cells = [
+                self.make_spec(proposal.variant, proposal.settings, target, seed)
+                for seed in range(self.plan.seeds)
+                for target in self.targets
+            ]
             self._optuna_trials.append(optuna_trial)
-            self.configurations.append(Configuration(self.arm, number, settings, tuple(cells)))
+            configuration = Configuration(self.arm, number, proposal.variant, proposal.settings, tuple(cells))
+            self.configurations.append(configuration)
 
     @property
     def generation(self) -> list[Configuration]:
@@ -257,15 +264,25 @@ class ArmSearch:
                 return {}
         return dict(shares) if len(shares) > 1 else {}
 
-    def winners(self) -> dict[str, int]:
+    def winners(self, variant: str = "") -> dict[str, int]:
         """target -> the number of the winning configuration: that with the best mean dev score (see `rankings`).
 
         A target on which all failed has no winner.
-        """
-        return {target: numbers[0] for target, numbers in self.rankings().items() if numbers}
 
-    def rankings(self) -> dict[str, list[int]]:
-        """target -> the numbers of the configurations that have a score on it, the best first."""
+        Args:
+            variant: look at its configurations alone; by default at all.
+        """
+        return {target: numbers[0] for target, numbers in self.rankings(variant).items() if numbers}
+
+    def rankings(self, variant: str = "") -> dict[str, list[int]]:
+        """target -> the numbers of the configurations (of a `variant`) that have a score on it, the best first."""
+        ranked = self._all_rankings()
+        if not variant:
+            return ranked
+        own = {c.number for c in self.configurations if c.variant == variant}
+        return {target: [n for n in numbers if n in own] for target, numbers in ranked.items()}
+
+    def _all_rankings(self) -> dict[str, list[int]]:
         if self._rankings:
             return self._rankings
         scores: dict[int, dict[str, list[float]]] = {}  # number -> target -> dev scores

@@ -20,7 +20,9 @@ from raystudy.catalogue import Parameter, SearchRange, Value, catalogue, out_of_
 from raystudy.studyfile import Study
 from raystudy.wording import spelt
 
-__all__ = ["Dimension", "Lengths", "Space", "effective"]
+__all__ = ["METHOD", "Across", "Dimension", "Lengths", "Proposal", "Space", "effective"]
+
+METHOD = "method"  # what Optuna calls the choice of the method; no setting has this name
 
 Settings = Mapping[str, Value]
 Lengths = Callable[[Settings], object]
@@ -54,6 +56,14 @@ def _least(name: str, values: Settings, low: int, lengths: Lengths) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if lengths({**values, name: middle}) == length else (middle + 1, high)
     return high
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration as a search space proposes it: a variant, and all its settings."""
+
+    variant: str
+    settings: dict[str, Value] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -117,16 +127,17 @@ class Dimension:
             return ", ".join(spelt(c) or "empty" for c in self.choices)
         return f"{spelt(self.range.low, 6)} to {spelt(self.range.high, 6)}"
 
-    def draw(self, trial: Trial) -> Any:
-        """A value as an Optuna trial proposes it."""
+    def draw(self, trial: Trial, name: str = "") -> Any:
+        """A value as an Optuna trial proposes it, under a `name` in place of the setting's own."""
+        name = name or self.name
         if self.choices:
-            return trial.suggest_categorical(self.name, list(self.choices))
+            return trial.suggest_categorical(name, list(self.choices))
         low, high, step = self.range.low, self.range.high, self.range.step
         assert low is not None
         assert high is not None
         if self.parameter.type == "int":
-            return trial.suggest_int(self.name, int(low), int(high), step=int(step or 1), log=self.range.log)
-        return trial.suggest_float(self.name, low, high, step=step, log=self.range.log)
+            return trial.suggest_int(name, int(low), int(high), step=int(step or 1), log=self.range.log)
+        return trial.suggest_float(name, low, high, step=step, log=self.range.log)
 
 
 @dataclass(frozen=True)
@@ -194,18 +205,31 @@ class Space:
         further = [(n, v) for n in paper for v in self.dimensions[n].range.enqueue if v != paper[n]]
         return [paper, *({**paper, name: value} for name, value in further)]
 
-    def suggest(self, trial: Trial, first: Settings | None = None) -> dict[str, Value]:
+    def enqueued(self) -> list[dict[str, Any]]:
+        """The first configurations as an Optuna study is told of them: without values outside of the ranges."""
+        return [self._inside(values) for values in self.first_configurations()]
+
+    def _inside(self, values: Settings, prefix: str = "") -> dict[str, Any]:
+        return {f"{prefix}{name}": value for name, value in values.items() if self.dimensions[name].holds(value)}
+
+    def propose(self, trial: Trial, number: int) -> Proposal:
+        """The configuration of this number, as an Optuna trial proposes it."""
+        firsts = self.first_configurations()
+        return Proposal(self.variant, self.suggest(trial, firsts[number] if number < len(firsts) else None))
+
+    def suggest(self, trial: Trial, first: Settings | None = None, prefix: str = "") -> dict[str, Value]:
         """All settings of one configuration: the searched ones drawn by `trial`, the others as the study fixes them.
 
         Args:
             first: the configuration among the first ones that this is. Where one of its values lies outside of the
                 range (the paper's value need not be in a study's own range), it is taken without asking the trial.
+            prefix: stands before the names under which the trial knows the settings.
         """
         settings = dict(self.reference)
         for name, dimension in self.dimensions.items():
             if self.moves(name, settings):
                 outside = first is not None and name in first and not dimension.holds(first[name])
-                value = first[name] if outside and first is not None else dimension.draw(trial)
+                value = first[name] if outside and first is not None else dimension.draw(trial, prefix + name)
                 settings[name] = dimension.parameter.check(value)
         return settings
 
@@ -253,6 +277,31 @@ class Space:
         for start in (base, wanted) if wanted != base else (base,):
             for other, values in others.items():
                 yield from ({**start, other: value} for value in values)
+
+
+@dataclass(frozen=True)
+class Across:
+    """The search space over several methods: which of them, and the settings of that one.
+
+    The first configurations are those of each method without a search, in their order; so each is tried at least once.
+
+    Attributes:
+        spaces: variant -> its own space.
+    """
+
+    spaces: Mapping[str, Space] = field(hash=False)
+
+    def enqueued(self) -> list[dict[str, Any]]:
+        """The first configurations as an Optuna study is told of them."""
+        firsts = ((variant, space, space.paper_configuration()) for variant, space in self.spaces.items())
+        return [{METHOD: variant, **space._inside(values, f"{variant}.")} for variant, space, values in firsts]
+
+    def propose(self, trial: Trial, number: int) -> Proposal:
+        """The configuration of this number, as an Optuna trial proposes it."""
+        variant = str(trial.suggest_categorical(METHOD, [*self.spaces]))
+        space = self.spaces[variant]
+        first = space.paper_configuration() if number < len(self.spaces) else None
+        return Proposal(variant, space.suggest(trial, first, f"{variant}."))
 
 
 def _ordered(moved: Mapping[str, Dimension], names: list[str]) -> Iterator[tuple[str, Dimension]]:
