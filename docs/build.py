@@ -345,7 +345,8 @@ def methods_index(cat: Catalogue) -> str:
         "# Methods",
         "One page per module of `raystudy/methods`. A *variant* is a name that a study file may list under `methods`. "
         "Its role: a **method** is what is asked about, a **baseline** what it is compared with, a **control** says "
-        "how much of a gain more training alone would have given, a **floor** needs no transfer and no fine-tuning. "
+        "how much of a gain more training alone would have given, a **floor** needs no transfer and no fine-tuning, "
+        "and a **bound** has more labelled data than the others. "
         "The last column gives the names that the papers' tables use.",
         table(("variant", "title", "what it is", "role", "the papers' rows"), map(line, cat.variants.values())),
         GENERATED,

@@ -255,7 +255,10 @@ class Variant(Strict):
     its paper has another value than the method's other variants: a study may override and search them.
 
     `role` is ``floor`` for reference rows without transfer or training, ``control`` for a variant that copies another's
-    winner. `index` are its numbers in the list of the papers' 38 variants, ordered by paper (Meta-DTL 1-10, MFT 11-18,
+    winner, ``bound`` for one that has more labelled data than all others: it is shown, and never tested. A `pooled`
+    variant trains on as many examples of the target as the data setting gives all tasks of a training together.
+
+    `index` are its numbers in the list of the papers' 38 variants, ordered by paper (Meta-DTL 1-10, MFT 11-18,
     MetaXT 19-24, Dou et al. 25-31, TAWT 32-38); one that several papers have has several, and what is ours alone has
     none.
     """
@@ -268,7 +271,8 @@ class Variant(Strict):
     index: tuple[int, ...] = ()
     fixes: Mapping[str, Value] = Field(default_factory=dict)
     defaults: Mapping[str, Value] = Field(default_factory=dict)
-    role: Literal["method", "baseline", "control", "floor"] = "method"
+    role: Literal["method", "baseline", "control", "floor", "bound"] = "method"
+    pooled: bool = False
     copies: str = ""
 
     id: str = ""

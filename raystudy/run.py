@@ -392,9 +392,14 @@ def space_lines(plan: Plan) -> list[str]:
 def left_out_lines(study: Study) -> list[str]:
     """What `missing_data: leave_out` has left out of the study, a line each, with the reason."""
     absent = [f"{task}, whose data are not at hand" for task in study.absent]
-    return absent + [
-        f"{task} ({s}): {why}" for task, settings in study.unreached.items() for s, why in settings.items()
+    unreached = [f"{task} ({s}): {why}" for task, settings in study.unreached.items() for s, why in settings.items()]
+    of_variants = [
+        f"{variant} on {task} ({s}): {why}"
+        for variant, tasks in study.unreached_of.items()
+        for task, settings in tasks.items()
+        for s, why in settings.items()
     ]
+    return [*absent, *unreached, *of_variants]
 
 
 def domain_lines(study: Study, cells: int) -> list[str]:

@@ -311,6 +311,7 @@ class Study(Strict):
             the study, or ``leave_out`` what they cannot serve: tables show it as missing, with the reason.
         absent: tasks that are left out because their data are not at hand; ``leave_out`` fills it in.
         unreached: target -> setting -> why the data cannot serve it; ``leave_out`` fills it in.
+        unreached_of: method -> the same of a method that takes more examples than others; ``leave_out`` fills it in.
         source_limits: the same for tasks that are not targets, in place of `limits` where it says more.
         task_options: task -> its options, such as ``labels`` or ``metric`` of a folder; they go over the suite's.
         methods: variants by name, or with settings of their own: ``meta_dtl: {lambda: 0.2}``. What is set is not
@@ -344,6 +345,7 @@ class Study(Strict):
     missing_data: Literal["refuse", "leave_out"] = "refuse"
     absent: Names = ()
     unreached: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    unreached_of: Mapping[str, Mapping[str, Mapping[str, str]]] = Field(default_factory=dict)
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     methods: Methods
     settings: Mapping[str, Any] = Field(default_factory=dict)
@@ -542,12 +544,19 @@ class Study(Strict):
         """The data settings that are asked of a target, whether its data reach or not."""
         return self._few_shot(self.shots_of[target]) if target in self.shots_of else self._common_settings
 
-    def targets_in(self, setting: Setting) -> tuple[str, ...]:
-        """The targets that are trained in a setting: those of which it is asked and whose data reach."""
+    def targets_in(self, setting: Setting, variant: str = "") -> tuple[str, ...]:
+        """The targets that are trained in a setting: those of which it is asked and whose data reach.
+
+        Args:
+            variant: for this method, which may take more examples than others do.
+        """
+        of_variant = self.unreached_of.get(variant, {})
         return tuple(
             t
             for t in self.target_names
-            if setting in self.settings_of(t) and str(setting) not in self.unreached.get(t, {})
+            if setting in self.settings_of(t)
+            and str(setting) not in self.unreached.get(t, {})
+            and str(setting) not in of_variant.get(t, {})
         )
 
     def limits_of(self, task: str) -> dict[str, int]:
@@ -565,7 +574,7 @@ class Study(Strict):
 
     def arms(self) -> list[Arm]:
         """Every variant in every setting, in the study's order."""
-        return [Arm(v, s) for s in self.settings_grid if self.targets_in(s) for v in self.variants]
+        return [Arm(v, s) for s in self.settings_grid for v in self.variants if self.targets_in(s, v)]
 
 
 def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Study:
@@ -847,7 +856,7 @@ def _problems_of_across(search: SearchPlan, variants: Collection[str]) -> Iterat
             yield loc, unknown_name("method", name, [*cat.variants])
         elif name not in variants:
             yield loc, f"{name!r} is not among the methods of the study{did_you_mean(name, [*variants])}"
-        elif cat.variant(name).role in ("control", "floor"):
+        elif cat.variant(name).role in ("control", "floor", "bound"):
             yield loc, f"{name} cannot be searched: it is a {cat.variant(name).role}"
     if len(across) == 1:
         yield ("search", "across"), f"must name at least two methods to choose from, but names {across[0]} alone"
@@ -1148,8 +1157,33 @@ def _without_unreached(study: Study, root: Path | None) -> Study:
         for setting in study.settings_of(target):
             if why := _too_few(study, target, setting, sizes):
                 unreached.setdefault(target, {})[str(setting)] = why
-    new = study.model_copy(update={"unreached": unreached})
+    of_variants: dict[str, dict[str, dict[str, str]]] = {}
+    for variant in (v for v in study.variants if catalogue().variant(v).pooled):
+        for target in study.target_names:
+            for setting in study.settings_of(target):
+                together = sum(_examples(study, target, setting, sizes).values())
+                if str(setting) not in unreached.get(target, {}) and together > sizes[target]:
+                    why = f"{target} has {sizes[target]:,} training examples of {together:,}"
+                    of_variants.setdefault(variant, {}).setdefault(target, {})[str(setting)] = why
+    new = study.model_copy(update={"unreached": unreached, "unreached_of": of_variants})
     return new if new.arms() else study
+
+
+def _examples(study: Study, target: str, setting: Setting, sizes: Mapping[str, int]) -> dict[str, int]:
+    """task -> the training examples that it has in a setting, where the data reach.
+
+    Args:
+        sizes: task -> its training examples after the study's limits.
+    """
+    n = {name: sizes[name] for name in study.tasks_with(target)}
+    for name in n if study.scope == "suite" else (target,):
+        if setting.shots is not None:
+            n[name] = setting.shots
+        elif setting.fraction is not None:
+            n[name] = max(1, round(n[name] * setting.fraction))
+    if setting.ratio is not None:
+        n |= {name: round(setting.ratio * n[target]) for name in n if name != target}
+    return n
 
 
 def _too_few(study: Study, target: str, setting: Setting, sizes: Mapping[str, int]) -> str:

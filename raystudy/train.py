@@ -29,7 +29,7 @@ from torch import Tensor
 from raystudy.catalogue import catalogue
 from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.data.draws import seed_of
-from raystudy.data.fewshot import at_ratio, cap, cut, dev_of
+from raystudy.data.fewshot import at_ratio, cap, cut, dev_of, pooled
 from raystudy.data.plm import resolve
 from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
@@ -126,7 +126,11 @@ def load_tasks(spec: Spec, root: str | None) -> dict[str, Task]:
     for name in spec.suite if spec.scope == "suite" else (spec.target,):
         tasks[name] = cut(tasks[name], spec.setting, spec.seed, dev_of(spec.dev, name, spec.target))
     target = tasks[spec.target]
-    return {n: t if n == spec.target else at_ratio(t, target, spec.setting, spec.seed) for n, t in tasks.items()}
+    tasks = {n: t if n == spec.target else at_ratio(t, target, spec.setting, spec.seed) for n, t in tasks.items()}
+    if catalogue().variant(spec.variant).pooled:
+        together = sum(len(t.splits["train"]) for t in tasks.values())
+        tasks[spec.target] = pooled(target, _task(spec.target, spec, root), together, spec.seed)
+    return tasks
 
 
 _TASKS: dict[tuple[str, str], Task] = {}  # a worker meets the same tasks in every cell; the digest vouches for them

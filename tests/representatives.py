@@ -110,7 +110,7 @@ def _representatives() -> list[str]:
     ran: dict[str, dict[str, set[Hashable]]] = {}  # method -> variant -> lines
     with suppress(Exception):  # what libraries load at the first call would take twice as long while lines are watched
         _run(VARIANTS[-1])
-    for variant in catalogue().variants:
+    for variant in VARIANTS:
         method = catalogue().variant(variant).method
         find_module("methods", method)  # its import is nobody's
         embed._MEMO.clear()

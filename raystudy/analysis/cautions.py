@@ -280,7 +280,7 @@ def _same_settings(done: Iterable[Record], design: Design) -> Iterable[list[str]
         settings_of.setdefault(r.spec.variant, {})[r.spec.target, str(r.spec.setting), r.spec.seed] = r.spec.settings
     groups: list[list[str]] = []
     for m in design.methods:
-        if m.variant not in settings_of or m.role == "control":
+        if m.variant not in settings_of or m.role in ("control", "bound"):
             continue
         for group in groups:
             method = catalogue().variant(group[0]).method

@@ -23,8 +23,9 @@ def comparisons(
 ) -> list[Comparison]:
     """Compare every variant with the baseline, over the seeds that both have finished.
 
-    The family of Holm's correction is every variant but the floors, on every target in every setting, whether it has
-    finished or not: a number never gets smaller because a cell failed. Empty when the baseline is not in the study.
+    The family of Holm's correction is every variant but floors and upper bounds, on every target in every setting,
+    whether it has finished or not: a number never gets smaller because a cell failed. Empty when the baseline is not in
+    the study.
 
     Args:
         test_scores: the scores of every seed, from `frame.scores_by_seed`.
@@ -33,14 +34,13 @@ def comparisons(
     base = design.baseline
     if not design.compared:
         return []
-    others = [m for m in design.methods if m.variant != base]
-    cells = [(m.variant, t, s) for t, s in design.pairs for m in others]
+    cells = [cell for cell in design.cells if cell[0] != base]
     pairs = []
     for v, target, setting in cells:
         ours, theirs = test_scores.get((v, target, setting), {}), test_scores.get((base, target, setting), {})
         both = sorted(ours.keys() & theirs.keys())
         pairs.append(paired([ours[s] for s in both], [theirs[s] for s in both]))
-    tested_cells = [i for i, cell in enumerate(cells) if design.role(cell[0]) != "floor"]
+    tested_cells = [i for i, cell in enumerate(cells) if design.role(cell[0]) not in ("floor", "bound")]
     holm_p = dict(zip(tested_cells, holm([pairs[i].p for i in tested_cells]).tolist(), strict=True))
     two_way_tests = {i: two_way(examples[cells[i]]) for i in tested_cells if cells[i] in examples} if examples else {}
     raw = [two_way_tests[i].p if i in two_way_tests else math.nan for i in tested_cells]
@@ -78,10 +78,13 @@ def main_table_scores(
     half of the seeds does not win); means that print alike are best together.
     """
     out: list[Score] = []
+    planned = {*design.cells}
     for target, setting in design.pairs:
         column = []
         for m in design.methods:
             cell = (m.variant, target, setting)
+            if cell not in planned:
+                continue
             by_seed = dict(sorted(test_scores.get(cell, {}).items()))
             values = tuple(by_seed.values())
             column.append(Score(*cell, tuple(by_seed), values, interval(values), failed_runs.get(cell, 0)))
@@ -93,8 +96,13 @@ def _floor(s: Score, design: Design) -> bool:
     return design.role(s.variant) == "floor"
 
 
+def _reference(s: Score, design: Design) -> bool:
+    """Whether a row is there for comparison, with less than a training or with more data: it is never the best."""
+    return design.role(s.variant) in ("floor", "bound")
+
+
 def _best(column: Sequence[Score], design: Design) -> list[Score]:
-    rivals = [s for s in column if not _floor(s, design) and s.seeds]
+    rivals = [s for s in column if not _reference(s, design) and s.seeds]
     most = max((len(s.seeds) for s in rivals), default=0)
     full = {s.variant: number(100 * s.summary.mean, _PRINTED) for s in rivals if len(s.seeds) == most}
     top = max(full.values(), key=float, default="")
@@ -120,7 +128,7 @@ def _tied(column: Sequence[Score], design: Design) -> list[Score]:
     if best is None:
         return list(column)
     theirs = dict(zip(best.seeds, best.values, strict=True))
-    rivals = [s for s in column if s is not best and not _floor(s, design) and s.seeds]
+    rivals = [s for s in column if s is not best and not _reference(s, design) and s.seeds]
     raw = []
     for s in rivals:
         ours = dict(zip(s.seeds, s.values, strict=True))

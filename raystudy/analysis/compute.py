@@ -55,7 +55,7 @@ from raystudy.studyfile import Study
 __all__ = ["completeness", "compute", "costs", "design_of", "searches_of"]
 
 EQUAL = 1e-12  # scores that differ by less are equal, but for the order in which they were added
-_RANK = {"method": 0, "baseline": 0, "control": 1, "floor": 2}
+_RANK = {"method": 0, "baseline": 0, "control": 1, "bound": 2, "floor": 3}
 
 
 def compute(
@@ -148,12 +148,19 @@ def design_of(study: Study) -> Design:
         departures=study.departures,
         trained=_trained(study),
         left_out=tuple(_left_out(study)),
+        out_of_reach=tuple(
+            (variant, target, setting, why)
+            for variant, by_target in study.unreached_of.items()
+            for target, settings in by_target.items()
+            for setting, why in settings.items()
+            if variant in study.variants
+        ),
     )
 
 
 def _transfers(v: Variant) -> bool:
     """Whether a variant learns from other tasks: fine-tuning on the target alone does not, nor do floors."""
-    return v.role not in ("control", "floor") and v.method != "single_task"
+    return v.role not in ("control", "floor", "bound") and v.method != "single_task"
 
 
 def _trained(study: Study) -> tuple[tuple[str, str], ...]:
@@ -186,7 +193,7 @@ def completeness(
     test_scores: Mapping[Key, Mapping[int, float]], design: Design, failed_runs: Mapping[Key, int]
 ) -> Completeness:
     """Count the study's cells: variants × targets × settings × report seeds."""
-    cells = [(m.variant, t, s) for m in design.methods for t, s in design.pairs]
+    cells = design.cells
     finished_seeds = [min(len(test_scores.get(cell, {})), design.seeds) for cell in cells]
     failed_seeds = [failed_runs.get(cell, 0) for cell in cells]
     missing = sum(max(design.seeds - d - b, 0) for d, b in zip(finished_seeds, failed_seeds, strict=True))

@@ -50,7 +50,7 @@ __all__ = [
     "to_json",
 ]
 
-Role = Literal["method", "baseline", "control", "floor"]
+Role = Literal["method", "baseline", "control", "floor", "bound"]
 State = Literal["complete", "pruned", "failed"]
 
 
@@ -203,6 +203,7 @@ class Design:
         trained: (target, setting) of every column of results; empty where every target has every setting.
         left_out: (target, setting, why) of what the data cannot serve; tables show it as missing.
         departures: what the study sets otherwise than the papers.
+        out_of_reach: (variant, target, setting, why) of what the data cannot serve for one method alone.
     """
 
     name: str
@@ -219,6 +220,14 @@ class Design:
     departures: tuple[str, ...] = ()
     trained: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str, str], ...] = ()
+    out_of_reach: tuple[tuple[str, str, str, str], ...] = ()
+
+    @property
+    def cells(self) -> tuple[tuple[str, str, str], ...]:
+        """(variant, target, setting) of every entry of the main table that is trained, column by column."""
+        missing = {entry[:3] for entry in self.out_of_reach}
+        every = ((m.variant, t, s) for t, s in self.pairs for m in self.methods)
+        return tuple(cell for cell in every if cell not in missing)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

@@ -124,9 +124,9 @@ def _places(n: int, design: Design) -> str:
 
 
 def _scope(design: Design) -> str:
-    floors = sum(m.role == "floor" for m in design.methods)
-    rows = [counted(len(design.methods) - floors, "method")] if floors < len(design.methods) else []
-    rows += [counted(floors, "floor")] if floors else []
+    floors, bounds = (sum(m.role == role for m in design.methods) for role in ("floor", "bound"))
+    trained = len(design.methods) - floors - bounds
+    rows = [counted(n, what) for n, what in ((trained, "method"), (bounds, "upper bound"), (floors, "floor")) if n]
     return (
         f"{listed(rows)} on {counted(len(design.targets), 'target')} in "
         f"{counted(len(design.settings), 'setting')}, {counted(design.seeds, 'seed')} each."

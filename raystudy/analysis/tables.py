@@ -29,8 +29,12 @@ __all__ = [
     "trials_table",
 ]
 
-BELOW, PART, CONTROL, FLOOR, ABSENT = "†", "‡", "§", "¶", "×"
-MARK = {"control": CONTROL, "floor": FLOOR}
+BELOW, PART, CONTROL, FLOOR, ABSENT, BOUND = "†", "‡", "§", "¶", "×", "‖"
+MARK = {"control": CONTROL, "floor": FLOOR, "bound": BOUND}
+MORE_DATA = (
+    "upper bound: trained on as many examples of the target as all tasks have together, which no other row has; it is "
+    "in no comparison."
+)
 TWO_METRICS = (
     "Where a cell has two metrics (89.5/85.8), the first is the one that settings were chosen by and that is tested; "
     "each has its own half-width."
@@ -93,7 +97,9 @@ def main_table(n: Numbers) -> Table:
 
 def left_out(design: Design) -> str:
     """What the data cannot serve, with the reason: ``mrpc (all data): its data are not at hand``."""
-    return "; ".join(f"{place(target, setting)}: {why}" for target, setting, why in design.left_out)
+    everyone = [f"{place(target, setting)}: {why}" for target, setting, why in design.left_out]
+    single = [f"{design.title(v)} on {place(t, s)}: {why}" for v, t, s, why in design.out_of_reach]
+    return "; ".join([*everyone, *single])
 
 
 def _shown(design: Design) -> list[tuple[str, str]]:
@@ -133,11 +139,13 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
         yield Note("control: says how much of a gain more training alone would have given.", CONTROL)
     if FLOOR in marks:
         yield Note("floor: no transfer and no fine-tuning.", FLOOR)
+    if BOUND in marks:
+        yield Note(MORE_DATA, BOUND)
     if PART in marks:
         yield Note(f"fewer finished seeds than the {design.seeds} planned.", PART)
     if any(cell.n == 1 for cell in numbers):
         yield Note("A mean over one seed has no interval: a spread takes at least two.")
-    if design.left_out:
+    if design.left_out or design.out_of_reach:
         yield Note(f"not enough data: {left_out(design)}.", ABSENT)
     empty = sum(not cell.n and ABSENT not in cell.marks for cell in numbers)
     if empty:
@@ -220,6 +228,8 @@ def _comparison_notes(n: Numbers, with_examples: bool, marks: set[str]) -> Itera
         yield Note("control.", CONTROL)
     if FLOOR in marks:
         yield Note("floor: shown, not tested.", FLOOR)
+    if BOUND in marks:
+        yield Note("upper bound, from more labelled data: shown, not tested.", BOUND)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from raystudy.errors import DataError, Problem
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
 
-__all__ = ["at_ratio", "balanced_order", "cap", "cut", "dev_of", "stratified"]
+__all__ = ["at_ratio", "balanced_order", "cap", "cut", "dev_of", "pooled", "stratified"]
 
 
 def balanced_order(examples: Sequence[Example], draw: np.random.Generator) -> list[int]:
@@ -157,3 +157,24 @@ def at_ratio(source: Task, target: Task, setting: Setting, seed: int) -> Task:
         raise DataError(Problem(rule, source.name))
     rows = [train[i] for i in stratified(train, n, rng(seed, "ratio", source.name, "train"))]
     return replace(source.with_splits(train=rows), whole=source.prior)
+
+
+def pooled(target: Task, whole: Task, n: int, seed: int) -> Task:
+    """A target with `n` training examples in all: those that it has as it was cut, and further ones of its split.
+
+    Dev stays what it is: more labels to choose settings by would be another question.
+
+    Args:
+        target: the task after `cut`.
+        whole: the task before it.
+        n: how many examples all tasks of a training have together.
+
+    Raises:
+        DataError: the target has fewer.
+    """
+    train = whole.splits["train"]
+    if n > len(train):
+        rule = f"all tasks together have {n} training examples, but train holds {len(train)}"
+        raise DataError(Problem(rule, target.name))
+    rows = [train[i] for i in balanced_order(train, rng(seed, "few-shot", target.name, "train"))[:n]]
+    return replace(target.with_splits(train=rows), whole=whole.prior)

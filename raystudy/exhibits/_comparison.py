@@ -14,7 +14,7 @@ from raystudy.analysis.compare import main_table_scores
 from raystudy.analysis.numbers import Numbers, Role, Score
 from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed, percent
-from raystudy.analysis.tables import ABSENT, BELOW, CONTROL, FLOOR, MARK, PART, TWO_METRICS
+from raystudy.analysis.tables import ABSENT, BELOW, BOUND, CONTROL, FLOOR, MARK, MORE_DATA, PART, TWO_METRICS
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import ExhibitResults
 from raystudy.exhibits._papers import Published, PublishedNumber
@@ -231,7 +231,8 @@ def comparison_table(
     other_rows = [Row(m.variant, m.title) for m in n.design.methods if m.variant not in variants_of_rows]
     numbers: dict[tuple[int, int], PublishedNumber] = {}
     lines = []
-    left_out = {(target, setting): why for target, setting, why in n.design.left_out}
+    left_out = {(target, setting) for target, setting, _ in n.design.left_out}
+    out_of_reach = {entry[:3] for entry in n.design.out_of_reach}
     for y, row in enumerate((*rows, *other_rows)):
         cells = [Cell(row.title, marks=MARK.get(_role(n, row.variant), ""))]
         for x, head in enumerate(heads):
@@ -243,7 +244,7 @@ def comparison_table(
             named_twice = bool(row.published and head.second_published)
             second = published.find(**row.names(head.second_published)) if named_twice else None
             ours = _ours(row, head, scores.get((row.variant, x)), n)
-            if ours.value is None and any(x in left_out for x in head.places):
+            if ours.value is None and any(x in left_out or (row.variant, *x) in out_of_reach for x in head.places):
                 ours = replace(ours, marks=ABSENT)
             cells.append(
                 replace(
@@ -339,15 +340,20 @@ def _notes(n: Numbers, heads: Sequence[Head], lines: Sequence[Sequence[Cell]], p
         yield Note("control, not in the paper: how much more training alone would have given.", CONTROL)
     if FLOOR in marks:
         yield Note("floor, not in the paper: no transfer and no fine-tuning.", FLOOR)
+    if BOUND in marks:
+        yield Note(MORE_DATA, BOUND)
     if PART in marks:
         yield Note(f"fewer finished seeds than the {n.design.seeds} planned.", PART)
     if ABSENT in marks:
-        reasons = {
-            (t, s): f"{h.title}: {why}"
-            for t, s, why in n.design.left_out
-            for h in heads
-            if t in h.targets and s == h.setting and len(h.targets) == 1
-        }
-        yield Note(f"not enough data: {'; '.join(reasons.values())}.", ABSENT)
+        single = [(h, t, s) for h in heads for t, s in h.places if len(h.places) == 1]
+        everyone = {(t, s): why for t, s, why in n.design.left_out}
+        reasons = [f"{h.title}: {everyone[t, s]}" for h, t, s in single if (t, s) in everyone]
+        reasons += [
+            f"{n.design.title(v)}, {h.title}: {why}"
+            for v, target, setting, why in n.design.out_of_reach
+            for h, t, s in single
+            if (t, s) == (target, setting)
+        ]
+        yield Note(f"not enough data: {'; '.join(dict.fromkeys(reasons))}.", ABSENT)
     if any(cell.value is None and not cell.marks for cell in numbers):
         yield Note(f"{MISSING} has no finished run here.")

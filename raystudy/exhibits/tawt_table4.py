@@ -5,7 +5,7 @@ from __future__ import annotations
 from raystudy.analysis.table import Table
 from raystudy.exhibits import Exhibit, ExhibitResults
 from raystudy.exhibits._papers import TAWT
-from raystudy.exhibits._ratios import METHODS, NOTES, ratio_keys, ratio_table
+from raystudy.exhibits._ratios import METHODS, NOTES, UPPER, ratio_keys, ratio_table
 
 __all__ = ["EXHIBIT"]
 
@@ -26,7 +26,7 @@ EXHIBIT = Exhibit(
     label="Table 4",
     about="names from 500 sentences, with 1 to 128 times as many sentences of each source",
     suites=("tagging",),
-    methods=METHODS,
+    methods=(*METHODS, UPPER),
     sizes=ratio_keys((SHOTS,), RATIOS),
     tables=tables,
     notes=NOTES,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from raystudy.analysis.table import Table
 from raystudy.exhibits import Exhibit, ExhibitResults
 from raystudy.exhibits._papers import TAWT
-from raystudy.exhibits._ratios import METHODS, NOTES, ratio_keys, ratio_table
+from raystudy.exhibits._ratios import METHODS, NOTES, UPPER, ratio_keys, ratio_table
 
 __all__ = ["EXHIBIT"]
 
@@ -35,7 +35,7 @@ EXHIBIT = Exhibit(
     label="Table 5",
     about="names from 500 to 8,000 sentences, with 8 or 10 times as many sentences of each source",
     suites=("tagging",),
-    methods=METHODS,
+    methods=(*METHODS, UPPER),
     sizes=ratio_keys(SIZES, RATIOS),
     tables=tables,
     notes=NOTES,

@@ -255,7 +255,7 @@ class Plan:
         return lines
 
     def _targets_of(self, arm: Arm) -> tuple[str, ...]:
-        return self.study.targets_in(arm.setting)
+        return self.study.targets_in(arm.setting, arm.variant)
 
     @property
     def task_facts(self) -> list[TaskFacts]:
@@ -305,9 +305,23 @@ class Plan:
                         except DataError as e:
                             problems += [Problem(f"task {p.path}: {p.message}", "ratio") for p in e.problems]
                 sizes[target, setting] = n
+                if not problems:
+                    problems += self._too_few_to_pool(target, setting, n)
         if problems:
             raise self.study.origin.with_places(DataError(dict.fromkeys(problems)))
         return sizes
+
+    def _too_few_to_pool(self, target: str, setting: Setting, n: Mapping[str, int]) -> Iterator[Problem]:
+        """A problem for each variant that takes as many examples of the target as all tasks have, and finds fewer."""
+        together, whole = sum(n.values()), len(self.tasks[target].splits["train"])
+        for variant in self.study.variants:
+            asked = catalogue().variant(variant).pooled and target in self.study.targets_in(setting, variant)
+            if asked and together > whole:
+                rule = f"{variant} takes as many examples of {target} as all tasks have together in {setting}"
+                text = (
+                    f"{rule}, {together:,}, but train holds {whole:,} (`missing_data: leave_out` leaves it out there)"
+                )
+                yield Problem(text, dotted(self.study.origin.of_variant(variant)))
 
     @cached_property
     def size_notes(self) -> dict[str, list[str]]:
@@ -523,7 +537,7 @@ class Plan:
                 arm,
                 self.study.search,
                 space,
-                self.study.targets_in(arm.setting),
+                self.study.targets_in(arm.setting, arm.variant),
                 make_spec,
                 storage,
                 self._passes_of,
@@ -558,7 +572,7 @@ class Plan:
     def space(self, arm: Arm) -> Space:
         """What a search of the arm moves: nothing that has no effect on any of its targets."""
         if arm not in self._spaces:
-            targets = self.study.targets_in(arm.setting)
+            targets = self.study.targets_in(arm.setting, arm.variant)
 
             def lengths(settings: Mapping[str, Value]) -> tuple[Schedule, ...]:
                 return tuple(self.schedule(arm.variant, settings, target, arm.setting) for target in targets)
@@ -626,7 +640,7 @@ class Plan:
         copied_settings = self.settings_of(Arm(catalogue().variant(arm.variant).copies, arm.setting), target, searches)
         most_passes = 0.0
         for other in self.study.variants:
-            if catalogue().variant(other).role in ("control", "floor"):
+            if catalogue().variant(other).role in ("control", "floor", "bound"):
                 continue
             settings = self.settings_of(Arm(other, arm.setting), target, searches)
             if settings is None:
@@ -654,7 +668,7 @@ class Plan:
         return {
             (arm, target): settings
             for arm in self.study.arms()
-            for target in self.study.targets_in(arm.setting)
+            for target in self.study.targets_in(arm.setting, arm.variant)
             if (settings := self.settings_of(arm, target, searches)) is not None
         }
 
@@ -669,7 +683,7 @@ class Plan:
             spec
             for seed in range(self.study.report.seeds)
             for arm in self._decided_by_search()
-            for target in self.study.targets_in(arm.setting)
+            for target in self.study.targets_in(arm.setting, arm.variant)
             for settings in (*self._default_settings(arm), *self.best_settings(arm, target, searches)[1:])
             for spec in [self.spec(arm, settings, target, seed, "confirm")]
         ]
@@ -709,7 +723,7 @@ class Plan:
             self.spec(arm, settings, target, seed, "confirm")
             for seed in range(self.study.report.seeds)
             for arm in self._decided_by_search()
-            for target in self.study.targets_in(arm.setting)
+            for target in self.study.targets_in(arm.setting, arm.variant)
             for settings in self._default_settings(arm)
             if self.settings_of(arm, target, searches) not in (None, settings)
         ]
@@ -718,7 +732,7 @@ class Plan:
         """(arm, target) -> seed -> the cells of its best configurations, where a finished search has several."""
         out: dict[tuple[Arm, str], list[list[Spec]]] = {}
         for arm in self._decided_by_search() if self.study.confirm.top > 1 else ():
-            for target in self.study.targets_in(arm.setting):
+            for target in self.study.targets_in(arm.setting, arm.variant):
                 best = self.best_settings(arm, target, searches)
                 if len(best) > 1:
                     seeds = range(self.study.report.seeds)
@@ -728,12 +742,15 @@ class Plan:
     def schedule(self, variant: str, settings: Mapping[str, Value], target: str, setting: Setting) -> Schedule:
         """The stages of one training of `variant`, each with its updates and passes."""
         module = find_module("methods", catalogue().variant(variant).method)
-        schedule = module.Method.schedule(hparams(module.HParams, settings), self._sizes_of(target, setting))
+        schedule = module.Method.schedule(hparams(module.HParams, settings), self._sizes_of(target, setting, variant))
         assert isinstance(schedule, Schedule)
         return schedule
 
-    def _sizes_of(self, target: str, setting: Setting) -> Sizes:
-        return Sizes(self.sizes[target, setting], target, target in self.study.unseen)
+    def _sizes_of(self, target: str, setting: Setting, variant: str) -> Sizes:
+        n = self.sizes[target, setting]
+        if catalogue().variant(variant).pooled:
+            n = {**n, target: sum(n.values())}
+        return Sizes(n, target, target in self.study.unseen)
 
     @cached_property
     def cautions(self) -> list[str]:
@@ -807,7 +824,9 @@ class Plan:
         for variant, (method, hp) in self._methods.items():
             if catalogue().variant(variant).role in ("control", "floor"):
                 continue
-            schedules = [method.schedule(hp, self._sizes_of(target, setting)) for target, setting in self.sizes]
+            schedules = [
+                method.schedule(hp, self._sizes_of(target, setting, variant)) for target, setting in self.sizes
+            ]
             n, name = min((length.updates, name) for s in schedules for name, length in s.stages.items())
             fewest[variant] = (name, n)
         if (line := cautions.short_trainings(fewest)) is not None:
@@ -838,13 +857,13 @@ class Plan:
         search_cells, seeds = study.search.trials * study.search.seeds, study.report.seeds  # per arm and target
         for arm in self._own_spaces():
             settings = self.reference(arm.variant)
-            for target in study.targets_in(arm.setting):
+            for target in study.targets_in(arm.setting, arm.variant):
                 cells[f"{arm.variant} search"] += search_cells
                 cost[f"{arm.variant} search"] += (
                     self.schedule(arm.variant, settings, target, arm.setting).cost * search_cells
                 )
         for arm in self._across_spaces():
-            for target in study.targets_in(arm.setting):
+            for target in study.targets_in(arm.setting, arm.variant):
                 cells[f"{ACROSS} search"] += search_cells
                 for n, variant in enumerate(study.search.across):  # as if each had an equal part of the configurations
                     trials = len(range(n, study.search.trials, len(study.search.across))) * study.search.seeds
@@ -859,7 +878,7 @@ class Plan:
             stages[key] += 1
         for arm in self._decided_by_search():
             most = min(study.confirm.top, study.search.trials) - 1
-            for target in study.targets_in(arm.setting):
+            for target in study.targets_in(arm.setting, arm.variant):
                 length = self.schedule(arm.variant, self.reference(arm.variant), target, arm.setting).cost
                 for kind, times in (("default", int(study.report.default)), ("ensemble", most)):
                     if times:

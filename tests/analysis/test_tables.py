@@ -370,6 +370,22 @@ def test_shaded_is_what_cannot_be_told_from_the_best(make):
     assert [v for v, c in cells.items() if c.tied] == ["multi_task"] and cells["meta_dtl"].best
 
 
+def test_an_upper_bound_stands_apart_untested_and_never_the_best(make):
+    scores = {"single_task": (0.50, 0.51), "multi_task": (0.60, 0.62), "single_task_pooled": (0.90, 0.91)}
+    given = [make(v, seed=s, test=x) for v, xs in scores.items() for s, x in enumerate(xs)]
+    found = compute(small(methods=("single_task_pooled", "single_task", "multi_task")), given)
+    assert [m.variant for m in found.design.methods] == ["single_task", "multi_task", "single_task_pooled"]
+    assert {s.variant: (s.best, s.tied) for s in found.scores} == {
+        "single_task": (False, False),
+        "multi_task": (True, True),
+        "single_task_pooled": (False, False),
+    }
+    assert {c.variant: c.tested for c in found.comparisons} == {"multi_task": True, "single_task_pooled": False}
+    table = t.main_table(found)
+    assert table.breaks == (2,) and table.rows[2][0].marks == t.BOUND
+    assert [n.text for n in table.notes if n.mark == t.BOUND] == [t.MORE_DATA]
+
+
 def test_grey_is_what_is_undecided_against_the_baseline(make):
     given = [make(v, seed=s, test=0.5 + 0.01 * s) for v in ("single_task", "meta_dtl", "majority") for s in (0, 1)]
     cells = entries(t.main_table(compute(small(), given)), "polarity k=20")

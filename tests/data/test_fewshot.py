@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystudy.data.draws import rng
-from raystudy.data.fewshot import at_ratio, balanced_order, cap, cut, stratified
+from raystudy.data.fewshot import at_ratio, balanced_order, cap, cut, pooled, stratified
 from raystudy.errors import DataError
 from raystudy.spec import Setting
 from raystudy.tasks import Example, Task
@@ -158,3 +158,15 @@ def test_a_ratio_gives_sources_so_many_times_the_targets_examples() -> None:
     assert len(at_ratio(source, target, Setting(shots=10, ratio=0.5), 0).splits["train"]) == 5
     with pytest.raises(DataError, match="ratio 5 asks for 50 examples of each source, but train holds 40"):
         at_ratio(source, target, Setting(shots=10, ratio=5), 0)
+
+
+def test_a_pooled_target_has_what_it_had_and_more_of_its_own() -> None:
+    target = shots(BIG, 12, seed=3)
+    more = pooled(target, BIG, 60, 3)
+    assert len(more.splits["train"]) == 60
+    assert more.splits["train"][:12] == target.splits["train"]  # the draws of one seed contain one another
+    assert more.splits["train"] == shots(BIG, 60, seed=3).splits["train"]
+    # what settings are chosen by, and what is tested, are the same
+    assert (more.splits["dev"], more.splits["test"]) == (target.splits["dev"], target.splits["test"])
+    with pytest.raises(DataError, match="all tasks together have 201 training examples, but train holds 200"):
+        pooled(target, BIG, 201, 3)

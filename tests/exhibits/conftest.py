@@ -38,7 +38,7 @@ def left() -> Left:
             for variant in study.variants:
                 for target in study.target_names:
                     for seed in range(study.report.seeds):
-                        if (variant, target, seed) in gone:
+                        if (variant, target, seed) in gone or target not in study.targets_in(setting, variant):
                             continue
                         test = score(variant, target, seed)
                         floor = catalogue().variant(variant).role == "floor"

@@ -150,13 +150,20 @@ def test_a_study_of_other_tasks_fills_another_column_of_table_3(left: Left) -> N
 
 
 def test_ratios_have_columns_and_their_average_is_over_all_of_them(left: Left) -> None:
-    study = study_of("tawt_table4")
+    reached = ("k=500 ratio 1", "k=500 ratio 2")
+    every = [str(s) for s in study_of("tawt_table4").settings_grid]
+    lacking = {"single_task_pooled": {"wnut17": dict.fromkeys((s for s in every if s not in reached), "too few")}}
+    study = study_of("tawt_table4").model_copy(update={"unreached_of": lacking})
     n = left(study, noisy)
     (table,) = exhibits.find("tawt_table4").page("small", study, n).tables
     assert [c.title for c in table.columns[1:-1]] == [f"ratio {2**i}" for i in range(8)] + ["average"]
     rows = {str(r[0].value): r[1:-1] for r in table.rows}
     upper, ours = rows["Upper Bound"], rows["Weighted Normalized Joint Training"]
-    assert [c.value for c in upper] == [None] * 9
+    ours_of_upper = 100 * np.mean([noisy("single_task_pooled", "wnut17", s) for s in range(3)])
+    assert [c.value for c in upper] == [pytest.approx(ours_of_upper)] * 2 + [None] * 7
+    assert [c.marks for c in upper[2:]] == [ABSENT] * 7
+    assert not any(c.best or c.tied for c in upper)
+    assert any(t.startswith("not enough data: upper bound, ratio 4: too few") for t in (x.text for x in table.notes))
     assert [c.published for c in upper] == [62.69, 70.31, 75.65, 79.39, 81.59, 83.19, 84.18, None, None]
     assert ours[-1].published == 56.4
     assert ours[-1].value == pytest.approx(np.mean([float(str(c.value)) for c in ours[:-1]]))

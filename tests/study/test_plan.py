@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from raystudy.analysis.compute import design_of
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem, UserError
 from raystudy.origin import Origin
 from raystudy.spec import Places, Spec
@@ -491,6 +493,32 @@ def test_sources_have_the_ratio_of_examples(tmp_path: Path) -> None:
         study(tmp_path, shots="[]", ratio="2", search="{trials: 0}")
     with pytest.raises(ConfigError, match="must be target where there is a ratio"):
         study(tmp_path, ratio="2", scope="suite")
+
+
+def test_an_upper_bound_has_as_many_examples_of_the_target_as_all_tasks_together(tmp_path: Path) -> None:
+    asked = {"shots": "[12]", "ratio": "[0.5, 2, 4.5]", "methods": "[single_task, multi_task, single_task_pooled]"}
+    with pytest.raises(
+        DataError, match=r"single_task_pooled takes .* as all tasks have together in k=12 ratio 4.5, 66,"
+    ):
+        _ = without(tmp_path, **asked)[1].sizes
+    expanded, made = without(tmp_path, missing_data="leave_out", **asked)
+    why = "planted/target has 60 training examples of 66"
+    assert expanded.unreached_of == {"single_task_pooled": {"planted/target": {"k=12 ratio 4.5": why}}}
+    assert expanded.unreached == {}  # the others have enough, and are trained
+    assert expand_study(expanded, None) == expanded
+    numbers = {(s.variant, str(s.setting)): s for s in made.confirm({}) if s.seed == 0}
+    assert len(numbers) == 3 * 3 - 1 and made.preview["total_cells"] == len(made.confirm({}))
+    for ratio, together in (("0.5", 12 + 6), ("2", 12 + 24)):
+        few, many = (numbers[v, f"k=12 ratio {ratio}"] for v in ("single_task", "single_task_pooled"))
+        own, pooled_tasks = load_tasks(few, None), load_tasks(many, None)
+        assert sum(len(t.splits["train"]) for t in own.values()) == together
+        assert len(pooled_tasks["planted/target"].splits["train"]) == together
+        # the plan's schedule is that of the examples that are trained on
+        schedule = made.schedule(many.variant, many.settings, many.target, many.setting)
+        assert schedule.adapt["finetune"].updates == math.ceil(together / 32) * 3
+    design = design_of(expanded)
+    assert ("single_task_pooled", "planted/target", "k=12 ratio 4.5") not in design.cells and len(design.cells) == 8
+    assert design.out_of_reach == (("single_task_pooled", "planted/target", "k=12 ratio 4.5", why),)
 
 
 def test_a_target_without_a_part_in_the_transfer_is_told(tmp_path: Path) -> None:

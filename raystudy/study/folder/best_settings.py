@@ -36,7 +36,7 @@ def write_best_settings(
         of_arm.setdefault((search.variant, search.setting), []).append(search)
     for arm in plan.study.arms():
         by_target = {}
-        for target in plan.study.targets_in(arm.setting):
+        for target in plan.study.targets_in(arm.setting, arm.variant):
             settings = plan.settings_of(arm, target, searches)
             if settings is not None:
                 paper = catalogue().defaults(arm.variant)

@@ -200,7 +200,7 @@ def _configuration_counts(
             records[arm], [row["settings"] for group in row_groups for row in group]
         ):
             failed = any(r.status == "failed" for r in cell_records)
-            if not failed and len(cell_records) < len(study.targets_in(arm.setting)) * study.search.seeds:
+            if not failed and len(cell_records) < len(study.targets_in(arm.setting, arm.variant)) * study.search.seeds:
                 continue
             states["failed" if failed else "complete"] += 1
             cells += len(cell_records)
@@ -247,7 +247,7 @@ def _arm_progress(
     configurations: ConfigurationCounts | None,
     one_recipe: bool = False,
 ) -> ArmProgress:
-    targets = len(study.targets_in(arm.setting))
+    targets = len(study.targets_in(arm.setting, arm.variant))
     search_cells = 0  # of a search that is over: no more than it ran
     if configurations is not None and configurations.over < configurations.total:
         to_come = configurations.total - configurations.over

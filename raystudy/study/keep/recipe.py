@@ -107,7 +107,9 @@ class RecipePlan(Plan):
         def make_spec(settings: dict[str, Value], target: str, seed: int) -> Spec:
             return self.spec(arm, settings, target, seed, "search")
 
-        return ArmSearch(arm, once, self.space(arm), self.study.targets_in(arm.setting), make_spec, storage)
+        return ArmSearch(
+            arm, once, self.space(arm), self.study.targets_in(arm.setting, arm.variant), make_spec, storage
+        )
 
     def ranking(self, searches: Mapping[Arm, ArmSearch]) -> list[Ranked]:
         """The candidates by the mean dev score of their best configuration; of equal ones the study's order counts."""
