@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raystudy.analysis.table import Table
-from raystudy.exhibits import Exhibit, ExhibitResults, Scale
+from raystudy.exhibits import LIMITS, Exhibit, ExhibitResults, Scale
 from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
 from raystudy.exhibits._papers import DOU2019
 
-__all__ = ["BATCHES", "SMALL", "TEST_MEASURE", "ablation", "glue_heads", "meta_caption", "own", "study_keys"]
+__all__ = [
+    "BATCHES",
+    "SMALL",
+    "TEST_MEASURE",
+    "ablation",
+    "glue_heads",
+    "meta_caption",
+    "own",
+    "study_keys",
+    "uneven_keys",
+]
 
 # the metrics of the tasks as the file of published numbers names them: the first, and the second where a task has two
 TEST_METRICS = {
@@ -36,7 +46,7 @@ META: Mapping[Scale, Mapping[str, Any]] = {
     "paper": {},
 }
 BATCHES: Mapping[Scale, Mapping[str, Any]] = {
-    "smoke": {"meta_steps": 4, "tasks_per_step": 2},
+    "smoke": {"meta_steps": 6, "tasks_per_step": 2},  # 5:1 has one step of the target alone
     "small": {"meta_steps": STEPS, "tasks_per_step": TASKS, "batch_size": BATCH},
     "paper": {},
 }
@@ -100,6 +110,16 @@ def meta_caption(results: ExhibitResults, what: str, split: str = "test", measur
     return caption(results, what, split, measure) + rate
 
 
+def uneven_keys(scale: Scale, root: Path | None) -> dict[str, Any]:
+    """The same where tasks must differ in size, or sampling them by size would be sampling them alike."""
+    limits: dict[Scale, dict[str, Any]] = {
+        "smoke": {"limits": {"train": 100}, "source_limits": {"train": 400}},
+        "small": {"limits": dict(LIMITS), "source_limits": {"train": 4 * LIMITS["train"]}},
+        "paper": {},
+    }
+    return {**dev_keys(scale, root), **limits[scale]}
+
+
 def glue_heads(results: ExhibitResults, split: Literal["test", "dev"]) -> list[Head]:
     """A column for each target, on test with the metrics of GLUE's server. On dev, rows name the paper's setting."""
     paper = results.exhibit.paper
@@ -118,12 +138,17 @@ def glue_heads(results: ExhibitResults, split: Literal["test", "dev"]) -> list[H
 
 
 def ablation(
-    label: str, about: str, rows: Sequence[tuple[str, str, Mapping[str, str]]], notes: tuple[str, ...] = ()
+    label: str,
+    about: str,
+    rows: Sequence[tuple[str, str, Mapping[str, str]]],
+    notes: tuple[str, ...] = (),
+    sizes: Callable[[Scale, Path | None], Mapping[str, Any]] = dev_keys,
 ) -> Exhibit:
     """A table of development scores whose rows are forms of Reptile.
 
     Args:
         rows: variant, title, and what names the row in the file of the paper's numbers: its method and its setting.
+        sizes: as an `Exhibit` has it.
     """
     shown = [Row(variant, title, published) for variant, title, published in rows]
 
@@ -143,7 +168,7 @@ def ablation(
         about=about,
         suites=("glue",),
         methods=("single_task", *variants),
-        sizes=dev_keys,
+        sizes=sizes,
         own=own(variants),
         tables=tables,
         notes=(*SMALL, *notes),

@@ -39,6 +39,7 @@ EXHIBIT = Exhibit(
     tables=tables,
     notes=(
         *SMALL,
+        "At scale small all tasks have equally many examples, so that sampling by size draws all of them alike.",
         "The paper's scores are those of GLUE's server, whose labels are not public.",
         "The authors' released program has no second derivatives, so that its MAML is FOMAML; ours is exact.",
     ),

@@ -191,13 +191,13 @@ class Method(BaseMethod[HParams]):
     def admit(cls, hp: HParams, depth: int, tasks: Mapping[str, Task], unseen: str | None = None) -> list[str]:
         sizes = {name: len(t.splits["train"]) for name, t in tasks.items() if name != unseen}
         _refuse(hp, sizes, unseen is not None)
-        return [*starmap(_said_of, few(hp, sizes).items())]
+        return [*_all_alike(hp, sizes), *starmap(_said_of, few(hp, sizes).items())]
 
     @classmethod
     def admit_sizes(cls, hp: HParams, sizes: Sizes) -> list[str]:
         tasks = _with_examples(hp, sizes)
         _refuse(hp, tasks, sizes.unseen)
-        return [*starmap(_said_of, few(hp, tasks).items())]
+        return [*_all_alike(hp, tasks), *starmap(_said_of, few(hp, tasks).items())]
 
     @classmethod
     def fits(cls, hp: HParams, plm: PLM, longest: int, width: int) -> list[str]:
@@ -418,6 +418,14 @@ def few(hp: HParams, sizes: Mapping[str, int]) -> dict[str, tuple[int, int, int]
 def _with_examples(hp: HParams, sizes: Sizes) -> dict[str, int]:
     """The tasks of the meta steps -> their examples."""
     return {name: n for name, n in zip(sizes.tasks, hp.meta_tasks(sizes), strict=True) if n}
+
+
+def _all_alike(hp: HParams, sizes: Mapping[str, int]) -> list[str]:
+    """That drawing by size makes no difference between these tasks, if so."""
+    if hp.sampler != "pps" or len(sizes) < 2 or len({*sizes.values()}) > 1:
+        return []
+    n = next(iter(sizes.values()))
+    return [f"its {len(sizes)} tasks have {n:,} training examples each, so that pps draws them alike, as uniform does"]
 
 
 def _said_of(name: str, counts: tuple[int, int, int]) -> str:

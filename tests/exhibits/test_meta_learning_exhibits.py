@@ -10,6 +10,8 @@ from raystudy import exhibits
 from raystudy.analysis.tables import ABSENT
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import _glue
+from raystudy.methods import Sizes, hparams
+from raystudy.methods.maml import HParams
 from raystudy.studyfile import Study
 
 NAMES = ("dou2019_table1", "dou2019_table2", "dou2019_table3", "dou2019_fig2")
@@ -65,6 +67,22 @@ def test_two_metrics_of_a_task_have_both_published_numbers_and_missing_data_the_
     assert (cola.published, cola.second_published, rte.published) == (51.6, None, 74.1)
     assert any(n.mark == ABSENT and "MRPC: its data are not at hand" in n.text for n in table.notes)
     assert any("MT-DNN" in n for n in exhibits.find("dou2019_table1").notes)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small"])
+def test_task_distributions_differ_where_they_are_compared(scale: exhibits.Scale) -> None:
+    """With tasks of one size, by size would be uniform; with too few steps, mixed would never come to the target."""
+    study = study_of("dou2019_table2", scale)
+    target = study.target_names[0]
+    full = {t: study.limits_of(t)["train"] for t in study.task_names}
+    sizes = Sizes(full, target)
+    drawn = {}
+    for v in study.variants:
+        if catalogue().variant(v).method == "maml":
+            hp = hparams(HParams, catalogue().resolve(v, study.fixed_settings(v)))
+            p = hp.distribution(sizes, [*full].index(target))
+            drawn[v] = np.stack([p(step) for step in range(hp.steps(sizes))]).tobytes()
+    assert len(drawn) == len({*drawn.values()}) == 4
 
 
 @pytest.mark.parametrize(

@@ -483,6 +483,10 @@ def test_few_examples_are_told() -> None:
     (said,) = Method.admit(made.hp, 2, few_examples)
     assert said.startswith("classes: an episode asks for 12 examples, there are 9, 3 of them")
     assert "few_examples" not in method(tasks=few_examples, inner_steps=2, batch_size=3).facts()
+    # tasks of one size are drawn by size as they are drawn uniformly
+    alike = Sizes({"a": 500, "b": 500, "c": 7}, "c", True)
+    assert Method.admit_sizes(hp_of("reptile"), alike)[0].startswith("its 2 tasks have 500 training examples each")
+    assert not Method.admit_sizes(hp_of("reptile_uniform"), alike)
     # after a cut to a few examples the same is said, and refused, of what is left
     assert Method.admit_sizes(made.hp, Sizes({"classes": 9, "words": 200}, "words")) == [said]
     assert Method.admit_sizes(made.hp, Sizes({"classes": 9, "words": 200}, "classes", True)) == []
