@@ -8,6 +8,7 @@ from typing import Any
 from raystudy.analysis.figures import Figure
 from raystudy.analysis.figures import few_shot as figure
 from raystudy.analysis.table import Table
+from raystudy.catalogue import suites
 from raystudy.exhibits import LIMITS, Exhibit, ExhibitResults, Scale
 from raystudy.exhibits._comparison import Head, Row, comparison_table
 from raystudy.exhibits._glue import SMALL, meta_caption, own, study_keys
@@ -26,7 +27,7 @@ def keys(scale: Scale, root: Path | None) -> dict[str, Any]:
     """The keys of the study file for the paper's counts of pairs, as far as the data reach."""
     out = study_keys(scale, root)
     if scale == "smoke":
-        return {**out, "shots": [24, 48]}
+        return {**out, "shots": [24, 48], "unseen": [*suites()[DOU2019.planted]["targets"][:1]]}
     out["shots"] = [*COUNTS.values()]
     if scale == "small":
         # of the target all is read, because the counts are taken from it
