@@ -19,16 +19,39 @@ A map of the package, bottom to top; each room imports only from those above it 
     study                   plan, search, pool of Ray Train groups, the folder of results, the store of shared stages
     cluster, supervise      ray for the duration of a run; a run that is watched
     run, live_view, terminal, commands    the command line, and what a person sees there
+    own_files, api          a study of a user's files; what a program or a notebook calls
 
-From Python, one training is ``train.run(spec, Places())``, and a finished study is
-``study.folder.records.Results(folder).scan()``.
+From Python: `load_study`, `plan`, `run`, `results`, `fit`, `load_model` (raystudy/api.py explains them), and
+``train.run(spec, places)`` for one training. They are found when they are asked for: the package itself loads nothing.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from __future__ import annotations
 
-__all__ = ["__version__"]
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raystudy import train
+    from raystudy.api import fit, load_model, load_study, plan, results
+
+__all__ = ["__version__", "fit", "load_model", "load_study", "plan", "results", "run", "train"]
 
 try:
     __version__ = version("raystudy")
 except PackageNotFoundError:  # on the path, but not installed: `doctor` says so
     __version__ = "of unknown version"
+
+_FUNCTIONS = ("fit", "load_model", "load_study", "plan", "results")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(import_module("raystudy.api"), name)
+    if name in ("run", "train"):  # `run` is a module that may be called
+        return import_module(f"raystudy.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -31,7 +31,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,7 +61,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from raystudy.analysis.report import Opening
+    from raystudy.api import StudyResults
     from raystudy.exhibits import Exhibit, Scale
+    from raystudy.live_view import LiveView
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
 
@@ -72,13 +75,16 @@ __all__ = [
     "describe",
     "duration",
     "exit_code_of",
+    "locate",
     "machine_lines",
     "main",
+    "only_methods",
     "open_study",
     "report_places",
     "run_study",
     "study_file",
     "supervised",
+    "train_missing",
     "worker_seconds",
 ]
 
@@ -120,6 +126,7 @@ class RunOptions:
     scale: str = "small"  # of an exhibit, and whether it is searched
     search: bool = False
     keep: bool = False  # the best model of every arm and target
+    local: bool = False  # train in this process, without Ray; no option of the command line
 
     @property
     def cluster(self) -> Cluster:
@@ -175,9 +182,6 @@ def open_study(name: str, options: RunOptions) -> tuple[Study, Places, Path]:
     Raises:
         ConfigError: every problem of the file and the options.
     """
-    from raystudy.data.plm import absolute_model_name, is_local
-    from raystudy.study.store.cache import cache_folder
-
     exhibit = find_exhibit(name, options)
     path = None if exhibit else study_file(name)
     study: Study | None
@@ -188,13 +192,28 @@ def open_study(name: str, options: RunOptions) -> tuple[Study, Places, Path]:
     else:
         assert path is not None
         study = read_study(path, options.overrides())
-    if options.only:
-        study = _only_methods(study, options.only)
     # a path in a study file is relative to the file, whatever folder the command is called in
-    beside = path.parent if path is not None and is_own_file(name) else None
-    root = _folder(study.data_root, str(path or name), beside if options.data_root is None else None)
+    return locate(study, str(path or name), path.parent if path is not None and is_own_file(name) else None, options)
+
+
+def locate(study: Study, where: str, beside: Path | None, options: RunOptions) -> tuple[Study, Places, Path]:
+    """(study, places, results folder) of a study that was read: its tasks under their own names, its paths absolute.
+
+    Args:
+        where: the file of the study, as a `Problem` names it.
+        beside: the folder that its paths are relative to; None = the current one.
+
+    Raises:
+        ConfigError: every problem of the tasks' names, the paths and the options.
+    """
+    from raystudy.data.plm import absolute_model_name, is_local
+    from raystudy.study.store.cache import cache_folder
+
+    if options.only:
+        study = only_methods(study, options.only)
+    root = _folder(study.data_root, where, beside if options.data_root is None else None)
     study = expand_study(study, root)
-    plm = absolute_model_name(study.plm, (beside, None) if options.plm is None else (None,), "plm", str(path or name))
+    plm = absolute_model_name(study.plm, (beside, None) if options.plm is None else (None,), "plm", where)
     if study.revision is not None and (is_local(plm) or Path(plm).is_absolute()):
         what = "a folder" if Path(plm).is_absolute() else quoted(plm)
         message = (
@@ -244,7 +263,7 @@ def _folder(root: str | None, file: str = "", base: Path | None = None) -> Path 
     return None if root is None else readable_folder(root, base, "data_root", file)
 
 
-def _only_methods(study: Study, only: Sequence[str]) -> Study:
+def only_methods(study: Study, only: Sequence[str]) -> Study:
     """The study with the methods `only`, with the baseline and with the methods whose settings they copy."""
     parts = [n.strip() for part in only for n in re.split(r",(?![^\[]*\])", part) if n.strip()]  # no comma in brackets
     names, problems = [], [] if parts else ["must name at least one method of this study"]
@@ -462,7 +481,7 @@ def run_study(
         say(console, line)
     if dry_run:
         return EXIT_DONE
-    check_machine(study, places, options, trains=not study_run.complete)
+    check_machine(study, places, options, trains=not study_run.complete and not options.local)
     with results.locked():
         study_run.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
@@ -500,7 +519,7 @@ def run_study(
         with view.live():
             try:
                 if not study_run.complete:
-                    run_on_ray(study_run, view, options.cluster, places)
+                    train_missing(study_run, view, options, places)
             finally:
                 if not all(s.finished for s in study_run.searches.values()):
                     study_run.searches = study_run.replay()  # what an interrupted search has seen counts too
@@ -522,6 +541,17 @@ def run_study(
         say(console, f"{why}; the same command goes on from here")
         return EXIT_BUDGET if over else EXIT_INTERRUPTED
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.study_records().values()) else EXIT_DONE
+
+
+def train_missing(study_run: StudyRun, view: LiveView, options: RunOptions, places: Places) -> None:
+    """Train every cell that has no record: on Ray, or one after another in this process."""
+    if not options.local:
+        run_on_ray(study_run, view, options.cluster, places)
+        return
+    from raystudy.study.pool.local import Local
+    from raystudy.study.store.stage_store import StageStore
+
+    study_run.run_local(Local(places, StageStore(Path(places.shared) / "stages") if places.shared else None))
 
 
 def _keep_models(study_run: StudyRun, places: Places, facts: Mapping[str, str], console: Console) -> None:
@@ -806,6 +836,17 @@ def main() -> None:
     """Entry point of ``python -m raystudy.run``."""
     raise SystemExit(run_with_safe_output(app))
 
+
+class _CalledAsFunction(ModuleType):
+    """This module is called like the function of its name: ``raystudy.run(study)`` is `raystudy.api.run`."""
+
+    def __call__(self, *args: Any, **named: Any) -> StudyResults:
+        from raystudy.api import run
+
+        return run(*args, **named)
+
+
+sys.modules[__name__].__class__ = _CalledAsFunction
 
 if __name__ == "__main__":
     main()

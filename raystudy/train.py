@@ -403,16 +403,36 @@ def run(
     store: Store | None = None,
     report: Report | None = None,
     checkpoint: Checkpoint | None = None,
+    threads: int | None = 1,
 ) -> Outcome:
     """Train and judge one spec; every rank of `workers` calls this and returns the same outcome.
+
+    Args:
+        threads: how many torch computes with meanwhile; None = as many as are set. The last digits depend on it, and
+            more than one costs several times the processor time for batches as small as these.
 
     Raises:
         Whatever the training raises: a caller that wants a failed Record makes one (`study/pool/pool.py` does).
     """
-    outcome = judged(trained(spec, places, workers=workers, store=store, report=report, checkpoint=checkpoint))
+    with _computing_with(threads):
+        outcome = judged(trained(spec, places, workers=workers, store=store, report=report, checkpoint=checkpoint))
     if checkpoint is not None and (workers is None or workers.rank == 0):
         checkpoint.drop()
     return outcome
+
+
+@contextmanager
+def _computing_with(threads: int | None) -> Iterator[None]:
+    """While open, torch computes with so many threads; None changes nothing."""
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def trained(

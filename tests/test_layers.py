@@ -31,7 +31,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # `plugins` reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be
 # empty.
 STRATA: list[list[tuple[str, ...]]] = [
-    [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands")],  # "" is the __init__
+    [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands", "api")],  # "" is the __init__
     [("study",), ("machine",), ("exhibits",)],
     [("train", "evaluate", "model"), ("example_scores",), ("analysis",)],
     [("methods",)],
@@ -78,7 +78,7 @@ HOMES = {
     "scipy": ("metrics", "analysis"),
     "sklearn": ("metrics", "methods", "nn"),
     "typer": ("run", "__main__", "commands"),
-    "rich": ("run", "terminal", "live_view", "commands"),
+    "rich": ("run", "terminal", "live_view", "commands", "api"),
 }
 # declared, but never imported: data and weights are read as files
 NOT_IMPORTED = {

@@ -36,7 +36,17 @@ if TYPE_CHECKING:
 
     from raystudy.study.keep.recipe import RecipeRun
 
-__all__ = ["METHODS", "TRIALS", "Fit", "fit", "fit_folder", "fit_of_study", "fit_study", "study_of_files"]
+__all__ = [
+    "METHODS",
+    "TRIALS",
+    "Fit",
+    "fit",
+    "fit_folder",
+    "fit_of_loaded",
+    "fit_of_study",
+    "fit_study",
+    "study_of_files",
+]
 
 # what is compared where nobody names methods; those that are not defined for the tasks are left out
 METHODS = ("single_task", "multi_task", "mt_dnn", "meta_dtl", "metaxt_centred", "frozen_logistic")
@@ -155,8 +165,16 @@ def fit_of_study(name: str, methods: Sequence[str], options: running.RunOptions,
     Raises:
         ConfigError: every problem of the study, the options and the folder.
     """
-    options = replace(options, only=tuple(methods))
-    study, places, _ = running.open_study(name, options)
+    study, places, _ = running.open_study(name, replace(options, only=tuple(methods)))
+    return fit_of_loaded(study, places, options, out)
+
+
+def fit_of_loaded(study: Study, places: Places, options: running.RunOptions, out: Path | None) -> Fit:
+    """The fit of a study that was read.
+
+    Raises:
+        ConfigError: the folder cannot be one of results.
+    """
     folder = results_path(out if out is not None else Path(f"fit-{study.name}"), "--out" if out else "")
     return Fit(study, places, folder, study.search.trials or (TRIALS if options.budget is None else 0))
 
@@ -331,7 +349,7 @@ def fit_study(one: Fit, options: running.RunOptions, console: Console) -> int:
     if _is_kept(one, run):
         say(f"the model is there already: {one.model}")
         return running.EXIT_DONE
-    running.check_machine(one.study, one.places, options, trains=not run.complete)
+    running.check_machine(one.study, one.places, options, trains=not run.complete and not options.local)
     began = time.monotonic()
     with run.results.locked():
         run.open()  # another driver may have been at work until now
@@ -383,7 +401,6 @@ def _train(
     run: RecipeRun, one: Fit, options: running.RunOptions, view: object, write_manifest: Callable[[], None]
 ) -> None:
     """Train everything that is missing; a budget that is used up ends the searches, not the run."""
-    from raystudy.cluster import run_on_ray
     from raystudy.live_view import LiveView
 
     assert isinstance(view, LiveView)
@@ -410,7 +427,7 @@ def _train(
     with view.live():
         try:
             while not run.complete:
-                run_on_ray(run, view, options.cluster, one.places)
+                running.train_missing(run, view, options, one.places)
                 if not (run.stopping.is_set() and by_budget):
                     break
                 run.stopping.clear()

@@ -109,7 +109,15 @@ def group_loop(config: Mapping[str, Any]) -> None:
 
         def train(spec: Spec) -> Outcome:
             checkpoint = Checkpoint(shared / "running" / spec.id, shape.checkpoint_seconds)
-            return run(spec, places, workers=workers, store=store, report=report_progress, checkpoint=checkpoint)
+            return run(
+                spec,
+                places,
+                workers=workers,
+                store=store,
+                report=report_progress,
+                checkpoint=checkpoint,
+                threads=None,  # as many as are set above
+            )
 
         try:
             outcome = train(spec)
