@@ -416,6 +416,33 @@ report: {seeds: 5, rope: 0.01}
 numerics: {workers: 1}
 """
 
+SEARCH_EXAMPLE = """\
+name: searched
+plm: minilm
+suite: lexicon
+shots: [50]
+dev: 200
+methods: [single_task, multi_task, meta_dtl, {tawt_joint_w: {rounds: 8}}, majority]
+settings: {batch_size: 16, feature: mean, min_updates: 60}
+search:
+  trials: 12
+  seeds: 2
+  halving: 2
+  across: [single_task, multi_task, meta_dtl]
+  space:
+    all:
+      lr: {low: 1.0e-5, high: 5.0e-4, log: true}
+      weight_decay: [0.0, 0.01, 0.1]
+    meta_dtl:
+      lambda: {low: 0.0, high: 0.5, enqueue: [0.3]}
+      mmt_epochs: {low: 1, high: 3}
+      prototypes: [1, 3]
+      weights: [clip0, mean1]
+      centred: {choices: [true, false], when: {weights: mean1}}
+confirm: {top: 3}
+report: {seeds: 5}
+"""
+
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "search": SearchPlan,
     "confirm": ConfirmPlan,
@@ -513,6 +540,16 @@ def study_page() -> str:
             page(f"## `{name}`", escaped(_summary(model)), fields(model, {})).rstrip("\n")
             for name, model in SECTIONS.items()
         ),
+        "## A search in full",
+        "A search tries configurations on dev, with seeds of its own, and then trains the winner with the report's "
+        "seeds. What it moves is what the methods' pages say, or `search.space`: below, ranges under `all` hold for "
+        "every method that has the setting, and those of `meta_dtl` for it alone. A setting that nothing depends on "
+        "beside the others is not searched (epochs, where `min_updates` and `max_updates` are the same), and the plan "
+        "says why. The plan lists every range with its scale and the paper's value, and on how many dev examples the "
+        "search will choose: few examples cannot tell configurations apart, and `dev` may ask for more than there are "
+        "to train on. With `across`, one search chooses the method too. The report says what searching brought on test "
+        "(`report.default`), and how the best three configurations do together (`confirm`).",
+        f"```yaml\n{SEARCH_EXAMPLE}```",
         "## Suites",
         "A suite names tasks that belong together; each is a file in `search_spaces/suites`.",
         listed,

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any, Literal
 
 import pandas as pd
@@ -266,12 +267,11 @@ def _with_selection(search: Search, rows: Sequence[SearchRow], rope: float) -> S
     error = math.nan if row.error is None else row.error
     tied = sum(abs(t.dev - winner.dev) <= EQUAL for t in complete)
     within = sum(t.dev >= winner.dev - error - EQUAL for t in complete) if not math.isnan(error) else 0
-    others = [t for t in complete if t.number != winner.number]
-    rival = next((t for t in others if t.number == 0), None) or max(others, key=lambda t: t.dev, default=None)
+    others = [t.dev for t in complete if t.number != winner.number]
     enough = 0
-    if rival is not None and error > 0:
-        gap = max(winner.dev - rival.dev, rope, EQUAL)
-        enough = math.ceil(row.dev_examples * (2 * error / gap) ** 2)
+    if others and error > 0:
+        lead = max(winner.dev - median(others), rope, EQUAL)
+        enough = math.ceil(row.dev_examples * (error / lead) ** 2)
     return replace(search, dev_examples=row.dev_examples, error=error, within=within, tied=tied, enough=enough)
 
 

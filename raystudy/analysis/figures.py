@@ -34,6 +34,7 @@ from raystudy.analysis.numbers import (
 )
 from raystudy.analysis.sentences import IMPORTANCE_TRIALS
 from raystudy.analysis.stats import Interval
+from raystudy.wording import spelt
 
 __all__ = [
     "COLOURS",
@@ -554,6 +555,10 @@ def _slices(along: Sequence[Slice], design: Design) -> Canvas:
             axes.set_xlim(-0.5, len(values) - 0.5)
         elif any(s.log for s in of_name) and all(float(v) > 0 for v in values):
             axes.set_xscale("log")
+            low, high = min(map(float, values)), max(map(float, values))
+            axes.set_xticks([low, math.sqrt(low * high), high])  # a range may hold no power of ten
+            axes.xaxis.set_major_formatter(lambda x, place: spelt(x, 2))
+            axes.xaxis.set_minor_locator(NullLocator())
         elif all(isinstance(v, int) for v in values):
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_title(f"{name} ({max(len(s.points) for s in of_name)} trials)", fontweight="normal", fontsize=9.5)

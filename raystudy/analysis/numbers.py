@@ -483,8 +483,8 @@ class Search:
         error: the standard error that they leave in the winner's score; nan where that is not known.
         within: how many complete trials are at most that much below the winner, itself among them.
         tied: how many complete trials have the winner's score, itself among them.
-        enough: dev examples with which the winner would be two standard errors above what it is compared with: trial 0,
-            or else the best other trial, but never less than the smallest difference that matters; 0 where not known.
+        enough: dev examples that leave an error no larger than the winner's lead over the median of the other trials,
+            or than the smallest difference that matters; 0 where not known.
     """
 
     variant: str

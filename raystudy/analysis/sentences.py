@@ -318,7 +318,7 @@ def _of(s: Search, design: Design) -> str:
 
 def _blindness(s: Search, design: Design) -> str:
     text = f"{_of(s, design)}, {s.within} of {s.complete} trials within ±{100 * s.error:.1f} points of the best"
-    return text + (f" (about {s.enough:,} dev examples would do)" if s.enough else "")
+    return text + (f" (about {s.enough:,} dev examples would leave half of the others behind)" if s.enough else "")
 
 
 def _but(design: Design) -> str:

@@ -29,7 +29,7 @@ from raystudy.plugins import find_module
 from raystudy.spec import Arm, Places, Setting, Spec, digest
 from raystudy.study.search.arm_search import ACROSS, ArmSearch
 from raystudy.study.search.space import Across, Space, effective
-from raystudy.studyfile import Study
+from raystudy.studyfile import SearchPlan, Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 from raystudy.wording import listed
 from raystudy.yamlfile import dotted
@@ -527,22 +527,17 @@ class Plan:
         searches: dict[Arm, ArmSearch] = {}
         spaces: dict[Arm, Space | Across] = {**self._across_spaces(), **self._own_spaces()}
         for arm, space in spaces.items():
-
-            def make_spec(
-                variant: str, settings: dict[str, Value], target: str, seed: int, setting: Setting = arm.setting
-            ) -> Spec:
-                return self.spec(Arm(variant, setting), settings, target, seed, "search")
-
-            searches[arm] = ArmSearch(
-                arm,
-                self.study.search,
-                space,
-                self.study.targets_in(arm.setting, arm.variant),
-                make_spec,
-                storage,
-                self._passes_of,
-            )
+            searches[arm] = self.search_of(arm, space, self.study.search, storage)
         return searches
+
+    def search_of(self, arm: Arm, space: Space | Across, asked: SearchPlan, storage: Any = None) -> ArmSearch:
+        """A new search of one arm, with the plan's own cells."""
+
+        def make_spec(variant: str, settings: dict[str, Value], target: str, seed: int) -> Spec:
+            return self.spec(Arm(variant, arm.setting), settings, target, seed, "search")
+
+        targets = self.study.targets_in(arm.setting, arm.variant)
+        return ArmSearch(arm, asked, space, targets, make_spec, storage, self._passes_of)
 
     def _passes_of(self, cell: Spec) -> float:
         """What one training costs, in passes."""

@@ -41,10 +41,13 @@ def ensemble_rows(study_run: StudyRun) -> list[EnsembleRow]:
 
 
 def _test_answers(study_run: StudyRun, task: Task, cell: Spec) -> Predictions | None:
+    """A cell's answers to test; None where it is not done, or its answers cannot be read or averaged."""
     record = study_run.records.get(cell.id)
     if record is None or record.status != "done":
         return None
-    return study_run.results.predictions(cell.id, task.kind)
+    answers = study_run.results.predictions(cell.id, task.kind)
+    nothing_to_average = answers is None or (task.kind == "classification" and answers.probabilities is None)
+    return None if nothing_to_average else answers
 
 
 def together(task: Task, predictions: Sequence[Predictions]) -> Predictions:

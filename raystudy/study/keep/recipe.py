@@ -25,7 +25,7 @@ from raystudy.plugins import find_module
 from raystudy.spec import Arm, Record, Spec
 from raystudy.study.keep.card import Choice, Recipe
 from raystudy.study.plan import Plan
-from raystudy.study.search.arm_search import ArmSearch, Configuration
+from raystudy.study.search.arm_search import ACROSS, ArmSearch, Configuration
 from raystudy.study.study_run import StudyRun, TrainingPool
 
 __all__ = ["MOST_TRIALS", "Ranked", "RecipePlan", "RecipeRun"]
@@ -99,29 +99,27 @@ class RecipePlan(Plan):
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
         """A search for every candidate; one that has nothing to search tries its one configuration."""
         of_plan = super().searches(storage)
-        return {arm: of_plan.get(arm) or self._judged_alone(arm, storage) for arm in self.candidates()}
+        together = {arm: search for arm, search in of_plan.items() if arm.variant == ACROSS}
+        alone = [arm for arm in self.candidates() if not together or arm.variant not in self.study.search.across]
+        return {**together, **{arm: of_plan.get(arm) or self._judged_alone(arm, storage) for arm in alone}}
 
     def _judged_alone(self, arm: Arm, storage: Any) -> ArmSearch:
         once = self.study.search.model_copy(update={"trials": 1, "halving": 0})
-
-        def make_spec(settings: dict[str, Value], target: str, seed: int) -> Spec:
-            return self.spec(arm, settings, target, seed, "search")
-
-        return ArmSearch(
-            arm, once, self.space(arm), self.study.targets_in(arm.setting, arm.variant), make_spec, storage
-        )
+        return self.search_of(arm, self.space(arm), once, storage)
 
     def ranking(self, searches: Mapping[Arm, ArmSearch]) -> list[Ranked]:
         """The candidates by the mean dev score of their best configuration; of equal ones the study's order counts."""
         ranked = []
         for arm, search in searches.items():
-            number = search.winners().get(self.target)
-            if number is not None:
-                best = search.configurations[number]
-                tried = sum(c.over for c in search.configurations)
-                scores = [s for s in best.scores if s is not None]
-                ranked.append(Ranked(arm, best, math.fsum(scores) / len(scores), tried))
-        return sorted(ranked, key=lambda r: -r.dev)
+            for variant in dict.fromkeys(c.variant for c in search.configurations):  # several where one search has them
+                number = search.winners(variant).get(self.target)
+                if number is not None:
+                    best = search.configurations[number]
+                    tried = sum(c.over for c in search.configurations if c.variant == variant)
+                    scores = [s for s in best.scores if s is not None]
+                    ranked.append(Ranked(Arm(variant, arm.setting), best, math.fsum(scores) / len(scores), tried))
+        order = self.candidates()
+        return sorted(ranked, key=lambda r: (-r.dev, order.index(r.arm)))
 
     def best(self, searches: Mapping[Arm, ArmSearch]) -> Ranked | None:
         """The best recipe of which a model is made."""
@@ -161,7 +159,10 @@ class RecipePlan(Plan):
         for arm in self.candidates():
             settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
             one = self.schedule(arm.variant, settings, self.target, arm.setting).cost
-            n = (study.search.trials if arm in searched else 1) * study.search.seeds
+            trials = study.search.trials if arm in searched else 1
+            if arm.variant in study.search.across:  # as if each method had an equal part
+                trials = math.ceil(study.search.trials / len(study.search.across))
+            n = trials * study.search.seeds
             cells[f"{arm.variant} search"], cost[f"{arm.variant} search"] = n, one * n
             longest = max(longest, one, key=lambda length: length.passes)
         cells["the best of them confirm"] = study.report.seeds
