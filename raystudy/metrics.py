@@ -28,6 +28,7 @@ __all__ = [
     "mcc",
     "metric",
     "pearson",
+    "sentence_scores",
     "span_f1",
     "spans",
     "spearman",
@@ -156,6 +157,33 @@ def span_f1(gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]) -> flo
         right += len(gold_spans & pred_spans)
         total += len(gold_spans) + len(pred_spans)
     return 2 * right / total if right else 0.0
+
+
+def sentence_scores(
+    name: str, gold: Sequence[Sequence[str]], pred: Sequence[Sequence[str]]
+) -> NDArray[np.float64] | None:
+    """(n,) a metric of tags on each sentence alone; None where `name` is no metric of tags.
+
+    An F1 is that of the sentence's own spans, or words; 1 where it has none and none is answered. Their mean is not the
+    metric of all sentences together, which counts a sentence by what it holds.
+    """
+    if name == "token_accuracy":
+        return np.array([np.mean([a == b for a, b in zip(g, p, strict=True)]) for g, p in zip(gold, pred, strict=True)])
+    found: Callable[[Sequence[str]], set[Any]]
+    if name == "span_f1":
+
+        def found(tags: Sequence[str]) -> set[Any]:
+            return set(spans(tags))
+
+    elif name == "token_f1":
+
+        def found(tags: Sequence[str]) -> set[Any]:
+            return {(i, tag) for i, tag in enumerate(tags) if tag != "O"}
+
+    else:
+        return None
+    pairs = [(found(g), found(p)) for g, p in zip(gold, pred, strict=True)]
+    return np.array([2 * len(g & p) / (len(g) + len(p)) if g or p else 1.0 for g, p in pairs])
 
 
 METRICS: dict[str, Callable[..., float]] = {

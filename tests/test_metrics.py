@@ -20,6 +20,7 @@ from raystudy.metrics import (
     mcc,
     metric,
     pearson,
+    sentence_scores,
     span_f1,
     spans,
     spearman,
@@ -249,3 +250,20 @@ def test_every_scheme_says_the_same_spans(kinds: list[str], lengths: list[int]) 
 def test_a_word_is_in_one_span_whatever_the_order_of_ended_tags(tags: list[str]) -> None:
     inside = [i for _, a, b in spans(tags) for i in range(a, b)]
     assert inside == [i for i, t in enumerate(tags) if t != "O"]
+
+
+TAGS = ("O", "B-x", "I-x", "B-y")
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=6), max_size=5))
+def test_the_score_of_a_sentence_is_the_metric_of_it_alone(sentences: list[list[tuple[str, str]]]) -> None:
+    gold, pred = ([[pair[side] for pair in s] for s in sentences] for side in (0, 1))
+    for name in ("token_accuracy", "span_f1", "token_f1"):
+        found = sentence_scores(name, gold, pred)
+        assert found is not None and len(found) == len(sentences)
+        for score, g, p in zip(found, gold, pred, strict=True):
+            if name == "token_accuracy" or {*g, *p} != {"O"}:
+                assert score == pytest.approx(metric(name)([g], [p]))
+            else:  # nothing to find, and nothing found
+                assert score == 1.0
+    assert sentence_scores("accuracy", gold, pred) is None

@@ -5,13 +5,24 @@ The report of a study that was run for an exhibit opens with its page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raystudy.analysis.figures import Figure
 from raystudy.analysis.table import Table
 
-__all__ = ["ExhibitPage"]
+__all__ = ["ExhibitPage", "RunScores", "no_runs"]
+
+RunScores = Callable[[str, str, str, int], NDArray[np.float64] | None]
+"""(variant, target, setting, seed) -> the scores of one training on the single sentences of the test split, in their
+order; None where the target is not tagged, or the predictions cannot be read."""
+
+
+def no_runs(variant: str, target: str, setting: str, seed: int) -> None:
+    """The `RunScores` of a study whose predictions are not at hand."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from raystudy.analysis import html, markdown, tables
 from raystudy.analysis.answer_shares import answers_table
 from raystudy.analysis.compute import compute
-from raystudy.analysis.exhibit_page import ExhibitPage
+from raystudy.analysis.exhibit_page import ExhibitPage, RunScores, no_runs
 from raystudy.analysis.figures import Figure, draw, figures
 from raystudy.analysis.frame import Key, tidy, write_csv
 from raystudy.analysis.heatmap import label_map_figures
@@ -65,11 +65,12 @@ def build(
     importances: Sequence[Importance] = (),
     tasks: Sequence[TaskFacts] = (),
     study_text: str = "",
-    exhibit: Callable[[Study, Numbers], ExhibitPage] | None = None,
+    exhibit: Callable[[Study, Numbers, RunScores], ExhibitPage] | None = None,
     opens: Callable[[Opening], None] = lambda opening: None,
     spaces: Sequence[SearchedSetting] = (),
     beside: Beside | None = None,
     recipes: Sequence[Recipe] = (),
+    runs: RunScores = no_runs,
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
@@ -90,6 +91,7 @@ def build(
         tasks: what is known of the data.
         study_text: the study as YAML, with every default written out.
         exhibit: makes the page that the report opens with, where the study is a table or a figure of a paper.
+        runs: the scores of single trainings on single test sentences, for what an exhibit tests on them.
         opens: is called with the first part of the report, once all of it is written.
         spaces: what the searches moved.
         beside: the cells that show what searching brought.
@@ -134,7 +136,7 @@ def build(
         table_of_name["slices"] = slices_table(numbers.slices, numbers.design)
     if numbers.task_weights:
         table_of_name["task_weights"] = task_weights_table(numbers.task_weights, numbers.design)
-    opening = exhibit(study, numbers) if exhibit is not None else None
+    opening = exhibit(study, numbers, runs) if exhibit is not None else None
     atomic_write(folder / "report.json", to_json(numbers))
     write_csv(tidy(records, study.name), folder / "results.csv")
     _write_tables([*table_of_name.values(), *(opening.tables if opening else ())], folder)

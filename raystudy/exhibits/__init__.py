@@ -27,7 +27,7 @@ from raystudy.studyfile import Study, check_study
 from raystudy.yamlfile import parse_yaml, to_yaml
 
 if TYPE_CHECKING:  # what only draws and writes is loaded when there is something to draw
-    from raystudy.analysis.exhibit_page import ExhibitPage
+    from raystudy.analysis.exhibit_page import ExhibitPage, RunScores
     from raystudy.analysis.figures import Figure
     from raystudy.analysis.numbers import Numbers
     from raystudy.analysis.report import Opening
@@ -75,12 +75,17 @@ SETTINGS: Mapping[Scale, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class ExhibitResults:
-    """The results that an exhibit is made from: a study that was run at some scale, and its numbers."""
+    """The results that an exhibit is made from: a study that was run at some scale, and its numbers.
+
+    Attributes:
+        runs: the scores of single trainings on single test sentences; None where predictions are not at hand.
+    """
 
     exhibit: Exhibit
     scale: Scale
     study: Study
     numbers: Numbers
+    runs: RunScores | None = None
 
     @property
     def published(self) -> Published:
@@ -227,12 +232,12 @@ class Exhibit:
         suite_names = [self._planted_suite] if scale == "smoke" else self.suites
         return tuple(t for s in suite_names for t in suites()[s]["tasks"])
 
-    def page(self, scale: Scale, study: Study, numbers: Numbers) -> ExhibitPage:
+    def page(self, scale: Scale, study: Study, numbers: Numbers, runs: RunScores | None = None) -> ExhibitPage:
         """The page of the exhibit, from a study's numbers and the published ones; its report opens with it."""
         from raystudy.analysis.exhibit_page import ExhibitPage
         from raystudy.exhibits._setup import setup_sentences
 
-        results = ExhibitResults(self, scale, study, numbers)
+        results = ExhibitResults(self, scale, study, numbers, runs)
         return ExhibitPage(
             title=f"{self.title}, scale {scale}",
             about=f"{self.about[:1].upper()}{self.about[1:]}. {self.paper.citation}.",
@@ -258,7 +263,9 @@ def find(name: str) -> Exhibit:
     return exhibit
 
 
-def page_renderer(manifest_entry: Mapping[str, Any] | None) -> Callable[[Study, Numbers], ExhibitPage] | None:
+def page_renderer(
+    manifest_entry: Mapping[str, Any] | None,
+) -> Callable[[Study, Numbers, RunScores], ExhibitPage] | None:
     """The function that makes the page of the exhibit that a manifest names; None where it names none.
 
     Args:

@@ -68,6 +68,11 @@ class Published:
         key = tuple(row[k] for k in ("paper", "exhibit", "plm", "method", "dataset", "setting", "metric"))
         return PublishedNumber(key, float(row["value"]), row["mark"])
 
+    def mark(self, **fields: str) -> str:
+        """The sign that the paper prints beside the number whose columns are `fields`; empty where there is none."""
+        fits = [row for row in _rows(self.file) if all(row[k] == v for k, v in fields.items())] if self.file else []
+        return fits[0]["mark"] if len(fits) == 1 else ""
+
 
 @dataclass(frozen=True)
 class Paper:

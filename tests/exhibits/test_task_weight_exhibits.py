@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exhibits.conftest import Left
+from scipy.stats import ttest_rel
 
 from raystudy import exhibits
 from raystudy.analysis.figures import draw
@@ -72,7 +73,7 @@ def test_every_target_has_the_papers_number_of_sentences(name: str, shots: Mappi
 def test_an_average_is_over_targets_in_the_setting_of_each(name: str, left: Left) -> None:
     study = study_of(name)
     n = left(study, noisy)
-    (table,) = exhibits.find(name).page("small", study, n).tables
+    table, *_ = exhibits.find(name).page("small", study, n).tables
     at = next(i for i, c in enumerate(table.columns) if c.title == "Avg.")
     row = next(r for r in table.rows if str(r[0].value).startswith("Weighted Pre-Training"))
     variant = "tawt_pre_fixed" if name == "tawt_table7" else "tawt_pre_w"
@@ -83,7 +84,7 @@ def test_an_average_is_over_targets_in_the_setting_of_each(name: str, left: Left
 
 def test_without_data_a_column_is_missing_with_the_reason_and_keeps_the_published_number(left: Left) -> None:
     study = without_predicates(study_of("tawt_table1"))
-    (table,) = exhibits.find("tawt_table1").page("small", study, left(study, noisy)).tables
+    table, _ = exhibits.find("tawt_table1").page("small", study, left(study, noisy)).tables
     titles = [c.title for c in table.columns[1:-1]]
     assert titles == ["PoS", "Chunking", "Predicate Detection", "NER", "Avg.", "Avg. of those at hand"]
     row = dict(zip(titles, next(r for r in table.rows if r[0].value == "Joint Training")[1:-1], strict=True))
@@ -235,3 +236,51 @@ def test_a_weight_for_every_example_stands_beside_none_and_the_papers_majority(l
     assert [t.get_text() for t in axes.get_yticklabels()] == [str(r[0].value) for r in table.rows][:5]
     assert draw(figure) == draw(figure)
     assert any("WNUT-17" in s and "nouns and proper nouns" in s for s in page.setup)
+
+
+def test_the_papers_test_over_sentences_stands_beside_the_one_over_seeds(left: Left) -> None:
+    study = without_predicates(study_of("tawt_table1"))
+    n = left(study, noisy)
+    single = {
+        (v, t): np.random.default_rng([*f"{v} {t}".encode()]).uniform(0, 1, 60) + 0.4 * (v == "tawt_joint_w")
+        for v in study.variants
+        for t in study.target_names
+        if (v, t) != ("tawt_pre", "wnut17")  # predictions that cannot be read
+    }
+    asked = set()
+
+    def runs(variant: str, target: str, setting: str, seed: int) -> Any:
+        asked.add((target, setting, seed))
+        return single.get((variant, target))
+
+    page = exhibits.find("tawt_table1").page("small", study, n, runs)
+    table = next(t for t in page.tables if t.name == "table1_tests")
+    assert asked == {("ud_ewt_upos", "k=100", 0), ("conll2000_chunk", "k=100", 0), ("wnut17", "k=500", 0)} | {
+        ("predicates", "k=300", 0)
+    }
+    rows = {(r[0].value, r[1].value): {c.name: x for c, x in zip(table.columns, r, strict=True)} for r in table.rows}
+    assert len(rows) == 3 * 4
+    joint = rows["Weighted Joint Training", "PoS"]
+    ours, theirs = single["tawt_joint_w", "ud_ewt_upos"], single["tawt_joint", "ud_ewt_upos"]
+    oracle = ttest_rel(ours, theirs)
+    assert joint["p"].value == pytest.approx(oracle.pvalue) and joint["t"].value == pytest.approx(oracle.statistic)
+    assert joint["difference"].value == pytest.approx(100 * np.mean(ours - theirs))
+    assert (joint["stars"].value, joint["sentences"].value) == ("***" if oracle.pvalue < 0.001 else "none", 60)
+    seeds = [[noisy(v, "ud_ewt_upos", s) for s in range(3)] for v in ("tawt_joint_w", "tawt_joint")]
+    assert joint["p over seeds"].value == pytest.approx(ttest_rel(*seeds).pvalue)
+    assert joint["over seeds"].value == pytest.approx(100 * np.mean(np.subtract(*seeds)))
+    # where there is nothing to test, the paper's stars stand alone
+    unread, absent = (
+        rows["Weighted Pre-Training", "NER"],
+        rows["Weighted Normalized Joint Training", "Predicate Detection"],
+    )
+    assert unread["p"].value is unread["stars"].value is absent["p over seeds"].value is None
+    assert (unread["published stars"].value, absent["published stars"].value) == ("***", "none")
+    assert [rows["Weighted Normalized Joint Training", t]["published stars"].value for t in ("PoS", "NER")] == [
+        "***"
+    ] * 2
+
+
+def test_no_stars_where_the_paper_prints_none(left: Left) -> None:
+    study = study_of("tawt_table7")
+    assert [t.name for t in exhibits.find("tawt_table7").page("small", study, left(study, noisy)).tables] == ["table7"]

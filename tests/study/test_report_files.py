@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import spec_of
 
-from raystudy.spec import Arm, Setting
+from raystudy.evaluate import Predictions
+from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
-from raystudy.study.folder.report_files import example_differences
+from raystudy.study.folder.report_files import example_differences, sentence_scores_of
 from raystudy.study.search.arm_search import IMPORTANCE_TRIALS
 from raystudy.study.search.report_rows import importances, search_rows
 from raystudy.study.study_run import StudyRun
+from raystudy.train import Outcome
 from study.fakes import Fake, plan
 
 
@@ -51,6 +54,25 @@ def test_only_pairs_that_are_there_and_only_accuracy(tmp_path: Path) -> None:
     assert differences["meta_dtl", "planted/target", str(gone.spec.setting)].shape[0] == c.plan.study.report.seeds - 1
     others = [replace(r, facts={"metric": "macro_f1"}) for r in records]
     assert example_differences(others, c.plan.study, c.results) == {}
+
+
+def test_scores_of_single_sentences_are_those_of_the_predictions_that_were_written(tmp_path: Path) -> None:
+    results = Results(tmp_path / "out")
+    spec = spec_of("single_task", suite=("planted/tag_target",), target="planted/tag_target")
+    gold, pred = (("B-x", "O"), ("O", "O", "O")), (("B-x", "B-x"), ("O", "O", "O"))
+    records = [
+        Record(replace(spec, variant=variant), "done", facts={"metric": metric})
+        for variant, metric in (("single_task", "span_f1"), ("multi_task", "token_accuracy"), ("meta_dtl", "accuracy"))
+    ]
+    for record in records[:2]:
+        results.write(Outcome(record, {"test": Predictions(gold, pred), "dev": Predictions(gold, gold)}))
+    results.write(Outcome(records[2], {"test": Predictions(("1", "2"), ("1", "1"))}))
+    scores = sentence_scores_of(records, results)
+    at = ("planted/tag_target", str(spec.setting), spec.seed)
+    np.testing.assert_allclose(scores("single_task", *at), [2 / 3, 1.0])
+    np.testing.assert_allclose(scores("multi_task", *at), [1 / 2, 1.0])
+    assert scores("meta_dtl", *at) is None  # no sentences of tags
+    assert scores("single_task", *at[:2], spec.seed + 1) is None  # no such run
 
 
 def test_what_a_search_cost_is_what_its_records_cost(tmp_path: Path) -> None:

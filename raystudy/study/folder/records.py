@@ -185,6 +185,28 @@ class Results:
         array = np.asarray(probabilities, dtype=np.float32) if known else None
         return Predictions(labels("gold"), labels("pred"), array)
 
+    def tags(self, cell: str, split: str = "test") -> tuple[list[list[str]], list[list[str]]] | None:
+        """(gold, answered) tags of each sentence of `split`, in their order; None where there are none to be read."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(
+                self.cells / cell / "predictions.parquet", columns=["split", "example", "gold", "pred"]
+            )
+        except (OSError, pa.ArrowException):
+            return None
+        rows = table.filter(pc.equal(table["split"], split)).sort_by("example")
+        try:
+            gold, pred = ([json.loads(text) for text in rows[name].to_pylist()] for name in ("gold", "pred"))
+        except ValueError:  # classes, which are written as they are
+            return None
+        tagged = bool(gold) and all(
+            isinstance(g, list) and isinstance(p, list) for g, p in zip(gold, pred, strict=True)
+        )
+        return (gold, pred) if tagged else None
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write what a report needs beside the records: which cells the study has now, its searches, provenance."""
         atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")

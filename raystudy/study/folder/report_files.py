@@ -15,24 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raystudy.analysis.exhibit_page import ExhibitPage
+from raystudy.analysis.exhibit_page import ExhibitPage, RunScores
 from raystudy.analysis.numbers import EnsembleRow, Numbers, Recipe, SearchedSetting
 from raystudy.analysis.report import Opening, build
 from raystudy.analysis.search_gain import Beside
 from raystudy.analysis.tables import SearchRow
+from raystudy.metrics import sentence_scores
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
 from raystudy.yamlfile import to_yaml
 
-__all__ = ["default_differences", "example_differences", "write_report"]
+__all__ = ["default_differences", "example_differences", "sentence_scores_of", "write_report"]
 
 Key = tuple[str, str, str]  # variant, target, setting: one score of the report
 
 
 def write_report(
     folder: str | PathLike[str],
-    exhibit: Callable[[Study, Numbers], ExhibitPage] | None = None,
+    exhibit: Callable[[Study, Numbers, RunScores], ExhibitPage] | None = None,
     opens: Callable[[Opening], None] = lambda opening: None,
 ) -> Path:
     """Build the report of a results folder from its files alone; returns the path of report.md.
@@ -68,6 +69,7 @@ def write_report(
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
         exhibit=exhibit,
         opens=opens,
+        runs=sentence_scores_of(records, results),
         spaces=[SearchedSetting(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("spaces", ())],
         beside=Beside(
             defaults,
@@ -82,6 +84,22 @@ def write_report(
 
 def _arm(data: Mapping[str, Any]) -> Arm:
     return Arm(data["variant"], Setting(**data["setting"]))
+
+
+def sentence_scores_of(records: Iterable[Record], results: Results) -> RunScores:
+    """The scores of a study's runs on single sentences, in the metric of each target; read when they are asked for."""
+    cells = {
+        (r.spec.variant, r.spec.target, str(r.spec.setting), r.spec.seed): r
+        for r in records
+        if r.status == "done" and r.spec.phase == "confirm"
+    }
+
+    def scores(variant: str, target: str, setting: str, seed: int) -> NDArray[np.float64] | None:
+        record = cells.get((variant, target, setting, seed))
+        tags = results.tags(record.id) if record is not None else None
+        return sentence_scores(str(record.facts.get("metric")), *tags) if record is not None and tags else None
+
+    return scores
 
 
 def example_differences(records: Iterable[Record], study: Study, results: Results) -> dict[Key, NDArray[np.float64]]:
