@@ -60,6 +60,8 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         "## Comparison with the baseline",
         "## Few-shot curves",
         "## Search",
+        "### What searching brought",
+        "### What mattered",
         "## Cost",
         "## Failures",
         "## Provenance",
