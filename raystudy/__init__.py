@@ -14,6 +14,7 @@ A map of the package, bottom to top; each room imports only from those above it 
     train, evaluate         run one Spec and judge it, without ray
     model                   a trained method as a folder: written, opened here or in transformers, asked for answers
     example_scores          by which scores Meta-DTL and MFT would weigh the examples of a suite, without training
+    task_distances          how far the tasks of a suite are from one another (TAWT), by a training on each
     exhibits                the papers' tables and figures: what they train, and ours beside the published
     machine                 what this machine or a cluster can do for a study: cores, memory, GPUs, bfloat16, locks
     study                   plan, search, pool of Ray Train groups, the folder of results, the store of shared stages

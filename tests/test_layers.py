@@ -33,7 +33,7 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 STRATA: list[list[tuple[str, ...]]] = [
     [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands", "api")],  # "" is the __init__
     [("study",), ("machine",), ("exhibits",)],
-    [("train", "evaluate", "model"), ("example_scores",), ("analysis",)],
+    [("train", "evaluate", "model"), ("example_scores",), ("task_distances",), ("analysis",)],
     [("methods",)],
     [("nn",)],
     [("data",)],
@@ -68,7 +68,10 @@ SEES_ONLY = {"analysis": STRATA[-1][0]}
 HOMES = {
     "ray": ("cluster", "machine", "study"),
     "optuna": ("study",),
-    "torch": ("workers", "data", "nn", "methods", "train", "evaluate", "model", "example_scores", "machine", "study"),
+    "torch": (
+        *("workers", "data", "nn", "methods", "train", "evaluate", "model"),
+        *("example_scores", "task_distances", "machine", "study"),
+    ),
     "transformers": ("data.text", "nn.encoder"),
     "datasets": ("tasks._hub",),
     "huggingface_hub": ("huggingface", "tasks._hub", "commands"),

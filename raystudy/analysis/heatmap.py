@@ -47,22 +47,31 @@ def heat_map(
     values: NDArray[np.float64],
     *,
     about_zero: bool,
+    unit: str = "cosine",
+    nearest: Literal["greatest", "least"] = "greatest",
 ) -> Figure:
     """A heat map of (n, n) `values`, which are NaN where there is none.
 
-    A frame marks, in each row, the greatest value outside of the row's own group.
+    A frame marks, in each row, the nearest value outside of the row's own group.
 
     Args:
         groups: (group, names of its rows) in order, n names in all.
         about_zero: the scale is that of signed values, symmetric about zero; else it runs from the least value to one.
+        unit: of the values, in a word.
+        nearest: whether the greatest value is the nearest one, as of likeness, or the least, as of distance.
     """
     if values.shape != 2 * (sum(len(rows) for _, rows in groups),):
         raise ValueError(f"values must be square with one row per name, but have shape {values.shape}")
-    return Figure("exhibit", name, title, lambda: _draw(heading, groups, values, about_zero))
+    return Figure("exhibit", name, title, lambda: _draw(heading, groups, values, about_zero, unit, nearest))
 
 
 def _draw(
-    heading: str, groups: Sequence[tuple[str, Sequence[str]]], values: NDArray[np.float64], about_zero: bool
+    heading: str,
+    groups: Sequence[tuple[str, Sequence[str]]],
+    values: NDArray[np.float64],
+    about_zero: bool,
+    unit: str,
+    nearest: Literal["greatest", "least"],
 ) -> Canvas:
     names = [row for _, rows in groups for row in rows]
     small = 8.5 if len(names) <= _NUMBERED else 7.5
@@ -71,7 +80,7 @@ def _draw(
     at = np.arange(len(names)) + _APART * group  # centre of each row and column
     n, side = len(names), _CELL if len(names) <= _NUMBERED else _SMALL
     extent = at[-1] + 1
-    colours, scale = _scale(values, about_zero)
+    colours, scale = _scale(values, about_zero, unit)
     margin = 0.2 + max(_inches(x, small) for x in names)
     outer = margin + max(_inches(g, small, "bold") for g, _ in groups)
     map_side = side * extent
@@ -82,7 +91,8 @@ def _draw(
     axes.set_ylim(extent - 0.5, -0.5)
     for i in range(n):
         other = np.where(group == group[i], np.nan, values[i])
-        best = -1 if np.isnan(other).all() else int(np.nanargmax(other))
+        of_all = np.nanargmax if nearest == "greatest" else np.nanargmin
+        best = -1 if np.isnan(other).all() else int(of_all(other))
         for j in range(n):
             if math.isnan(values[i, j]):
                 if n <= _NUMBERED:
@@ -112,7 +122,7 @@ def _draw(
     bar = canvas.add_axes(((outer + map_side + 0.2) / width, 0, 0.13 / width, tall / height))
     canvas.colorbar(ScalarMappable(scale, colours), cax=bar, ticks=MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     bar.tick_params(labelsize=8, length=2, width=0.6, color=_WORDS, labelcolor=_WORDS)
-    bar.set_title("cosine", fontsize=8, fontweight="normal", color=_WORDS)
+    bar.set_title(unit, fontsize=8, fontweight="normal", color=_WORDS)
     canvas.text(0, 1, heading, ha="left", va="bottom", fontsize=10.5, fontweight="bold", color=_WORDS)
     return canvas
 
@@ -122,10 +132,11 @@ def _inches(text: str, size: float, weight: str = "normal") -> float:
     return float(TextPath((0, 0), text, prop=FontProperties(weight=weight, size=size)).get_extents().width) / 72
 
 
-def _scale(values: NDArray[np.float64], about_zero: bool) -> tuple[Colormap, Normalize]:
+def _scale(values: NDArray[np.float64], about_zero: bool, unit: str = "cosine") -> tuple[Colormap, Normalize]:
     if about_zero:
+        most = 1.0 if unit == "cosine" or np.isnan(values).all() else float(np.nanmax(np.abs(values))) or 1.0
         ends = [(0.0, COLOURS[1]), (0.5, "#e2e5e9"), (1.0, COLOURS[0])]
-        return LinearSegmentedColormap.from_list("vermilion to blue", ends), Normalize(-1, 1)
+        return LinearSegmentedColormap.from_list("vermilion to blue", ends), Normalize(-most, most)
     least = float(np.nanmin(values)) if not np.isnan(values).all() else 0.0
     return colormaps["cividis"], Normalize(min(math.floor(10 * least) / 10, 0.9), 1)
 

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from cells import method_over
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -22,6 +24,7 @@ from raystudy.data.plm import resolve
 from raystudy.data.text import Encoded
 from raystudy.errors import ConfigError, DataError, PreflightError, UserError
 from raystudy.example_scores import ExampleScores, Spread, effective_share, knowledge_graph, measure, spread_of
+from raystudy.task_distances import distances
 from raystudy.tasks import Task, load
 
 SIZES = {"n_train": 36, "n_dev": 6, "n_test": 6, "length": 8}
@@ -356,3 +359,88 @@ def test_mistakes_are_answered_at_once_and_nothing_is_written(
     for text in says:
         assert text in str(out.exception)
     assert not (tmp_path / "results").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# task distances
+
+QUICK = {"max_updates": 4, "batch_size": 12, "feature": "mean", "dropout": 0.0, "lr": 1e-3}
+
+
+def test_the_distance_of_identical_tasks_is_0_and_that_of_a_task_from_itself_too() -> None:
+    target = planted("target", n_train=12)
+    tasks = {"a": target, "b": planted("source", n_train=12), "same": replace(target, name="planted/other")}
+    found = distances(tasks, resolve("tiny"), settings=QUICK)
+    assert found.tasks == tuple(tasks) and found.updates == (4, 4, 4)
+    d = found.distance
+    assert d.shape == (1, 3, 3)
+    assert (d[:, range(3), range(3)] == 0).all()
+    # what is learned from a task is worth as much for one that is the same, and from another task both learn alike
+    assert (d[:, 0, 2] == 0).all() and (d[:, 2, 0] == 0).all()
+    assert (d[:, 0, 1] == d[:, 2, 1]).all() and (d[:, 1, 0] == d[:, 1, 2]).all()
+    assert (d[:, 1, 0] != 0).all()
+    np.testing.assert_allclose(found.least - d, np.broadcast_to(found.own[:, None, :], d.shape), atol=1e-15)
+
+
+def test_the_distance_of_a_pair_is_that_of_the_method() -> None:
+    tasks = {"a": planted("target"), "b": planted("source")}
+    found = distances(tasks, resolve("tiny"), settings=QUICK, seeds=(1,))
+    method = method_over(tasks, "task_distance", measure=True, precision="fp32", **QUICK)
+    for stage in method.transfer():
+        stage.start()
+        for step in range(stage.length.updates):
+            stage.update(step, stage.draw(step))
+        assert stage.after is not None
+        stage.after(stage.length.updates - 1)
+    said = method.facts()["task_distance"]
+    assert said["distance"] == pytest.approx(found.distance[0, 1, 0], abs=1e-6)
+    assert said["own"] == pytest.approx(found.own[0, 0], abs=1e-6)
+
+
+def test_one_task_has_no_distance() -> None:
+    with pytest.raises(DataError, match="a distance is that of two tasks"):
+        distances({"a": planted("target")}, resolve("tiny"), settings=QUICK)
+
+
+def test_the_matrix_stands_beside_the_meta_kg(tmp_path: Path) -> None:
+    made = CliRunner().invoke(
+        commands.app,
+        [
+            *("scores", "planted", "--plm", "tiny", "--limit", "12", "--out", str(tmp_path / "x"), "--json"),
+            *("--distances", "--epochs", "1", "--seeds", "2"),
+        ],
+    )
+    assert made.exit_code == 0, made.output
+    told = json.loads(made.stdout)
+    matrix = told["distances"]["from_to"]
+    assert len(matrix) == len(told["distances"]["tasks"]) == 2 and matrix[0][0] == matrix[1][1] == 0
+    assert told["cosines"]
+    report = (tmp_path / "x" / "report.md").read_text()
+    assert report.index("## Meta-KG") < report.index("## Task distances") < report.index("## Scores")
+    assert "2 of each" in report and any("the nearest source is" in s for s in told["meaning"])
+    with (tmp_path / "x" / "distances.csv").open() as f:
+        rows = [*csv.DictReader(f)]
+    assert len(rows) == 2 * 2 * 2
+    mean = sum(
+        float(r["distance"]) for r in rows if r["source"] == "planted/source" and r["target"] == "planted/target"
+    )
+    names = told["distances"]["tasks"]
+    assert mean / 2 == pytest.approx(matrix[names.index("planted/source")][names.index("planted/target")])
+    assert (tmp_path / "x" / "figures" / "distances.svg").stat().st_size
+
+
+def test_tagged_tasks_have_distances_alone_and_missing_ones_are_left_out_where_asked(tmp_path: Path) -> None:
+    for name, tags in (("wnut17", ("B-person", "O")), ("conll2000_chunk", ("B-NP", "O"))):
+        (tmp_path / name).mkdir()
+        for split in ("train", "dev", "test"):
+            lines = [f"{name}{split}{i} {tags[0]}\nruns {tags[1]}\n\n" for i in range(8)]
+            (tmp_path / name / f"{split}.conll").write_text("".join(lines))
+    options = ["scores", "tagging", "--data-root", str(tmp_path), "--plm", "tiny", "--out", str(tmp_path / "x")]
+    options += ["--distances", "--epochs", "1"]
+    refused = CliRunner().invoke(commands.app, options)
+    assert isinstance(refused.exception, PreflightError) and "ud_ewt_upos" in str(refused.exception)
+    made = CliRunner().invoke(commands.app, [*options, "--leave-out", "--json"])
+    assert made.exit_code == 0, made.output
+    told = json.loads(made.stdout)
+    assert told["distances"]["tasks"] == ["conll2000_chunk", "wnut17"] and "cosines" not in told
+    assert any(s.startswith("predicates is left out") for s in told["meaning"])
