@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from raystudy.errors import PreflightError, Problem
 from raystudy.paths import absolute_environment
-from raystudy.spec import Arm, Numerics, Places, Spec
+from raystudy.spec import ACROSS, Arm, Numerics, Places, Spec
 from raystudy.supervise import RESUME_HINT, end_process, is_supervised
 from raystudy.wording import counted, spelt
 
@@ -77,7 +77,6 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
 
     from raystudy.study.folder.live_status import keep_live_status, search_counts
     from raystudy.study.pool.pool import Pool, Shape
-    from raystudy.study.search.arm_search import ACROSS
     from raystudy.study.search.tune_experiment import tune_searches
 
     began = time.monotonic()

@@ -490,7 +490,7 @@ def run_study(
         write_manifest(study_run, facts, manifest_entry)
         atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
         old = list(study_run.study_records().values())
-        pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old))
+        pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old, study.ranges))
         view = LiveView(console, plan.preview["total_cells"], done=len(study_run.study_records()))
         new_records: list[Record] = []
         used_seconds = 0.0

@@ -20,9 +20,10 @@ from pydantic import BeforeValidator, Field
 from raystudy.catalogue import Value
 from raystudy.yamlfile import Strict
 
-__all__ = ["SCHEMA", "Arm", "Numerics", "Places", "Record", "Setting", "Spec", "canonical", "digest"]
+__all__ = ["ACROSS", "SCHEMA", "Arm", "Numerics", "Places", "Record", "Setting", "Spec", "canonical", "digest"]
 
 SCHEMA = 1
+ACROSS = "across"  # stands for the variant of an arm in which a search chooses the method; no variant has this name
 _LONGEST = 150  # bytes of a file's name without what is written before and behind it; file systems take 255
 
 

@@ -26,8 +26,8 @@ from raystudy.errors import ConfigError, DataError, Problem, UserError, printabl
 from raystudy.methods import Length, Schedule, Sizes, hparams
 from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.plugins import find_module
-from raystudy.spec import Arm, Places, Setting, Spec, digest
-from raystudy.study.search.arm_search import ACROSS, ArmSearch
+from raystudy.spec import ACROSS, Arm, Places, Setting, Spec, digest
+from raystudy.study.search.arm_search import ArmSearch
 from raystudy.study.search.space import Across, Space, effective
 from raystudy.studyfile import SearchPlan, Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class

@@ -12,11 +12,13 @@ import pytest
 
 from raystudy.analysis import report
 from raystudy.errors import ConfigError
-from raystudy.spec import Arm, Setting, Spec
+from raystudy.spec import ACROSS, Arm, Setting, Spec
+from raystudy.study.folder.live_status import search_counts
 from raystudy.study.folder.manifest import write_manifest
+from raystudy.study.folder.progress import progress
 from raystudy.study.folder.records import Results, dev_score
 from raystudy.study.folder.report_files import write_report
-from raystudy.study.search.arm_search import ACROSS, drive
+from raystudy.study.search.arm_search import drive
 from raystudy.study.search.report_rows import search_rows
 from raystudy.study.study_run import StudyRun
 from study.fakes import Fake, outcome, plan
@@ -135,3 +137,20 @@ def test_every_method_is_confirmed_with_its_own_best_and_the_report_says_which_w
 def test_what_cannot_be_searched_across_is_refused(tmp_path: Path, search: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         plan(tmp_path, **{**PARTS, "search": search})
+
+
+def test_status_counts_the_one_search_as_the_driver_does(tmp_path: Path) -> None:
+    """From the folder alone: its configurations, and what is to come at most."""
+    study_run = StudyRun(plan(tmp_path, **PARTS), Results(tmp_path / "out"))
+    study_run.open()
+    write_manifest(study_run, {})
+    first = progress(study_run.results)
+    assert first.cells.planned == study_run.plan.preview["total_cells"]
+    study_run.run_local(Fake())
+    write_manifest(study_run, {})
+    found = progress(study_run.results)
+    (together,) = (a for a in found.arms if a.arm == TOGETHER)
+    counts = search_counts(study_run.searches[TOGETHER])
+    assert together.trials is not None
+    assert {k: getattr(together.trials, k) for k in counts} == pytest.approx(counts)
+    assert found.finished and found.cells.done == found.cells.planned == len(study_run.records)

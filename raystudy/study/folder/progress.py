@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from raystudy.spec import Arm, Record, Setting, canonical
+from raystudy.spec import ACROSS, Arm, Record, Setting, canonical
 from raystudy.study.folder.live_status import read_live_status
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
@@ -151,6 +151,7 @@ def progress(results: Results) -> Progress:
     configurations = _configuration_counts(study, manifest, now, by_arm)
     one_recipe = bool(manifest.get("chosen_on_dev"))  # of its arms one is confirmed, and that is known at the end
     arms = [_arm_progress(arm, study, by_arm[arm], configurations.get(arm), one_recipe) for arm in study.arms()]
+    arms += [_across_progress(arm, study, configurations[arm]) for arm in _across_arms(study) if arm in configurations]
     searches_over = all(c.over >= c.total for c in configurations.values())
     finished = not running and searches_over and all(a.confirm.left == 0 for a in arms) and beside.left == 0
     if one_recipe:
@@ -186,18 +187,21 @@ def _configuration_counts(
         arm = Arm(row["arm"]["variant"], Setting(**row["arm"]["setting"]))
         rows[str(arm)][row["number"]].append(row)
     out = {}
-    for arm in study.arms():
+    for arm in (*study.arms(), *_across_arms(study)):
         if arm.setting not in study.searched_settings or f"{arm.variant} search" not in manifest["expected"]["cells"]:
             continue
         if now and str(arm) in now["searches"]:
             out[arm] = ConfigurationCounts(**now["searches"][str(arm)])
             continue
-        row_groups = list(rows[str(arm)].values())  # the rows of each configuration that ended, one per target
+        together = [Arm(v, arm.setting) for v in study.search.across] if arm.variant == ACROSS else [arm]
+        # the rows of each configuration that ended, one per target
+        row_groups = [group for one in together for group in rows[str(one)].values()]
+        records_of_arm = [r for one in together for r in records[one]]
         states = Counter(group[0]["state"] for group in row_groups)
         cells = sum(row["seeds"] for group in row_groups for row in group) + states["failed"]
         dev_means = [_dev_mean(group) for group in row_groups if group[0]["state"] == "complete"]
         for cell_records in _newer_configurations(
-            records[arm], [row["settings"] for group in row_groups for row in group]
+            records_of_arm, [row["settings"] for group in row_groups for row in group]
         ):
             failed = any(r.status == "failed" for r in cell_records)
             if not failed and len(cell_records) < len(study.targets_in(arm.setting, arm.variant)) * study.search.seeds:
@@ -221,6 +225,18 @@ def _trials(study: Study, manifest: Mapping[str, Any], arm: Arm) -> int:
     if not manifest.get("chosen_on_dev"):
         return study.search.trials
     return int(manifest["expected"]["cells"][f"{arm.variant} search"]) // study.search.seeds
+
+
+def _across_arms(study: Study) -> list[Arm]:
+    """The arms of the searches across methods, one per setting that is searched."""
+    return [Arm(ACROSS, s) for s in study.searched_settings if study.targets_in(s)] if study.search.across else []
+
+
+def _across_progress(arm: Arm, study: Study, configurations: ConfigurationCounts) -> ArmProgress:
+    """How far a search across methods is; its cells are counted with the methods, but for those that are to come."""
+    to_come = configurations.total - configurations.over
+    cells = to_come * len(study.targets_in(arm.setting)) * study.search.seeds
+    return ArmProgress(arm, configurations, CellCounts(planned=cells), CellCounts())
 
 
 def _newer_configurations(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -25,11 +25,14 @@ class TensorBoard:
     Args:
         folder: ``tensorboard/`` of the results folder; what is in it is removed.
         records: the records that are there already.
+        own: variant -> settings that the study searches beside those of the catalogue.
     """
 
-    def __init__(self, folder: Path, records: Iterable[Record]) -> None:
+    def __init__(
+        self, folder: Path, records: Iterable[Record], own: Callable[[str], Iterable[str]] = lambda variant: ()
+    ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        self.folder = folder
+        self.folder, self._own = folder, own
         self._writers: dict[str, SummaryWriter] = {}
         self._steps: dict[str, int] = {}
         self._scores: dict[str, list[float]] = {}  # run of a configuration -> dev scores of its cells
@@ -66,7 +69,8 @@ class TensorBoard:
         with SummaryWriter(str(self.folder / run), filename_suffix=f".{len(scores):04d}") as writer:
             if len(scores) == 1:
                 columns: dict[str, Value] = {"method": spec.variant, "setting": str(spec.setting)}
-                columns |= {name: spec.settings[name] for name in catalogue().searched_parameters(spec.variant, {})}
+                searched = (*catalogue().searched_parameters(spec.variant, {}), *self._own(spec.variant))
+                columns |= {name: spec.settings[name] for name in dict.fromkeys(searched)}
                 _, start, end = hparams(columns, {})
                 writer.file_writer.add_summary(start)
                 writer.file_writer.add_summary(end)

@@ -22,10 +22,10 @@ from raystudy.catalogue import Value, catalogue
 from raystudy.errors import ConfigError, Problem
 from raystudy.methods import Length, hparams
 from raystudy.plugins import find_module
-from raystudy.spec import Arm, Record, Spec
+from raystudy.spec import ACROSS, Arm, Record, Spec
 from raystudy.study.keep.card import Choice, Recipe
 from raystudy.study.plan import Plan
-from raystudy.study.search.arm_search import ACROSS, ArmSearch, Configuration
+from raystudy.study.search.arm_search import ArmSearch, Configuration
 from raystudy.study.study_run import StudyRun, TrainingPool
 
 __all__ = ["MOST_TRIALS", "Ranked", "RecipePlan", "RecipeRun"]

@@ -32,12 +32,10 @@ from raystudy.study.search.space import Across, Space
 from raystudy.study.search.winners import rankings
 from raystudy.studyfile import SearchPlan
 
-__all__ = ["ACROSS", "IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
+__all__ = ["IMPORTANCE", "IMPORTANCE_TRIALS", "ArmSearch", "Configuration", "drive", "rungs"]
 
 IMPORTANCE = "PED-ANOVA of Optuna, best tenth of the completed trials against all"
 IMPORTANCE_TRIALS = 30  # with fewer, the best tenth is two or three trials and the shares are noise
-
-ACROSS = "across"  # stands for the variant of an arm in which the search chooses the method; no variant has this name
 
 NextStep = Literal["go", "wait", "stop", "done"]
 MakeSpec = Callable[[str, dict[str, Value], str, int], Spec]

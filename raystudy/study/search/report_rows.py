@@ -9,8 +9,8 @@ from typing import Literal
 from raystudy.analysis.numbers import Recipe, SearchedSetting
 from raystudy.analysis.tables import Importance, SearchRow
 from raystudy.catalogue import catalogue
-from raystudy.spec import Arm, Record, Setting
-from raystudy.study.search.arm_search import ACROSS, IMPORTANCE, ArmSearch, Configuration
+from raystudy.spec import ACROSS, Arm, Record, Setting
+from raystudy.study.search.arm_search import IMPORTANCE, ArmSearch, Configuration
 from raystudy.study.search.space import Space
 from raystudy.wording import listed, spelt
 
