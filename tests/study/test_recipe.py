@@ -89,6 +89,19 @@ def test_a_method_without_anything_to_search_is_judged_too(tmp_path: Path) -> No
     assert len(run.records) == 5 * 2 + 2 + 2
 
 
+def test_a_search_across_methods_is_one_search_and_its_methods_are_ranked(tmp_path: Path) -> None:
+    search = "{trials: 6, seeds: 2, sampler: random, across: [single_task, meta_dtl]}"
+    run = recipe_run(tmp_path, search=search, most=6)
+    assert run.plan.preview["cells"]["across search"] == 12
+    run.run_local(Slow())
+    tried = {r.arm.variant: r.tried for r in run.plan.ranking(run.searches)}
+    assert tried["single_task"] + tried["meta_dtl"] == 6 and tried["multi_task"] == 6 and tried["majority"] == 1
+    assert len(run.confirmed()) == 2 and len([r for r in run.records.values() if "test" in r.metrics]) == 2
+    (tmp_path / "b").mkdir()
+    within = recipe_run(tmp_path / "b", 30.0, search=search, most=6)
+    assert within.plan.study.search.trials == 2  # the first round has one of each
+
+
 def test_equal_scores_choose_the_method_that_stands_first(tmp_path: Path) -> None:
     class Equal(Slow):
         def train(self, spec: Spec) -> Outcome:

@@ -82,44 +82,44 @@ class RecipePlan(Plan):
         self.__dict__.pop("preview", None)
 
     def eligible(self, arm: Arm) -> bool:
-        """Whether a model is made by it: not a control, nor a floor that is told more than the drawn examples."""
-        variant = catalogue().variant(arm.variant)
-        module = find_module("methods", variant.method)
+        """Whether a model is made by it: not by a control, nor by a floor that is told more than the drawn examples."""
+        module = find_module("methods", catalogue().variant(arm.variant).method)
         settings = catalogue().resolve(arm.variant, self.study.fixed_settings(arm.variant))
-        return variant.role != "control" and not module.Method.knows_prior(hparams(module.HParams, settings))
+        return _is_recipe(arm.variant) and not module.Method.knows_prior(hparams(module.HParams, settings))
 
     def candidates(self) -> list[Arm]:
-        """The arms that are judged on dev, in the study's order: all but controls, which copy another's settings."""
-        return [arm for arm in self.study.arms() if catalogue().variant(arm.variant).role != "control"]
+        """The arms that are judged on dev by themselves: no controls, and no methods that are searched together."""
+        together = self.study.search.across
+        return [a for a in self.study.arms() if _is_recipe(a.variant) and a.variant not in together]
 
     def searchable(self) -> list[Arm]:
-        """The candidates with something to search."""
-        return self._searched_arms()
+        """The arms of searches that move something."""
+        return [*self._across_spaces(), *self._own_spaces()]
 
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
-        """A search for every candidate; one that has nothing to search tries its one configuration."""
+        """A search for every candidate, and that across methods; without anything to search, one configuration."""
         of_plan = super().searches(storage)
-        together = {arm: search for arm, search in of_plan.items() if arm.variant == ACROSS}
-        alone = [arm for arm in self.candidates() if not together or arm.variant not in self.study.search.across]
-        return {**together, **{arm: of_plan.get(arm) or self._judged_alone(arm, storage) for arm in alone}}
+        own = {arm: of_plan.get(arm) or self._judged_alone(arm, storage) for arm in self.candidates()}
+        return {**{arm: of_plan[arm] for arm in self._across_spaces()}, **own}
 
     def _judged_alone(self, arm: Arm, storage: Any) -> ArmSearch:
         once = self.study.search.model_copy(update={"trials": 1, "halving": 0})
         return self.search_of(arm, self.space(arm), once, storage)
 
     def ranking(self, searches: Mapping[Arm, ArmSearch]) -> list[Ranked]:
-        """The candidates by the mean dev score of their best configuration; of equal ones the study's order counts."""
+        """The methods by the mean dev score of their best configuration; of equal ones the study's order counts."""
         ranked = []
-        for arm, search in searches.items():
+        for search in searches.values():
             for variant in dict.fromkeys(c.variant for c in search.configurations):  # several where one search has them
                 number = search.winners(variant).get(self.target)
                 if number is not None:
                     best = search.configurations[number]
                     tried = sum(c.over for c in search.configurations if c.variant == variant)
                     scores = [s for s in best.scores if s is not None]
-                    ranked.append(Ranked(Arm(variant, arm.setting), best, math.fsum(scores) / len(scores), tried))
-        order = self.candidates()
-        return sorted(ranked, key=lambda r: (-r.dev, order.index(r.arm)))
+                    arm = Arm(variant, search.arm.setting)
+                    ranked.append(Ranked(arm, best, math.fsum(scores) / len(scores), tried))
+        order = list(self.study.variants)
+        return sorted(ranked, key=lambda r: (-r.dev, order.index(r.arm.variant)))
 
     def best(self, searches: Mapping[Arm, ArmSearch]) -> Ranked | None:
         """The best recipe of which a model is made."""
@@ -154,17 +154,21 @@ class RecipePlan(Plan):
         study = self.study
         cells: dict[str, int] = {}
         cost: dict[str, Length] = {}
-        longest = Length()
-        searched = set(self.searchable())
+        lengths = {
+            variant: self.schedule(variant, self.reference(variant), self.target, study.settings_grid[0]).cost
+            for variant in study.variants
+            if _is_recipe(variant)
+        }
+        searched, trials = set(self.searchable()), study.search.trials
         for arm in self.candidates():
-            settings = catalogue().resolve(arm.variant, study.fixed_settings(arm.variant))
-            one = self.schedule(arm.variant, settings, self.target, arm.setting).cost
-            trials = study.search.trials if arm in searched else 1
-            if arm.variant in study.search.across:  # as if each method had an equal part
-                trials = math.ceil(study.search.trials / len(study.search.across))
-            n = trials * study.search.seeds
-            cells[f"{arm.variant} search"], cost[f"{arm.variant} search"] = n, one * n
-            longest = max(longest, one, key=lambda length: length.passes)
+            n = (trials if arm in searched else 1) * study.search.seeds
+            cells[f"{arm.variant} search"], cost[f"{arm.variant} search"] = n, lengths[arm.variant] * n
+        if self._across_spaces():
+            together = [lengths[v] for v in study.search.across]
+            parts = [one * len(range(n, trials, len(together))) for n, one in enumerate(together)]
+            cells[f"{ACROSS} search"] = trials * study.search.seeds
+            cost[f"{ACROSS} search"] = sum(parts, Length()) * study.search.seeds
+        longest = max(lengths.values(), key=lambda length: length.passes)
         cells["the best of them confirm"] = study.report.seeds
         cost["the best of them confirm"] = longest * study.report.seeds
         return {
@@ -202,7 +206,8 @@ class RecipeRun(StudyRun):
 
     def settle(self) -> None:
         """Go from round to round as far as the records go; what was tried decides how far, and nothing else does."""
-        trials, before = (self.most_trials if self.budget is None else 1), 0
+        fewest = max(1, len(self.plan.study.search.across))  # so that each of them is tried
+        trials, before = (self.most_trials if self.budget is None else fewest), 0
         while True:
             self._begin(trials, final=self.budget is None)
             if not all(s.finished for s in self.searches.values()):
@@ -278,6 +283,11 @@ class RecipeRun(StudyRun):
         """The records of the best recipe's confirmation, in the order of their seeds."""
         ids = {s.id for s in self.plan.confirm(self.searches)}
         return sorted((r for r in self.study_records().values() if r.id in ids), key=lambda r: r.spec.seed)
+
+
+def _is_recipe(variant: str) -> bool:
+    """Whether a variant is one that somebody may want a model of, and not there to be compared with."""
+    return catalogue().variant(variant).role in ("method", "baseline", "floor")
 
 
 def _worker_seconds(records: Iterable[Record]) -> float:

@@ -62,7 +62,7 @@ def _dev(record: Record) -> float:
 
 
 def _is_model(record: Record) -> bool:
-    if catalogue().variant(record.spec.variant).role == "control":
+    if catalogue().variant(record.spec.variant).role not in ("method", "baseline", "floor"):
         return False
     module = find_module("methods", record.spec.method)
     return not module.Method.knows_prior(hparams(module.HParams, record.spec.settings))
