@@ -23,6 +23,7 @@ from raystudy.study.folder.best_settings import write_best_settings
 from raystudy.study.folder.dev_errors import dev_error
 from raystudy.study.folder.ensembles import together
 from raystudy.study.folder.manifest import rows_of, write_manifest
+from raystudy.study.folder.progress import progress
 from raystudy.study.folder.records import Results
 from raystudy.study.folder.report_files import write_report
 from raystudy.study.study_run import StudyRun
@@ -234,3 +235,23 @@ def test_a_number_of_dev_examples(tmp_path: Path) -> None:
         assert caught.value.problems[0].path == "dev"
     with pytest.raises(ConfigError, match="must be like_train, all, or a number of examples above 0, but got 0"):
         plan(tmp_path, **PARTS, dev="0")
+
+
+def test_a_folder_of_before_still_opens(tmp_path: Path) -> None:
+    """Its manifest knows nothing of spaces, of errors, or of what is trained beside the winner."""
+    study_run = finished(tmp_path, report="{seeds: 3, default: false}")
+    write_manifest(study_run, {})
+    path = study_run.results.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for key in ("beside", "default", "ensembles", "spaces", "recipes"):
+        del manifest[key]
+    for row in manifest["search_rows"]:
+        del row["dev_examples"], row["error"]
+    del manifest["study"]["confirm"], manifest["study"]["report"]["default"]
+    for key in ("space", "across"):
+        del manifest["study"]["search"][key]
+    path.write_text(json.dumps(manifest))
+    with patch.object(report, "figures", lambda numbers: []):
+        text = write_report(study_run.results.folder).read_text()
+    assert "What searching brought on test is not known" in text and "### Across methods" not in text
+    assert progress(study_run.results).finished

@@ -55,9 +55,9 @@ def _selection(searches: Iterable[Search]) -> Iterator[str]:
         text = (
             f"{s.target}: chosen on {s.dev_examples:,} dev examples per search seed ({seeds}): {100 * s.winner.dev:.1f}"
         )
-        text += (
-            f" with a standard error of {100 * s.error:.1f}; {s.within} of {s.complete} complete trials are within it"
-        )
+        text += f" with a standard error of {100 * s.error:.1f}"
+        if s.complete:
+            text += f"; {s.within} of {s.complete} complete trials are within it"
         if s.tied > 1:
             text += f", {s.tied} are equal (the paper's settings win, then fewer passes, then the lower number)"
         yield text
