@@ -74,12 +74,19 @@ def test_no_order_of_arrival_changes_anything(tmp_path: Path, seed: int) -> None
     assert orderly.rankings() == shuffled.rankings()
 
 
-@pytest.mark.parametrize("after", [1, 5, 17, 30])
-def test_a_killed_study_gives_the_same_records(tmp_path: Path, after: int) -> None:
-    whole = StudyRun(plan(tmp_path, **PARTS), Results(tmp_path / "whole"))
-    whole.open()
-    whole.run_local(Fake())
-    assert whole.complete
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    """The study, run to its end without a kill."""
+    folder = tmp_path_factory.mktemp("whole")
+    study_run = StudyRun(plan(folder, **PARTS), Results(folder / "out"))
+    study_run.open()
+    study_run.run_local(Fake())
+    assert study_run.complete
+    return study_run
+
+
+@pytest.mark.parametrize("after", [5, 30])
+def test_a_killed_study_gives_the_same_records(tmp_path: Path, after: int, whole: StudyRun) -> None:
     killed = StudyRun(plan(tmp_path, **PARTS), Results(tmp_path / "killed"))
     killed.open()
     killed.on_record = lambda record: killed.drain() if len(killed.records) >= after else None
@@ -95,10 +102,8 @@ def test_a_killed_study_gives_the_same_records(tmp_path: Path, after: int) -> No
     assert [s.id for s in again.confirm_cells()] == [s.id for s in whole.confirm_cells()]
 
 
-def test_every_method_is_confirmed_with_its_own_best_and_the_report_says_which_wins(tmp_path: Path) -> None:
-    study_run = StudyRun(plan(tmp_path, **PARTS), Results(tmp_path / "out"))
-    study_run.open()
-    study_run.run_local(Fake())
+def test_every_method_is_confirmed_with_its_own_best_and_the_report_says_which_wins(whole: StudyRun) -> None:
+    study_run = whole
     search, made = study_run.searches[TOGETHER], study_run.plan
     for variant in METHODS:
         best = search.configurations[search.winners(variant)[TARGET]]

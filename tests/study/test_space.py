@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,13 @@ def plan_without_data(asked: Study) -> Plan:
     return made
 
 
-def packaged() -> Iterator[tuple[str, Study]]:
+@cache
+def packaged() -> tuple[tuple[str, Study], ...]:
+    """Every study of the package, and that of every exhibit at every scale, searched."""
+    return tuple(_packaged())
+
+
+def _packaged() -> Iterator[tuple[str, Study]]:
     for path in sorted((space_folder() / "studies").glob("*.yaml")):
         yield path.stem, read_study(path)
     for name in names():
