@@ -375,7 +375,11 @@ def exhibits_page() -> str:
         table(
             ("`--scale`", "data", "model"),
             (
-                ("`smoke`", "generated tasks; published numbers are not shown beside", "a random one, under a minute"),
+                (
+                    "`smoke`",
+                    "generated tasks; published numbers are not shown beside",
+                    "a random one; about a minute on two idle cores",
+                ),
                 ("`small` (default)", "256 train, 128 dev, 400 test examples per task, 3 seeds", "`minilm`"),
                 ("`paper`", "everything, as in the paper", "`google-bert/bert-base-uncased`, from the hub"),
             ),

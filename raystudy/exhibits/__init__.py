@@ -6,8 +6,9 @@ A module `raystudy.exhibits.<paper>_<exhibit>` declares an `EXHIBIT`. ``python -
 the study that it asks for and writes a report that opens with it; ``raystudy report FOLDER`` writes that again from the
 files alone. Where nothing is trained (statistics of the data, examples with their scores) `run_untrained` writes it.
 
-An exhibit has three scales: ``smoke`` takes generated tasks and a tiny random model and is done in a minute, ``small``
-takes few real examples and minilm, and ``paper`` the paper's sizes and model and the methods' own defaults.
+An exhibit has three scales: ``smoke`` takes generated tasks and a tiny random model and is done in about a minute on
+two idle cores, most of which Ray takes to start; ``small`` takes few real examples and minilm, and ``paper`` the
+paper's sizes and model and the methods' own defaults.
 """
 
 from __future__ import annotations

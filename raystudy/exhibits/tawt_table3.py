@@ -40,9 +40,9 @@ def keys(scale: Scale, root: Path | None) -> dict[str, Any]:
 def tables(results: ExhibitResults) -> list[Table]:
     study = results.study
     trained = {(frozenset(study.tasks_with(t)) - {t}, t) for t in study.target_names}
-    setting = str(study.settings_grid[0])
+    setting, paper = str(study.settings_grid[0]), results.exhibit.paper
     if results.scale == "smoke":
-        heads = [Head(t, (t,), setting) for t in study.target_names]
+        heads = [Head(paper.short(t), (t,), setting) for t in study.target_names]
     else:
         heads = [
             Head(
@@ -55,7 +55,8 @@ def tables(results: ExhibitResults) -> list[Table]:
         ]
         heads.append(Head("Avg.", (), published={"dataset": "Avg"}))
     rows = [Row(v, NAMES[v], {"method": NAMES[v]}) for v in ROWS]
-    what = caption(results, results.exhibit.title, "test", "span F1 (NER), token F1 (predicates)")
+    measure = "span F1" if results.scale == "smoke" else "span F1 (NER), token F1 (predicates)"
+    what = caption(results, results.exhibit.title, "test", measure)
     return [comparison_table(results.exhibit.stem, what, rows, heads, results.numbers, results.published)]
 
 
