@@ -135,7 +135,7 @@ def test_a_method_that_fails_is_not_chosen_and_all_that_fail_choose_none(tmp_pat
     assert none.complete and none.confirmed() == [] and none.plan.best(none.searches) is None
 
 
-@pytest.mark.parametrize("kill_after", [1, 12, 26, 28])
+@pytest.mark.parametrize("kill_after", [12, 27])
 def test_a_run_that_is_killed_comes_to_the_same_recipe(tmp_path: Path, kill_after: int) -> None:
     budget = 40.0
     whole, halves = tmp_path / "whole", tmp_path / "halves"
@@ -156,7 +156,7 @@ def test_a_run_that_is_killed_comes_to_the_same_recipe(tmp_path: Path, kill_afte
     assert [r.id for r in again.confirmed()] == [r.id for r in undisturbed.confirmed()]
 
 
-@pytest.mark.parametrize(("budget", "trials"), [(7.0, 1), (16.0, 1), (17.0, 2), (40.0, 4), (70.0, 8)])
+@pytest.mark.parametrize(("budget", "trials"), [(7.0, 1), (16.0, 1), (17.0, 2), (40.0, 4)])
 def test_a_budget_doubles_the_searches_while_they_fit(tmp_path: Path, budget: float, trials: int) -> None:
     """Three methods of two seeds take 6 s a trial, the majority 2 s once; 3 s are kept for the best recipe."""
     run = recipe_run(tmp_path, budget, most=16)
