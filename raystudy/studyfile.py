@@ -283,7 +283,8 @@ class Study(Strict):
     Attributes:
         name: names the results folder.
         about: one line for the report.
-        plm: the pre-trained model, a BERT or an ALBERT: ``minilm`` (the quickstart's package), ``tiny`` (random, for
+        plm: the pre-trained model, a BERT or a relative of it (ALBERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA,
+            ModernBERT, DeBERTa-v3): ``minilm`` (the quickstart's package), ``tiny`` (random, for
             trying out), a folder as ``save_pretrained`` writes it, relative to the study file or else to the current
             folder, or the id of a model on the Hugging Face hub. For tasks whose examples are vectors of numbers it is
             ``mlp:WIDTH``, a network of one hidden layer of that width, which is not pre-trained.

@@ -30,7 +30,7 @@ from raystudy.catalogue import catalogue
 from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.data.draws import seed_of
 from raystudy.data.fewshot import at_ratio, cap, cut, dev_of, pooled
-from raystudy.data.plm import resolve
+from raystudy.data.plm import FAMILIES, resolve
 from raystudy.data.text import Corpus, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
@@ -545,7 +545,11 @@ def judged(cell: Trained) -> Outcome:
             **_taken(spec, method, tasks, tuple(answers)),
             **method.facts(),
         },
-        made_by={"code": code_digest(spec.method, spec.datasets), **numerics_here(spec)},
+        made_by={
+            "code": code_digest(spec.method, spec.datasets),
+            **numerics_here(spec),
+            **({} if FAMILIES[plm.family].packed else {"texts": "padded to the longest of their batch"}),
+        },
     )
     return Outcome(record, answers)
 

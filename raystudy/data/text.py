@@ -458,7 +458,8 @@ def _tokenised(tok: Any, form: str, examples: Sequence[Example], length: int | N
     if not examples:
         return
     if form == "tagging":
-        out = tok([list(e.tokens) for e in examples], is_split_into_words=True, **options)
+        before = _before_words(tok)
+        out = tok([[before + w for w in e.tokens] for e in examples], is_split_into_words=True, **options)
     elif form == "pair":
         out = tok([e.text for e in examples], [e.pair or "" for e in examples], **options)
     else:
@@ -466,6 +467,21 @@ def _tokenised(tok: Any, form: str, examples: Sequence[Example], length: int | N
     for i in range(len(examples)):
         words = {"tagging": out.word_ids, "pair": out.sequence_ids}.get(form, lambda _: ())(i)
         yield _Tokens(out["input_ids"][i], out["token_type_ids"][i], words)
+
+
+def _before_words(tok: Any) -> str:
+    """What has to stand before each word of a list so that it is cut as within a text: nothing, or a space.
+
+    A tokenizer over bytes (RoBERTa's, ModernBERT's) takes the space before a word for a part of it, and a word without
+    one for the end of another word.
+    """
+    text = tok("the cat", add_special_tokens=False)["input_ids"]
+    for before in ("", " "):
+        words = tok([[before + "the", before + "cat"]], is_split_into_words=True, add_special_tokens=False)
+        last = [i for i, word in zip(words["input_ids"][0], words.word_ids(0), strict=True) if word == 1]
+        if last == text[len(text) - len(last) :]:
+            return before
+    return ""
 
 
 def _encode(task: Task, split: str, plm: PLM, length: int) -> Encoded:

@@ -297,6 +297,11 @@ class BaseMethod(nn.Module, Generic[S]):
         return False
 
     @staticmethod
+    def inside_layers(hp: S) -> bool:
+        """Whether something of its own acts at the end of the model's layers, for which not all have a place."""
+        return False
+
+    @staticmethod
     def knows_prior(hp: S) -> bool:
         """Whether it is told how frequent the target's classes are in the whole training split; no training is."""
         return False

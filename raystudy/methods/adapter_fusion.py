@@ -72,6 +72,10 @@ class Method(BaseMethod[HParams]):
         _refuse_lonely(len(tasks) - (unseen is not None))
         return []
 
+    @staticmethod
+    def inside_layers(hp: HParams) -> bool:
+        return True
+
     @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         lengths = {

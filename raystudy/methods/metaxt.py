@@ -243,6 +243,10 @@ class Method(BaseMethod[HParams]):
         return True
 
     @staticmethod
+    def inside_layers(hp: HParams) -> bool:
+        return hp.rtn
+
+    @staticmethod
     def exact(hp: HParams) -> bool:
         return hp.has_meta_loss and hp.route != "fd_logits"
 

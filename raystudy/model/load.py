@@ -25,6 +25,7 @@ from raystudy.errors import ConfigError, DataError, PreflightError, Problem, quo
 from raystudy.evaluate import answers_of, head_logits, softmax
 from raystudy.methods import Readout
 from raystudy.model.description import Description, read_description
+from raystudy.model.library_classes import LIBRARY_CLASSES
 from raystudy.nn.adapters import Adapters
 from raystudy.nn.encoder import Body, Encoder
 from raystudy.nn.mlp import MLP
@@ -207,7 +208,7 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
         place = path if d.in_transformers else path / "encoder"
         plm = resolve.__wrapped__(str(place))  # a folder may be another model than the last time
         body = Body(plm, precision=d.precision, exact=d.exact)
-        _restore(body, place / "model.safetensors")
+        _restore(body, place / "model.safetensors", d.kind == "tagging", d.in_transformers)
     if d.adapters is not None:
         inside = Adapters(d.adapters.count, body.depth, body.hidden, d.adapters.width, 0.0).to(body.anchor)
         inside.load_state_dict(load_file(path / "adapters.safetensors"))
@@ -224,10 +225,12 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> LoadedModel:
     return LoadedModel(path, d, encoder.to(torch.device(device)).eval().requires_grad_(False), plm)
 
 
-def _restore(body: Body, file: Path) -> None:
-    """Give the body the very numbers of the file: weights of double precision were read in single precision."""
-    if body.anchor.dtype != torch.float64:
-        return
-    prefix = f"{body.model.base_model_prefix}."
-    state: dict[str, Any] = {k.removeprefix(prefix): v for k, v in load_file(file).items()}
-    body.model.load_state_dict({k: v for k, v in state.items() if not k.startswith("classifier.")}, strict=False)
+def _restore(body: Body, file: Path, tagging: bool, in_transformers: bool) -> None:
+    """Give the body the very numbers of the file.
+
+    The library has read most of them, but not a pooler that its class calls otherwise, and in single precision alone.
+    """
+    state: dict[str, Any] = load_file(file)
+    if in_transformers:
+        state = LIBRARY_CLASSES[body.plm.family].body(state, body.model.base_model_prefix, tagging)
+    body.model.load_state_dict(state, strict=False)

@@ -27,12 +27,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from raystudy.data.plm import FAMILIES
 from raystudy.data.standardise import LabelUnit
 from raystudy.data.text import Encoded, encode, tokenizer
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
 from raystudy.evaluate import predict, unread_tag
 from raystudy.methods import Readout
 from raystudy.model.description import FILE, OWN, SCHEMA, AdapterSizes, Description, file_digest
+from raystudy.model.library_classes import LIBRARY_CLASSES, LibraryClass
 from raystudy.model.load import load_model
 from raystudy.nn.adapters import Adapters
 from raystudy.nn.encoder import Body
@@ -43,8 +45,6 @@ from raystudy.workers import Alone
 
 __all__ = ["describe", "refuse_existing", "write_model"]
 
-# Families of transformers whose classes with heads compute what ours do: a head over the pooler, a head over tokens.
-_FAMILIES = {"bert": "Bert", "albert": "Albert"}
 _PROBES = 64  # dev examples whose answers by the folder are compared with those of the method
 
 
@@ -142,9 +142,8 @@ def _why_not_in_transformers(cell: Trained, train: Encoded, head: _Head) -> str:
         return "it is a network over vectors"
     if body.inside is not None:
         return "adapters and their fusion act inside its layers"
-    family = str(body.model.config.model_type)
-    if family not in _FAMILIES:
-        return f"models of the family {family} have other heads there"
+    if train.kind == "tagging" and not LIBRARY_CLASSES[body.plm.family].tags:
+        return f"the class of {FAMILIES[body.plm.family].title} for tags has a layer more below its head"
     if len(head.bias) > head.own:
         return "its head has the classes of other tasks too, and may answer with one of them"
     if train.kind != "tagging" and encoder.reads != "pooler":
@@ -208,15 +207,13 @@ def _write_weights(cell: Trained, description: Description, folder: Path) -> Non
     state, config = _state(body.model), _config(body)
     place = folder
     if description.in_transformers:
-        config |= _answers_in_config(description, _FAMILIES[body.model.config.model_type])
-        prefix = body.model.base_model_prefix
+        library = LIBRARY_CLASSES[body.plm.family]
+        config |= _answers_in_config(description, library)
         folded = head
         if description.kind == "regression":
             folded = _folded(head, LabelUnit(description.mean, description.sd))
-        if description.kind == "tagging":  # the library's class has none
-            state = {k: t for k, t in state.items() if not k.startswith("pooler")}
-        state = {f"{prefix}.{k}": t for k, t in state.items()}
-        state |= {"classifier.weight": folded.weight, "classifier.bias": folded.bias}
+        tagging = description.kind == "tagging"
+        state = library.state(state, body.model.base_model_prefix, folded.weight, folded.bias, tagging)
     else:
         place = folder / "encoder"
         place.mkdir()
@@ -243,12 +240,13 @@ def _config(body: Body) -> dict[str, Any]:
     }
 
 
-def _answers_in_config(description: Description, family: str) -> dict[str, Any]:
+def _answers_in_config(description: Description, library: LibraryClass) -> dict[str, Any]:
     """What ``config.json`` says of the head."""
     names = dict(enumerate(description.labels)) if description.labels else {0: "LABEL_0"}
     problem = {"classification": "single_label_classification", "regression": "regression", "tagging": None}
     return {
-        "architectures": [family + description.opens_with.removeprefix("AutoModel")],
+        **library.config,
+        "architectures": [library.name + description.opens_with.removeprefix("AutoModel")],
         "id2label": {str(i): name for i, name in names.items()},
         "label2id": {name: i for i, name in names.items()},
         "problem_type": problem[description.kind],

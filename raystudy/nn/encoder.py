@@ -2,7 +2,8 @@
 
 All layers run on flat tokens, (1, T, H) for the library's model; examples are padded to a rectangle only inside the
 attention function, which is registered with the library as ``packed``. So a batch of any composition costs what its
-real tokens cost, plus the padding of its attention.
+real tokens cost, plus the padding of its attention. An architecture whose attention cannot be exchanged so
+(`Family.packed`) gets whole rectangles.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from raystudy.catalogue import layers
-from raystudy.data.plm import PLM, weight_files
+from raystudy.data.plm import FAMILIES, PLM, weight_files
 from raystudy.data.text import IGNORED, Batch, tokenizer
 from raystudy.errors import PreflightError, Problem
+from raystudy.nn.architectures import ARCHITECTURES, NewPooler
 from raystudy.nn.mlp import MLP
 
 __all__ = [
@@ -56,6 +58,27 @@ class _Packing:
     batch: int
     length: int
     exact: bool
+
+    @property
+    def real(self) -> Tensor:
+        """(B, L) int64, 1 at real tokens."""
+        if self.mask is None:
+            return torch.ones(self.batch, self.length, dtype=torch.long, device=self.place.device)
+        return self.mask[:, 0, 0].long()
+
+    def near(self, distance: int) -> Tensor:
+        """(B | 1, 1, L, L) bool: real tokens that are at most so far away."""
+        at = torch.arange(self.length, device=self.place.device)
+        near = ((at[:, None] - at).abs() <= distance)[None, None]
+        return near if self.mask is None else near & self.mask
+
+    def rectangle(self, x: Tensor) -> Tensor:
+        """(T,) -> (B, L), zeros where there is no token."""
+        return x.new_zeros(self.batch * self.length).index_copy(0, self.place, x).view(self.batch, self.length)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """(B, L, H) -> (T, H)."""
+        return x.flatten(0, 1).index_select(0, self.place)
 
     @classmethod
     def of(cls, offsets: Tensor, exact: bool) -> _Packing:
@@ -91,21 +114,24 @@ def _packed_attention(
     packing: _Packing,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention within each example.
+    """Attention within each example, and with a `sliding_window` to tokens that are less than so far away.
 
     `packing.exact` asks for plain matrix products: the fused kernels have neither second derivatives nor forward mode,
     and with dropout they change kernel silently between train and eval.
     """
     q, k, v = packing.pad(query), packing.pad(key), packing.pad(value)
+    local = sliding_window is not None and sliding_window < packing.length
+    mask = packing.near(sliding_window - 1) if local and sliding_window is not None else packing.mask
     if packing.exact:
         scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
-        if packing.mask is not None:
-            scores = scores.masked_fill(~packing.mask, torch.finfo(scores.dtype).min)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         out = F.dropout(scores.softmax(-1), dropout) @ v if dropout else scores.softmax(-1) @ v
     else:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=packing.mask, dropout_p=dropout, scale=scaling)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
     return packing.flatten(out), None
 
 
@@ -121,6 +147,7 @@ def _template(plm: PLM) -> nn.Module:
 
     AttentionInterface.register("packed", _packed_attention)
     disable_progress_bar()
+    architecture = ARCHITECTURES[plm.family]
     if plm.folder is None:
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
         config = BertConfig(vocab_size=len(tokenizer(plm)), max_position_embeddings=128, **sizes)
@@ -135,12 +162,14 @@ def _template(plm: PLM) -> nn.Module:
             torch.manual_seed(0)
             model, report = AutoModel.from_pretrained(
                 plm.folder,
-                attn_implementation="packed",
+                attn_implementation="packed" if FAMILIES[plm.family].packed else "eager",
                 use_safetensors=True,
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
             )
+            if architecture.pooler is not None:
+                model.pooler = architecture.pooler(model.config)
     except (OSError, ValueError, RuntimeError, SafetensorError) as e:
         raise PreflightError(Problem(f"cannot be loaded: {_first_line(e)}", f"plm {plm.name}")) from None
     if lacking := sorted(k for k in report["missing_keys"] if not k.startswith("pooler.")):
@@ -260,17 +289,28 @@ class Body(nn.Module):
         with _LOCK:
             model: Any = copy.deepcopy(_template(plm))
         self.model: Any = model
-        self.plm = plm
+        self.plm, self.architecture = plm, ARCHITECTURES[plm.family]
         config = model.config
-        self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
+        self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)  # DistilBERT's names too
         self.exact, self.autocast = exact, precision == "bf16" and not exact
         self.inside = None
-        self.dropout = float(config.hidden_dropout_prob if dropout is None else dropout)
-        for m in self.model.modules():
-            if isinstance(m, nn.Dropout) and dropout is not None:
-                m.p = dropout
+        self.dropout = float(getattr(config, self.architecture.dropout) if dropout is None else dropout)
+        if dropout is not None:
+            self._set_dropout(dropout)
         if precision == "fp64":
             self.double()
+
+    def _set_dropout(self, p: float) -> None:
+        for m in list(self.model.modules()):
+            if isinstance(m, nn.Dropout):
+                m.p = p
+            if self.plm.family == "modernbert" and hasattr(m, "out_drop"):  # it keeps the rate of attention as a number
+                m.attention_dropout, m.out_drop = p, nn.Dropout(p)
+
+    @property
+    def packed(self) -> bool:
+        """Whether the texts of a batch stand in one row, so that none is padded but inside attention."""
+        return FAMILIES[self.plm.family].packed
 
     @property
     def anchor(self) -> Tensor:
@@ -301,24 +341,17 @@ class Body(nn.Module):
         self.model.requires_grad_(what != "all")
         if what in ("none", "all"):
             return
-        self.model.embeddings.requires_grad_(False)
+        lower = 0
         if what != "embeddings":
-            lower = frozen_layers(what, self.depth, shared=hasattr(self.model.encoder, "albert_layer_groups"))
-            for layer in self.model.encoder.layer[:lower]:
-                layer.requires_grad_(False)
-
-    def _last_norms(self) -> list[nn.LayerNorm]:
-        """The LayerNorm that ends a layer; fewer than there are layers where layers share their weights (ALBERT)."""
-        inner = self.model.encoder
-        if hasattr(inner, "albert_layer_groups"):
-            return [group.albert_layers[-1].full_layer_layer_norm for group in inner.albert_layer_groups]
-        return [layer.output.LayerNorm for layer in inner.layer]
+            lower = frozen_layers(what, self.depth, shared=self.plm.shared_layers)
+        for module in self.architecture.frozen_with(self.model, lower):
+            module.requires_grad_(False)
 
     @contextmanager
     def _with(self, inside: Inside | None) -> Iterator[None]:
         """While open, the model's layers end with `inside`."""
         layers = count(1)
-        hooks = [] if inside is None else self._last_norms()
+        hooks = [] if inside is None else self.architecture.ends_of(self.model)
         handles = [
             norm.register_forward_hook(lambda norm, args, states: inside(next(layers), args[0], states, norm))  # type: ignore[misc]
             for norm in hooks
@@ -342,22 +375,50 @@ class Body(nn.Module):
             raise ValueError(f"layers must be in [0, {self.depth}], but got {bad}")
         device, dtype = self.anchor.device, self.anchor.dtype
         offsets = batch.offsets.to(device)
-        positions = torch.arange(len(batch.ids), device=device) - torch.repeat_interleave(offsets[:-1], offsets.diff())
+        packing = _Packing.of(offsets, self.exact)
+        inputs = self._flat(batch, offsets, packing) if self.packed else self._padded(batch, packing)
         ends = self._with(self.inside if inside is None else inside)
         with ends, torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
-            out = self.model(
-                input_ids=batch.ids.to(device)[None],
-                token_type_ids=batch.types.to(device)[None],
-                position_ids=positions[None],
-                packing=_Packing.of(offsets, self.exact),
-                output_hidden_states=bool(layers),
-            )
+            out = self.model(**inputs, output_hidden_states=bool(layers))
         states = [out.hidden_states[n] for n in layers] if layers else [out.last_hidden_state]
-        return tuple(s[0].to(dtype) for s in states)
+        flat = [s[0] if self.packed else packing.tokens(s) for s in states]
+        return tuple(s.to(dtype) for s in flat)
+
+    def _flat(self, batch: Batch, offsets: Tensor, packing: _Packing) -> dict[str, Any]:
+        """All tokens in one row, each with its position within its example."""
+        device = offsets.device
+        positions = torch.arange(len(batch.ids), device=device) - torch.repeat_interleave(offsets[:-1], offsets.diff())
+        inputs: dict[str, Any] = {
+            "input_ids": batch.ids.to(device)[None],
+            "position_ids": (positions + self.plm.first_position)[None],
+            "packing": packing,
+            **{k: v[None] for k, v in self._segments(batch.types.to(device)).items()},
+        }
+        if self.plm.family == "modernbert":  # else it would make masks for one long text
+            inputs["attention_mask"] = {"full_attention": None, "sliding_attention": None}
+        return inputs
+
+    def _padded(self, batch: Batch, packing: _Packing) -> dict[str, Any]:
+        """One row for each example, all as long as the longest."""
+        device = packing.place.device
+        return {
+            "input_ids": packing.rectangle(batch.ids.to(device)),
+            "attention_mask": packing.real,
+            **{k: packing.rectangle(v) for k, v in self._segments(batch.types.to(device)).items()},
+        }
+
+    def _segments(self, types: Tensor) -> dict[str, Tensor]:
+        """The segment of each token, as far as the model tells segments apart."""
+        if not self.plm.segments:
+            return {}
+        return {"token_type_ids": types if self.plm.segments > 1 else torch.zeros_like(types)}
 
     def pooler(self, first: Float[Tensor, "b h"]) -> Float[Tensor, "b h"]:
-        """The model's own pooler over states of [CLS]."""
-        inner = self.model.pooler  # BERT's is a module of dense and tanh, ALBERT's a bare Linear beside its activation
+        """The model's own pooler over states of [CLS], or the new one of an architecture without."""
+        inner = self.model.pooler
+        if isinstance(inner, NewPooler):
+            return inner(first)  # type: ignore[no-any-return]
+        # BERT's is a module of dense and tanh, ALBERT's a bare Linear beside its activation
         if isinstance(inner, nn.Linear):
             return self.model.pooler_activation(inner(first))  # type: ignore[no-any-return]
         return inner.activation(inner.dense(first))  # type: ignore[no-any-return]

@@ -19,11 +19,12 @@ from raystudy.analysis.table import counted
 from raystudy.analysis.tables import TaskFacts
 from raystudy.catalogue import Value, catalogue, suites
 from raystudy.data.fewshot import at_ratio, cap, cut, dev_of
-from raystudy.data.plm import PLM, resolve
+from raystudy.data.plm import FAMILIES, PLM, resolve
 from raystudy.data.standardise import LabelUnit
 from raystudy.data.text import coverage_facts, encode
 from raystudy.errors import ConfigError, DataError, Problem, UserError, printable
 from raystudy.methods import Length, Schedule, Sizes, hparams
+from raystudy.nn.architectures import ARCHITECTURES
 from raystudy.nn.encoder import frozen_layers, verify
 from raystudy.plugins import find_module
 from raystudy.spec import ACROSS, Arm, Places, Setting, Spec, digest
@@ -429,6 +430,11 @@ class Plan:
                 errors.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
             else:
                 notes |= dict.fromkeys(suite_notes)
+        if module.Method.inside_layers(hp) and not ARCHITECTURES[self.plm.family].end and not self.plm.width:
+            rule = (
+                f"acts at the end of the model's layers, and those of {FAMILIES[self.plm.family].title} have no place"
+            )
+            errors.append(ConfigError(self._at_method(variant, where, Problem(f"{rule} for it: leave it out"))))
         if self.study.numerics.device == "cpu":  # a GPU may be on another machine than this
             width = 8 if self.study.numerics.precision == "fp64" else 4
             try:

@@ -338,3 +338,41 @@ def test_what_the_tokenizer_does_not_know_is_counted(pieces: PLM) -> None:
     c = encode(task_of(*rows), "train", pieces).coverage
     assert (c.unknown, c.unknown_pieces, c.only_unknown) == (2, 3, 1)
     assert not c.complete
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tokenizers over bytes, whose pieces hold the space before a word
+
+
+@pytest.fixture(scope="module")
+def byte_pieces(tmp_path_factory: pytest.TempPathFactory) -> PLM:
+    """A RoBERTa whose tokenizer learned a few words with the space before them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+
+    tok = Tokenizer(models.BPE(unk_token="<unk>"))
+    tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tok.train_from_iterator(["the cat sat on the mat, the cat ran"] * 5, trainer)
+    tok.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    names = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    folder = tmp_path_factory.mktemp("bytes")
+    PreTrainedTokenizerFast(tokenizer_object=tok, **names).save_pretrained(folder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    RobertaModel(RobertaConfig(vocab_size=300, type_vocab_size=1, **sizes)).save_pretrained(folder)
+    return resolve(str(folder))
+
+
+def test_a_word_of_a_list_is_cut_as_the_same_word_in_a_text(byte_pieces: PLM) -> None:
+    words = ("cat", "sat", "on", "mat")
+    tagged = encode(task_of(Example(("a", "b", "a", "b"), tokens=words), form="tagging"), "train", byte_pieces)
+    text = encode(task_of(Example("a", text=" ".join(("", *words)))), "train", byte_pieces)
+    assert pieces_of(tagged, byte_pieces, 0) == pieces_of(text, byte_pieces, 0)
+    assert pieces_of(tagged, byte_pieces, 0)[:3] == ["<s>", "Ġcat", "Ġsat"]
+    assert tagged.words_of(0).tolist() == [0, 1, 2, 3]
+    # positions are counted from behind the padding token
+    assert byte_pieces.positions == 512 - 2

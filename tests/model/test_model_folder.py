@@ -18,6 +18,7 @@ from checkpoints import checkpoint
 from safetensors.torch import load_file, save_file
 
 from raystudy import train
+from raystudy.data.plm import FAMILIES
 from raystudy.errors import ConfigError, DataError, PreflightError
 from raystudy.evaluate import ELSEWHERE, Predictions
 from raystudy.model.description import FILE, SCHEMA, read_description
@@ -129,8 +130,11 @@ def in_transformers(folder: Path, inputs: list[Any], head: str) -> tuple[np.ndar
     return logits.double().numpy(), model, tok
 
 
-@pytest.mark.parametrize("family", ["tiny", "bert", "albert"])
-@pytest.mark.parametrize("what", ["classes", "pairs", "tags", "numbers"])
+OTHERS = sorted(FAMILIES.keys() - {"bert", "albert"})
+EVERY = [(what, family) for family in ("tiny", "bert", "albert") for what in ("classes", "pairs", "tags", "numbers")]
+
+
+@pytest.mark.parametrize(("what", "family"), [*EVERY, *((w, f) for f in OTHERS for w in ("classes", "tags"))])
 def test_transformers_computes_the_same_logits(what: str, family: str, tmp_path: Path) -> None:
     specs = {
         "classes": lambda: quick("single_task"),
@@ -142,6 +146,9 @@ def test_transformers_computes_the_same_logits(what: str, family: str, tmp_path:
     cell = trained(specs[what](), plm=plm, data_root=str(tmp_path / "data"))
     model = kept(cell, tmp_path / "model")
     inputs = as_inputs(cell.tasks[cell.spec.target].splits["test"])
+    if (what, family) == ("tags", "modernbert"):
+        assert "a layer more" in model.description.why
+        return
     theirs, loaded, _ = in_transformers(tmp_path / "model", inputs, model.description.opens_with)
     ours = model.logits(inputs)
     np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-6)

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 from cells import planted
+from checkpoints import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call, jvp
-from transformers import AlbertConfig, AlbertModel, BertModel
+from transformers import AlbertModel, AutoModel, BertModel
 
-from raystudy.data.plm import PLM, resolve
-from raystudy.data.text import Batch, Corpus, encode, tokenizer
+from raystudy.data.plm import FAMILIES, PLM, resolve
+from raystudy.data.text import Batch, Corpus, encode
+from raystudy.nn.architectures import ARCHITECTURES
 from raystudy.nn.encoder import Body, Encoder, frozen_layers, pool, token_budget
 from raystudy.tasks import Example, Task
 
@@ -70,13 +72,13 @@ def library(plm: PLM, precision: str, kind: type = BertModel) -> Any:
 @pytest.fixture(scope="module")
 def albert(tmp_path_factory: pytest.TempPathFactory) -> PLM:
     """A tiny random ALBERT in a folder, with a tokenizer over the planted words."""
-    folder = tmp_path_factory.mktemp("albert")
-    tok = tokenizer(resolve("tiny"))
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "embedding_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
-    AlbertModel(AlbertConfig(vocab_size=len(tok), intermediate_size=24, **sizes)).save_pretrained(folder)
-    tok.save_pretrained(folder)
-    return resolve(str(folder))
+    return resolve(str(checkpoint(tmp_path_factory.mktemp("albert"), "albert")))
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES.keys() - {"bert", "albert"}))
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PLM:
+    """A tiny random model of another family, of three layers."""
+    return resolve(str(checkpoint(tmp_path_factory.mktemp(request.param), request.param)))
 
 
 PRECISIONS = [("fp64", True, 1e-12), ("fp64", False, 1e-12), ("fp32", True, 1e-5), ("fp32", False, 1e-5)]
@@ -116,6 +118,69 @@ def test_albert_is_a_model_like_any_other(albert: PLM, exact: bool) -> None:
         for ours, theirs in zip(body(batch, layers=range(4)), layers, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
         torch.testing.assert_close(body.pooler(body(batch)[0][batch.offsets[:-1]]), pooled, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_every_family_reads_as_the_library_does(family: PLM, exact: bool) -> None:
+    """Texts of several lengths in one batch, against the library's model on each text alone; then a head's feature."""
+    assert family.folder is not None
+    batch = batch_for(family)
+    # the library turns ModernBERT's queries and keys in single precision, whatever the model's
+    atol = 1e-6 if family.family == "modernbert" else 1e-12
+    model = AutoModel.from_pretrained(family.folder, attn_implementation="eager", dtype=torch.float64).eval()
+    body = Body(family, precision="fp64", exact=exact).eval()
+    assert (body.depth, body.hidden, family.positions) == (3, 16, family.positions)
+    with torch.no_grad():
+        states = body(batch, layers=range(4))
+        assert torch.equal(body(batch)[0], states[-1])
+        for i in range(len(batch)):
+            a, b = int(batch.offsets[i]), int(batch.offsets[i + 1])
+            types = {"token_type_ids": batch.types[None, a:b]} if family.segments > 1 else {}
+            alone = model(input_ids=batch.ids[None, a:b], output_hidden_states=True, **types).hidden_states
+            for ours, theirs in zip(states, alone, strict=True):
+                torch.testing.assert_close(ours[a:b], theirs[0], rtol=0, atol=atol)
+        first = states[-1][batch.offsets[:-1]]
+        assert Encoder(body, [2], ["classification"]).feature(states[-1], batch.offsets).shape == first.shape
+
+
+def test_every_family_drops_freezes_and_restarts(family: PLM) -> None:
+    batch = batch_for(family)
+    body = Body(family, dropout=0.5, precision="fp64").train()
+    assert not torch.equal(body(batch)[0], body(batch)[0])
+    still = Body(family, dropout=0.0, precision="fp64").train()
+    assert torch.equal(still(batch)[0], still(batch)[0])
+    # what lies below the second third is as it was, what lies above has a gradient
+    still.freeze("1/3")
+    with torch.no_grad():
+        below = still(batch, layers=(1,))[0]
+    still(batch)[0].square().sum().backward()
+    assert {p.grad is not None for n, p in still.named_parameters() if "pooler" not in n and p.requires_grad} == {True}
+    with torch.no_grad():
+        for p in still.parameters():
+            if p.requires_grad:
+                p.add_(0.1)
+    moved = still(batch, layers=(1, 3))
+    assert torch.equal(moved[0], below)
+    still.restart()
+    assert torch.equal(still.eval()(batch)[0], Body(family, precision="fp64").eval()(batch)[0])
+
+
+def test_adapters_stand_in_every_family_whose_layers_end_in_a_layer_norm(family: PLM) -> None:
+    batch = batch_for(family)
+    body = Body(family, dropout=0.0, precision="fp64")
+    calls: list[int] = []
+
+    def inside(layer: int, read: Tensor, states: Tensor, norm: torch.nn.Module) -> Tensor:
+        calls.append(layer)
+        torch.testing.assert_close(norm.forward(read), states)
+        return states
+
+    if not ARCHITECTURES[family.family].end:
+        with pytest.raises(ValueError, match="without a LayerNorm"):
+            body(batch, inside=inside)
+        return
+    assert torch.equal(body(batch, inside=inside)[0], body(batch)[0])
+    assert calls == [1, 2, 3]
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -314,7 +379,17 @@ def loss_in(encoder: Encoder, batch: Batch) -> Any:
 def test_exact_encoder_has_second_and_forward_derivatives(
     name: str, reads: str, request: pytest.FixtureRequest
 ) -> None:
-    plm = request.getfixturevalue("albert") if name == "albert" else resolve("tiny")
+    derivatives_agree(request.getfixturevalue("albert") if name == "albert" else resolve("tiny"), reads)
+
+
+@FORWARD_MODE
+def test_every_family_has_second_and_forward_derivatives(family: PLM) -> None:
+    if family.family != "modernbert":  # its queries are of single precision, too coarse for differences
+        derivatives_agree(family, "pooler")
+
+
+def derivatives_agree(plm: PLM, reads: str) -> None:
+    """First and second derivatives of an encoder against differences, and in all modes against one another."""
     batch = batch_for(plm, [(0, 0), (1, 1), (0, 2)])
     encoder = Encoder(Body(plm, dropout=0.0, precision="fp64", exact=True), [2, 2], ["classification"] * 2, reads)
     loss, w = loss_in(encoder, batch)

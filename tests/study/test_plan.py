@@ -267,6 +267,18 @@ def test_the_plan_says_which_layers_are_frozen(tmp_path: Path) -> None:
         study_plan.method_notes  # noqa: B018
 
 
+def test_what_acts_at_the_end_of_layers_is_refused_where_they_have_no_place_for_it(tmp_path: Path) -> None:
+    study_plan = plan(tmp_path, methods="[single_task, adapter_fusion, metaxt_rtn]", search="{trials: 0}")
+    assert "adapter_fusion" in study_plan.method_notes
+    del study_plan.method_notes
+    study_plan.plm = replace(study_plan.plm, family="modernbert")
+    with pytest.raises(ConfigError) as e:
+        study_plan.method_notes  # noqa: B018
+    said = [p.message for p in e.value.problems]
+    assert [m.partition(":")[0] for m in said] == ["adapter_fusion", "metaxt_rtn"]
+    assert all("those of ModernBERT have no place for it" in m for m in said)
+
+
 def test_layers_that_a_search_would_try_are_refused_before_it(tmp_path: Path) -> None:
     """Three layers have thirds, but a quarter and a half are the first and the second, three quarters the last."""
 
