@@ -57,7 +57,8 @@ def place_of(name: str, root: Path | None, where: str) -> Path:
         return Path(spec.origin).parent / "model"
     place = absolute_path(name, root, where=where, error=PreflightError)
     if kind_of(place) not in ("folder", "file"):
-        text = f"must be minilm, a model's folder or a file of GloVe's format, but nothing is at {quoted(str(place))}"
+        rule = "must be minilm, a model's folder or a file of GloVe's format"
+        text = f"{rule}, but nothing is at {quoted(str(place), 300)}"
         get = (
             "vectors of 50 numbers are in glove.6B.zip of https://nlp.stanford.edu/projects/glove, a file of each size"
         )

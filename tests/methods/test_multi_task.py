@@ -32,7 +32,7 @@ from raystudy.methods import BaseMethod, Length, Readout, Schedule, Sizes, Stage
 from raystudy.methods.multi_task import Method, reverse
 from raystudy.nn.gradients import adamw, descend
 from raystudy.nn.losses import cross_entropy
-from raystudy.study.search.space import paper_configuration
+from raystudy.study.search.space import Space
 from raystudy.tasks import Task
 from raystudy.workers import Alone, Workers, simulate
 
@@ -276,7 +276,7 @@ def test_mt_dnn_has_the_epochs_of_its_program() -> None:
     assert [catalogue().defaults(v)["joint_epochs"] for v in ("mt_dnn", "multi_task", "bert_mtl")] == [5, 3, 3]
     assert catalogue().resolve("mt_dnn", {"joint_epochs": 2})["joint_epochs"] == 2
     assert catalogue().defaults("mt_dnn[batch_size=8]")["joint_epochs"] == 5
-    assert paper_configuration("mt_dnn", {})["joint_epochs"] == 5
+    assert Space.of("mt_dnn", {}).paper_configuration()["joint_epochs"] == 5
 
 
 def test_union_epochs_are_the_default_of_the_domain_baselines() -> None:
