@@ -60,10 +60,12 @@ class Family:
             ``intermediate_size``, where not these.
         segments: how many segments config.json must name at least (``type_vocab_size``); None: the model knows none.
         default_segments: how many there are where config.json does not say.
+        default_positions: how many positions there are where config.json does not say.
         offset: positions are counted from behind the padding token's id, so that so many fewer are left for a text.
         shared_layers: all layers are one set of weights.
         packed: its attention can be exchanged, so that texts of several lengths stand in one row. Otherwise they are
             padded to the longest of their batch, which gives the same numbers and takes longer.
+        note: what else a plan should say of it.
     """
 
     title: str
@@ -72,9 +74,11 @@ class Family:
     keys: Mapping[str, str] = field(default_factory=dict)
     segments: int | None = 2
     default_segments: int = 2
+    default_positions: int = 512
     offset: bool = False
     shared_layers: bool = False
     packed: bool = True
+    note: str = ""
 
     def key(self, name: str) -> str:
         """The name in config.json of what BERT's calls `name`."""
@@ -99,7 +103,13 @@ FAMILIES: Mapping[str, Family] = {  # model_type in config.json -> the architect
         segments=None,
     ),
     "electra": Family("ELECTRA"),
-    "modernbert": Family("ModernBERT", (), segments=None),
+    "modernbert": Family(
+        "ModernBERT",
+        (),
+        segments=None,
+        default_positions=8192,
+        note="queries and keys are turned by their positions in single precision, whatever numerics.precision says",
+    ),
     "deberta-v2": Family("DeBERTa-v3", ("spm.model",), _SENTENCEPIECE, segments=0, default_segments=0, packed=False),
 }
 WEIGHTS = "model.safetensors"
@@ -289,18 +299,23 @@ def _read(name: str, folder: Path, about: str, commit: str | None = None) -> PLM
         about += "; no pooler among its weights, so a new one is trained"
     if not family.packed:
         about += "; texts are padded to the longest of their batch, for its attention takes them no other way"
+    segments = 0 if family.segments is None else size("type_vocab_size", family.default_segments)
+    if segments < 2:
+        about += "; it does not tell the segments of a text apart"
+    if family.note:
+        about += f"; {family.note}"
     first = int(config.get("pad_token_id", 1)) + 1 if family.offset else 0
     return PLM(
         name,
         folder,
         h.hexdigest(),
         about,
-        size("max_position_embeddings", 8192 if config["model_type"] == "modernbert" else 512) - first,
+        size("max_position_embeddings", family.default_positions) - first,
         config["vocab_size"],
         depth=size("num_hidden_layers"),
         shared_layers=family.shared_layers,
         family=config["model_type"],
-        segments=0 if family.segments is None else size("type_vocab_size", family.default_segments),
+        segments=segments,
         first_position=first,
         revision=commit,
         hidden=size("hidden_size"),

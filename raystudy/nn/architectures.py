@@ -53,6 +53,7 @@ class Architecture:
             on it.
         dropout: the rate of its hidden states, by its name in the configuration.
         pooler: makes a new one, where the library's model has none.
+        masks: the names of the masks that it would make of its whole input, where that is one long row of many texts.
     """
 
     layers: str = "encoder.layer"
@@ -61,6 +62,7 @@ class Architecture:
     end: str = "output.LayerNorm"
     dropout: str = "hidden_dropout_prob"
     pooler: Callable[[Any], nn.Module] | None = None
+    masks: tuple[str, ...] = ()
 
     def layers_of(self, model: Any) -> Sequence[nn.Module]:
         """The layers, from the lowest; none where they share their weights."""
@@ -113,6 +115,7 @@ ARCHITECTURES = {  # model_type -> how its modules are called
         end="",
         dropout="mlp_dropout",
         pooler=lambda c: NewPooler(c.hidden_size, F.gelu, bias=c.classifier_bias, norm=c.norm_eps),
+        masks=("full_attention", "sliding_attention"),
     ),
     "deberta-v2": Architecture(
         beside=("encoder.rel_embeddings", "encoder.LayerNorm", "encoder.conv"),

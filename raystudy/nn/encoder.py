@@ -304,7 +304,7 @@ class Body(nn.Module):
         for m in list(self.model.modules()):
             if isinstance(m, nn.Dropout):
                 m.p = p
-            if self.plm.family == "modernbert" and hasattr(m, "out_drop"):  # it keeps the rate of attention as a number
+            if hasattr(m, "out_drop"):  # ModernBERT's attention keeps its rate as a number, and of 0 no layer at all
                 m.attention_dropout, m.out_drop = p, nn.Dropout(p)
 
     @property
@@ -394,8 +394,8 @@ class Body(nn.Module):
             "packing": packing,
             **{k: v[None] for k, v in self._segments(batch.types.to(device)).items()},
         }
-        if self.plm.family == "modernbert":  # else it would make masks for one long text
-            inputs["attention_mask"] = {"full_attention": None, "sliding_attention": None}
+        if self.architecture.masks:  # attention has its own, see `_packed_attention`
+            inputs["attention_mask"] = dict.fromkeys(self.architecture.masks)
         return inputs
 
     def _padded(self, batch: Batch, packing: _Packing) -> dict[str, Any]:

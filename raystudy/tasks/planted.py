@@ -289,9 +289,7 @@ def load(part: str = "", *, root: Path | None = None, **options: Any) -> Task:
     return _made(part, PlantedOptions(**options))
 
 
-@lru_cache(
-    maxsize=32
-)  # the same tasks are asked for again and again, by a plan and by cells; they take tens of kilobytes
+@lru_cache(maxsize=32)  # a plan and its cells ask for the same tasks again and again
 def _made(part: str, asked: PlantedOptions) -> Task:
     """The task `part` with these options.
 
