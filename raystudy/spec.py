@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -162,7 +163,7 @@ class Spec:
         values["suite"] = tuple(values["suite"])
         return cls(**values)
 
-    @property
+    @cached_property  # a plan, a search and a report ask for it again and again
     def id(self) -> str:
         return digest(self.to_json())
 

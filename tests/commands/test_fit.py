@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from raystudy import run as running
 from raystudy.commands.fit import METHODS, fit_folder, study_of_files
 from raystudy.errors import ConfigError, UserError
 from raystudy.own_files import own_tasks
+from raystudy.study.pool.local import Local
 from raystudy.studyfile import Study
 
 
@@ -161,16 +163,32 @@ def test_what_is_refused_leaves_no_study_behind(files: Path) -> None:
     assert made()[0].targets == ("my",)
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
-def test_two_files_become_a_model_that_answers(files: Path) -> None:
-    """The whole of it, on a real Ray, as a person types it; slow because Ray is started."""
-    command = [sys.executable, "-m", "raystudy", "fit", "--target", "my.csv", "--source", "in/other one.csv"]
-    command += ["--plm", "tiny", "--out", "out", "--methods", "single_task,multi_task", "--groups", "1"]
-    command += ["--set", "settings={max_updates: 4}", "--set", "search={trials: 2}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "it opens with AutoModelForSequenceClassification" in done.stdout
+FIT = ["fit", "--target", "my.csv", "--source", "in/other one.csv", "--plm", "tiny", "--out", "out", "--groups", "1"]
+FIT += ["--methods", "single_task,multi_task", "--set", "settings={max_updates: 4}", "--set", "search={trials: 2}"]
+
+
+def on_ray(*more: str) -> int:
+    """The code of the command as a person types it."""
+    return subprocess.run([sys.executable, "-m", "raystudy", *FIT, *more], check=False).returncode
+
+
+def without_ray(*more: str) -> int:
+    """The same in this process, whose cells are trained here, one after another."""
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(running, "run_on_ray", lambda run, view, cluster, places: run.run_local(Local(places)))
+        return running.exit_code_of(lambda: commands.app([*FIT, *more], standalone_mode=False) or 0)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [without_ray, pytest.param(on_ray, marks=(pytest.mark.full, pytest.mark.slow, pytest.mark.xdist_group("ray")))],
+)
+def test_two_files_become_a_model_that_answers(
+    files: Path, run: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The whole of it; on Ray too where all is asked for, since a study on Ray is tried in a test of its own."""
+    assert run() == 0
+    assert "it opens with AutoModelForSequenceClassification" in capfd.readouterr().out
     records = [json.loads(p.read_text()) for p in Path("out/search/cells").glob("*/record.json")]
     (read,) = [r for r in records if "test" in r["metrics"]]
     from raystudy.model.load import load_model
@@ -181,7 +199,7 @@ def test_two_files_become_a_model_that_answers(files: Path) -> None:
     assert len(answers) == 2
     card = Path("out/model/README.md").read_text()
     assert f"{100 * read['metrics']['test']['accuracy']:.1f}" in card
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0 and "the model is there already" in again.stdout
-    other = subprocess.run([*command, "--seeds", "2"], capture_output=True, text=True, check=False)
-    assert other.returncode == 2 and "choose another --out" in other.stderr
+    assert run() == 0
+    assert "the model is there already" in capfd.readouterr().out
+    assert run("--seeds", "2") == 2
+    assert "choose another --out" in capfd.readouterr().err
