@@ -34,6 +34,7 @@ class ExhibitPage:
         about: what it asks, in a sentence.
         setup: what differs from the paper's set-up, a sentence for each thing.
         facts: the provenance, where no study stands behind the exhibit.
+        assumed: what its methods assume that their papers do not say. It stands at the end, and has no files.
     """
 
     title: str
@@ -42,6 +43,7 @@ class ExhibitPage:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    assumed: Table | None = None
 
     @property
     def without_repeated_notes(self) -> tuple[Table, ...]:

@@ -85,6 +85,7 @@ def _exhibit(exhibit: ExhibitPage) -> dict[str, Any]:
         "title": exhibit.title,
         "about": exhibit.about,
         "setup": exhibit.setup,
+        "assumed": _table_data(exhibit.assumed, copies=False) if exhibit.assumed is not None else None,
         "shaded": any(cell.best for t in exhibit.tables for row in t.rows for cell in row),
         "tables": [
             {**_table_data(t, copies=True), "notes": once.notes}

@@ -171,13 +171,14 @@ def _joined(sections: Iterable[str]) -> str:
 
 
 def _exhibit(exhibit: ExhibitPage, figures: Links) -> list[str]:
-    """An exhibit below its title: figures, tables, and what differs from the paper's set-up."""
+    """An exhibit below its title: figures, tables, what differs from the paper's set-up, and what is assumed."""
     return [
         paragraph(exhibit.about),
         _pictures(figures, "exhibit"),
         *map(to_markdown, exhibit.without_repeated_notes),
         "**What differs from the paper's set-up**" if exhibit.setup else "",
         _bullets(map(paragraph, exhibit.setup)),
+        to_markdown(exhibit.assumed) if exhibit.assumed else "",
     ]
 
 

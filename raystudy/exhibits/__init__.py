@@ -236,6 +236,7 @@ class Exhibit:
     def page(self, scale: Scale, study: Study, numbers: Numbers, runs: RunScores | None = None) -> ExhibitPage:
         """The page of the exhibit, from a study's numbers and the published ones; its report opens with it."""
         from raystudy.analysis.exhibit_page import ExhibitPage
+        from raystudy.exhibits._assumed import assumed_table
         from raystudy.exhibits._setup import setup_sentences
 
         results = ExhibitResults(self, scale, study, numbers, runs)
@@ -245,6 +246,7 @@ class Exhibit:
             setup=tuple(setup_sentences(results)),
             tables=tuple(self.tables(results)) if self.tables is not None else (),
             figures=tuple(self.figures(results)) if self.figures is not None else (),
+            assumed=assumed_table(study.variants),
         )
 
 

@@ -15,6 +15,7 @@ from raystudy.analysis.stats import interval
 from raystudy.analysis.table import Cell, Column, Note, Table
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import LENGTH, LIMITS, PLANTED, SETTINGS, Exhibit, Scale
+from raystudy.exhibits._assumed import assumed_table
 from raystudy.exhibits._setup import data_notes, encoder_sentence
 from raystudy.spec import Places, Setting, Spec
 from raystudy.tasks import Example, Task
@@ -111,6 +112,7 @@ def extreme_examples_page(
             *exhibit.notes,
         ),
         tables=(texts, spread),
+        assumed=assumed_table([variant]),
         facts={
             "raystudy": version("raystudy"),
             "model": f"{plm.name} {plm.digest}",

@@ -17,10 +17,10 @@ with `PENALTY` on the weights of the head). TAWT's `distance` is the same for we
 tasks of a suite from one another: ``raystudy scores SUITE --distances``.
 
 Where the paper is silent (and what was chosen):
-    optimizer       Adam is named with its rate: AdamW without decay. The rate falls linearly to zero, as everywhere
-    the head        of the target starts anew
-    epochs          as many over the source as over the target
-    several sources trained together, every example once an epoch, each source with a head; `source` takes one alone
+    optimizer        Adam is named with its rate: AdamW without decay. The rate falls linearly to zero, as everywhere
+    the head         of the target starts anew
+    epochs           as many over the source as over the target
+    several sources  trained together, every example once an epoch, each source with a head; `source` takes one alone
 """
 
 from __future__ import annotations

@@ -38,11 +38,11 @@ Where the paper is silent, or its code differs (and what was chosen):
                         between two rounds; the update behind the last one, which nobody would use, is left out
     joint weights       printed with sums over t = 1..T: read with the target, T + 1 of them
     f_0 in joint        trained with all else, as in the code; no steps of its own
-    f_0 in pre-training one epoch on frozen phi behind each round, from the same random head each time, in a copy that
+    f_0 in pre-training  one epoch on frozen phi behind each round, from the same random head each time, in a copy that
                         the training does not see, as in the code; `warm_f0` goes on from the last one (Algorithm 1)
     L_t of words        a mean over the words of a batch; `mean_over: sentences`: over the means of sentences
-    the target's cosine with itself 1. The joint weights therefore hardly depend on the data: with sources near 0, three
-                        updates multiply the target's odds by e^3. `target_weight: kept` learns the sources' alone
+    the target's cosine with itself  1. The joint weights therefore hardly depend on the data: with sources near 0,
+                        three updates multiply the target's odds by e^3. `target_weight: kept` learns the sources' alone
     normalized          exactly proportional to 1 / n_t; `rounded`: to two decimals, as in the code of Table 1
     the Hessian         of all parameters of phi (printed as r x r), with the effective weights; damped, since that of
                         a network is not positive definite. Conjugate gradients stop where they meet negative curvature
