@@ -209,7 +209,7 @@ def _inputs(batch: Any) -> tuple[dict[str, Any], Any]:
     lengths = batch.offsets.diff()
     positions = torch.arange(len(batch.ids)) - torch.repeat_interleave(batch.offsets[:-1], lengths)
     ids, types = batch.ids[None], batch.types[None]
-    packing = _Packing.of(batch.offsets, exact=True)
+    packing = _Packing.of(batch.offsets, exact=True, device=batch.offsets.device)
     return {
         "input_ids": ids,
         "token_type_ids": types,

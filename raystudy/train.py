@@ -11,6 +11,7 @@ saves the running stage by time, so that a long cell does not start over.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -36,6 +37,8 @@ from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.dropout import seed_draws
+from raystudy.nn.encoder import Body
+from raystudy.nn.repeatable import repeatable_sums
 from raystudy.plugins import find_module
 from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
@@ -48,6 +51,7 @@ __all__ = [
     "Store",
     "Trained",
     "code_digest",
+    "device_of",
     "judged",
     "load_tasks",
     "method_of",
@@ -304,9 +308,10 @@ class _Cell:
             best, best_score, first = self._restore(resume.tensors), resume.best_score, resume.step
         method.train()
         reported = 0.0  # when
+        logs: Mapping[str, float] = {}
         for step in range(first, stage.length.updates):
             self._reseed(stage.name, step)
-            logs = stage.update(step, stage.draw(step))
+            found = stage.update(step, stage.draw(step))
             if stage.after is not None and (step + 1) % stage.after_every == 0:
                 self._reseed(stage.name, "after", step)
                 stage.after(step)
@@ -315,7 +320,7 @@ class _Cell:
                 if score > best_score:  # the earliest of equals stays
                     best, best_score = {k: v.clone() for k, v in method.state_dict().items()}, score
             if time.monotonic() - reported >= 1.0 or step + 1 == stage.length.updates:
-                reported = time.monotonic()
+                reported, logs = time.monotonic(), _numbers(found, stage.name, step)
                 self.report(
                     {"part": part, "stage": stage.name, "step": step + 1, "steps": stage.length.updates, **logs}
                 )
@@ -350,8 +355,24 @@ class _Cell:
             for name, value in pick("optimizer/").items():
                 i, key = name.split("/")
                 p = parameters[int(i)]
-                optimizer.state[p][key] = value if key == "step" else value.to(p)
+                # the count of steps lies where the kernel that reads it does: on a GPU beside the moments
+                optimizer.state[p][key] = value.to(p.device) if key == "step" else value.to(p)
         return pick("best/")
+
+
+def _numbers(logs: Mapping[str, float | Tensor], stage: str, step: int) -> dict[str, float]:
+    """What an update reports, as numbers; here alone a training waits for its GPU.
+
+    Raises:
+        FloatingPointError: a gradient's norm is not finite (on a CPU the update itself has raised that).
+    """
+    numbers = {k: float(v) for k, v in logs.items()}
+    if bad := [k for k, v in numbers.items() if k.endswith("gradient_norm") and not math.isfinite(v)]:
+        what = bad[0].replace("_", " ").replace("gradient norm", "gradient's norm")
+        raise FloatingPointError(
+            f"the {what} is {numbers[bad[0]]}: training diverged (by update {step + 1} of {stage})"
+        )
+    return numbers
 
 
 def _moments(optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, Tensor]]:
@@ -370,9 +391,6 @@ def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wor
     if spec.plm_digest and plm.digest != spec.plm_digest:
         wrong = f"differs from the model the study was planned with ({plm.digest} against {spec.plm_digest})"
         raise PreflightError(Problem(wrong, f"plm {places.plm}"))
-    device = (
-        torch.device("cuda", torch.cuda.current_device()) if spec.numerics.device == "cuda" else torch.device("cpu")
-    )
     setup = Setup(
         plm=plm,
         tasks=tuple(tasks),
@@ -382,10 +400,24 @@ def setup_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wor
         hp=hparams(module.HParams, spec.settings),
         workers=workers,
         precision=spec.numerics.precision,
-        device=device,
+        device=device_of(spec),
         unseen=spec.unseen,
     )
     return replace(setup, prior=tasks[spec.target].prior) if module.Method.knows_prior(setup.hp) else setup
+
+
+def device_of(spec: Spec) -> torch.device:
+    """What trains the spec here: the CPU, or this process's current GPU; never the one in the place of the other.
+
+    Raises:
+        PreflightError: the spec asks for a GPU and torch sees none.
+    """
+    if spec.numerics.device == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        wrong = f"is cuda, and torch {torch.__version__} sees no GPU here"
+        raise PreflightError(Problem(wrong, "numerics.device"))
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Workers) -> BaseMethod[Any]:
@@ -474,6 +506,14 @@ def trained(
             return task_metrics(task, result.answers(task.name, "dev"))[task.metric]
 
     cell = _Cell(spec, method, workers, report, checkpoint, dev, _saved(checkpoint, spec, workers), stages)
+    with repeatable_sums(setup.device):
+        _stages_of(cell, store, clock)
+    return result
+
+
+def _stages_of(cell: _Cell, store: Store, clock: _Clock) -> None:
+    """Constants, transfer and adaptation of a cell, in this order."""
+    spec, method, setup, workers, stages = cell.spec, cell.method, cell.method.setup, cell.workers, cell.made
     if any("constants" in p.reads for p in catalogue().parameters_of(spec.variant).values()):
         with clock("constants"):
             key = stage_key(spec, setup, "constants")
@@ -486,7 +526,6 @@ def trained(
             _transferred(cell, store)
     with clock("adapt"):
         cell.stages("adapt", method.adapt())
-    return result
 
 
 def _transferred(cell: _Cell, store: Store) -> None:
@@ -523,7 +562,7 @@ def judged(cell: Trained) -> Outcome:
     """A trained method's answers to dev and, in the confirm phase, to test, and the record of both."""
     spec, method, tasks = cell.spec, cell.method, cell.tasks
     clock, target = _Clock(dict(cell.seconds)), tasks[spec.target]
-    with clock("evaluate"):
+    with clock("evaluate"), repeatable_sums(method.setup.device):
         splits = ("dev", "test") if spec.phase == "confirm" else ("dev",)
         answers = {s: cell.answers(spec.target, s) for s in splits}
     counts = {f"n_{s}": len(target.splits[s]) for s in ("train", *answers)}
@@ -549,9 +588,19 @@ def judged(cell: Trained) -> Outcome:
             "code": code_digest(spec.method, spec.datasets),
             **numerics_here(spec),
             **({} if FAMILIES[plm.family].packed else {"texts": "padded to the longest of their batch"}),
+            **_on_gpu(method),
         },
     )
     return Outcome(record, answers)
+
+
+def _on_gpu(method: BaseMethod[Any]) -> dict[str, str]:
+    """What a record says of how a GPU computed; nothing of a CPU, which has one way."""
+    if method.setup.device.type != "cuda":
+        return {}
+    body = method.encoder.body
+    attention = {"attention": body.attention} if isinstance(body, Body) else {}
+    return {**attention, "sums": "in one order (torch.use_deterministic_algorithms)"}
 
 
 def _taken(spec: Spec, method: BaseMethod[Any], tasks: Mapping[str, Task], judged: tuple[str, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -31,9 +31,16 @@ from raystudy.spec import canonical
 from raystudy.tasks import Example, Task, TaskKind
 from raystudy.workers import Workers, share
 
-__all__ = ["IGNORED", "Batch", "Corpus", "Coverage", "Encoded", "coverage_facts", "encode", "tokenizer"]
+__all__ = ["IGNORED", "Batch", "Corpus", "Coverage", "Encoded", "coverage_facts", "encode", "placed", "tokenizer"]
 
 IGNORED = -100  # the label of what has none; torch's cross_entropy skips it
+
+
+def placed(x: Tensor, device: torch.device) -> Tensor:
+    """`x` on `device`. A copy from the CPU to a GPU is only queued there, from pinned memory, and waits for nothing."""
+    if x.device == device or device.type == "cpu":
+        return x.to(device)
+    return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,29 @@ class Batch:
     weight: Tensor | None = None
     soft: Tensor | None = None
     vectors: Tensor | None = None
+    _elsewhere: dict[torch.device, Batch] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def to(self, device: torch.device) -> Batch:
+        """The same examples with every tensor on `device`; on another device than theirs they are copied once.
+
+        What depends on shapes (lengths, which examples are of which task) is found out from a batch on the CPU, as it
+        is drawn, so that no update waits for a GPU to answer.
+        """
+        if self.offsets.device == device:
+            return self
+        if device not in self._elsewhere:
+            tensors: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+            copies: dict[str, Any] = {name: None if x is None else placed(x, device) for name, x in tensors.items()}
+            self._elsewhere[device] = Batch(**copies)
+        return self._elsewhere[device]
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """(T,) the example of every token."""
+        return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
 
     @property
     def units(self) -> Tensor:
@@ -75,8 +102,7 @@ class Batch:
         return self.units.sum().clamp_min(1)
 
     def _segment_sum(self, x: Tensor) -> Tensor:
-        owner = torch.repeat_interleave(torch.arange(len(self), device=x.device), self.offsets.diff())
-        return torch.zeros(len(self), dtype=x.dtype, device=x.device).index_add_(0, owner, x)
+        return torch.zeros(len(self), dtype=x.dtype, device=x.device).index_add_(0, self.owner, x)
 
     def part(self, rows: slice) -> Batch:
         """The examples `rows`, a contiguous slice."""

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from raystudy.data.draws import Rows, epoch_batches, epoch_updates, seed_of
 from raystudy.data.plm import PLM
-from raystudy.data.text import Batch, Corpus, Encoded
+from raystudy.data.text import Batch, Corpus, Encoded, placed
 from raystudy.methods._schedule import BACKWARD, FORWARD, FORWARD_MODE, HESSIAN_PRODUCT, Length, Schedule, Sizes
 from raystudy.nn.encoder import Answers, Encoder, untrained_body
-from raystudy.nn.gradients import MakeOptimizer, adamw, descend, warmup_linear
+from raystudy.nn.gradients import MakeOptimizer, adamw, descend, number, warmup_linear
 from raystudy.nn.losses import cross_entropy
 from raystudy.tasks import Prior, Task
 from raystudy.workers import Workers
@@ -36,6 +36,7 @@ __all__ = [
     "BaseMethod",
     "HParams",
     "Length",
+    "Logs",
     "Readout",
     "Schedule",
     "Settings",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 ExampleLoss = Callable[[Tensor, Tensor], Tensor]
-Logs = Mapping[str, float]
+Logs = Mapping[str, float | Tensor]  # numbers; of a GPU, tensors without dimensions that nobody has waited for
 
 
 @dataclass(frozen=True)
@@ -348,8 +349,9 @@ class BaseMethod(nn.Module, Generic[S]):
         deviations of the task's training labels, so that no task outweighs another by the unit of its labels.
         """
         answers = self.encoder.answers(batch) if answers is None else answers
-        out = torch.zeros(len(batch)).to(self.encoder.body.anchor)
-        owner = torch.repeat_interleave(torch.arange(len(batch)), batch.offsets.diff()).to(out.device)
+        anchor = self.encoder.body.anchor
+        out = torch.zeros(len(batch), device=anchor.device, dtype=anchor.dtype)
+        there = batch.to(out.device)
         for a in answers:
             if not len(
                 a.rows
@@ -357,12 +359,13 @@ class BaseMethod(nn.Module, Generic[S]):
                 continue
             kind = self.setup.corpus.parts[a.task].kind
             if kind == "tagging":
-                out = out.index_add(0, owner[a.rows], loss(a.logits, batch.tags.to(out.device)[a.rows]))
+                owner = placed(batch.owner, out.device)
+                out = out.index_add(0, owner[a.rows], loss(a.logits, there.tags[a.rows]))
             elif kind == "regression":
-                gold = batch.values.to(out)[a.rows]
+                gold = there.values.to(out)[a.rows]
                 out = out.index_add(0, a.rows, (a.logits.squeeze(-1) - gold) ** 2)
             else:
-                out = out.index_add(0, a.rows, loss(a.logits, batch.labels.to(out.device)[a.rows]))
+                out = out.index_add(0, a.rows, loss(a.logits, there.labels[a.rows]))
         return out
 
     def mean_loss(self, batch: Batch, loss: ExampleLoss = cross_entropy) -> Tensor:
@@ -374,8 +377,8 @@ class BaseMethod(nn.Module, Generic[S]):
         mine = batch.shard(self.workers)
         losses = self.losses(mine, loss)
         if mine.weight is not None:
-            losses = losses * mine.weight.to(losses)
-        return losses.sum() / batch.divisor.to(losses)
+            losses = losses * placed(mine.weight, losses.device).to(losses)
+        return losses.sum() / batch.divisor.to(losses.dtype)
 
     def descent(
         self, updates: int, lr: float | None = None, optimizer: MakeOptimizer = adamw
@@ -390,7 +393,7 @@ class BaseMethod(nn.Module, Generic[S]):
 
         def step_down(step: int, loss: Tensor) -> Logs:
             norm = descend(loss, new, peak * factor(step), hp.clip, self.workers)
-            return {"loss": float(loss.detach()), "gradient_norm": norm}
+            return {"loss": number(loss.detach()), "gradient_norm": norm}
 
         return step_down
 

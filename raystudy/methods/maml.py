@@ -64,10 +64,10 @@ from raystudy.data.draws import TaskDistribution, drawn_tasks, episode, mixed, q
 from raystudy.data.plm import PLM
 from raystudy.data.text import Batch
 from raystudy.errors import ConfigError, DataError, Problem
-from raystudy.methods import HESSIAN_PRODUCT, BaseMethod, Length, Schedule, Setup, Sizes, Stage
+from raystudy.methods import HESSIAN_PRODUCT, BaseMethod, Length, Logs, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
 from raystudy.nn.dropout import replayed_masks
-from raystudy.nn.gradients import Gradient, adamw, add, scaled, step_down, warmup_linear, with_parameters
+from raystudy.nn.gradients import Gradient, adamw, add, number, scaled, step_down, warmup_linear, with_parameters
 from raystudy.nn.inner_loop import (
     CompactVocabulary,
     Parts,
@@ -253,19 +253,20 @@ class Method(BaseMethod[HParams]):
 
         return draw
 
-    def update(self, step: int, episodes: list[Episode]) -> Mapping[str, float]:
+    def update(self, step: int, episodes: list[Episode]) -> Logs:
         """Update theta with eq. 2, from the tasks that were drawn."""
         hp, theta = self.hp, list(self.theta.values())
         meta: Gradient = [None for _ in theta]
-        total = 0.0
+        losses: list[Tensor] = []
         for e in episodes[self.across.rank :: self.across.size]:
             g, loss = self.task_gradient(step, e)
-            meta, total = add(meta, g), total + float(loss)
+            meta = add(meta, g)
+            losses.append(loss)
         each = 1 / len(episodes) if hp.reduction == "mean" or not hp.has_query else 1.0
         meta = sum_over(self.across, scaled(meta, each), theta)
         rate = hp.outer_lr * warmup_linear(self.length["meta"].updates, hp.warmup)(step)
         norm = step_down(self.running_optimizer, theta, meta, rate, hp.clip)
-        return {"loss": total / len(episodes), "gradient_norm": norm}
+        return {"loss": sum(map(number, losses)) / len(episodes), "gradient_norm": norm}
 
     def task_gradient(self, step: int, e: Episode) -> tuple[Gradient, Tensor]:
         """What one task adds to the direction that theta moves against, and this rank's share of its last loss."""
@@ -325,7 +326,7 @@ class Method(BaseMethod[HParams]):
             def loss() -> Tensor:
                 with replayed_masks(self.encoder.body.anchor.device, seed):
                     losses = self.losses(examples)
-                return losses.sum() / batch.divisor.to(losses)
+                return losses.sum() / batch.divisor.to(losses.dtype)
 
             return lambda theta: with_parameters(self.encoder, theta, loss)
 

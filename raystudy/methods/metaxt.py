@@ -60,7 +60,7 @@ from torch import Tensor, nn
 
 from raystudy.catalogue import class_map, layers
 from raystudy.data.draws import epoch_updates, joint_batches, rng, rows_of, seed_of, task_distribution
-from raystudy.data.text import IGNORED, Batch, Encoded
+from raystudy.data.text import IGNORED, Batch, Encoded, placed
 from raystudy.errors import ConfigError, DataError, Problem, UserError, did_you_mean, quoted
 from raystudy.methods import (
     BACKWARD,
@@ -68,6 +68,7 @@ from raystudy.methods import (
     HESSIAN_PRODUCT,
     BaseMethod,
     Length,
+    Logs,
     Schedule,
     Setup,
     Sizes,
@@ -81,6 +82,7 @@ from raystudy.nn.gradients import (
     adamw,
     add,
     local_gradient,
+    number,
     scaled,
     step_down,
     summed_gradient,
@@ -314,7 +316,7 @@ class Method(BaseMethod[HParams]):
 
         return draw
 
-    def update(self, step: int, batches: Batches) -> Mapping[str, float]:
+    def update(self, step: int, batches: Batches) -> Logs:
         """One round of Algorithm 1; where nothing is learned from L_meta, one step down L_train."""
         hp, problem = self.hp, self.bilevel(batches, step, self.gamma2(self.done(step)))
         if not hp.learns(self.done(step)):
@@ -328,15 +330,15 @@ class Method(BaseMethod[HParams]):
         # Theta down grad_Theta L_train(Theta, alpha), with the new alpha
         g = self.theta_gradient(problem, virtual, batches)
         norm = step_down(self.running_optimizer, problem.parameters, g, self.rate(step), hp.clip)
-        return {"loss": float(virtual.terms.loss().detach()), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
+        return {"loss": number(virtual.terms.loss().detach()), "gradient_norm": norm, "meta_gradient_norm": meta_norm}
 
-    def train_step(self, step: int, problem: Bilevel) -> Mapping[str, float]:
+    def train_step(self, step: int, problem: Bilevel) -> Logs:
         """Down the gradient of L_train: in XT Theta, alpha and phi; in MetaXT Theta, while alpha and phi are held."""
         moving = problem.parameters if self.hp.has_meta_loss else [*problem.parameters, *self.meta]
         loss = problem.train_terms().loss()
         g = summed_gradient(loss, moving, self.workers)
         norm = step_down(self.running_optimizer, moving, g, self.rate(step), self.hp.clip)
-        return {"loss": float(loss.detach()), "gradient_norm": norm}
+        return {"loss": number(loss.detach()), "gradient_norm": norm}
 
     def theta_gradient(self, problem: Bilevel, virtual: VirtualStep, batches: Batches) -> Gradient:
         """grad_Theta L_train(Theta, alpha) at the alpha and phi of now, summed over ranks."""
@@ -402,17 +404,21 @@ class Method(BaseMethod[HParams]):
     def ltn_reads(
         self, batch: Batch, states: Float[Tensor, "t h"]
     ) -> tuple[Float[Tensor, "n h"], Int[Tensor, "n"], Int[Tensor, "n"]]:
-        """What the LTN reads of source examples, or of their labelled words: h, y, and the number of the source."""
+        """What the LTN reads of source examples, or of their labelled words: h, y, and the number of the source.
+
+        The number stays on the CPU, where the LTN asks which examples are of which source.
+        """
         states = states.detach()  # h is a constant
         task = batch.task - (batch.task > self.setup.target).long()  # counted among the sources alone
         if self.setup.corpus.parts[self.setup.target].kind != "tagging":
-            offsets = batch.offsets.to(states.device)
+            there = batch.to(states.device)
+            offsets = there.offsets
             as_heads = self.hp.ltn_input == "feature"
             h = self.encoder.feature(states, offsets) if as_heads else states.index_select(0, offsets[:-1])
-            return h.detach(), batch.labels.to(h.device), task.to(h.device)
+            return h.detach(), there.labels, task
         words = (batch.tags != IGNORED).nonzero().squeeze(1)
-        task = torch.repeat_interleave(task, batch.offsets.diff())[words]
-        return states[words.to(states.device)], batch.tags[words].to(states.device), task.to(states.device)
+        task = task[batch.owner[words]]
+        return states[placed(words, states.device)], placed(batch.tags[words], states.device), task
 
     # -- what it learned -----------------------------------------------------------------------------------------------
 
@@ -458,7 +464,7 @@ class _Losses:
         )
         self.mask_seed = seed_of(method.setup.seed, "xt", "masks", step, method.workers.rank)
         classes = method.setup.corpus.parts[method.setup.target].outputs
-        self.no_rows = torch.zeros(0, classes).to(method.encoder.body.anchor)
+        self.no_rows = method.encoder.body.anchor.new_zeros(0, classes)
         self.ltn_reads: tuple[Tensor, Tensor, Tensor] | None = None  # of the last pass
 
     def train_terms(self) -> Terms:

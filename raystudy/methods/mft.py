@@ -53,7 +53,7 @@ from torch import Tensor, nn
 
 from raystudy.catalogue import layers
 from raystudy.data.draws import epoch_updates, rng, seed_of, union_batches
-from raystudy.data.text import Batch, Encoded
+from raystudy.data.text import Batch, Encoded, placed
 from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
@@ -308,10 +308,10 @@ class Method(BaseMethod[HParams]):
             return torch.zeros(()).to(self.encoder.body.anchor)
         assert batch.weight is not None
         *inner, last = self.encoder(batch, (*self.layers, self.encoder.body.depth))
-        t, hp = batch.weight.to(last), self.hp
+        t, hp = placed(batch.weight, last.device).to(last), self.hp
         total = (self.label_losses(batch, last) * (1 if hp.weigh == "domains" else t)).sum()
         if self.layers:
-            local_z = z[share(len(global_batch), self.workers)].to(last.device)
+            local_z = placed(z[share(len(global_batch), self.workers)], last.device)
             domain = self.domain_losses(batch, inner, local_z)
             total = total + hp.lambda_ * (domain * (1 if hp.weigh == "labels" else t)).sum()
         return total / len(global_batch)
@@ -321,16 +321,16 @@ class Method(BaseMethod[HParams]):
         if self.union is None:
             return self.losses(batch, answers=self.encoder.answers(batch, last))
         (answers,) = self.encoder.answers(batch, last, head=len(self.setup.tasks))
-        return cross_entropy(answers.logits, self.union.labels(batch).to(last.device))
+        return cross_entropy(answers.logits, placed(self.union.labels(batch), last.device))
 
     def domain_losses(
         self, batch: Batch, states: Sequence[Float[Tensor, "t h"]], z: Int[Tensor, "b n"]
     ) -> Float[Tensor, "b"]:
         """(1/|Ls|) sum over l of -log delta_z(h_l(x) + E_D(k)) of each example (L_SDC)."""
-        offsets = batch.offsets.to(z.device)
-        e = self.domain(batch.task.to(z.device))
+        there = batch.to(z.device)
+        offsets, e = there.offsets, self.domain(there.task)
         absent = [k for k in range(len(self.setup.tasks)) if k not in self.setup.sources]  # an unseen target
-        no_answer = torch.tensor(absent, dtype=torch.long, device=z.device)
+        no_answer = placed(torch.tensor(absent, dtype=torch.long), z.device)
         out = []
         for i, layer in enumerate(states):
             h = pool(layer, offsets) if self.hp.with_cls else _without_first(layer, offsets)

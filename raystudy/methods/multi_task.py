@@ -49,7 +49,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from raystudy.data.draws import epoch_updates, joint_batches, other_tasks, task_distribution
-from raystudy.data.text import Batch, Encoded
+from raystudy.data.text import Batch, Encoded, placed
 from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BaseMethod, Length, Readout, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
@@ -135,18 +135,19 @@ class Method(BaseMethod[HParams]):
             losses = self.losses(mine, answers=self.encoder.answers(mine, states))
         else:
             (a,) = self.encoder.answers(mine, states, head=len(self.setup.tasks))
-            losses = cross_entropy(a.logits, self.union.labels(mine).to(a.logits.device))
-        share = losses.sum() / batch.divisor.to(losses)  # |B|: examples, or labelled words
+            losses = cross_entropy(a.logits, placed(self.union.labels(mine), a.logits.device))
+        share = losses.sum() / batch.divisor.to(losses.dtype)  # |B|: examples, or labelled words
         return share if self.hp.adversary == "none" else share + self.adversary(mine, states) / len(batch)
 
     def adversary(self, mine: Batch, states: Tensor) -> Tensor:
         """The sum over this rank's examples of the adversary's term."""
-        hp, f = self.hp, self.encoder.feature(states, mine.offsets)
+        hp, f = self.hp, self.encoder.feature(states, mine.to(states.device).offsets)
         f = reverse(f, hp.adversary_lambda) if hp.adversary == "grl" else f
         assert mine.soft is not None
         delta = self.encoder.head(len(self.encoder.heads) - 1)(self.encoder.dropout(f))
-        delta = delta[:, list(self.setup.sources)]  # an unseen target is no answer
-        term = soft_cross_entropy(delta, mine.soft.to(delta)).sum()
+        sources = placed(torch.tensor(self.setup.sources), delta.device)
+        delta = delta.index_select(1, sources)  # an unseen target is no answer
+        term = soft_cross_entropy(delta, placed(mine.soft, delta.device).to(delta)).sum()
         return term if hp.adversary == "grl" else hp.adversary_lambda * term
 
     def adapt(self) -> list[Stage]:

@@ -49,7 +49,7 @@ import torch
 from torch import Tensor
 
 from raystudy.data.draws import Rows, epoch_batches, epoch_updates, rows_of, union_batches
-from raystudy.data.text import Batch
+from raystudy.data.text import Batch, placed
 from raystudy.errors import ConfigError, DataError, Problem
 from raystudy.methods import BACKWARD, FORWARD, FORWARD_MODE, BaseMethod, Length, Schedule, Setup, Sizes, Stage
 from raystudy.methods import HParams as Shared
@@ -251,7 +251,7 @@ class Method(BaseMethod[HParams]):
                 rows = draw(step)
                 drawn = s.corpus.batch(rows)
                 tokens = torch.cat([torch.arange(offsets[r], offsets[r + 1]) for r in rows[:, 1]])
-                answers = self.encoder.answers(drawn, states[tokens.to(body.anchor.device)])
+                answers = self.encoder.answers(drawn, states[placed(tokens, body.anchor.device)])
                 loss = self.losses(drawn, answers=answers).sum() / float(drawn.divisor)
                 for p, g in zip(head, local_gradient(loss, head), strict=True):
                     p.grad = g

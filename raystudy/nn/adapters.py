@@ -116,4 +116,6 @@ class Adapters(nn.Module):
     def regulariser(self) -> Float[Tensor, ""]:
         """Sum over layers of ||I - V||_F^2: how far the values have moved from the adapters' own."""
         values = [f.value.weight for f in self.fusions if isinstance(f, Fusion)]
-        return torch.stack([(torch.eye(len(v)).to(v) - v).square().sum() for v in values]).sum()
+        return torch.stack(
+            [(torch.eye(len(v), device=v.device, dtype=v.dtype) - v).square().sum() for v in values]
+        ).sum()

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from raystudy.catalogue import layers
 from raystudy.data.plm import FAMILIES, PLM, weight_files
-from raystudy.data.text import IGNORED, Batch, tokenizer
+from raystudy.data.text import IGNORED, Batch, placed, tokenizer
 from raystudy.errors import PreflightError, Problem
 from raystudy.nn.architectures import ARCHITECTURES, NewPooler
 from raystudy.nn.mlp import MLP
@@ -36,6 +36,7 @@ __all__ = [
     "Body",
     "Encoder",
     "Inside",
+    "attention_kernel",
     "frozen_layers",
     "pool",
     "token_budget",
@@ -51,9 +52,13 @@ Inside = Callable[[int, Tensor, Tensor, nn.Module], Tensor]
 
 @dataclass(frozen=True)
 class _Packing:
-    """How T flat tokens sit in a (B, L) rectangle: `place` (T,) = flat position, `mask` (B, 1, 1, L) = real tokens."""
+    """How T flat tokens sit in a (B, L) rectangle: `place` (T,) = flat position, `mask` (B, 1, 1, L) = real tokens.
+
+    `offsets` (B + 1,) are where the examples begin in the flat row.
+    """
 
     place: Tensor
+    offsets: Tensor
     mask: Tensor | None
     batch: int
     length: int
@@ -81,14 +86,16 @@ class _Packing:
         return x.flatten(0, 1).index_select(0, self.place)
 
     @classmethod
-    def of(cls, offsets: Tensor, exact: bool) -> _Packing:
+    def of(cls, offsets: Tensor, exact: bool, device: torch.device) -> _Packing:
+        """The rectangle of examples that begin at `offsets`, found out where these are, for tokens on `device`."""
         lengths = offsets.diff()
         batch, length = len(lengths), int(lengths.max()) if len(lengths) else 0
         row = torch.repeat_interleave(torch.arange(batch, device=offsets.device), lengths)
         place = row * length + torch.arange(len(row), device=offsets.device) - offsets[row]
         full = bool((lengths == length).all())
         mask = None if full else (torch.arange(length, device=offsets.device) < lengths[:, None])[:, None, None]
-        return cls(place, mask, batch, length, exact)
+        mask = None if mask is None else placed(mask, device)
+        return cls(placed(place, device), placed(offsets, device), mask, batch, length, exact)
 
     def pad(self, x: Tensor) -> Tensor:
         """(1, heads, T, D) -> (B, heads, L, D), zeros where there is no token."""
@@ -122,8 +129,13 @@ def _packed_attention(
     `packing.exact` asks for plain matrix products: the fused kernels have neither second derivatives nor forward mode,
     and with dropout they change kernel silently between train and eval.
     """
-    q, k, v = packing.pad(query), packing.pad(key), packing.pad(value)
     local = sliding_window is not None and sliding_window < packing.length
+    kernel = attention_kernel(query.device.type, query.dtype, exact=packing.exact, dropout=dropout, local=local)
+    if kernel == "variable-length" and packing.batch:
+        return _varlen(query, key, value, packing, scaling, sliding_window if local else None), None
+    if kernel == "nested" and packing.batch:
+        return _nested(query, key, value, packing, scaling, dropout), None
+    q, k, v = packing.pad(query), packing.pad(key), packing.pad(value)
     mask = packing.near(sliding_window - 1) if local and sliding_window is not None else packing.mask
     if packing.exact:
         scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -133,6 +145,63 @@ def _packed_attention(
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
     return packing.flatten(out), None
+
+
+def attention_kernel(device: str, dtype: torch.dtype, *, exact: bool, dropout: float, local: bool = False) -> str:
+    """By what attention within the examples of a ragged batch is computed, in the words of a record.
+
+    ``variable-length``: torch's kernel over tokens in one row, which does no work on padding; it is for half precision
+    and leaves nothing out. ``nested``: the same by a tensor of rows of different lengths, with dropout and in single
+    precision. ``padded``: every text of a batch as long as its longest, within attention alone. On a CPU it is always
+    that: the others are for GPUs.
+
+    Args:
+        device: its type, as torch names it. dtype: of the queries. dropout: of the attention, 0 outside training.
+        exact: for second derivatives and forward mode. local: tokens see only those near them.
+    """
+    if device != "cuda" or exact or dtype == torch.float64:
+        return "padded"
+    if dtype in (torch.bfloat16, torch.float16) and not dropout and _varlen_attn() is not None:
+        return "variable-length"
+    return "padded" if local else "nested"
+
+
+@lru_cache
+def _varlen_attn() -> Callable[..., Tensor] | None:
+    """Torch's attention over rows of different lengths, or None where this torch has none."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # before torch 2.10
+        return None
+    attention: Any = varlen_attn
+    return attention  # type: ignore[no-any-return]
+
+
+def _varlen(
+    query: Tensor, key: Tensor, value: Tensor, packing: _Packing, scaling: float | None, window: int | None
+) -> Tensor:
+    """(1, T, heads, D) from (1, heads, T, D), by `varlen_attn`."""
+    attention = _varlen_attn()
+    assert attention is not None
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, heads, D)
+    near = (-1, -1) if window is None else (window - 1, window - 1)
+    begins, longest = packing.offsets.to(torch.int32), packing.length
+    out = attention(q, k, v, begins, begins, longest, longest, scale=scaling, window_size=near)
+    return out.unsqueeze(0)
+
+
+def _nested(
+    query: Tensor, key: Tensor, value: Tensor, packing: _Packing, scaling: float | None, dropout: float
+) -> Tensor:
+    """(1, T, heads, D) from (1, heads, T, D), by a tensor of rows of different lengths."""
+
+    def rows(x: Tensor) -> Tensor:  # (B, heads, each its own length, D)
+        flat = x[0].transpose(0, 1).contiguous()
+        nested = torch.nested.nested_tensor_from_jagged(flat, packing.offsets, min_seqlen=1, max_seqlen=packing.length)
+        return nested.transpose(1, 2)
+
+    out = F.scaled_dot_product_attention(rows(query), rows(key), rows(value), dropout_p=dropout, scale=scaling)
+    return out.transpose(1, 2).values().unsqueeze(0)
 
 
 _LOCK = threading.Lock()
@@ -237,7 +306,8 @@ def _first_line(error: Exception) -> str:
 def pool(states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:
     """Mean over each example's tokens."""
     lengths = offsets.diff()
-    owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
+    every = torch.arange(len(lengths), device=states.device)
+    owner = torch.repeat_interleave(every, lengths, output_size=len(states))  # its size known, no GPU is asked for it
     total = states.new_zeros(len(lengths), states.shape[1]).index_add(0, owner, states)
     return total / lengths[:, None].to(states.dtype)
 
@@ -313,6 +383,16 @@ class Body(nn.Module):
         return FAMILIES[self.plm.family].packed
 
     @property
+    def attention(self) -> str:
+        """By what attention is computed while this body is trained (see `attention_kernel`), in words."""
+        if not self.packed:
+            return "padded"
+        dtype = torch.bfloat16 if self.autocast else self.anchor.dtype
+        rates = (getattr(self.model.config, "attention_probs_dropout_prob", 0.0), self.dropout)
+        dropout = min(rates)
+        return attention_kernel(self.anchor.device.type, dtype, exact=self.exact, dropout=dropout)
+
+    @property
     def anchor(self) -> Tensor:
         """A parameter, for its device and dtype."""
         return next(self.model.parameters())  # type: ignore[no-any-return]
@@ -374,9 +454,8 @@ class Body(nn.Module):
         if bad := [n for n in layers if not 0 <= n <= self.depth]:
             raise ValueError(f"layers must be in [0, {self.depth}], but got {bad}")
         device, dtype = self.anchor.device, self.anchor.dtype
-        offsets = batch.offsets.to(device)
-        packing = _Packing.of(offsets, self.exact)
-        inputs = self._flat(batch, offsets, packing) if self.packed else self._padded(batch, packing)
+        packing = _Packing.of(batch.offsets, self.exact, device)
+        inputs = self._flat(batch, packing) if self.packed else self._padded(batch, packing)
         ends = self._with(self.inside if inside is None else inside)
         with ends, torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
             out = self.model(**inputs, output_hidden_states=bool(layers))
@@ -384,15 +463,15 @@ class Body(nn.Module):
         flat = [s[0] if self.packed else packing.tokens(s) for s in states]
         return tuple(s.to(dtype) for s in flat)
 
-    def _flat(self, batch: Batch, offsets: Tensor, packing: _Packing) -> dict[str, Any]:
+    def _flat(self, batch: Batch, packing: _Packing) -> dict[str, Any]:
         """All tokens in one row, each with its position within its example."""
-        device = offsets.device
-        positions = torch.arange(len(batch.ids), device=device) - torch.repeat_interleave(offsets[:-1], offsets.diff())
+        there, offsets = batch.to(packing.place.device), batch.offsets
+        positions = torch.arange(len(batch.ids), device=offsets.device) - offsets[batch.owner]
         inputs: dict[str, Any] = {
-            "input_ids": batch.ids.to(device)[None],
-            "position_ids": (positions + self.plm.first_position)[None],
+            "input_ids": there.ids[None],
+            "position_ids": placed(positions + self.plm.first_position, there.ids.device)[None],
             "packing": packing,
-            **{k: v[None] for k, v in self._segments(batch.types.to(device)).items()},
+            **{k: v[None] for k, v in self._segments(there.types).items()},
         }
         if self.architecture.masks:  # attention has its own, see `_packed_attention`
             inputs["attention_mask"] = dict.fromkeys(self.architecture.masks)
@@ -400,11 +479,11 @@ class Body(nn.Module):
 
     def _padded(self, batch: Batch, packing: _Packing) -> dict[str, Any]:
         """One row for each example, all as long as the longest."""
-        device = packing.place.device
+        there = batch.to(packing.place.device)
         return {
-            "input_ids": packing.rectangle(batch.ids.to(device)),
+            "input_ids": packing.rectangle(there.ids),
             "attention_mask": packing.real,
-            **{k: packing.rectangle(v) for k, v in self._segments(batch.types.to(device)).items()},
+            **{k: packing.rectangle(v) for k, v in self._segments(there.types).items()},
         }
 
     def _segments(self, types: Tensor) -> dict[str, Tensor]:
@@ -480,7 +559,7 @@ class Encoder(nn.Module):
 
     def feature(self, states: Float[Tensor, "t h"], offsets: Int[Tensor, "b_plus_1"]) -> Float[Tensor, "b h"]:
         """What a head over an example reads of the last layer's states."""
-        offsets = offsets.to(states.device)
+        offsets = placed(offsets, states.device)
         if self.reads == "mean":
             return pool(states, offsets)
         first = states.index_select(0, offsets[:-1])
@@ -499,18 +578,17 @@ class Encoder(nn.Module):
             return []
         states = self(batch)[0] if states is None else states
         device = states.device
-        task = batch.task.to(device) if head is None else torch.full_like(batch.task, head, device=device)
+        task = batch.task if head is None else torch.full_like(batch.task, head)
         feature: Tensor | None = None
         out = []
         for t in sorted(set(task.tolist())):
             mine = task == t
             if self.kinds[t] == "tagging":
-                owned = torch.repeat_interleave(mine, batch.offsets.to(device).diff())
-                rows = (owned & (batch.tags.to(device) != IGNORED)).nonzero().squeeze(1)
+                rows = placed((mine[batch.owner] & (batch.tags != IGNORED)).nonzero().squeeze(1), device)
                 x = states.index_select(0, rows)
             else:
-                feature = self.feature(states, batch.offsets) if feature is None else feature
-                rows = mine.nonzero().squeeze(1)
+                feature = self.feature(states, batch.to(device).offsets) if feature is None else feature
+                rows = placed(mine.nonzero().squeeze(1), device)
                 x = feature.index_select(0, rows)
             out.append(Answers(t, rows, self.head(t)(self.dropout(x))))
         return out

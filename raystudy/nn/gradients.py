@@ -31,6 +31,7 @@ __all__ = [
     "local_gradient",
     "moved",
     "norm",
+    "number",
     "scaled",
     "step_down",
     "summed_gradient",
@@ -154,17 +155,27 @@ def with_parameters(module: nn.Module, theta: Mapping[str, Tensor], function: Ca
     return functional_call(_Context(module), named, (function,))  # type: ignore[no-any-return]
 
 
-def clip(g: Sequence[Tensor | None], largest: float) -> float:
-    """Scale a summed gradient in place to at most `largest` in norm (0 = leave it); return the norm it had."""
+def number(x: Tensor) -> float | Tensor:
+    """A scalar as a number; on a GPU as it is, without a graph, because asking for it would wait for all before it."""
+    return float(x) if x.device.type == "cpu" else x.detach()
+
+
+def clip(g: Sequence[Tensor | None], largest: float) -> float | Tensor:
+    """Scale a summed gradient in place to at most `largest` in norm (0 = leave it); return the norm that it had."""
     length = norm(g)
-    if largest > 0 and length > largest:
-        present = [d for d in g if d is not None]
-        once = list({d.data_ptr(): d for d in present}.values())  # autograd may answer two parameters with one tensor
+    present = [d for d in g if d is not None]
+    once = list({d.data_ptr(): d for d in present}.values())  # autograd may answer two parameters with one tensor
+    if length.device.type != "cpu":  # scaled by one where it is short enough: which of the two, nobody asks
+        if largest > 0:
+            torch._foreach_mul_(once, torch.where(length > largest, largest / (length + 1e-6), 1.0))
+    elif largest > 0 and length > largest:
         torch._foreach_mul_(once, (largest / (length + 1e-6)).item())
-    return float(length)
+    return number(length)
 
 
-def descend(loss: Tensor, optimizer: torch.optim.Optimizer, lr: float, largest: float, workers: Workers) -> float:
+def descend(
+    loss: Tensor, optimizer: torch.optim.Optimizer, lr: float, largest: float, workers: Workers
+) -> float | Tensor:
     """One update of the optimizer's parameters down the summed loss at rate `lr`; returns the gradient's norm."""
     theta = [p for group in optimizer.param_groups for p in group["params"]]
     return step_down(optimizer, theta, summed_gradient(loss, theta, workers), lr, largest)
@@ -176,16 +187,16 @@ def step_down(
     g: Gradient,
     lr: float,
     largest: float = 0.0,
-) -> float:
+) -> float | Tensor:
     """One update of `theta` down the summed gradient `g`; returns its norm before it was clipped to `largest`.
 
     The optimizer's other parameters and their moments stay as they are, as do those whose gradient is None.
 
     Raises:
-        FloatingPointError: the norm is not finite.
+        FloatingPointError: the norm is not finite. On a GPU it is not looked at here, but wherever it is reported.
     """
     length = clip(g, largest)
-    if not math.isfinite(length):
+    if isinstance(length, float) and not math.isfinite(length):
         raise FloatingPointError(f"the gradient's norm is {length}: training diverged (learning rate {lr:g})")
     for p, d in zip(theta, g, strict=True):
         p.grad = d

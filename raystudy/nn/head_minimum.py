@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from raystudy.data.text import IGNORED, Encoded
+from raystudy.data.text import IGNORED, Encoded, placed
 from raystudy.nn.dropout import without_dropout
 from raystudy.nn.encoder import Encoder, token_budget
 from raystudy.nn.gradients import norm
@@ -94,7 +94,7 @@ def least_task_loss(encoder: Encoder, part: Encoded, *, penalty: float, workers:
             units += int(batch.units.sum())
             if part.kind == "tagging":
                 words = (batch.tags != IGNORED).nonzero().squeeze(1)
-                x.append(states[words.to(states.device)])
+                x.append(states[placed(words, states.device)])
                 y.append(batch.tags[words])
             else:
                 x.append(encoder.feature(states, batch.offsets))

@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from raystudy.data.text import Batch
+from raystudy.data.text import Batch, placed
 from raystudy.nn.gradients import Gradient, add, leaves, local_gradient, moved, scaled
 from raystudy.nn.hessian import hessian_product
 from raystudy.workers import Workers, sum_over
@@ -186,13 +186,13 @@ class CompactVocabulary:
     def theta(self, theta: Theta) -> dict[str, Tensor]:
         """The parameters with the rows in the place of the table."""
         table = theta[self.name].detach()
-        return {**theta, self.name: table.index_select(0, self.rows.to(table.device))}
+        return {**theta, self.name: table.index_select(0, placed(self.rows, table.device))}
 
     def spread(self, g: Gradient, theta: Theta) -> Gradient:
         """A gradient for `self.theta(theta)` as one for `theta`: zero in every row of the table that is not here."""
         out = list(g)
         at = list(theta).index(self.name)
         if (own := g[at]) is not None:
-            rows = self.rows.to(own.device)
+            rows = placed(self.rows, own.device)
             out[at] = torch.zeros_like(theta[self.name], requires_grad=False).index_copy(0, rows, own)
         return out

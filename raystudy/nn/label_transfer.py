@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from raystudy.data.text import placed
+
 __all__ = ["LTN", "RTN", "FixedMap"]
 
 
@@ -75,9 +77,9 @@ class LTN(nn.Module):
 
         Centred: z(h, y) - mean over the source's own labels y' of z(h, y') + log prior, z what the net gives.
         """
-        q = h.new_zeros(len(h), self.outputs)
+        q = h.new_zeros(len(h), self.outputs)  # `source` may lie on the CPU, where it is known which examples are whose
         for s, n in enumerate(self.classes):
-            at = (source == s).nonzero().squeeze(1)
+            at = placed((source == s).nonzero().squeeze(1), h.device)
             if not len(at):  # a net without examples has no gradient, rather than one of zero that Adam would follow
                 continue
             if self.prior is None:
@@ -85,7 +87,7 @@ class LTN(nn.Module):
             else:
                 every = torch.arange(n, device=h.device).repeat(len(at))
                 all_z = self.logits(h[at].repeat_interleave(n, 0), every, s).view(len(at), n, -1)
-                z = all_z[torch.arange(len(at)), y[at]] - all_z.mean(1) + self.prior.to(h).log()
+                z = all_z[torch.arange(len(at), device=h.device), y[at]] - all_z.mean(1) + self.prior.to(h).log()
             q = q.index_copy(0, at, z.softmax(-1))
         return q
 
@@ -108,7 +110,7 @@ class FixedMap(nn.Module):
         self.first = [0, *np.cumsum(classes)[:-1].tolist()]
 
     def forward(self, h: Float[Tensor, "n h"], y: Int[Tensor, "n"], source: Int[Tensor, "n"]) -> Float[Tensor, "n k"]:
-        return self.table[y + torch.tensor(self.first, device=y.device)[source]]
+        return self.table[y + placed(torch.tensor(self.first, device=source.device)[source], y.device)]
 
 
 class RTN(nn.Module):

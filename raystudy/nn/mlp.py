@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from raystudy.catalogue import layers as layers_of
 from raystudy.data.draws import seed_of
-from raystudy.data.text import Batch
+from raystudy.data.text import Batch, placed
 
 __all__ = ["MLP"]
 
@@ -106,7 +106,7 @@ class MLP(nn.Module):
         if bad := [n for n in layers if not 0 <= n <= self.depth]:
             raise ValueError(f"layers must be in [0, {self.depth}], but got {bad}")
         assert batch.vectors is not None, "an MLP reads vectors"
-        x = batch.vectors.to(self.anchor)
+        x = placed(batch.vectors, self.anchor.device).to(self.anchor)
         ends = self.inside if inside is None else inside
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             total = self.layer(x)
