@@ -204,7 +204,7 @@ def load_study(
     from raystudy.yamlfile import parse_yaml, to_yaml
 
     tree: Any = parse_yaml(to_yaml(_plain(study)), "study")
-    checked = check_study(tree, "study", options.overrides(), written=False)
+    checked = check_study(tree, "study", options.overrides(), written=False, run_own=True)
     return LoadedStudy(*running.locate(checked, "study", None, options))
 
 

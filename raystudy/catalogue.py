@@ -1,7 +1,8 @@
 """The catalogue of methods: every variant of every method, and every parameter with its rule.
 
-It is read once from ``search_spaces/*.yaml``. These files are the only source of names, defaults, legal ranges and
-search ranges: validation, `methods`, and search read nothing else. A variant is one named way to use a method.
+It is read once from ``search_spaces/*.yaml``, and from the file beside each method of a user's own that the open study
+names. These files are the only source of names, defaults, legal ranges and search ranges: validation, `methods`, and
+search read nothing else. A variant is one named way to use a method.
 
 A variant may carry settings in its name: ``meta_dtl[lambda=0.3]`` is `meta_dtl` with lambda = 0.3 as part of its
 definition. So one study compares several settings of a method as rows of one table.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -19,10 +20,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from ruamel.yaml.comments import CommentedMap
 
 from raystudy.errors import ConfigError, Problem, did_you_mean, quoted, unknown_name
-from raystudy.wording import spelt
-from raystudy.yamlfile import Strict, load_yaml, parse_yaml, plain, validate
+from raystudy.own_modules import OwnModule, in_use
+from raystudy.wording import listed, spelt
+from raystudy.yamlfile import (
+    Strict,
+    dotted,
+    lines_of,
+    load_yaml,
+    nearest_line,
+    odd_values,
+    parse_yaml,
+    plain,
+    validate,
+)
 
 __all__ = [
     "Catalogue",
@@ -35,6 +48,8 @@ __all__ = [
     "class_map",
     "layers",
     "out_of_effect",
+    "own_variants",
+    "problems_of_own_space",
     "space_folder",
     "suites",
     "task_weights",
@@ -461,26 +476,190 @@ def space_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "search_spaces"
 
 
-@lru_cache
 def catalogue() -> Catalogue:
-    """Read ``search_spaces/*.yaml``. These files are ours: an error in them is a bug, so it names file and line."""
-    shared: dict[str, Mapping[str, Parameter]] = {}
+    """The catalogue of all methods that a study may name now: ours, and those of the user's own that are in use.
+
+    An error in one of our files is a bug, so it names file and line.
+
+    Raises:
+        ConfigError: the declaration of one of the user's own methods is wrong (a study file with one is refused).
+    """
+    own = tuple(m for m in in_use() if m.kind == "methods")
+    return _with_own(own) if own else _ours()
+
+
+@lru_cache
+def _ours() -> Catalogue:
+    shared: Mapping[str, Mapping[str, Parameter]] = {}
     variants: dict[str, Variant] = {}
     parameters: dict[str, Mapping[str, Parameter]] = {}
     readings: dict[str, tuple[Reading, ...]] = {}
-    files = sorted(space_folder().glob("*.yaml"), key=lambda p: (p.name != "shared.yaml", p.name))
-    for path in files:
-        tree = load_yaml(path)
+    for path in sorted(space_folder().glob("*.yaml"), key=lambda p: p.name):
         if path.name == "shared.yaml":
-            shared = dict(validate(_Shared, tree, path).shared)
             continue
-        space = validate(_Space, tree, path)
-        rules = {n: p for group in space.uses for n, p in shared[group].items()} | dict(space.parameters)
-        parameters[space.method] = rules
+        shared = _shared()
+        space = validate(_Space, load_yaml(path), path)
+        parameters[space.method] = _rules(space, shared)
         readings[space.method] = space.readings
-        for name, v in space.variants.items():
-            variants[name] = v.model_copy(update={"id": name, "method": space.method})
+        variants |= _variants(space)
     return Catalogue(variants, parameters, readings)
+
+
+@lru_cache
+def _shared() -> Mapping[str, Mapping[str, Parameter]]:
+    """group -> the parameters that several methods share."""
+    path = space_folder() / "shared.yaml"
+    return dict(validate(_Shared, load_yaml(path), path).shared)
+
+
+def _rules(space: _Space, shared: Mapping[str, Mapping[str, Parameter]]) -> dict[str, Parameter]:
+    return {n: p for group in space.uses for n, p in shared[group].items()} | dict(space.parameters)
+
+
+def _variants(space: _Space) -> dict[str, Variant]:
+    return {n: v.model_copy(update={"id": n, "method": space.method}) for n, v in space.variants.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# methods of a user's own
+
+_PLAIN = re.compile(r"[A-Za-z]\w{0,79}")
+_RESERVED = ("across", "all")  # stand for several methods, in a record and in a study's ranges
+
+
+@lru_cache(maxsize=64)
+def _with_own(own: tuple[OwnModule, ...]) -> Catalogue:
+    cat = _ours()
+    variants, parameters, readings = dict(cat.variants), dict(cat.parameters), dict(cat.readings)
+    for module in own:
+        space = _own_space(module)
+        parameters[space.method] = _rules(space, _shared())
+        readings[space.method] = space.readings
+        variants |= _variants(space)
+    return Catalogue(variants, parameters, readings)
+
+
+@lru_cache(maxsize=64)
+def _own_space(module: OwnModule) -> _Space:
+    """What a method of a user's own declares.
+
+    Raises:
+        ConfigError: everything that is wrong with it.
+    """
+    tree: Any = parse_yaml(module.space, module.space_file)
+    if not isinstance(tree, CommentedMap):
+        raise ConfigError(Problem("must be a mapping of keys to values", file=module.space_file, line=1))
+    lines = dict(lines_of(tree))
+
+    def at(loc: tuple[str | int, ...], message: str) -> Problem:
+        return Problem(message, dotted(loc), module.space_file, nearest_line(lines, loc))
+
+    if odd := [at(loc, message) for loc, message in odd_values(tree)]:
+        raise ConfigError(odd)
+    space = validate(_Space, tree, Path(module.space_file))
+    if wrong := [at(loc, message) for loc, message in _wrong_in_own(space, module)]:
+        raise ConfigError(wrong)
+    return space
+
+
+def problems_of_own_space(module: OwnModule) -> list[Problem]:
+    """What is wrong with what a method of a user's own declares, each with its line."""
+    try:
+        _own_space(module)
+    except ConfigError as e:
+        return list(e.problems)
+    return []
+
+
+def own_variants(module: OwnModule) -> tuple[str, ...]:
+    """The variants that a method of a user's own declares, in their order.
+
+    Raises:
+        ConfigError: its declaration is wrong.
+    """
+    return tuple(_own_space(module).variants)
+
+
+def _wrong_in_own(space: _Space, module: OwnModule) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """(key, what is wrong) of a declaration whose types are right."""
+    shared, ours = _shared(), _ours()
+    if space.method != module.name:
+        yield ("method",), f"must be the name of the file, {module.name}, but is {quoted(space.method)}"
+    if unknown := [group for group in space.uses if group not in shared]:
+        yield ("uses",), unknown_name("group of parameters", unknown[0], list(shared))
+        return
+    rules = _rules(space, shared)
+    for name in space.parameters:
+        if name in {n for group in space.uses for n in shared[group]}:
+            yield ("parameters", name), f"{name} is a parameter of {listed(space.uses)} already"
+    for name, rule in space.parameters.items():
+        yield from ((("parameters", name, *loc), message) for loc, message in _wrong_parameter(name, rule, rules))
+    if not space.variants:
+        yield ("variants",), "must name at least one variant"
+    for name, v in space.variants.items():
+        at = ("variants", name)
+        if name in ours.variants:
+            yield at, f"{name} is a method that comes with raystudy: give the variant another name"
+        elif not _PLAIN.fullmatch(name) or name in _RESERVED:
+            yield at, f"must be a plain name (letters, digits, '_') that is not reserved, but is {quoted(name)}"
+        for key, settings in (("fixes", v.fixes), ("defaults", v.defaults)):
+            for setting, value in settings.items():
+                if setting not in rules:
+                    yield (*at, key, setting), f"unknown setting {setting!r}{did_you_mean(setting, rules)}"
+                elif message := _refusal(rules[setting], value):
+                    yield (*at, key, setting), f"{setting} {message}"
+        if v.copies and v.copies not in space.variants:
+            yield (*at, "copies"), unknown_name("variant", v.copies, list(space.variants))
+
+
+def _wrong_parameter(
+    name: str, rule: Parameter, rules: Mapping[str, Parameter]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if not _PLAIN.fullmatch(name):
+        yield (), f"must be a plain name (letters, digits, '_'), but is {quoted(name)}"
+    if rule.type in ("choice", "depth") and not rule.choices:
+        yield (), f"{name} must have choices"
+        return
+    if message := _refusal(rule, rule.paper):
+        yield ("paper",), f"{name} {message}"
+    known = [*rules]
+    for key, conditions in (("when", rule.when), ("unless", rule.unless)):
+        for other, values in conditions.items():
+            if other not in rules or known.index(other) >= known.index(name):
+                yield (key, other), f"must name a parameter that is declared before {name}, but is {quoted(other)}"
+            else:
+                wrong = [m for v in values if (m := _refusal(rules[other], v))]
+                yield from ((((key, other)), f"{other} {message}") for message in wrong)
+                if not values:
+                    yield (key, other), f"must list the values of {other} with which {name} has an effect"
+    for other in rule.unless_given:
+        if other not in rules or other == name:
+            yield ("unless_given",), f"unknown setting {quoted(other)}{did_you_mean(other, known)}"
+    if rule.search is None:
+        return
+    s = rule.search
+    for key in ("choices", "enqueue"):
+        for i, value in enumerate(getattr(s, key)):
+            if message := _refusal(rule, value):
+                yield ("search", key, i), f"{name} {message}"
+    if s.choices or rule.type in ("choice", "bool"):
+        return
+    if s.low is None or s.high is None or not s.low < s.high:
+        yield ("search",), f"{name} must be searched over choices, or from a low to a high above it"
+        return
+    for key, end in (("low", s.low), ("high", s.high)):
+        if message := _refusal(rule, int(end) if rule.type == "int" and end == int(end) else end):
+            yield ("search", key), f"{name} {message}"
+    if s.log and (s.low <= 0 or s.step is not None):
+        yield ("search", "log"), f"{name} must have a low above 0 and no step on a logarithmic scale"
+
+
+def _refusal(rule: Parameter, value: Any) -> str:
+    try:
+        rule.check(value)
+    except ValueError as e:
+        return str(e)
+    return ""
 
 
 @lru_cache

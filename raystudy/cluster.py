@@ -119,7 +119,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
 
         guard = _interruptible(study_run)
         try:
-            pools.append(Pool(shape, places, scratch))
+            pools.append(Pool(shape, places, scratch, study_run.plan.study.own))
             with pools[0] as pool, guard, keep_live_status(study_run.results, now):
                 view.status = lambda: ray.get(pool.queue.status.remote(), timeout=5)
                 try:

@@ -6,6 +6,7 @@ alone see. Files are parsed, never run, so nothing of this loads torch.
 
 A module that `plugins` loads by name stands in no import. Of the methods, only the one in question counts. Of the data
 sets, the modules of those in question count, and the reader of folders and of the hub if one of them is read by it.
+Methods and data sets of a user's own count as if they were in the package, as the study that is open names them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from raystudy.own_modules import OwnModule, in_use
 
 __all__ = [
     "NUMERIC",
@@ -46,30 +49,57 @@ NUMERIC = {
 }
 
 
-@lru_cache
 def code_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
     """A digest of every source that a training of `method` on these data sets imports.
 
     Raises:
         FileNotFoundError: there is no such method.
     """
-    here = sources()
-    return _digest({path: here[path] for path in _imported_paths(method, datasets)})
+    return _code_digest(method, datasets, _own(method, datasets))
+
+
+def library_versions(method: str, datasets: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """The installed version of every library that these sources import and that can move a number of the result."""
+    return _library_versions(method, datasets, _own(method, datasets))
+
+
+def code_and_library_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
+    """One digest of code and library versions. A half-finished training is continued only where it is the same."""
+    return _code_and_library_digest(method, datasets, _own(method, datasets))
+
+
+Own = tuple[OwnModule, ...]
+
+
+def _own(method: str, datasets: tuple[str, ...]) -> Own:
+    """The modules of the user's own among this method and these data sets, of which the code is at hand."""
+    wanted = {f"methods/{method}", *(f"tasks/{name}" for name in datasets)}
+    return tuple(m for m in in_use() if m.source is not None and m.key in wanted)
 
 
 @lru_cache
-def library_versions(method: str, datasets: tuple[str, ...] = ()) -> Mapping[str, str]:
-    """The installed version of every library that these sources import and that can move a number of the result."""
-    here = sources()
-    used = {name.partition(".")[0] for path in _imported_paths(method, datasets) for name in _imports(path, here[path])}
+def _code_digest(method: str, datasets: tuple[str, ...], own: Own) -> str:
+    here = _sources_with(own)
+    return _digest({path: here[path] for path in _imported_paths(method, datasets, own)})
+
+
+@lru_cache
+def _library_versions(method: str, datasets: tuple[str, ...], own: Own) -> Mapping[str, str]:
+    here = _sources_with(own)
+    paths = _imported_paths(method, datasets, own)
+    used = {name.partition(".")[0] for path in paths for name in _imports(path, here[path])}
     return {d: installed_version(d) for d in sorted({d for library in used for d in NUMERIC.get(library, ())})}
 
 
 @lru_cache
-def code_and_library_digest(method: str, datasets: tuple[str, ...] = ()) -> str:
-    """One digest of code and library versions. A half-finished training is continued only where it is the same."""
-    versions = "".join(f"\n{name} {v}" for name, v in library_versions(method, datasets).items())
-    return hashlib.blake2b((code_digest(method, datasets) + versions).encode(), digest_size=8).hexdigest()
+def _code_and_library_digest(method: str, datasets: tuple[str, ...], own: Own) -> str:
+    versions = "".join(f"\n{name} {v}" for name, v in _library_versions(method, datasets, own).items())
+    return hashlib.blake2b((_code_digest(method, datasets, own) + versions).encode(), digest_size=8).hexdigest()
+
+
+def _sources_with(own: Own) -> Sources:
+    """Every source of the package, and those of a user's own as if they stood beside them."""
+    return {**sources(), **{f"{m.key}.py": m.source for m in own if m.source is not None}} if own else sources()
 
 
 def version_differences(made_by: Mapping[str, str], method: str, datasets: tuple[str, ...] = ()) -> list[str]:
@@ -122,8 +152,8 @@ def imported_sources(sources: Sources, method: str, datasets: Iterable[str] = ()
 
 
 @lru_cache
-def _imported_paths(method: str, datasets: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(imported_sources(sources(), method, datasets)))
+def _imported_paths(method: str, datasets: tuple[str, ...], own: Own) -> tuple[str, ...]:
+    return tuple(sorted(imported_sources(_sources_with(own), method, datasets)))
 
 
 def _readers(sources: Sources, datasets: Iterable[str]) -> Iterator[str]:

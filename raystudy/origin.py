@@ -37,12 +37,14 @@ class Origin:
         lines: the line of every key and item of the file; None for a study that nobody wrote (an exhibit's).
         keys: the keys with their values, the command line's in place of the file's.
         overridden: the keys that the command line sets.
+        own: variant or data set of the user's own -> the entry that names its file.
     """
 
     file: str = field(default="", compare=False)
     lines: Mapping[Location, int] | None = field(default=None, compare=False, repr=False)
     keys: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     overridden: tuple[Location, ...] = field(default=(), compare=False)
+    own: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
 
     def problem(self, loc: Sequence[str | int], message: str) -> Problem:
         """A problem with the key `loc`, placed where the key is set, or where it should be."""
@@ -61,6 +63,8 @@ class Origin:
     def of_task(self, name: str) -> Location:
         """The key that names a task, itself or as one of a family: ``tasks[2]``, or the suite that has it."""
         family = name.partition("/")[0]
+        if (named := next((self.own[n] for n in (name, family, f"{family}/*") if n in self.own), None)) is not None:
+            return named
         for spellings in ((name,), (family, f"{family}/*")):
             for key in ("tasks", "targets"):
                 for i, entry in enumerate(_items(self.keys.get(key))):
@@ -70,6 +74,8 @@ class Origin:
 
     def of_variant(self, variant: str) -> Location:
         """The entry of `methods` that names a variant."""
+        if variant in self.own:
+            return self.own[variant]
         for i, entry in enumerate(_items(self.keys.get("methods"))):
             for name in entry if isinstance(entry, Mapping) else (entry,):
                 if _canonical(name) == variant:
@@ -79,8 +85,10 @@ class Origin:
     def of_setting(self, variant: str, name: str, settings: Mapping[str, Any]) -> Location:
         """The key that gives a variant's setting: its own entry, the shared `settings`, or else the variant's name."""
         entry = self.of_variant(variant)
-        if len(entry) == 3 and name in (self.keys["methods"][entry[1]][entry[2]] or {}):
-            return (*entry, name)
+        if len(entry) == 3:
+            items: Any = _items(self.keys["methods"])
+            if name in (items[entry[1]][entry[2]] or {}):
+                return (*entry, name)
         shared = name in settings and name not in catalogue().variant(variant).fixes
         return ("settings", name) if shared else entry
 

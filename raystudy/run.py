@@ -50,6 +50,7 @@ from raystudy.errors import (
 )
 from raystudy.files import atomic_write
 from raystudy.output_streams import run_with_safe_output
+from raystudy.own_modules import in_use, line_in
 from raystudy.paths import expanded_path, is_folder, kind_of, readable_folder, results_path
 from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expand_study, read_study
@@ -191,7 +192,7 @@ def open_study(name: str, options: RunOptions) -> tuple[Study, Places, Path]:
             raise ConfigError(f"nothing is trained for {name}: it has no study. python -m raystudy.run {name} makes it")
     else:
         assert path is not None
-        study = read_study(path, options.overrides())
+        study = read_study(path, options.overrides(), run_own=True)
     # a path in a study file is relative to the file, whatever folder the command is called in
     return locate(study, str(path or name), path.parent if path is not None and is_own_file(name) else None, options)
 
@@ -311,6 +312,7 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     study, preview = plan.study, plan.preview
     lines = [f"study {study.name}: {study.about}".rstrip(": ")]
     lines += [f"model {plan.plm.name}: {plan.plm.about}", *machine]
+    lines += [f"your own {m.key.replace('s/', ' ')}: {m.file} (digest {m.digest})" for m in study.own]
     lines += [f"left out: {line}" for line in left_out_lines(study)]
     lines += [f"no effect: {line}" for line in plan.keys_without_effect]
     for name, task in plan.tasks.items():
@@ -805,6 +807,11 @@ def exit_code_of(work: Callable[[], int], logs: Path | None = None) -> int:
             place = f"{e.filename}: " if e.filename else ""
             complain(f"{place}cannot be written: {e.strerror}. {RESUME_HINT}")
             return PreflightError.exit_code
+        for own in in_use():
+            if (at := line_in(e, own.file)) is not None:
+                complain(f"{own.file}:{at}: {type(e).__name__}: {quoted(str(e), 300)[1:-1]}")
+                complain(f"The traceback is in {_write_traceback(logs)}. {RESUME_HINT}")
+                return ConfigError.exit_code
         complain(f"a bug in raystudy, {type(e).__name__}: {quoted(str(e), 300)[1:-1]}")
         complain(f"The traceback is in {_write_traceback(logs)}. {RESUME_HINT}")
         return EXIT_BUG

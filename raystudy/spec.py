@@ -120,6 +120,7 @@ class Spec:
         scope: whose training split `setting` cuts: the target's, or every task's.
         unseen: whether the target takes no part in the transfer, and is met in the adaptation alone.
         plm: the model's name; `plm_digest` covers its weights, tokenizer and configuration.
+        own: ``methods/NAME``, ``tasks/NAME`` -> digest of the file, where these are the user's own.
     """
 
     phase: Literal["search", "confirm"]
@@ -141,6 +142,7 @@ class Spec:
     length: int | None = None
     numerics: Numerics = Numerics()
     schema: int = SCHEMA
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         out = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -153,6 +155,8 @@ class Spec:
             del out["scope"]
         if not self.unseen:
             del out["unseen"]
+        if not self.own:
+            del out["own"]
         return json.loads(canonical(out))  # type: ignore[no-any-return]
 
     @classmethod

@@ -21,7 +21,10 @@ from ruamel.yaml.comments import CommentedMap
 from raystudy.catalogue import Parameter, SearchRange, Value, catalogue, suites
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError, did_you_mean, quoted, unknown_name
 from raystudy.origin import Origin
+from raystudy.own_entries import own_entries
+from raystudy.own_modules import OwnModule, use
 from raystudy.paths import is_folder
+from raystudy.plugins import check_own_module
 from raystudy.spec import Arm, Numerics, Setting
 from raystudy.tasks import Task, domains, expand, is_built_in, load, may_expand
 from raystudy.wording import listed, spelt
@@ -293,7 +296,8 @@ class Study(Strict):
         suite: tasks that belong together, by name. Beside ``tasks`` it gives their options and its length alone.
         suites: several suites in one study: each target is helped by the tasks of its own suite.
         tasks: the tasks that take part, in place of a suite's; each is a source for the others. ``NAME/*`` stands for
-            one task per domain of a data set.
+            one task per domain of a data set. ``./mytask.py`` is a data set of one's own, a module with a function
+            `load` or a `CARD`, relative to the study file; elsewhere in the study its name is ``mytask``.
         targets: the tasks that are asked about; default: the suite's targets, or every task in turn.
         unseen: those of the targets that take no part in the transfer: what is learned from the other tasks does not
             know them, and the adaptation meets them first; default: what the suite says.
@@ -317,6 +321,8 @@ class Study(Strict):
         task_options: task -> its options, such as ``labels`` or ``metric`` of a folder; they go over the suite's.
         methods: variants by name, or with settings of their own: ``meta_dtl: {lambda: 0.2}``. What is set is not
             searched. A name may carry settings too, ``meta_dtl[lambda=0.2]``: a row of its own beside ``meta_dtl``.
+            ``./stilts.py`` is a method of one's own with its parameters in ``stilts.yaml`` beside it, relative to the
+            study file: it stands for all variants of that file, and ``./stilts.py::NAME`` for one.
         settings: settings for every method that knows them; a method's own come first.
         search: how settings are searched.
         confirm: what is trained of a search in the end.
@@ -355,6 +361,7 @@ class Study(Strict):
     report: ReportPlan = ReportPlan()
     numerics: StudyNumerics = StudyNumerics()
     _origin: Origin = PrivateAttr(default_factory=Origin)
+    _own: tuple[OwnModule, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -389,6 +396,11 @@ class Study(Strict):
     def origin(self) -> Origin:
         """Where each key of the study stands, for a message about a key that cannot be followed."""
         return self._origin
+
+    @property
+    def own(self) -> tuple[OwnModule, ...]:
+        """The methods and data sets of the user's own that the study names by their files."""
+        return self._own
 
     @cached_property
     def variants(self) -> dict[str, dict[str, Any]]:
@@ -578,23 +590,36 @@ class Study(Strict):
         return [Arm(v, s) for s in self.settings_grid for v in self.variants if self.targets_in(s, v)]
 
 
-def read_study(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Study:
+def read_study(path: str | PathLike[str], overrides: Sequence[str] = (), *, run_own: bool = False) -> Study:
     """Read and check a study file.
 
     Args:
         overrides: ``a.b=value`` pairs from the command line, values in YAML.
+        run_own: whether modules of the user's own that the study names are run, so that what is wrong with them is
+            found with all other mistakes; else they are only read.
 
     Raises:
         ConfigError: every problem of the file and of the overrides at once, each with file and line.
     """
-    return check_study(load_yaml(Path(path)), str(path), overrides)
+    return check_study(load_yaml(Path(path)), str(path), overrides, beside=Path(path).parent, run_own=run_own)
 
 
-def check_study(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *, written: bool = True) -> Study:
+def check_study(
+    tree: CommentedMap,
+    file: str,
+    overrides: Sequence[str] = (),
+    *,
+    written: bool = True,
+    beside: Path | None = None,
+    run_own: bool = False,
+) -> Study:
     """The study that a YAML tree asks for. Messages name `file` as the place of a problem. See `read_study`.
+
+    From now on this process knows the methods and data sets of the user's own that it names, and no others.
 
     Args:
         written: whether somebody wrote the file; if not, messages name no lines of it.
+        beside: the folder that the files of the user's own are relative to; None = the current one.
     """
     lines = dict(lines_of(tree))
     odd = list(odd_values(tree, numbered=_of_labels))
@@ -624,19 +649,26 @@ def check_study(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *,
         overridden.append(loc)
         odd = [(at, m) for at, m in odd if at[: len(loc)] != loc]  # what was odd there is gone
 
-    origin = Origin(file, lines if written else None, keys, tuple(overridden))
+    own = own_entries(keys, beside or Path())
+    use(own.modules)
+    problems += own.problems
+    if run_own:
+        problems += (p for module in own.modules for p in check_own_module(module))
+    lines |= {now: lines[loc] for now, loc in own.places.items() if loc in lines}
+    origin = Origin(file, lines if written else None, keys, tuple(overridden), own.named)
     try:
-        study: Study | None = Study.model_validate(keys)
+        study: Study | None = Study.model_validate(own.keys)
         mistyped = []
     except ValidationError as e:
         study, mistyped = None, list(problems_of(Study, e))
     odd_places = {loc for loc, _ in odd}  # said once, in the words that tell what YAML made of it
     mistakes = [
         *odd,
+        *own.mistakes,
         *(
             (loc, m)
-            for loc, m in (*mistyped, *_problems_of_meaning(keys, {loc[0] for loc, _ in mistyped}))
-            if loc not in odd_places
+            for loc, m in (*mistyped, *_problems_of_meaning(own.keys, {loc[0] for loc, _ in mistyped}))
+            if loc not in odd_places and not own.is_broken(loc)
         ),
     ]
     problems = sorted(
@@ -644,7 +676,7 @@ def check_study(tree: CommentedMap, file: str, overrides: Sequence[str] = (), *,
     )
     if problems or study is None:
         raise ConfigError(problems)
-    study._origin = origin
+    study._origin, study._own = origin, tuple(own.modules)
     return study
 
 

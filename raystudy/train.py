@@ -39,6 +39,7 @@ from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.dropout import seed_draws
 from raystudy.nn.encoder import Body
 from raystudy.nn.repeatable import repeatable_sums
+from raystudy.own_modules import differing
 from raystudy.plugins import find_module
 from raystudy.spec import Places, Record, Spec
 from raystudy.tasks import Task, load
@@ -178,6 +179,8 @@ def stage_key(spec: Spec, setup: Setup[Any], part: str) -> dict[str, Any]:
     }
     if spec.unseen:  # a key of old stays
         key["unseen"] = spec.target
+    if spec.own:
+        key["own"] = dict(spec.own)
     if part == "transfer":
         key["seed"] = spec.seed
         method = find_module("methods", spec.method).Method
@@ -194,6 +197,7 @@ class _Saved:
 
     Attributes:
         code: `code_and_library_digest` of the method on the data sets, all three so that one who finds it can tell.
+        own: the digests of the user's own code among them.
     """
 
     part: str
@@ -205,6 +209,7 @@ class _Saved:
     tensors: State
     method: str = ""
     datasets: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -340,7 +345,8 @@ class _Cell:
         tensors |= {f"best/{k}": v for k, v in best.items()} | dict(_moments(self.method.optimizer))
         method, datasets = self.spec.method, self.spec.datasets
         code = code_and_library_digest(method, datasets)
-        self.checkpoint.save(_Saved(part, index, step, best_score, self.made, code, tensors, method, datasets))
+        own = self.spec.own
+        self.checkpoint.save(_Saved(part, index, step, best_score, self.made, code, tensors, method, datasets, own))
 
     def _restore(self, tensors: State) -> State:
         """Put method and optimizer where a checkpoint left them; returns the best weights so far."""
@@ -482,7 +488,13 @@ def trained(
         store: where constants and transfer results are looked up and kept.
         report: told about once a second how far a stage is.
         checkpoint: where the running stage is saved by time; it stays, for whoever is done with the weights to drop.
+
+    Raises:
+        PreflightError: a method or data set of the user's own is not known here, or is another than was planned with;
+            and what `load_tasks` and `setup_of` raise.
     """
+    if other := list(differing(spec.own)):
+        raise PreflightError(other)
     workers, store, report = workers or Alone(), store or NoStore(), report or (lambda event: None)
     clock = _Clock()
     with clock("load"):

@@ -227,7 +227,7 @@ def torch_of_tomorrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another version of torch is installed."""
 
     def forget() -> None:
-        for memo in (library_versions, code_and_library_digest):
+        for memo in (code_versions._library_versions, code_versions._code_and_library_digest):
             memo.cache_clear()
 
     before = code_versions.installed_version
@@ -254,7 +254,7 @@ def test_libraries_that_move_a_number_are_those_that_are_imported() -> None:
 @pytest.fixture
 def metrics_import_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The sources as they are, but for an empty ``metrics.py``."""
-    memos = (code_versions._imported_paths, library_versions)
+    memos = (code_versions._imported_paths, code_versions._library_versions)
     for memo in memos:
         memo.cache_clear()
     monkeypatch.setattr(code_versions, "sources", lambda: {**HERE, "metrics.py": b""})

@@ -56,6 +56,8 @@ STRATA: list[list[tuple[str, ...]]] = [
             "huggingface",
             "workers",
             "own_files",
+            "own_modules",
+            "own_entries",
         )
     ],
 ]

@@ -1,4 +1,7 @@
-"""``raystudy methods [NAME]``: lists every variant and what a search moves, or shows all settings of one."""
+"""``raystudy methods [NAME]``: lists every variant and what a search moves, or shows all settings of one.
+
+A method of a user's own is shown by its file, ``methods ./stilts.py``, which is read and not run.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from raystudy.catalogue import Catalogue, Parameter, Variant, catalogue
+from raystudy.catalogue import Catalogue, Parameter, Variant, catalogue, own_variants
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, unknown_name
+from raystudy.own_entries import read_own
+from raystudy.own_modules import OwnModule, names_a_file, own_module, split_entry, use
+from raystudy.paths import absolute_path
 from raystudy.wording import spelt
 
 __all__ = ["methods"]
@@ -16,11 +22,17 @@ __all__ = ["methods"]
 
 def methods(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A variant or a method: metaxt_centred, metaxt, floors.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A variant or a method: metaxt_centred, metaxt, floors; or ./mine.py."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List every variant, what it is, and which of its settings a search moves, or show all settings of one."""
+    if name is not None and names_a_file(name):
+        path, part = split_entry(name)
+        own = _own(path)
+        declared = own_variants(own)
+        name = part or (declared[0] if len(declared) == 1 else own.name)
     cat = catalogue()
     variants = sorted(cat.variants.values(), key=lambda v: (v.method, v.role != "baseline"))
     if name is not None:
@@ -37,6 +49,20 @@ def methods(
         tell(f"{name}: {len(variants)} variants of one method")
         _list(variants, cat)
         tell("\npython -m raystudy methods NAME shows all settings of one.")
+
+
+def _own(path: str) -> OwnModule:
+    """A method of the user's own, which is in use from now on.
+
+    Raises:
+        ConfigError: everything that is wrong with its files.
+    """
+    try:
+        own = read_own("methods", absolute_path(path, where="NAME"))
+    except ConfigError as e:
+        raise ConfigError(p if p.file else Problem(p.message, "NAME") for p in e.problems) from None
+    use([own])
+    return own
 
 
 def _variants_of(name: str, cat: Catalogue) -> list[Variant]:
@@ -64,7 +90,7 @@ def _row(v: Variant, cat: Catalogue) -> dict[str, Any]:
         "section": v.section,
         "rows": list(v.rows),
         "index": list(v.index),
-        "module": f"raystudy.methods.{v.method}",
+        "module": own.file if (own := own_module("methods", v.method)) else f"raystudy.methods.{v.method}",
         "fixes": dict(v.fixes),
         "settings": {
             n: p.model_dump(mode="json", exclude_defaults=True) | {"paper": cat.defaults(v.id)[n]}
@@ -105,7 +131,7 @@ def _show(v: Variant, cat: Catalogue) -> None:
         "called": "; ".join(v.rows),
         "copies": v.copies and f"the settings of {v.copies}",
         "defined by": ", ".join(f"{k} = {spelt(x)}" for k, x in v.fixes.items()),
-        "page": f"docs/methods/{v.method}.md",
+        **({"file": own.file} if (own := own_module("methods", v.method)) else {"page": f"docs/methods/{v.method}.md"}),
     }
     print_facts(console(), facts.items())
     rules, searched = cat.parameters_of(v.id), cat.searched_parameters(v.id, {})

@@ -30,7 +30,10 @@ EXIT_SAME, EXIT_DIFFERENT = 0, 1
 
 def rerun(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, its first letters, or its folder.")],
-    study: Annotated[str | None, typer.Option(help="Look in this study only (default: all under results/).")] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Look in this study only (default: all under results/); a file, for code of your own."),
+    ] = None,
     out: Out = None,
     keep: Annotated[Path | None, typer.Option(help="Write what was made here, as cells/<id>/.")] = None,
     stored: Annotated[bool, typer.Option("--stored", help="Let the stage store answer what it knows.")] = False,
@@ -46,6 +49,8 @@ def rerun(
     folder = find_cell(cell, study, out)
     record = _record(folder)
     places = _places(folder, data_root, plm)
+    if record.spec.own:
+        _open_own(record, study)
     from raystudy.study.folder.records import Results
     from raystudy.study.rerun import differences, reasons_to_differ, train_again
     from raystudy.study.store.stage_store import StageStore
@@ -102,6 +107,23 @@ def _say(record: Record, differing_values: list[Difference], notes: list[str], a
     if record.status == "failed":
         tell(f"It was recorded as failed: {(record.error.splitlines() or ['no reason given'])[-1]}")
     tell(f"{record.id}: {counted(len(differing_values), 'value differs', 'values differ')}")
+
+
+def _open_own(record: Record, study: str | None) -> None:
+    """Open the study file that names the user's own code of a record; the results folder is not asked for it.
+
+    Raises:
+        ConfigError: the study file is wrong. PreflightError: none is named, or its code is not what made the record.
+    """
+    from raystudy.own_modules import differing
+    from raystudy.run import study_file
+    from raystudy.studyfile import read_study
+
+    if study is not None and study.endswith((".yaml", ".yml")):
+        read_study(study_file(study), run_own=True)
+    if problems := list(differing(record.spec.own)):
+        cure = "" if study is not None and study.endswith((".yaml", ".yml")) else ", with --study FILE.yaml"
+        raise PreflightError(Problem(f"{p.message}{cure}", p.path, p.file) for p in problems)
 
 
 def _record(folder: Path) -> Record:

@@ -1,4 +1,7 @@
-"""``raystudy tasks [NAME]``: lists the data sets that a study may name, or shows one of them."""
+"""``raystudy tasks [NAME]``: lists the data sets that a study may name, or shows one of them.
+
+A data set of a user's own is shown by its file, ``tasks ./mytask.py``, which is run for it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ import typer
 from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, printable, unknown_name
-from raystudy.paths import is_folder, readable_folder
-from raystudy.plugins import find_module, module_names
+from raystudy.own_entries import read_own
+from raystudy.own_modules import in_use, names_a_file, own_module, split_entry, use
+from raystudy.paths import absolute_path, is_folder, readable_folder
+from raystudy.plugins import check_own_module, find_module, module_names
 from raystudy.wording import listed
 
 if TYPE_CHECKING:
@@ -30,13 +35,16 @@ _READ_FROM = {"lexicon": ("vaderSentiment", "textblob", "nltk")}
 
 
 def tasks(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A task or a suite.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A task or a suite; or ./mytask.py.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder with one folder per task.")] = None,
     as_json: Json = False,
 ) -> None:
     """List every task and suite, or show one: its card, and if it is here its sizes, labels, notes and examples."""
     data_root = None if data_root is None else readable_folder(data_root, where="--data-root")
     if name is not None:
+        if names_a_file(name):
+            path, part = split_entry(name)
+            name = _own(path) + (f"/{part}" if part else "")
         _show_task_or_suite(name, data_root, as_json)
         return
     cards = {n: _card(n, data_root) for n in (*_built_in(), *_folders(data_root))}
@@ -74,15 +82,31 @@ def tasks(
         tell("Which of them lie on this machine, and your own folders: --data-root DIR")
 
 
+def _own(path: str) -> str:
+    """The name of a data set of the user's own, which is in use from now on.
+
+    Raises:
+        ConfigError: everything that is wrong with its file.
+    """
+    try:
+        own = read_own("tasks", absolute_path(path, where="NAME"))
+    except ConfigError as e:
+        raise ConfigError(p if p.file else Problem(p.message, "NAME") for p in e.problems) from None
+    use([own])
+    if problems := check_own_module(own):
+        raise ConfigError(problems)
+    return own.name
+
+
 def _built_in() -> list[str]:
-    """The modules of raystudy.tasks that are data sets; ``folder`` reads those that are none."""
-    return [n for n in module_names("tasks") if n != "folder"]
+    """The modules that are data sets, ours and one of the user's own; ``folder`` reads those that are none."""
+    return [*(n for n in module_names("tasks") if n != "folder"), *(m.name for m in in_use() if m.kind == "tasks")]
 
 
 def _folders(root: Path | None) -> list[str]:
     """The folders of a data root that no module reads: a user's own tasks."""
     folder_names = sorted(p.name for p in root.iterdir() if is_folder(p) and not p.name.startswith(".")) if root else []
-    return [n for n in folder_names if n not in module_names("tasks")]
+    return [n for n in folder_names if n not in (*module_names("tasks"), *_built_in())]
 
 
 def _card(name: str, root: Path | None) -> dict[str, Any]:
@@ -145,7 +169,7 @@ def _show_task_or_suite(name: str, root: Path | None, as_json: bool) -> None:
     if part and parts and part not in parts:
         raise ConfigError(Problem(unknown_name(f"part of {module}", part, parts), "NAME"))
     # a family without a whole (the lexicon, generated tasks) is shown part by part
-    whole = part or not parts or module not in ("lexicon", *_FORMS)
+    whole = part or not parts or module not in ("lexicon", *_FORMS, *([module] if own_module("tasks", module) else []))
     names_to_show = [name] if whole else [f"{module}/{p}" for p in parts]
     facts_of_task = {n: _facts(n, root) for n in names_to_show} if card["here"] else {}
     if as_json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from raystudy.errors import ConfigError, DataError, Problem, UserError, printabl
 from raystudy.methods import Length, Schedule, Sizes, hparams
 from raystudy.nn.architectures import ARCHITECTURES
 from raystudy.nn.encoder import frozen_layers, verify
+from raystudy.own_modules import digests, use
 from raystudy.plugins import find_module
 from raystudy.spec import ACROSS, Arm, Places, Setting, Spec, digest
 from raystudy.study.search.arm_search import ArmSearch
@@ -132,6 +133,9 @@ class Plan:
 
     study: Study
     places: Places
+
+    def __post_init__(self) -> None:
+        use(self.study.own)  # another study may have been opened meanwhile
 
     @cached_property
     def plm(self) -> PLM:
@@ -500,7 +504,7 @@ class Plan:
             seed: counts from 0 in each phase.
         """
         study, settings = self.study, self.effective(arm, settings, target)
-        return Spec(
+        spec = Spec(
             phase=phase,
             variant=arm.variant,
             method=catalogue().variant(arm.variant).method,
@@ -520,6 +524,7 @@ class Plan:
             length=self.lengths[target],
             numerics=study.numerics.spec_numerics,
         )
+        return replace(spec, own=digests(spec.method, spec.datasets)) if study.own else spec
 
     def searches(self, storage: Any = None) -> dict[Arm, ArmSearch]:
         """A new search for every arm that has one, in the settings that the study searches.

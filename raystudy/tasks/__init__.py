@@ -1,25 +1,27 @@
 """Loads tasks. A task is a data set of labelled examples in three splits.
 
 A task is named ``NAME`` or ``NAME/PART`` (``sst5``, ``lexicon/stars``, ``amazon_mds/books``). NAME is a module of this
-package or a user's own folder under the data root; `load` gives the `Task`. A data set with domains has one part for
-each of them, and `expand` says which tasks a study's list stands for. Splits are ``train``, ``dev`` and ``test``: dev
-selects, test is read once.
+package, one of a user's own that the study names, or a user's own folder under the data root; `load` gives the `Task`.
+A data set with domains has one part for each of them, and `expand` says which tasks a study's list stands for. Splits
+are ``train``, ``dev`` and ``test``: dev selects, test is read once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from raystudy.errors import ConfigError, DataError, Problem, UserError, quoted, unknown_name
+from raystudy.own_modules import OwnModule, in_use, line_in, own_module
 from raystudy.paths import is_folder, kind_of, why_no_folder
 from raystudy.plugins import find_module, module_names
 
@@ -317,10 +319,10 @@ def _load_whole(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         rule = "the name of a task must be NAME or NAME/PART, where NAME is a data set or a folder under the data root"
         raise ConfigError(Problem(f"{rule}, but is {quoted(name)}", _place_of_task(name)))
     if is_built_in(module):
-        module_found = find_module("tasks", module)
+        module_found, users_own = find_module("tasks", module), own_module("tasks", module)
         if (card := getattr(module_found, "CARD", None)) is not None:
             task = find_module("tasks", "folder").load(name, root, card=card, options=own)
-            if _folder_exists(module, root):
+            if _folder_exists(module, root) and users_own is None:
                 note = f"the folder {module} is read as the built-in data set of that name: its card gives the labels, "
                 task = _with_note(task, f"{note}the metric and the licence; data of your own want another name")
         elif misnamed := [k for k in own if k in ("part", "root") or not k.isidentifier()]:
@@ -330,7 +332,10 @@ def _load_whole(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         else:
             if "without" in own:
                 options_of(module, {"without": own["without"]})
-            task = module_found.load(part, root=root, **{k: v for k, v in own.items() if k != "without"})
+            asked = {k: v for k, v in own.items() if k != "without"}
+            if users_own is not None:
+                return _of_users_own(users_own, module_found.load, name, root, asked)
+            task = module_found.load(part, root=root, **asked)
             if _folder_exists(module, root):
                 note = f"the folder {module} under the data root is NOT read: a built-in data set has that name"
                 task = _with_note(task, f"{note}; data of your own want another one")
@@ -340,9 +345,39 @@ def _load_whole(name: str, root: Path | None, own: Mapping[str, Any]) -> Task:
         listable = root is not None and not why_no_folder(root)
         folders = [p.name for p in root.iterdir() if is_folder(p)] if root is not None and listable else []
         known = [n for n in module_names("tasks") if n != "folder"] + [f for f in folders if not f.startswith(".")]
+        known += [m.name for m in in_use() if m.kind == "tasks"]
         where = f" No folder of that name is in {root} either." if root is not None else ""
         raise ConfigError(Problem(unknown_name("task", name, known) + where, _place_of_task(name)))
     assert isinstance(task, Task)
+    return task
+
+
+def _of_users_own(
+    own: OwnModule, load: Callable[..., Any], name: str, root: Path | None, options: Mapping[str, Any]
+) -> Task:
+    """What a user's own module makes of a name.
+
+    Raises:
+        ConfigError: it takes no such option, or it raises. DataError: it makes no task of that name.
+    """
+    part = name.partition("/")[2]
+    try:
+        inspect.signature(load).bind(part, root=root, **options)
+    except TypeError as e:
+        path = f"task_options.{own.name}"
+        raise ConfigError(Problem(f"do not fit load of {own.file}: {e}", path)) from None
+    try:
+        task = load(part, root=root, **options)
+    except UserError:
+        raise
+    except Exception as e:
+        why = f"load failed: {type(e).__name__}: {quoted(str(e), 300)[1:-1]}"
+        raise ConfigError(Problem(why, _place_of_task(name), own.file, line_in(e, own.file))) from None
+    if not isinstance(task, Task):
+        raise DataError(Problem(f"load must return a raystudy.tasks.Task, but returns {quoted(task)}", file=own.file))
+    if task.name != name:
+        text = f"load must return the task that it is asked for, {name!r}, but returns one called {task.name!r}"
+        raise DataError(Problem(text, file=own.file))
     return task
 
 
@@ -351,8 +386,8 @@ def _with_note(task: Task, note: str) -> Task:
 
 
 def is_built_in(name: str) -> bool:
-    """Whether `name` is a data set of ours: a module of this package."""
-    return name in module_names("tasks") and name != "folder"
+    """Whether `name` is a data set that a module makes or describes: one of ours, or of the user's own."""
+    return (name in module_names("tasks") and name != "folder") or own_module("tasks", name) is not None
 
 
 def _folder_exists(folder: str, root: Path | None) -> bool:

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raystudy.files import atomic_write
+from raystudy.paths import is_file
 from raystudy.spec import Record, digest
 from raystudy.study.folder.dev_errors import dev_error
 from raystudy.study.folder.ensembles import ensemble_rows
@@ -59,6 +61,7 @@ def provenance(plan: Plan, command: str) -> dict[str, str]:
         "model": f"{plan.plm.name} {plan.plm.digest}: {plan.plm.about}",
         "numerics": f"{numerics.precision} on {numerics.device}, {counted(numerics.workers, 'worker')} per training",
         "command": command,
+        **{m.key: f"{Path(m.file).name} of one's own, digest {m.digest}" for m in plan.study.own},
     }
 
 
@@ -86,6 +89,12 @@ def write_manifest(
         chosen_on_dev: whether the best recipe alone is confirmed (`study.keep.recipe`), and not every arm.
     """
     plan = study_run.plan
+    for module in plan.study.own:  # for who reads the results; nothing is ever run from there
+        for path, content in ((module.file, module.source), (module.space_file, module.space)):
+            if path and content is not None:
+                copy = study_run.results.folder / "own" / f"{module.name}-{module.digest}{Path(path).suffix}"
+                if not is_file(copy) or path == module.space_file:
+                    atomic_write(copy, content)
     search_cells = [cell.id for s in study_run.searches.values() for c in s.configurations for cell in c.cells]
     study_run.results.write_manifest(
         {
@@ -109,5 +118,6 @@ def write_manifest(
             ],
             "expected": plan.preview,
             "places": asdict(plan.places),
+            **({"own": [m.declaration() for m in plan.study.own]} if plan.study.own else {}),
         }
     )

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from raystudy.code_versions import version_differences
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.files import atomic_write
+from raystudy.own_modules import declared, differing, use_declared
 from raystudy.spec import SCHEMA, Record, canonical
 
 if TYPE_CHECKING:  # `status` and `report` read records without loading torch
@@ -214,6 +215,8 @@ class Results:
     def manifest(self) -> dict[str, Any]:
         """What `write_manifest` wrote.
 
+        Methods and data sets of the user's own that it declares are known from now on, by name and without their code.
+
         Raises:
             ConfigError: there is none: no study was run in this folder.
         """
@@ -222,9 +225,10 @@ class Results:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(manifest, dict) or not manifest.keys() >= {"study", "confirm", "search", "facts"}:
                 raise ValueError("it has other content")
+            use_declared(declared(manifest.get("own", ())))
         except FileNotFoundError:
             raise ConfigError(Problem("no study was run here yet", file=str(self.folder))) from None
-        except (OSError, ValueError, RecursionError) as e:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
             text = (
                 f"is not a manifest ({e}); it is written anew when the study is run again, which trains nothing twice"
             )
@@ -246,7 +250,12 @@ def is_stale(record: Record) -> bool:
 
 
 def stale_parts(record: Record) -> list[str]:
-    """What made a record and is not what is here now, in words: "other code", or a library with both versions."""
+    """What made a record and is not what is here now, in words: "other code", or a library with both versions.
+
+    A record of another version of the user's own code answers another question, which is not asked any more.
+    """
+    if any(differing(record.spec.own)):
+        return []
     try:
         return version_differences(record.made_by, record.spec.method, record.spec.datasets)
     except FileNotFoundError:

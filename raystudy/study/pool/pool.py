@@ -22,7 +22,7 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
+from raystudy.own_modules import OwnModule, use
 from raystudy.spec import Places, Spec
 from raystudy.study.pool.cell_queue import CellQueue, LostCell
 from raystudy.study.pool.failures import failure, short_traceback
@@ -88,6 +89,7 @@ def group_loop(config: Mapping[str, Any]) -> None:
     context = ray.train.get_context()
     rank, shape, places, group = context.get_world_rank(), config["shape"], config["places"], config["group"]
     queue = ray.get_actor(config["queue"], namespace=config["namespace"])
+    use(config["own"])
     torch.set_num_threads(shape.threads)
     if shape.gpus:
         torch.cuda.set_device(ray.train.torch.get_device())
@@ -144,10 +146,11 @@ class Pool:
 
     Args:
         scratch: a folder for what Ray Train writes, which nobody reads.
+        own: methods and data sets of the user's own, which travel to the workers as the bytes that the driver read.
     """
 
-    def __init__(self, shape: Shape, places: Places, scratch: Path) -> None:
-        self.shape, self.places, self.scratch = shape, places, scratch
+    def __init__(self, shape: Shape, places: Places, scratch: Path, own: Sequence[OwnModule] = ()) -> None:
+        self.shape, self.places, self.scratch, self.own = shape, places, scratch, tuple(own)
         self.name = f"raystudy-cells-{os.getpid()}"
         actor = ray.remote(num_cpus=0, max_concurrency=1000)(CellQueue).options(name=self.name)
         self.queue: Any = actor.remote(shape.workers)
@@ -221,6 +224,7 @@ class Pool:
             "namespace": ray.get_runtime_context().namespace,
             "shape": s,
             "places": self.places,
+            "own": self.own,
         }
         return TorchTrainer(
             group_loop,

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
-from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
+from raystudy.code_versions import code_and_library_digest, code_digest, installed_version, library_versions
 from raystudy.errors import PreflightError
 from raystudy.paths import absolute_path
 
@@ -104,7 +104,14 @@ def _stage_code(method: str, datasets: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _is_fresh(about: Mapping[str, Any], here: Callable[[str, tuple[str, ...]], Mapping[str, Any]]) -> bool:
-    """Whether what made a file, as it says itself, is what stands `here` for its method and data sets."""
+    """Whether what made a file, as it says itself, is what stands `here` for its method and data sets.
+
+    What a user's own code made counts as fresh while the libraries are those here: only the study that names that code
+    could tell more, and no file of the cache is run to find out.
+    """
+    if isinstance(own := about.get("own"), Mapping) and own:
+        libraries = about.get("libraries", {})
+        return isinstance(libraries, Mapping) and all(installed_version(n) == v for n, v in libraries.items())
     try:
         versions = here(str(about["method"]), tuple(map(str, about["datasets"])))
     except (KeyError, TypeError, FileNotFoundError):  # a file of another time, or a method that there is no more
