@@ -6,6 +6,7 @@ A method or a data set of a user's own, which the study that is open names by it
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -60,50 +61,48 @@ def check_own_module(own: OwnModule) -> list[Problem]:
     except UserError as e:
         return list(e.problems)
     rules = _wrong_method if own.kind == "methods" else _wrong_task
-    return [Problem(message, file=own.file, line=_line(thing)) for thing, message in rules(own, module)]
+    return [Problem(message, file=own.file, line=_line(name, own)) for name, message in rules(own, module)]
 
 
-def _line(thing: object) -> int | None:
-    """Where a class or a function of the module is written."""
-    written: Any = getattr(thing, "__func__", thing)
-    if not str(getattr(written, "__module__", "")).startswith("raystudy_own_"):
-        return None
-    try:
-        return inspect.getsourcelines(written)[1]
-    except (OSError, TypeError):
-        return None
+def _line(name: str, own: OwnModule) -> int | None:
+    """Where a class or a function of the module is written; ``Method.schedule`` is one of a class."""
+    node: ast.AST | None = ast.parse(own.source or b"")
+    for part in name.split("."):
+        below: list[ast.stmt] = getattr(node, "body", [])
+        node = next((n for n in below if getattr(n, "name", None) == part), None)
+    return getattr(node, "lineno", None)
 
 
-def _wrong_method(own: OwnModule, module: ModuleType) -> Iterator[tuple[object, str]]:
-    """(what is wrong, the rule that it breaks) of a method."""
+def _wrong_method(own: OwnModule, module: ModuleType) -> Iterator[tuple[str, str]]:
+    """(the name of what is wrong, the rule that it breaks) of a method."""
     base, settings = _ours("methods").BaseMethod, _ours("methods").Settings
     method, hparams = getattr(module, "Method", None), getattr(module, "HParams", None)
     if not (isinstance(method, type) and issubclass(method, base)) or method is base:
-        yield method, "Method must be a class of its own that derives from raystudy.methods.BaseMethod"
+        yield "Method", "Method must be a class of its own that derives from raystudy.methods.BaseMethod"
     else:
         yield from _wrong_overrides(method, base)
     if not (isinstance(hparams, type) and issubclass(hparams, settings)):
-        yield hparams, "HParams must be a dataclass that derives from raystudy.methods.HParams or Settings"
+        yield "HParams", "HParams must be a dataclass that derives from raystudy.methods.HParams or Settings"
         return
     fields = {f.name: f for f in dataclasses.fields(hparams)}
     forgotten = [name for name in vars(hparams).get("__annotations__", {}) if name not in fields]
     if forgotten or not hparams.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        yield hparams, "HParams must be a frozen dataclass: write @dataclass(frozen=True) above it"
+        yield "HParams", "HParams must be a frozen dataclass: write @dataclass(frozen=True) above it"
         return
     rules = catalogue().parameters.get(own.name, {})
     yaml = Path(own.space_file).name
     names = {name.rstrip("_"): f for name, f in fields.items()}
     if missing := [name for name in rules if name not in names]:
-        yield hparams, f"HParams must have a field for every parameter of {yaml}, but lacks {listed(missing)}"
+        yield "HParams", f"HParams must have a field for every parameter of {yaml}, but lacks {listed(missing)}"
     for name, f in names.items():
         if name not in rules:
-            yield hparams, f"{yaml} declares no parameter {name}, which HParams has{did_you_mean(name, rules)}"
+            yield "HParams", f"{yaml} declares no parameter {name}, which HParams has{did_you_mean(name, rules)}"
         elif f.default is not dataclasses.MISSING and f.default != rules[name].check(rules[name].paper):
             said = f"{spelt(f.default)} in HParams and {spelt(rules[name].paper)} (paper) in {yaml}"
-            yield hparams, f"the default of {name} must be the same in both files, but is {said}"
+            yield "HParams", f"the default of {name} must be the same in both files, but is {said}"
 
 
-def _wrong_overrides(method: type, base: type) -> Iterator[tuple[object, str]]:
+def _wrong_overrides(method: type, base: type) -> Iterator[tuple[str, str]]:
     """What a method overrides in another form than `base` has it."""
     for name, theirs in vars(base).items():
         if (
@@ -116,10 +115,13 @@ def _wrong_overrides(method: type, base: type) -> Iterator[tuple[object, str]]:
         if type(mine) is not type(theirs):
             words = {FunctionType: "a method with self", classmethod: "a classmethod", staticmethod: "a staticmethod"}
             is_now = next((w for kind, w in words.items() if isinstance(mine, kind)), "none")
-            yield mine, f"{name} must be {words[type(theirs)]}, as in BaseMethod, but is {is_now}"
+            yield f"Method.{name}", f"{name} must be {words[type(theirs)]}, as in BaseMethod, but is {is_now}"
         elif not _takes(mine, theirs):
             asked = inspect.signature(_function(theirs))
-            yield mine, f"{name} must take {asked}, as in BaseMethod, but takes {inspect.signature(_function(mine))}"
+            yield (
+                f"Method.{name}",
+                f"{name} must take {asked}, as in BaseMethod, but takes {inspect.signature(_function(mine))}",
+            )
 
 
 def _function(thing: Any) -> Callable[..., Any]:
@@ -138,17 +140,17 @@ def _takes(mine: Any, theirs: Any) -> bool:
     return True
 
 
-def _wrong_task(own: OwnModule, module: ModuleType) -> Iterator[tuple[object, str]]:
-    """(what is wrong, the rule that it breaks) of a data set."""
+def _wrong_task(own: OwnModule, module: ModuleType) -> Iterator[tuple[str, str]]:
+    """(the name of what is wrong, the rule that it breaks) of a data set."""
     card, load = getattr(module, "CARD", None), getattr(module, "load", None)
     if card is not None:
         if not isinstance(card, _ours("tasks", "_card").Card):
-            yield card, "CARD must be a raystudy.tasks.Card"
+            yield "CARD", "CARD must be a raystudy.tasks.Card"
         return
     if not callable(load):
-        yield load, "load must be a function"
+        yield "load", "load must be a function"
         return
     try:
         inspect.signature(load).bind("", root=None)
     except TypeError:
-        yield load, f"load must take (part, root=...), but takes {inspect.signature(load)}"
+        yield "load", f"load must take (part, root=...), but takes {inspect.signature(load)}"

@@ -463,14 +463,13 @@ def run_study(
     from raystudy.live_view import LiveView
     from raystudy.study.folder.background_writer import BackgroundWriter
     from raystudy.study.folder.best_settings import write_best_settings
-    from raystudy.study.folder.manifest import provenance, rows_of, write_manifest
+    from raystudy.study.folder.manifest import lock_text, provenance, rows_of, write_manifest
     from raystudy.study.folder.records import Results
     from raystudy.study.folder.report_files import write_report
     from raystudy.study.folder.tensorboard import TensorBoard
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
     from raystudy.terminal import say, show_opening
-    from raystudy.yamlfile import to_yaml
 
     manifest_entry = {"exhibit": exhibit.name, "scale": exhibit_scale(options)} if exhibit is not None else None
     plan = Plan(study, places)
@@ -490,7 +489,7 @@ def run_study(
         if study.numerics.precision == "bf16" and machine:
             facts["precision"] = machine[0]
         write_manifest(study_run, facts, manifest_entry)
-        atomic_write(folder / "study.lock.yaml", to_yaml(study.model_dump(mode="json", exclude_defaults=True)))
+        atomic_write(folder / "study.lock.yaml", lock_text(study))
         old = list(study_run.study_records().values())
         pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old, study.ranges))
         view = LiveView(console, plan.preview["total_cells"], done=len(study_run.study_records()))

@@ -166,6 +166,10 @@ def test_a_key_without_words_is_refused(build: ModuleType) -> None:
 def test_study_files_in_documents_are_valid(path: Path, tmp_path: Path) -> None:
     found = [b for b in blocks(text_of(path), "yaml") if b.startswith("name:")]
     assert found
+    for name in ("methods/stilts.py", "search_spaces/stilts.yaml"):  # which CONTRIBUTING.md shows above its study
+        shown = re.search(rf"^`[\w/]*{name}`\n\n```\w+\n(.*?)^```$", text_of(path), re.MULTILINE | re.DOTALL)
+        if shown:
+            (tmp_path / Path(name).name).write_text(shown[1], encoding="utf-8")
     for block in found:
         (tmp_path / "study.yaml").write_text(block, encoding="utf-8")
         assert read_study(tmp_path / "study.yaml").methods
@@ -278,7 +282,7 @@ def test_every_file_of_a_results_folder_is_named(tmp_path: Path) -> None:
     for name in [*made, *held]:
         assert any(re.fullmatch(p, name) for p in patterns), name
     # and nothing is named that no study leaves: but for what only a run on ray writes, or a bug
-    live = {"study.lock.yaml", "optuna.journal", "logs/now.json", "logs/ray.log", "logs/driver.log"}
+    live = {"own/<name>", "study.lock.yaml", "optuna.journal", "logs/now.json", "logs/ray.log", "logs/driver.log"}
     for name, pattern in zip(named, patterns, strict=True):
         if name not in live:
             assert any(re.fullmatch(pattern, m) for m in [*made, *held]), name
@@ -523,12 +527,29 @@ def test_the_pages_files_are_the_tasks_that_it_says(my_data: Path) -> None:
 def test_the_pages_pandas_lines_write_a_task(my_data: Path) -> None:
     from raystudy.tasks import load
 
-    (code,) = blocks(DATA, "python")
+    code, _ = blocks(DATA, "python")
     (my_data / "shelf").mkdir()
     namespace: dict[str, Any] = {}
     exec(compile(code, "data.md", "exec"), namespace)
     shelf = load("shelf", root=my_data)
     assert (shelf.labels, len(shelf.splits["train"])) == (("bad", "good"), 4)
+
+
+def test_the_pages_module_makes_the_task_that_it_says(tmp_path: Path) -> None:
+    from raystudy.own_modules import use
+    from raystudy.tasks import load
+
+    _, code = blocks(DATA, "python")
+    (tmp_path / "mytask.py").write_text(code, encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(
+        "name: mine\nplm: tiny\ntasks: [./mytask.py]\nmethods: [single_task]\n", encoding="utf-8"
+    )
+    try:
+        assert read_study(tmp_path / "study.yaml", run_own=True).tasks == ("mytask",)
+        task = load("mytask", options={"n": 100})
+    finally:
+        use(())
+    assert (task.labels, [len(task.splits[s]) for s in ("train", "dev", "test")]) == (("warm", "cold"), [100, 20, 40])
 
 
 def test_the_pages_options_are_accepted_and_do_what_they_say(my_data: Path, tmp_path: Path) -> None:

@@ -26,13 +26,14 @@ CALLS = (
     *("ray.cloudpickle", "xml.dom.minidom", "xmlrpc", "ctypes", "http.server"),
 )
 BUILTINS = ("eval", "exec", "compile", "__import__", "breakpoint", "input")
-METHODS = ("read_pickle", "to_pickle", "load_state_dict_from_url", "query_eval")
+METHODS = ("read_pickle", "to_pickle", "load_state_dict_from_url", "query_eval", "exec_module", "load_module")
 # keyword -> the value that is refused; None = any
 KEYWORDS: dict[str, object] = {"trust_remote_code": None, "allow_pickle": None, "shell": None, "weights_only": None}
 # module -> what it may do, and SECURITY.md says so
 DOCUMENTED = {
     "study/pool/pool.py": {"pickle", "pickle.dumps", "pickle.loads"},
     "supervise.py": {"ctypes", "ctypes.CDLL"},
+    "own_modules.py": {"exec_module"},
 }
 
 
@@ -145,6 +146,7 @@ def test_the_documented_pickle_reads_what_ray_gave_and_no_file() -> None:
         "import os\nos.system('ls')",
         "from joblib import load",
         "import shelve",
+        "spec.loader.exec_module(module)",
     ],
 )
 def test_the_scan_sees_what_it_must_see(source: str) -> None:

@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raystudy import run as running
+from raystudy.catalogue import own_variants
 from raystudy.errors import ConfigError, DataError, Problem, UserError
 from raystudy.files import atomic_write
+from raystudy.own_entries import read_own
 from raystudy.own_files import OwnTask, lay_data, own_tasks, study_text
-from raystudy.paths import is_absent, is_file, results_path
+from raystudy.own_modules import names_a_file, split_entry
+from raystudy.paths import absolute_path, is_absent, is_file, results_path
 from raystudy.spec import Places, Record
 from raystudy.studyfile import Study
 from raystudy.wording import counted
@@ -156,7 +159,29 @@ def fit(
 
 
 def _names(methods: Sequence[str]) -> list[str]:
-    return [n.strip() for part in methods for n in re.split(r",(?![^\[]*\])", part) if n.strip()]
+    """The methods that are asked for; the path of a method of one's own is absolute."""
+    names = [n.strip() for part in methods for n in re.split(r",(?![^\[]*\])", part) if n.strip()]
+    return [_absolute(n) if names_a_file(n) else n for n in names]
+
+
+def _absolute(entry: str) -> str:
+    path, part = split_entry(entry)
+    return str(absolute_path(path, where="--methods")) + (f"::{part}" if part else "")
+
+
+def _first_variant(entry: str) -> str:
+    """The variant that an entry of `methods` stands for, or the first of several.
+
+    Raises:
+        ConfigError: it names a file that is no method.
+    """
+    if not names_a_file(entry):
+        return entry
+    path, part = split_entry(entry)
+    try:
+        return part or own_variants(read_own("methods", Path(path)))[0]
+    except ConfigError as e:
+        raise ConfigError(p if p.file else Problem(p.message, "--methods") for p in e.problems) from None
 
 
 def fit_of_study(name: str, methods: Sequence[str], options: running.RunOptions, out: Path | None) -> Fit:
@@ -222,7 +247,7 @@ def study_of_files(
     lay_data(tasks, folder / "data")
 
     def text(names: Sequence[str]) -> str:
-        baseline = "single_task" if "single_task" in names else names[0]
+        baseline = "single_task" if "single_task" in names else _first_variant(names[0])
         return study_text(name, tasks, names, plm=plm, baseline=baseline, trials=TRIALS)
 
     def opened() -> tuple[Study, Places]:
@@ -335,10 +360,9 @@ def fit_study(one: Fit, options: running.RunOptions, console: Console) -> int:
         UserError: whatever the user can mend; what was finished stays.
     """
     from raystudy.live_view import LiveView
-    from raystudy.study.folder.manifest import provenance, write_manifest
+    from raystudy.study.folder.manifest import lock_text, provenance, write_manifest
     from raystudy.study.keep.winner import best_records, keep_model
     from raystudy.terminal import say as say_on
-    from raystudy.yamlfile import to_yaml
 
     def say(line: str) -> None:
         say_on(console, line)
@@ -354,8 +378,7 @@ def fit_study(one: Fit, options: running.RunOptions, console: Console) -> int:
     with run.results.locked():
         run.open()  # another driver may have been at work until now
         facts = provenance(run.plan, " ".join(["python -m raystudy", *sys.argv[1:]]))
-        lock = to_yaml(one.study.model_dump(mode="json", exclude_defaults=True))
-        atomic_write(run.results.folder / "study.lock.yaml", lock)
+        atomic_write(run.results.folder / "study.lock.yaml", lock_text(one.study))
         view = LiveView(console, run.plan.preview["total_cells"], done=len(run.study_records()))
         _train(run, one, options, view, lambda: write_manifest(run, facts, chosen_on_dev=True))
         if not run.complete:

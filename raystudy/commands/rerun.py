@@ -16,7 +16,7 @@ import typer
 from raystudy.commands import Json, Out, console, print_json, tell
 from raystudy.commands.folders import find_cell
 from raystudy.errors import ConfigError, PreflightError, Problem, UserError
-from raystudy.paths import expanded_path, readable_folder
+from raystudy.paths import expanded_path, is_file, readable_folder
 from raystudy.wording import counted
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def rerun(
     record = _record(folder)
     places = _places(folder, data_root, plm)
     if record.spec.own:
-        _open_own(record, study)
+        _open_own(record, study, folder.parents[1] / "own")
     from raystudy.study.folder.records import Results
     from raystudy.study.rerun import differences, reasons_to_differ, train_again
     from raystudy.study.store.stage_store import StageStore
@@ -109,7 +109,7 @@ def _say(record: Record, differing_values: list[Difference], notes: list[str], a
     tell(f"{record.id}: {counted(len(differing_values), 'value differs', 'values differ')}")
 
 
-def _open_own(record: Record, study: str | None) -> None:
+def _open_own(record: Record, study: str | None, copies: Path) -> None:
     """Open the study file that names the user's own code of a record; the results folder is not asked for it.
 
     Raises:
@@ -123,7 +123,13 @@ def _open_own(record: Record, study: str | None) -> None:
         read_study(study_file(study), run_own=True)
     if problems := list(differing(record.spec.own)):
         cure = "" if study is not None and study.endswith((".yaml", ".yml")) else ", with --study FILE.yaml"
-        raise PreflightError(Problem(f"{p.message}{cure}", p.path, p.file) for p in problems)
+
+        def with_copy(problem: Problem) -> Problem:
+            copy = copies / f"{problem.path.partition('/')[2]}-{record.spec.own[problem.path]}.py"
+            where = f" (a copy of what made the record, to look at, is {copy})" if is_file(copy) else ""
+            return Problem(f"{problem.message}{cure}{where}", problem.path, problem.file)
+
+        raise PreflightError(map(with_copy, problems))
 
 
 def _record(folder: Path) -> Record:

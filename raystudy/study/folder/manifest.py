@@ -22,13 +22,15 @@ from raystudy.study.folder.dev_errors import dev_error
 from raystudy.study.folder.ensembles import ensemble_rows
 from raystudy.study.search.report_rows import importances, recipes, search_rows, searched_settings
 from raystudy.wording import counted
+from raystudy.yamlfile import to_yaml
 
 if TYPE_CHECKING:
     from raystudy.analysis.numbers import SearchRow
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
+    from raystudy.studyfile import Study
 
-__all__ = ["provenance", "rows_of", "write_manifest"]
+__all__ = ["lock_text", "provenance", "rows_of", "write_manifest"]
 
 _PACKAGES = (
     "raystudy",
@@ -63,6 +65,12 @@ def provenance(plan: Plan, command: str) -> dict[str, str]:
         "command": command,
         **{m.key: f"{Path(m.file).name} of one's own, digest {m.digest}" for m in plan.study.own},
     }
+
+
+def lock_text(study: Study) -> str:
+    """The study as it was understood, as YAML. Of methods and data sets of the user's own a comment says which file."""
+    own = "".join(f"# {m.key} is of your own: {m.file}, digest {m.digest}\n" for m in study.own)
+    return own + to_yaml(study.model_dump(mode="json", exclude_defaults=True))
 
 
 def rows_of(study_run: StudyRun) -> list[SearchRow]:
