@@ -271,7 +271,7 @@ def refused(folder: Path, **options: Any) -> list[str]:
         ("stilts.py", METHOD.replace("class Method", "class method"), "a class Method, .*did you mean 'method'"),
         ("stilts.py", METHOD.replace("class HParams", "class Params"), "must hold a dataclass HParams"),
         ("stilts.py", METHOD.replace("BaseMethod[HParams]", "list"), r"^stilts.py:\d+: Method must be a class"),
-        ("stilts.py", METHOD.replace("@dataclass(frozen=True)\n", ""), "^stilts.py:\d+: HParams must be a frozen data"),
+        ("stilts.py", METHOD.replace("@dataclass(frozen=True)\n", ""), r"^stilts.py:\d+: HParams must be a frozen"),
         ("stilts.py", METHOD.replace("    @classmethod\n", ""), r"^stilts.py:\d+: schedule must be a classmethod"),
         ("stilts.py", METHOD.replace("hp: HParams, sizes: Sizes", "hp: HParams"), "schedule must take"),
         ("stilts.py", METHOD.replace("_epochs: int = 3", "_epochs: int = 4"), "the same in both files, but is 4"),
