@@ -10,122 +10,84 @@ from statistics import median
 from typing import Any, Literal
 
 import pandas as pd
-from numpy.typing import ArrayLike
 
-from raystudy.analysis import (
-    answer_shares,
-    cautions,
-    compare,
-    curves,
-    label_maps,
-    search_gain,
-    sentences,
-    slices,
-    task_weights,
-)
-from raystudy.analysis.frame import Key, failed_cells, primary_metrics, scores_by_seed, second_metrics, tidy
+from raystudy.analysis import cautions, compare, sections
+from raystudy.analysis.frame import Key, failed_cells, scores_by_seed
 from raystudy.analysis.numbers import (
     Completeness,
     Cost,
     Design,
     Failure,
-    Importance,
     Method,
     Numbers,
     PhaseCost,
     Place,
-    RankedImportance,
-    Recipe,
     Run,
     Search,
-    SearchedSetting,
     SearchRow,
-    Sentence,
     Step,
-    TaskFacts,
     TrialResult,
 )
-from raystudy.analysis.recipes import words as recipes_words
-from raystudy.analysis.search_gain import Beside
+from raystudy.analysis.section import with_numbers
+from raystudy.analysis.sources import Sources
 from raystudy.analysis.stats import interval
 from raystudy.analysis.table import listed
 from raystudy.catalogue import Variant, catalogue
 from raystudy.spec import Record, canonical
 from raystudy.studyfile import Study
 
-__all__ = ["completeness", "compute", "costs", "design_of", "searches_of"]
+__all__ = ["completeness", "compute", "costs", "design_of", "numbers_of", "searches_of"]
 
 EQUAL = 1e-12  # scores that differ by less are equal, but for the order in which they were added
 _RANK = {"method": 0, "baseline": 0, "control": 1, "bound": 2, "floor": 3}
 
 
-def compute(
-    study: Study,
-    records: Iterable[Record],
-    search_rows: Iterable[SearchRow] = (),
-    *,
-    facts: Mapping[str, str] | None = None,
-    notes: Sequence[str] = (),
-    examples: Mapping[Key, ArrayLike] | None = None,
-    importances: Iterable[Importance] = (),
-    tasks: Iterable[TaskFacts] = (),
-    study_text: str = "",
-    spaces: Iterable[SearchedSetting] = (),
-    beside: Beside | None = None,
-    recipes: Iterable[Recipe] = (),
-) -> Numbers:
-    """All numbers and sentences of a report; the arguments are those of `report.build`, in any order.
+def compute(study: Study, records: Iterable[Record], search_rows: Iterable[SearchRow] = (), **sources: Any) -> Numbers:
+    """All numbers and sentences of a report.
+
+    Args:
+        sources: the other fields of `Sources`. Sequences may be of any kind, and in any order.
 
     Raises:
         ValueError: the records answer one question twice, or do not say which metric counts.
     """
-    records, design, spaces = list(records), design_of(study), tuple(spaces)
-    beside = beside or Beside()
-    frame, metrics, failed_runs = tidy(records, study.name), primary_metrics(records), failed_cells(records)
-    test_scores = scores_by_seed(frame, metrics)
-    second = second_metrics(records)
+    return numbers_of(Sources.of(study, records, search_rows, **sources))
+
+
+def numbers_of(sources: Sources) -> Numbers:
+    """All numbers and sentences of a report: what its sections share, then what each of them has.
+
+    Raises:
+        ValueError: the records answer one question twice, or do not say which metric counts.
+    """
+    records, beside, design = sources.records, sources.beside.records, design_of(sources.study)
+    frame, metrics, failed_runs = sources.frame, sources.metrics, failed_cells(records)
+    test_scores, second = sources.test_scores, sources.second_metrics
     second_scores = scores_by_seed(frame, second)
     scores = tuple(
         replace(s, second=interval(list(second_scores[cell].values()))) if cell in second_scores else s
         for s in compare.main_table_scores(test_scores, design, failed_runs)
         for cell in [(s.variant, s.target, s.setting)]
     )
-    all_searches = tuple(searches_of(search_rows, design))
-    few_shot_curves = (curves.compute(test_scores, design, t, metrics[t]) for t in design.targets if t in metrics)
-    numbers = Numbers(
+    shared = Numbers(
         design=design,
         completeness=completeness(test_scores, design, failed_runs),
         places=tuple(_places(frame, design, metrics, second)),
         scores=scores,
-        comparisons=tuple(compare.comparisons(test_scores, design, examples)),
-        curves=tuple(c for c in few_shot_curves if c is not None),
-        searches=all_searches,
-        weights=tuple(_ranked_importances(importances, design)),
+        comparisons=tuple(compare.comparisons(test_scores, design, sources.examples)),
+        searches=tuple(searches_of(sources.search_rows, design)),
         costs=tuple(costs(records, design)),
-        failures=tuple(_failures([*records, *beside.records])),
-        tasks=tuple(tasks),
-        runs=tuple(_runs(records, design, metrics, beside.records)),
-        facts=dict(facts or {}),
-        notes=(*notes, *_cut_words(records)),
-        study_text=study_text,
-        label_maps=tuple(label_maps.compute(records, design)),
-        answers=tuple(answer_shares.compute(records, design)),
-        task_weights=tuple(task_weights.compute(records, design)),
+        failures=tuple(_failures([*records, *beside])),
+        tasks=sources.tasks,
+        runs=tuple(_runs(records, design, metrics, beside)),
+        facts=dict(sources.facts),
+        notes=(*sources.notes, *_cut_words(records)),
+        study_text=sources.study_text,
         cautions=cautions.of_records(records, design, scores),
-        spaces=spaces,
-        gains=tuple(search_gain.compute(test_scores, records, all_searches, beside, design, metrics)),
-        slices=tuple(slices.compute(all_searches, spaces)),
-        recipes=tuple(recipes),
+        recipes=sources.recipes,
+        defaults_trained=sources.beside.planned,
     )
-    words = {
-        **sentences.sentences(numbers),
-        "search_gain": tuple(
-            search_gain.gain_words(numbers.gains, design, beside.planned, bool(all_searches) or bool(numbers.gains))
-        ),
-        "slices": tuple(map(Sentence, slices.words(numbers))),
-        "recipes": tuple(map(Sentence, recipes_words(numbers))),
-    }
-    return replace(numbers, words=words)
+    return with_numbers(shared, sources, sections.SECTIONS)
 
 
 def design_of(study: Study) -> Design:
@@ -283,16 +245,6 @@ def _changes(variant: str, trials: Sequence[TrialResult]) -> Iterable[tuple[str,
     for name, value in sorted(winner.settings.items()):
         if name not in paper or paper[name] != value:
             yield name, paper.get(name), value
-
-
-def _ranked_importances(importances: Iterable[Importance], design: Design) -> list[RankedImportance]:
-    by_arm = {(i.arm.variant, str(i.arm.setting)): i for i in importances}
-    cells = [(m.variant, s) for s in design.settings for m in design.methods]
-    return [
-        RankedImportance(*cell, i.evaluator, i.trials, tuple(sorted(i.shares.items(), key=lambda x: (-x[1], x[0]))))
-        for cell in cells
-        if (i := by_arm.get(cell)) is not None
-    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

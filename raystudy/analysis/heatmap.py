@@ -9,7 +9,6 @@ without red and green: cividis, or vermilion to blue around zero.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,9 +26,8 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from raystudy.analysis.figures import COLOURS, Figure
-from raystudy.analysis.numbers import LabelMap, Numbers
 
-__all__ = ["Shares", "heat_map", "label_map_figures", "share_maps", "shares_of"]
+__all__ = ["Shares", "heat_map", "share_maps"]
 
 _CELL = 0.4  # inches
 _SMALL = 0.24  # where numbers would not fit anyway
@@ -62,7 +60,7 @@ def heat_map(
     """
     if values.shape != 2 * (sum(len(rows) for _, rows in groups),):
         raise ValueError(f"values must be square with one row per name, but have shape {values.shape}")
-    return Figure("exhibit", name, title, lambda: _draw(heading, groups, values, about_zero, unit, nearest))
+    return Figure(name, title, lambda: _draw(heading, groups, values, about_zero, unit, nearest))
 
 
 def _draw(
@@ -181,33 +179,9 @@ class Shares:
             )
 
 
-def shares_of(m: LabelMap, title: str) -> Shares:
-    """The mean shares of a learned map."""
-    values = np.array([[s.mean if s.n else math.nan for s in row] for row in m.shares])
-    return Shares(title, m.classes, m.target_classes, values.reshape(len(m.classes), len(m.target_classes)))
-
-
-def share_maps(
-    name: str, title: str, maps: Sequence[Shares], section: Literal["exhibit", "label_maps"] = "exhibit"
-) -> Figure:
+def share_maps(name: str, title: str, maps: Sequence[Shares]) -> Figure:
     """A figure of maps beside each other, on one scale from 0 to 1; a frame marks the greatest share of a row."""
-    return Figure(section, name, title, lambda: _draw_shares(tuple(maps)))
-
-
-def label_map_figures(n: Numbers) -> list[Figure]:
-    """A figure for every target and setting, with the learned maps of all methods and sources."""
-    out = []
-    for target in n.design.targets:
-        for setting in n.design.settings:
-            maps = [m for m in n.label_maps if (m.target, m.setting) == (target, setting)]
-            if maps:
-                shares = [shares_of(m, f"{n.design.title(m.variant)}: {m.source}") for m in maps]
-                stem = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{target} {setting.replace('=', '')}")
-                what = (
-                    f"{target}, {setting}: share of each class of the target in the labels made of a source's classes"
-                )
-                out.append(share_maps(f"label_map_{stem}", what, shares, "label_maps"))
-    return out
+    return Figure(name, title, lambda: _draw_shares(tuple(maps)))
 
 
 def _draw_shares(maps: tuple[Shares, ...]) -> Canvas:

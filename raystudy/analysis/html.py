@@ -19,8 +19,20 @@ from raystudy.analysis.figures import COLOURS, GRID, INK, MUTED, Figure
 from raystudy.analysis.latex import to_latex
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.numbers import Numbers
+from raystudy.analysis.section import (
+    Block,
+    Errors,
+    Facts,
+    Part,
+    Pictures,
+    Quotation,
+    Shading,
+    TableBlock,
+    Title,
+    Words,
+    is_shown,
+)
 from raystudy.analysis.table import Cell, Column, Table, blocks, cell_text, published_text, to_csv
-from raystudy.analysis.tables import configurations
 from raystudy.errors import printable
 
 __all__ = ["exhibit_report", "inline", "study_report"]
@@ -31,32 +43,21 @@ _STYLE_NAMES = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
 _STYLE_NAMES |= {INK.lower(): "var(--ink)", MUTED.lower(): "var(--faint)", GRID.lower(): "var(--grid)"}
 
 
-def study_report(
-    n: Numbers,
-    tables: Mapping[str, Table],
-    svg_figures: Sequence[tuple[Figure, bytes]],
-    exhibit: ExhibitPage | None = None,
-) -> str:
+def study_report(n: Numbers, parts: Sequence[Part], svg: Mapping[str, bytes]) -> str:
     """The text of a study's report.html.
 
     Args:
-        tables: the tables by their names: main, comparison, answers, search, cost, data, cells (confirm only).
-        svg_figures: the figures with their SVG files.
-        exhibit: the page that the report opens with.
+        parts: the sections in order.
+        svg: name of a figure -> its SVG file.
     """
-    return _page("report.html.jinja").render(
-        n=n,
-        tables={name: _table_data(t, copies=name != "cells") for name, t in tables.items()},
-        configurations=[_table_data(t, copies=False) for t in configurations(n)],
-        pictures=_pictures(svg_figures),
-        exhibit=_exhibit(exhibit) if exhibit is not None else None,
-    )
+    return _page("report.html.jinja").render(n=n, parts=[_part(p, svg) for p in parts if p.shown("html")])
 
 
-def exhibit_report(exhibit: ExhibitPage, svg_figures: Sequence[tuple[Figure, bytes]]) -> str:
-    """The text of the report.html of an exhibit without a study behind it; `svg_figures` is as for `study_report`."""
+def exhibit_report(exhibit: ExhibitPage, part: Part, svg: Mapping[str, bytes]) -> str:
+    """The text of the report.html of an exhibit without a study behind it."""
+    parts = [part, Part("provenance", "Provenance", (Facts(exhibit.facts),), "Provenance")]
     return _page("exhibit.html.jinja").render(
-        exhibit=_exhibit(exhibit), facts=exhibit.facts, pictures=_pictures(svg_figures)
+        title=exhibit.title, parts=[_part(p, svg) for p in parts if p.shown("html")]
     )
 
 
@@ -71,41 +72,50 @@ def _page(name: str) -> Template:
     ).get_template(name)
 
 
-def _pictures(svg_figures: Iterable[tuple[Figure, bytes]]) -> dict[str, list[dict[str, Any]]]:
-    """Section -> its figures."""
-    out: dict[str, list[dict[str, Any]]] = {}
-    for figure, svg in svg_figures:
-        picture = {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
-        out.setdefault(figure.section, []).append(picture)
-    return out
+def _part(part: Part, svg: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the template shows of a section."""
+    blocks = [_block(b, svg) for b in part.blocks if is_shown(b, "html") or isinstance(b, Title | Shading)]
+    return {"id": part.name, "title": part.title, "nav": part.nav, "level": part.level, "blocks": blocks}
 
 
-def _exhibit(exhibit: ExhibitPage) -> dict[str, Any]:
-    return {
-        "title": exhibit.title,
-        "about": exhibit.about,
-        "setup": exhibit.setup,
-        "assumed": _table_data(exhibit.assumed, copies=False) if exhibit.assumed is not None else None,
-        "shaded": any(cell.best for t in exhibit.tables for row in t.rows for cell in row),
-        "tables": [
-            {**_table_data(t, copies=True), "notes": once.notes}
-            for t, once in zip(exhibit.tables, exhibit.without_repeated_notes, strict=True)
-        ],
-    }
+def _block(block: Block, svg: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the template shows of a block; `kind` is the name of its macro."""
+    match block:
+        case Title(text):
+            return {"kind": "title", "text": text}
+        case Words(sentences, style):
+            return {"kind": "words", "sentences": sentences, "style": style}
+        case TableBlock(_, filters, formats):
+            data = _table_data(block.on_page, copies=bool(formats), whole=block.table)
+            return {"kind": "table", "table": data, "filter": filters, "fold": block.fold}
+        case Pictures(figures):
+            return {"kind": "pictures", "pictures": [_picture(f, svg[f.name]) for f in figures]}
+        case Facts(values):
+            return {"kind": "facts", "facts": values}
+        case Quotation(text, summary):
+            return {"kind": "quotation", "text": text, "summary": summary}
+        case Errors(failures):
+            return {"kind": "errors", "failures": failures}
+        case Shading(rest):
+            return {"kind": "shading", "rest": rest}
+
+
+def _picture(figure: Figure, svg: bytes) -> dict[str, Any]:
+    return {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # tables
 
 
-def _table_data(table: Table, *, copies: bool) -> dict[str, Any]:
-    """What the template shows of a table. With `copies` its text is there too, in the formats that people paste."""
+def _table_data(table: Table, *, copies: bool, whole: Table) -> dict[str, Any]:
+    """What the template shows of a table. With `copies` the `whole` is there too, in the formats that people paste."""
     parts = blocks(table)
     return {
         "name": re.sub(r"[^A-Za-z0-9_-]+", "-", table.name),
         "caption": table.caption,
         "notes": table.notes,
-        "copies": {"LaTeX": to_latex(table), "Markdown": to_markdown(table), "CSV": to_csv(table)} if copies else {},
+        "copies": {"LaTeX": to_latex(whole), "Markdown": to_markdown(whole), "CSV": to_csv(whole)} if copies else {},
         "count": len(table.rows),
         "whole": _body(table),
         # a printed page cannot be scrolled: a wide table is shown in blocks there

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
+from raystudy.analysis.section import (
+    Block,
+    Errors,
+    Facts,
+    Part,
+    Pictures,
+    Quotation,
+    Shading,
+    TableBlock,
+    Title,
+    Words,
+    is_shown,
+)
 from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, blocks, cell_text, counted, published_text
 from raystudy.errors import printable
 
 __all__ = ["escape", "exhibit_report", "paragraph", "study_report", "to_markdown"]
-
-Links = Mapping[str, Sequence[tuple[str, str]]]
 
 _LISTED_CELLS = 5  # failed cells listed per cause
 
@@ -87,82 +98,18 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def exhibit_report(exhibit: ExhibitPage, figures: Links) -> str:
-    """The text of the report.md of an exhibit without a study behind it; the arguments are those of `study_report`."""
-    facts = "\n".join(f"- {paragraph(f'{name}: {value}')}" for name, value in exhibit.facts.items())
-    sections = [f"# {_heading(exhibit.title)}", *_exhibit(exhibit, figures), "## Provenance" if facts else "", facts]
-    return _joined(sections)
+def exhibit_report(exhibit: ExhibitPage, part: Part) -> str:
+    """The text of the report.md of an exhibit without a study behind it."""
+    facts = _block(Facts(exhibit.facts))
+    return _joined([f"# {_heading(exhibit.title)}", *_blocks(part), "## Provenance" if facts else "", facts])
 
 
-def study_report(n: Numbers, tables: Mapping[str, Table], figures: Links, exhibit: ExhibitPage | None = None) -> str:
-    """The text of a study's report.md.
-
-    Args:
-        tables: the tables by their names: main, comparison, answers, search, cost, data; where there is something to
-            show, space, recipes, search_gain, slices, task_weights.
-        figures: section -> (title, path below the report's folder) of its figures.
-        exhibit: the page that the report opens with.
-    """
-
-    def words_of(section: str) -> str:
-        return "\n\n".join(map(_sentence, n.words[section]))
-
-    def pictures_of(section: str) -> str:
-        return _pictures(figures, section)
-
-    def table_of(name: str) -> str:
-        return to_markdown(tables[name]) if name in tables and tables[name].rows else ""
-
-    sections = [
-        f"# {_heading(n.design.name)}",
-        paragraph(n.design.about),
-        words_of("scope"),
-        *([f"## {_heading(exhibit.title)}", *_exhibit(exhibit, figures)] if exhibit else []),
-        "## Verdict",
-        _bullets(map(_sentence, n.words["verdict"])),
-        "## Completeness",
-        words_of("completeness"),
-        "## Scores",
-        table_of("main"),
-        "## Comparison with the baseline",
-        words_of("comparison"),
-        pictures_of("comparison"),
-        table_of("comparison"),
-        "## Few-shot curves",
-        pictures_of("curves"),
-        words_of("curves"),
-        *(["## Learned label maps", pictures_of("label_maps"), words_of("label_maps")] if n.label_maps else []),
-        *(
-            ["## Task weights", pictures_of("task_weights"), words_of("task_weights"), table_of("task_weights")]
-            if n.task_weights
-            else []
-        ),
-        *(["## Answers", words_of("answers"), table_of("answers")] if n.answers else []),
-        "## Search",
-        pictures_of("search"),
-        words_of("search"),
-        words_of("selection"),
-        table_of("search"),
-        table_of("space"),
-        *(["### Across methods", words_of("recipes"), table_of("recipes")] if n.recipes else []),
-        *(["### What searching brought", words_of("search_gain"), table_of("search_gain")] if n.searches else []),
-        *(["### What mattered"] if n.weights or n.slices else []),
-        pictures_of("importance"),
-        words_of("importance"),
-        words_of("slices"),
-        pictures_of("slices"),
-        table_of("slices"),
-        "## Cost",
-        words_of("cost"),
-        table_of("cost"),
-        "## Failures",
-        words_of("failures"),
-        _failures(n),
-        "## Provenance",
-        _provenance(n),
-        table_of("data"),
-        words_of("cells"),
-    ]
+def study_report(n: Numbers, parts: Sequence[Part]) -> str:
+    """The text of a study's report.md, from its sections in order."""
+    sections = [f"# {_heading(n.design.name)}", paragraph(n.design.about), _block(Words(n.words["scope"]))]
+    for part in parts:
+        if part.shown("md"):
+            sections += [f"{'#' * part.level} {_heading(part.title)}", *_blocks(part)]
     return _joined(sections)
 
 
@@ -170,20 +117,31 @@ def _joined(sections: Iterable[str]) -> str:
     return "\n\n".join(s.strip("\n") for s in sections if s.strip()) + "\n"
 
 
-def _exhibit(exhibit: ExhibitPage, figures: Links) -> list[str]:
-    """An exhibit below its title: figures, tables, what differs from the paper's set-up, and what is assumed."""
-    return [
-        paragraph(exhibit.about),
-        _pictures(figures, "exhibit"),
-        *map(to_markdown, exhibit.without_repeated_notes),
-        "**What differs from the paper's set-up**" if exhibit.setup else "",
-        _bullets(map(paragraph, exhibit.setup)),
-        to_markdown(exhibit.assumed) if exhibit.assumed else "",
-    ]
+def _blocks(part: Part) -> list[str]:
+    return [_block(b) for b in part.blocks if is_shown(b, "md") or isinstance(b, Title)]
 
 
-def _pictures(figures: Links, section: str) -> str:
-    return "\n\n".join(f"![{_alt(title)}]({quote(path)})" for title, path in figures.get(section, ()))
+def _block(block: Block) -> str:
+    match block:
+        case Title(text):
+            return f"**{escape(text)}**"
+        case Words(sentences, "verdict" | "list"):
+            return _bullets(map(_sentence, sentences))
+        case Words(sentences):
+            return "\n\n".join(map(_sentence, sentences))
+        case TableBlock():
+            return to_markdown(block.on_page)
+        case Pictures(figures):
+            return "\n\n".join(f"![{_alt(f.title)}]({quote(f'figures/{f.name}.svg')})" for f in figures)
+        case Facts(values):
+            return _bullets(paragraph(f"{name}: {value}") for name, value in values.items())
+        case Quotation(text, _, language):
+            fence = "`" * (max((len(x) for x in re.findall("`+", text)), default=0) + 3)
+            return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+        case Errors(failures):
+            return _failures(failures)
+        case Shading():
+            return ""
 
 
 def _alt(text: str) -> str:
@@ -198,10 +156,10 @@ def _bullets(sentences: Iterable[str]) -> str:
     return "\n".join(f"- {s}" for s in sentences)
 
 
-def _failures(n: Numbers) -> str:
+def _failures(failures: Iterable[Failure]) -> str:
     """Failures by the last line of their error, the most frequent first."""
     causes: dict[str, list[Failure]] = {}
-    for f in n.failures:
+    for f in failures:
         causes.setdefault(f.cause, []).append(f)
     lines = []
     for cause, of_it in causes.items():
@@ -209,12 +167,3 @@ def _failures(n: Numbers) -> str:
         more = f"; and {len(cells) - _LISTED_CELLS} more" if len(cells) > _LISTED_CELLS else ""
         lines.append(f"{counted(len(cells), 'cell')}, {_code(cause)}: {'; '.join(cells[:_LISTED_CELLS])}{more}")
     return _bullets(lines)
-
-
-def _provenance(n: Numbers) -> str:
-    lines = [f"- {paragraph(f'{name}: {value}')}" for name, value in n.facts.items()]
-    parts = ["\n".join(lines), *map(paragraph, n.notes)]
-    if n.study_text:
-        fence = "`" * (max((len(x) for x in re.findall("`+", n.study_text)), default=0) + 3)
-        parts.append(f"{fence}yaml\n{n.study_text.rstrip()}\n{fence}")
-    return "\n\n".join(p for p in parts if p) or "Not recorded."

@@ -13,26 +13,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word, interval
+from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word
 from raystudy.spec import Arm
 
 __all__ = [
-    "AnswerShares",
     "Comparison",
     "Completeness",
     "Cost",
-    "Curve",
     "Design",
     "EnsembleRow",
     "Failure",
     "Importance",
-    "LabelMap",
     "Line",
     "Method",
     "Numbers",
     "PhaseCost",
     "Place",
-    "RankedImportance",
     "Recipe",
     "Run",
     "Score",
@@ -41,11 +37,8 @@ __all__ = [
     "SearchRow",
     "SearchedSetting",
     "Sentence",
-    "Slice",
-    "SlicePart",
     "Step",
     "TaskFacts",
-    "TaskWeights",
     "TrialResult",
     "to_json",
 ]
@@ -341,110 +334,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """What a few-shot figure of one target shows.
-
-    Attributes:
-        shots: (k,) ascending numbers of labelled examples, all of the target's classes together.
-        lines: the test scores of every variant.
-        differences: paired differences to the baseline, over the seeds that both have; floors and the baseline itself
-            have none.
-        bounded: whether the metric stays between 0 and 1.
-    """
-
-    target: str
-    metric: str
-    baseline: str
-    baseline_title: str
-    shots: tuple[int, ...]
-    lines: tuple[Line, ...]
-    differences: tuple[Line, ...]
-    bounded: bool
-
-
-@dataclass(frozen=True)
-class AnswerShares:
-    """How often a method answered with which class on the test set, in shares of its answers.
-
-    Attributes:
-        seeds: the seeds of the trainings whose records say what was answered.
-        most: the most frequent answer; empty for a class of another task.
-        share, gold: the share of that class among the answers, and in the test set.
-        distance: the total variation between the shares of the classes among the answers and in the test set.
-        same: in how many seeds one answer was given nearly always.
-    """
-
-    variant: str
-    target: str
-    setting: str
-    seeds: tuple[int, ...]
-    most: str
-    share: Interval
-    gold: float
-    distance: Interval
-    same: int
-
-
-@dataclass(frozen=True)
-class LabelMap:
-    """What a method took the classes of a source to mean for its target: mean soft labels, one interval per share.
-
-    Attributes:
-        seeds: the seeds of the trainings whose records have the map.
-        classes: (s,) classes of the source, in the order of its head.
-        target_classes: (k,) classes of the target, in the order of its head.
-        shares: (s, k) intervals over the seeds; the means of each row add up to one. n is 0 where no example of the
-            class was looked at.
-    """
-
-    variant: str
-    target: str
-    setting: str
-    source: str
-    seeds: tuple[int, ...]
-    classes: tuple[str, ...]
-    target_classes: tuple[str, ...]
-    shares: tuple[tuple[Interval, ...], ...]
-
-
-@dataclass(frozen=True)
-class TaskWeights:
-    """The weights of tasks in the loss, which a method set or learned while it trained.
-
-    Attributes:
-        seeds: the seeds of the trainings whose records have the weights.
-        tasks: (t,) the tasks that have a weight.
-        multiplier: (seeds, rounds, t) factors in the loss: at first, and behind each update of the weights.
-        effective: (seeds, rounds, t) the same as parts of the training, which also depend on the tasks' sizes.
-        cosine: (t,) intervals over the seeds of the mean cosine of the gradients of the task and of the target; n is 0
-            where the weights do not follow it.
-    """
-
-    variant: str
-    target: str
-    setting: str
-    seeds: tuple[int, ...]
-    tasks: tuple[str, ...]
-    multiplier: tuple[tuple[tuple[float, ...], ...], ...]
-    effective: tuple[tuple[tuple[float, ...], ...], ...]
-    cosine: tuple[Interval, ...]
-
-    @property
-    def updates(self) -> int:
-        """How often the weights were updated."""
-        return len(self.multiplier[0]) - 1
-
-    def values(self, space: Literal["multiplier", "effective"], step: int, task: int) -> tuple[float, ...]:
-        """The weight of a task, by its place, behind `step` updates (-1: at the end): a value for each seed."""
-        courses = self.multiplier if space == "multiplier" else self.effective
-        return tuple(course[step][task] for course in courses)
-
-    def after(self, space: Literal["multiplier", "effective"], step: int, task: int) -> Interval:
-        """The mean of these values over the seeds."""
-        return interval(self.values(space, step, task))
-
-
-@dataclass(frozen=True)
 class TrialResult:
     """What one configuration reached on one target; `dev` is the mean over `seeds` finished cells, nan without any."""
 
@@ -556,48 +445,6 @@ class SearchGain:
 
 
 @dataclass(frozen=True)
-class RankedImportance:
-    """The `Importance` of one arm with the largest share first; no shares where there were too few trials to say."""
-
-    variant: str
-    setting: str
-    evaluator: str
-    trials: int
-    shares: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True)
-class SlicePart:
-    """The complete trials of a search with one value of a setting, or with values in one part of its range.
-
-    `value` is the value, or the ends of the part, as text; `mean` and `best` are dev scores.
-    """
-
-    value: str
-    trials: int
-    mean: float
-    best: float
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The dev scores of a search seen along one of its settings, whatever the others were.
-
-    Attributes:
-        points: (value, dev score, number of the trial) of each complete trial.
-        log: whether the values are searched on a logarithmic scale.
-    """
-
-    variant: str
-    target: str
-    setting: str
-    name: str
-    parts: tuple[SlicePart, ...]
-    points: tuple[tuple[Any, float, int], ...]
-    log: bool = False
-
-
-@dataclass(frozen=True)
 class PhaseCost:
     """What the cells of one phase took.
 
@@ -666,22 +513,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A whole report.
+    """A whole report: what its sections share, what each of them has of its `own`, and what they say.
 
     Attributes:
-        words: section -> its sentences (`sentences.sentences`).
-        spaces: what every search moved.
-        gains: what every search brought on test.
-        recipes: what won the searches across methods.
-        slices: dev along each searched setting, of searches with too few trials for an importance.
-        weights: the importance of the searched parameters.
-        answers: how often which class was answered.
-        task_weights: the course of the tasks' weights while methods trained that weigh tasks.
         failures: the most frequent cause first.
         facts: the provenance: what ran where, with which code, data and libraries.
         notes: sentences about what the numbers depend on.
         cautions: sentences that stand beside the scores: what no model read, what floors answer, trainings too short.
         study_text: the study as YAML, with every default written out.
+        recipes: what won the searches across methods.
+        defaults_trained: whether the settings without a search are trained beside the winners'.
+        own: key in report.json -> the numbers of one section (`section.Section.of`).
+        words: key in report.json -> sentences.
     """
 
     design: Design
@@ -689,9 +532,7 @@ class Numbers:
     places: tuple[Place, ...]
     scores: tuple[Score, ...]
     comparisons: tuple[Comparison, ...]
-    curves: tuple[Curve, ...]
     searches: tuple[Search, ...]
-    weights: tuple[RankedImportance, ...]
     costs: tuple[Cost, ...]
     failures: tuple[Failure, ...]
     tasks: tuple[TaskFacts, ...]
@@ -699,21 +540,22 @@ class Numbers:
     facts: Mapping[str, str] = field(hash=False)
     notes: tuple[str, ...] = ()
     study_text: str = ""
-    label_maps: tuple[LabelMap, ...] = ()
-    answers: tuple[AnswerShares, ...] = ()
-    task_weights: tuple[TaskWeights, ...] = ()
     cautions: tuple[str, ...] = ()
-    spaces: tuple[SearchedSetting, ...] = ()
-    gains: tuple[SearchGain, ...] = ()
-    slices: tuple[Slice, ...] = ()
     recipes: tuple[Recipe, ...] = ()
+    defaults_trained: bool = False
+    own: Mapping[str, Any] = field(default_factory=dict, hash=False)
     words: Mapping[str, tuple[Sentence, ...]] = field(default_factory=dict, hash=False)
     schema: int = 1
 
 
 def to_json(numbers: Numbers) -> str:
-    """The tree as JSON. Keys are the names of the fields, `schema` first; nan is null, infinity the text ``inf``."""
+    """The tree as JSON. Keys are the names of the fields, and those of the sections beside them; `schema` is first.
+
+    nan is null, infinity the text ``inf``.
+    """
     tree = _plain(numbers)
+    own, words = tree.pop("own"), tree.pop("words")
+    tree |= {**own, "words": words}
     return json.dumps({"schema": tree.pop("schema"), **tree}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from numpy.typing import ArrayLike
-
-from raystudy.analysis import html, markdown, tables
-from raystudy.analysis.answer_shares import answers_table
-from raystudy.analysis.compute import compute
-from raystudy.analysis.exhibit_page import ExhibitPage, RunScores, no_runs
-from raystudy.analysis.figures import Figure, draw, figures
-from raystudy.analysis.frame import Key, tidy, write_csv
-from raystudy.analysis.heatmap import label_map_figures
+from raystudy.analysis import html, markdown, sections
+from raystudy.analysis.compute import numbers_of
+from raystudy.analysis.exhibit_page import ExhibitPage, RunScores
+from raystudy.analysis.figures import draw
+from raystudy.analysis.frame import write_csv
 from raystudy.analysis.latex import to_latex
-from raystudy.analysis.numbers import (
-    Importance,
-    Numbers,
-    Recipe,
-    SearchedSetting,
-    SearchRow,
-    Sentence,
-    TaskFacts,
-    to_json,
-)
-from raystudy.analysis.recipes import recipes_table
-from raystudy.analysis.search_gain import Beside, gain_table
-from raystudy.analysis.slices import slices_table
+from raystudy.analysis.numbers import Numbers, SearchRow, Sentence, to_json
+from raystudy.analysis.section import Part, Words, exhibit_part, fill
+from raystudy.analysis.sources import Sources
 from raystudy.analysis.table import Table, to_csv
-from raystudy.analysis.task_weights import task_weights_table
 from raystudy.files import atomic_write
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
-__all__ = ["Opening", "build", "build_exhibit_report"]
+__all__ = ["Opening", "build", "build_exhibit_report", "write"]
 
 
 @dataclass(frozen=True)
@@ -59,18 +45,20 @@ def build(
     search_rows: Iterable[SearchRow],
     out_dir: Path,
     *,
-    facts: Mapping[str, str],
-    notes: Sequence[str] = (),
-    examples: Mapping[Key, ArrayLike] | None = None,
-    importances: Sequence[Importance] = (),
-    tasks: Sequence[TaskFacts] = (),
-    study_text: str = "",
     exhibit: Callable[[Study, Numbers, RunScores], ExhibitPage] | None = None,
     opens: Callable[[Opening], None] = lambda opening: None,
-    spaces: Sequence[SearchedSetting] = (),
-    beside: Beside | None = None,
-    recipes: Sequence[Recipe] = (),
-    runs: RunScores = no_runs,
+    **sources: Any,
+) -> Path:
+    """Write ``report/`` below `out_dir`, from the fields of `Sources`; see `write`."""
+    return write(Sources.of(study, records, search_rows, **sources), out_dir, exhibit=exhibit, opens=opens)
+
+
+def write(
+    sources: Sources,
+    out_dir: Path,
+    *,
+    exhibit: Callable[[Study, Numbers, RunScores], ExhibitPage] | None = None,
+    opens: Callable[[Opening], None] = lambda opening: None,
 ) -> Path:
     """Write ``report/`` below `out_dir`.
 
@@ -81,21 +69,8 @@ def build(
     whatever order records and rows come; apart from seconds, two runs of one study give the same.
 
     Args:
-        records: the records of all cells of the study's plan, search and confirm, done and failed, each once.
-        search_rows: what the search measured, one row per configuration and target; none when nothing was searched.
-        facts: the provenance, printed as it is: versions, commit, model digest, study hash, seeds, command.
-        notes: sentences about what the numbers depend on, such as what the encoder has already been trained on.
-        examples: (variant, target, setting) -> (seeds, examples) differences of correctness to the baseline, where the
-            predictions were compared; adds the two-way test.
-        importances: how much each searched setting of an arm mattered; it is shown from 30 completed trials on.
-        tasks: what is known of the data.
-        study_text: the study as YAML, with every default written out.
         exhibit: makes the page that the report opens with, where the study is a table or a figure of a paper.
-        runs: the scores of single trainings on single test sentences, for what an exhibit tests on them.
         opens: is called with the first part of the report, once all of it is written.
-        spaces: what the searches moved.
-        beside: the cells that show what searching brought.
-        recipes: what won the searches across methods.
 
     Returns:
         The path of report.md; report.html lies beside it.
@@ -103,58 +78,27 @@ def build(
     Raises:
         ValueError: the records answer one question twice, or do not say which metric counts.
     """
-    records, folder = list(records), out_dir / "report"
-    numbers = compute(
-        study,
-        records,
-        search_rows,
-        facts=facts,
-        notes=notes,
-        examples=examples,
-        importances=importances,
-        tasks=tasks,
-        study_text=study_text,
-        spaces=spaces,
-        beside=beside,
-        recipes=recipes,
-    )
-    table_of_name = {
-        "main": tables.main_table(numbers),
-        "comparison": tables.comparison_table(numbers),
-        "answers": answers_table(numbers.answers, numbers.design),
-        "search": tables.search_table(numbers),
-        "cost": tables.cost_table(numbers),
-        "data": tables.tasks_table(numbers.tasks),
-    }
-    if numbers.spaces:
-        table_of_name["space"] = tables.space_table(numbers)
-    if numbers.gains:
-        table_of_name["search_gain"] = gain_table(numbers.gains, numbers.design)
-    if numbers.recipes:
-        table_of_name["recipes"] = recipes_table(numbers)
-    if numbers.slices:
-        table_of_name["slices"] = slices_table(numbers.slices, numbers.design)
-    if numbers.task_weights:
-        table_of_name["task_weights"] = task_weights_table(numbers.task_weights, numbers.design)
-    opening = exhibit(study, numbers, runs) if exhibit is not None else None
+    numbers, folder = numbers_of(sources), out_dir / "report"
+    parts = fill(numbers, sections.SECTIONS)
+    page = exhibit(sources.study, numbers, sources.runs) if exhibit is not None else None
+    parts = [*([exhibit_part(page)] if page is not None else []), *parts]
     atomic_write(folder / "report.json", to_json(numbers))
-    write_csv(tidy(records, study.name), folder / "results.csv")
-    _write_tables([*table_of_name.values(), *(opening.tables if opening else ())], folder)
-    for long in (tables.trials_table(numbers), tables.cells_table(numbers, searched=True)):
-        atomic_write(folder / "tables" / f"{long.name}.csv", to_csv(long))
-    report_figures = [*(opening.figures if opening else ()), *figures(numbers), *label_map_figures(numbers)]
-    svg_figures = _write_figures(report_figures, folder)
-    table_of_name["cells"] = tables.cells_table(numbers, searched=False)
-    atomic_write(folder / "report.html", html.study_report(numbers, table_of_name, svg_figures, opening))
+    write_csv(sources.frame, folder / "results.csv")
+    svg = _write_parts(parts, folder)
+    atomic_write(folder / "report.html", html.study_report(numbers, parts, svg))
     path = folder / "report.md"
-    atomic_write(path, markdown.study_report(numbers, table_of_name, _links(svg_figures), opening))
-    title_and_tables = (
-        (opening.title, opening.without_repeated_notes)
-        if opening is not None and opening.tables
-        else ("", (table_of_name["main"],))
-    )
-    opens(Opening(title_and_tables[0], tuple(numbers.words["verdict"]), title_and_tables[1]))
+    atomic_write(path, markdown.study_report(numbers, parts))
+    opens(_opening(numbers, parts, page))
     return path
+
+
+def _opening(numbers: Numbers, parts: Iterable[Part], exhibit: ExhibitPage | None) -> Opening:
+    """The verdict, and the tables of the exhibit, or those of the study where there are none."""
+    first = [p for p in parts if p.opening]
+    words = tuple(s for p in first for b in p.blocks if isinstance(b, Words) for s in b.sentences)
+    if exhibit is not None and exhibit.tables:
+        return Opening(exhibit.title, words, exhibit.without_repeated_notes)
+    return Opening("", words, tuple(b.table for p in first for b in p.tables if b.pages))
 
 
 def build_exhibit_report(
@@ -169,36 +113,25 @@ def build_exhibit_report(
         opens: is called with the first part of the report, once all of it is written.
     """
     folder = out_dir / "report"
-    _write_tables(exhibit.tables, folder)
-    svg_figures = _write_figures(exhibit.figures, folder)
-    atomic_write(folder / "report.html", html.exhibit_report(exhibit, svg_figures))
+    part = exhibit_part(exhibit)
+    svg = _write_parts([part], folder)
+    atomic_write(folder / "report.html", html.exhibit_report(exhibit, part, svg))
     path = folder / "report.md"
-    atomic_write(path, markdown.exhibit_report(exhibit, _links(svg_figures)))
+    atomic_write(path, markdown.exhibit_report(exhibit, part))
     opens(Opening(exhibit.title, (), exhibit.without_repeated_notes))
     return path
 
 
-def _write_tables(report_tables: Iterable[Table], folder: Path) -> None:
-    for table in report_tables:
-        atomic_write(folder / "tables" / f"{table.name}.csv", to_csv(table))
-        atomic_write(folder / "tables" / f"{table.name}.md", markdown.to_markdown(table))
-        atomic_write(folder / "tables" / f"{table.name}.tex", to_latex(table))
-
-
-def _write_figures(report_figures: Iterable[Figure], folder: Path) -> list[tuple[Figure, bytes]]:
-    """Write every figure as SVG and PDF; returns each with the bytes of its SVG file."""
-    svg_figures = []
-    for figure in report_figures:
-        svg = draw(figure, "svg")
-        atomic_write(folder / "figures" / f"{figure.name}.svg", svg)
+def _write_parts(parts: Iterable[Part], folder: Path) -> dict[str, bytes]:
+    """Write the files of all tables and figures; returns name of a figure -> its SVG file."""
+    parts = list(parts)
+    writers = {"csv": to_csv, "md": markdown.to_markdown, "tex": to_latex}
+    for block in (b for p in parts for b in p.tables):
+        for form in block.formats:
+            atomic_write(folder / "tables" / f"{block.table.name}.{form}", writers[form](block.table))
+    svg = {}
+    for figure in (f for p in parts for f in p.figures):
+        svg[figure.name] = draw(figure, "svg")
+        atomic_write(folder / "figures" / f"{figure.name}.svg", svg[figure.name])
         atomic_write(folder / "figures" / f"{figure.name}.pdf", draw(figure, "pdf"))
-        svg_figures.append((figure, svg))
-    return svg_figures
-
-
-def _links(svg_figures: Iterable[tuple[Figure, bytes]]) -> dict[str, list[tuple[str, str]]]:
-    """Section -> (title, path below the report's folder) of its figures."""
-    out: dict[str, list[tuple[str, str]]] = {}
-    for figure, _ in svg_figures:
-        out.setdefault(figure.section, []).append((figure.title, f"figures/{figure.name}.svg"))
-    return out
+    return svg

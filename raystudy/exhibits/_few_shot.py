@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.analysis.figures import Figure
-from raystudy.analysis.figures import few_shot as figure
+from raystudy.analysis.sections.curves import SECTION as CURVES
+from raystudy.analysis.sections.curves import few_shot as figure
 from raystudy.analysis.table import Table, listed
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import Exhibit, ExhibitResults, Scale
@@ -183,7 +184,7 @@ def curves(
 
     def figures(results: ExhibitResults) -> list[Figure]:
         title = f"{results.exhibit.title}: test {measure} against k, the number of labelled examples"
-        return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in results.numbers.curves]
+        return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in CURVES.of(results.numbers)]
 
     return Exhibit(
         paper=METAXT,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from raystudy.analysis.figures import Figure
-from raystudy.analysis.heatmap import share_maps, shares_of
-from raystudy.analysis.label_maps import label_map_table
-from raystudy.analysis.numbers import LabelMap
+from raystudy.analysis.heatmap import share_maps
+from raystudy.analysis.sections.label_maps import SECTION, LabelMap, label_map_table, shares_of
 from raystudy.analysis.table import Table
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import Exhibit, ExhibitResults, Scale
@@ -34,7 +33,7 @@ def learned(
     titles = {v: catalogue().variant(v).title for v in variants}
 
     def maps_of(results: ExhibitResults, target: str) -> list[LabelMap]:
-        own = [m for m in results.numbers.label_maps if m.target == target]
+        own = [m for m in SECTION.of(results.numbers) if m.target == target]
         return [m for v in variants for m in own if m.variant == v]
 
     def tables(results: ExhibitResults) -> list[Table]:

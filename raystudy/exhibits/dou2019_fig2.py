@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.analysis.figures import Figure
-from raystudy.analysis.figures import few_shot as figure
+from raystudy.analysis.sections.curves import SECTION as CURVES
+from raystudy.analysis.sections.curves import few_shot as figure
 from raystudy.analysis.table import Table
 from raystudy.catalogue import suites
 from raystudy.exhibits import LIMITS, Exhibit, ExhibitResults, Scale
@@ -49,7 +50,7 @@ def tables(results: ExhibitResults) -> list[Table]:
 
 def figures(results: ExhibitResults) -> list[Figure]:
     title = f"{results.exhibit.title}: test accuracy against the number of labelled examples"
-    return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in results.numbers.curves]
+    return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in CURVES.of(results.numbers)]
 
 
 EXHIBIT = Exhibit(

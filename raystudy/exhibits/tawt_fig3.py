@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from raystudy.analysis.figures import Figure
-from raystudy.analysis.figures import few_shot as figure
+from raystudy.analysis.sections.curves import SECTION as CURVES
+from raystudy.analysis.sections.curves import few_shot as figure
 from raystudy.analysis.table import Table
 from raystudy.exhibits import Exhibit, ExhibitResults, Scale
 from raystudy.exhibits._comparison import Head, Row, caption, comparison_table
@@ -71,7 +72,7 @@ def tables(results: ExhibitResults) -> list[Table]:
 def figures(results: ExhibitResults) -> list[Figure]:
     """Accuracy against the number of target examples, a line for each flip rate."""
     title = f"{results.exhibit.title}: test accuracy against the number of labelled target examples"
-    return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in results.numbers.curves]
+    return [figure(results.exhibit.stem, title, c, results.numbers.design) for c in CURVES.of(results.numbers)]
 
 
 EXHIBIT = Exhibit(

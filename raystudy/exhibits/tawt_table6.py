@@ -6,8 +6,8 @@ come to in effect where tasks are drawn as often as they are large, are in the r
 
 from __future__ import annotations
 
+from raystudy.analysis.sections.task_weights import MEANING, SECTION, estimate
 from raystudy.analysis.table import Cell, Column, Note, Table
-from raystudy.analysis.task_weights import MEANING, estimate
 from raystudy.exhibits import Exhibit, ExhibitResults
 from raystudy.exhibits._papers import TAWT
 from raystudy.exhibits._tagging import DATA, NAMES, SIZES, study_keys, tasks_of
@@ -38,7 +38,7 @@ def _weights_for(results: ExhibitResults, target: str) -> Table:
         columns.append(Column(title, title, "estimate", 4))
     lines = []
     for variant in ROWS:
-        found = [w for w in results.numbers.task_weights if (w.variant, w.target) == (variant, target)]
+        found = [w for w in SECTION.of(results.numbers) if (w.variant, w.target) == (variant, target)]
         cells = [Cell(NAMES[variant])]
         for task in tasks:
             ours = Cell()

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from raystudy.analysis import report
+from raystudy.analysis.figures import Figure
+from raystudy.analysis.numbers import Numbers
 from raystudy.analysis.report import build
+from raystudy.analysis.section import fill
+from raystudy.analysis.sections import SECTIONS
+from raystudy.analysis.table import Table
 from raystudy.analysis.tables import Importance, SearchRow, TaskFacts
 from raystudy.catalogue import catalogue
 from raystudy.spec import Arm, Record, Setting, Spec
@@ -102,6 +107,18 @@ def records(make: Make) -> list[Record]:
                 out.append(make(variant, seed=seed, k=k, test=round(base + gain + noise, 4)))
             out.append(make("majority", seed=seed, k=k, test=0.5))
     return out
+
+
+def figures_of(numbers: Numbers, section: str) -> list[Figure]:
+    """The figures of one section of a report, by the section's anchor."""
+    (part,) = (p for p in fill(numbers, SECTIONS) if p.name == section)
+    return part.figures
+
+
+def table_of(numbers: Numbers, name: str) -> Table:
+    """One table of a report, by the stem of its files."""
+    blocks = (b for p in fill(numbers, SECTIONS) for b in p.tables if b.formats)
+    return next(b.table for b in blocks if b.table.name == name)
 
 
 @contextmanager

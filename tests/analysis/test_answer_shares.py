@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from analysis.conftest import Make
 
-from raystudy.analysis.answer_shares import answers_table
-from raystudy.analysis.answer_shares import compute as answers_of
 from raystudy.analysis.compute import compute, design_of
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.report import build
+from raystudy.analysis.sections.answers import answers_table
+from raystudy.analysis.sections.answers import compute as answers_of
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 

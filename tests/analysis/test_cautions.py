@@ -10,7 +10,7 @@ import pytest
 
 from raystudy.analysis import cautions
 from raystudy.analysis.compute import compute
-from raystudy.analysis.tables import main_table
+from raystudy.analysis.sections.scores import main_table
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 

@@ -10,6 +10,7 @@ import pytest
 
 from raystudy.analysis.compute import compute
 from raystudy.analysis.numbers import Importance, SearchRow, to_json
+from raystudy.analysis.sections import importance
 from raystudy.spec import Arm, Setting
 
 ARM = Arm("meta_dtl", Setting(shots=20))
@@ -83,7 +84,7 @@ def test_nothing_is_estimated_where_no_such_transfer_ran(make, study):
 def test_importance_is_not_shown_below_thirty_trials(study):
     shares = {"lr": 0.2, "pool": 0.8}
     few, enough = (compute(study, [], importances=[Importance(ARM, "PED-ANOVA", n, shares)]) for n in (29, 30))
-    assert [name for name, _ in enough.weights[0].shares] == ["pool", "lr"]
+    assert [name for name, _ in importance.SECTION.of(enough)[0].shares] == ["pool", "lr"]
     assert "Not shown for 1 arm with at most 29 completed trials" in few.words["importance"][0].rest
     assert enough.words["importance"][0].rest.startswith("How much each searched setting mattered")
     none = compute(study, [], importances=[Importance(ARM, "PED-ANOVA", 40, {})])
@@ -95,7 +96,8 @@ def test_json_has_every_number_in_full_and_no_nan(rich):
     text = to_json(numbers)
     tree = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert next(iter(tree)) == "schema" and tree["schema"] == 1
-    assert set(tree) == {f.name for f in dataclasses.fields(numbers)}
+    assert set(tree) == {f.name for f in dataclasses.fields(numbers)} - {"own"} | set(numbers.own)
+    assert "curves" in numbers.own
     assert [s["summary"]["mean"] for s in tree["scores"]] == [s.summary.mean for s in numbers.scores]
     assert [c["pair"]["p"] for c in tree["comparisons"]] == [c.pair.p for c in numbers.comparisons]
     assert {c["verdict"]["word"] for c in tree["comparisons"]} >= {"better", "worse", "undecided"}

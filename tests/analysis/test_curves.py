@@ -8,19 +8,21 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from analysis.conftest import figures_of
 
 from raystudy.analysis import figures
 from raystudy.analysis.compute import compute
+from raystudy.analysis.sections import curves
 from raystudy.analysis.stats import interval, paired
 from raystudy.studyfile import Study
 
 
 def curve_of(records, study):
-    return next(iter(compute(study, records).curves), None)
+    return next(iter(curves.SECTION.of(compute(study, records))), None)
 
 
 def figure_of(records, study) -> figures.Figure:
-    (figure,) = (x for x in figures.figures(compute(study, records)) if x.section == "curves")
+    (figure,) = figures_of(compute(study, records), "curves")
     return figure
 
 
@@ -80,6 +82,6 @@ def test_each_line_looks_different(make):
     study = Study(name="x", tasks=("polarity",), shots=(5, 50), methods=methods)
     found = compute(study, [make(v, k=k, test=0.5) for v in methods for k in study.shots])
     looks = figures.looks(found.design)
-    shifts = figures._shifts(found.curves[0], looks)
+    shifts = curves._shifts(curves.SECTION.of(found)[0], looks)
     assert len({look[:3] for look in looks.values()}) == len(set(shifts.values())) == len(methods)
     assert looks["single_task"].colour == figures.INK

@@ -13,12 +13,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from analysis.conftest import Left, left_by, svg_alone
+from analysis.conftest import Left, left_by, svg_alone, table_of
 
-from raystudy.analysis import html, tables
+from raystudy.analysis import html
 from raystudy.analysis.compute import compute
-from raystudy.analysis.figures import draw, figures
+from raystudy.analysis.figures import draw
 from raystudy.analysis.markdown import to_markdown
+from raystudy.analysis.section import fill
+from raystudy.analysis.sections import SECTIONS
 from raystudy.analysis.table import cell_text
 from raystudy.catalogue import catalogue
 
@@ -125,10 +127,10 @@ def test_every_number_is_the_same_in_all_formats(rich, rich_report, page):
     numbers = compute(rich.study, rich.records, rich.rows, importances=rich.importances, tasks=rich.tasks)
     folder = rich_report.parent / "tables"
     for name, table in {
-        "main": tables.main_table(numbers),
-        "comparison": tables.comparison_table(numbers),
-        "search": tables.search_table(numbers),
-        "cost": tables.cost_table(numbers),
+        "main": table_of(numbers, "main"),
+        "comparison": table_of(numbers, "comparison"),
+        "search": table_of(numbers, "search"),
+        "cost": table_of(numbers, "cost"),
     }.items():
         want = [[cell_text(x, c) for x, c in zip(row, table.columns, strict=True)] for row in table.rows]
         assert want in [rows[1:] for rows in page.tables]
@@ -142,7 +144,7 @@ def test_every_number_is_the_same_in_all_formats(rich, rich_report, page):
             for cell, column in zip(row, table.columns, strict=True):
                 if not column.wordy and line[column.name]:
                     assert float(line[column.name]) == cell.value
-    assert to_markdown(tables.main_table(numbers)) == (folder / "main.md").read_text()
+    assert to_markdown(table_of(numbers, "main")) == (folder / "main.md").read_text()
 
 
 def _bare(cell: str) -> str:
@@ -223,11 +225,8 @@ def test_a_large_study_stays_below_five_megabytes(monkeypatch):
     numbers = compute(
         left.study, left.records, left.rows, facts=left.facts, importances=left.importances, tasks=left.tasks
     )
-    shown = {t.name: t for t in (
-        tables.main_table(numbers), tables.comparison_table(numbers), tables.search_table(numbers),
-        tables.cost_table(numbers), tables.tasks_table(numbers.tasks), tables.cells_table(numbers, searched=False),
-    )}  # fmt: skip
-    text = html.study_report(numbers, shown, [(f, draw(f)) for f in figures(numbers)])
+    parts = fill(numbers, SECTIONS)
+    text = html.study_report(numbers, parts, {f.name: draw(f) for p in parts for f in p.figures})
     assert len(text.encode()) < 5 * MB
     self_contained(text)
 

@@ -14,11 +14,11 @@ from cells import ran, spec_of
 
 from raystudy.analysis.compute import compute, design_of
 from raystudy.analysis.figures import draw
-from raystudy.analysis.heatmap import Shares, label_map_figures, share_maps
-from raystudy.analysis.label_maps import compute as maps_of
-from raystudy.analysis.label_maps import label_map_table
+from raystudy.analysis.heatmap import Shares, share_maps
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.report import build
+from raystudy.analysis.sections.label_maps import compute as maps_of
+from raystudy.analysis.sections.label_maps import label_map_figures, label_map_table
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
@@ -110,7 +110,7 @@ def test_maps_over_different_classes_have_no_mean(study: Study, make: Make) -> N
 def test_shares_and_frames_stand_in_the_picture(study: Study, make: Make) -> None:
     numbers = compute(study, three(make))
     (figure,) = label_map_figures(numbers)
-    assert (figure.section, figure.name) == ("label_maps", "label_map_stars_k20")
+    assert figure.name == "label_map_stars_k20"
     svg = draw(figure).decode()
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
     assert texts.count(".50") == 3 and texts.count(".25") == 2 and texts.count(".00") == 1

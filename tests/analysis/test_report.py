@@ -61,10 +61,11 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         "## Few-shot curves",
         "## Search",
         "### What searching brought",
-        "### What mattered",
+        "### Along each setting",
         "## Cost",
         "## Failures",
         "## Provenance",
+        "### Every cell",
     ]
     assert "3 methods and 1 floor on 1 target in 2 settings, 5 seeds each." in text
     for name in re.findall(r"\]\((figures/.+?)\)", text):

@@ -7,13 +7,14 @@ import random
 from typing import Any
 
 import pytest
+from analysis.conftest import figures_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raystudy.analysis.compute import searches_of
-from raystudy.analysis.figures import draw, figures
+from raystudy.analysis.figures import draw
 from raystudy.analysis.numbers import Design, Method, SearchedSetting, SearchRow
-from raystudy.analysis.slices import IMPORTANCE_TRIALS, compute, slices_table
+from raystudy.analysis.sections.slices import IMPORTANCE_TRIALS, compute, slices_table
 from raystudy.spec import Arm, Setting
 
 ARM = Arm("meta_dtl", Setting(shots=20))
@@ -79,7 +80,7 @@ def test_a_picture_has_a_panel_per_setting(study: Any, records: Any) -> None:
     from raystudy.analysis.compute import compute as numbers_of
 
     numbers = numbers_of(study, records, [*rows(9)], spaces=SPACE)
-    (figure,) = (f for f in figures(numbers) if f.section == "slices")
+    (figure,) = figures_of(numbers, "slices")
     svg = draw(figure).decode()
     for name in ("lr (9 trials)", "epochs (9 trials)", "initial (9 trials)"):
         assert name in svg

@@ -16,6 +16,9 @@ from statsmodels.stats.multitest import multipletests
 from raystudy.analysis import tables as t
 from raystudy.analysis.compute import compute
 from raystudy.analysis.markdown import to_markdown
+from raystudy.analysis.sections import every_cell, search
+from raystudy.analysis.sections.cost import cost_table
+from raystudy.analysis.sections.scores import main_table
 from raystudy.analysis.stats import seeds_for_power
 from raystudy.analysis.table import (
     Cell,
@@ -65,7 +68,7 @@ def test_main_table_golden(make):
         make("majority", seed=1, test=0.5),
         make("single_task_matched", seed=1, error="boom"),
     ]
-    table = t.main_table(compute(small(), given))
+    table = main_table(compute(small(), given))
     assert to_markdown(table) == (
         """\
 **Test accuracy × 100: mean ± half-width of the 95 % t-interval (number of seeds). Encoder: minilm.**
@@ -134,7 +137,7 @@ The floor of the sign-flip test is the smallest p that this number of pairs can 
 def test_csv_has_full_numbers(make):
     scores = (1 / 3, 2 / 7)
     given = [make("meta_dtl", seed=s, test=x) for s, x in enumerate(scores)]
-    table = t.main_table(compute(small(), given))
+    table = main_table(compute(small(), given))
     rows = {r["variant"]: r for r in csv.DictReader(io.StringIO(to_csv(table)))}
     assert float(rows["meta_dtl"]["polarity k=20"]) == 100 * np.mean(scores)
     assert rows["meta_dtl"]["polarity k=20 n"] == "2" and rows["single_task"]["polarity k=20 n"] == "0"
@@ -143,7 +146,7 @@ def test_csv_has_full_numbers(make):
 
 def test_missing_cells_are_dashes_and_counted(make):
     study = small(shots=(20, 50))
-    table = t.main_table(compute(study, [make("single_task")]))
+    table = main_table(compute(study, [make("single_task")]))
     text = to_markdown(table)
     assert text.count("| – ") == 7 and "7 of 8 entries" in text
 
@@ -156,20 +159,20 @@ def test_bold_is_shared_by_means_that_print_alike_and_not_won_by_fewer_seeds(mak
         make("majority", seed=0, test=0.99),
         make("majority", seed=1, test=0.99),
     ]
-    cells = entries(t.main_table(compute(small(), given)), "polarity k=20")
+    cells = entries(main_table(compute(small(), given)), "polarity k=20")
     assert [v for v, cell in cells.items() if cell.best] == ["single_task", "single_task_matched"]
 
 
 def test_a_floor_with_more_seeds_does_not_take_the_bold_away(make):
     given = [make("meta_dtl", test=0.6), *(make("majority", seed=s) for s in (0, 1))]
-    cells = entries(t.main_table(compute(small(), given)), "polarity k=20")
+    cells = entries(main_table(compute(small(), given)), "polarity k=20")
     assert cells["meta_dtl"].best
 
 
 def test_controls_and_then_floors_come_last_and_apart_whatever_the_study_says():
-    rows = t.main_table(compute(small(), [])).rows
+    rows = main_table(compute(small(), [])).rows
     assert [row[0].value for row in rows] == ["single_task", "meta_dtl", "single_task_matched", "majority"]
-    assert t.main_table(compute(small(), [])).breaks == (2, 3)
+    assert main_table(compute(small(), [])).breaks == (2, 3)
 
 
 def test_below_the_best_floor_only(make):
@@ -248,10 +251,10 @@ def test_tables_do_not_depend_on_the_order_of_records(records, study):
     def render(given):
         found = compute(study, given)
         tables = (
-            t.main_table(found),
+            main_table(found),
             t.comparison_table(found),
-            t.cost_table(found),
-            t.cells_table(found, searched=True),
+            cost_table(found),
+            every_cell.cells_table(found, searched=True),
         )
         return [render(table) for table in tables for render in (to_markdown, to_csv)]
 
@@ -267,7 +270,7 @@ def _row(number, dev, *, state="complete", winner=False, **settings):
 
 def test_search_table(make):
     rows = [_row(2, 0.4, state="pruned"), _row(1, 0.71, winner=True, lr=0.00012345678, pool="cls"), _row(0, 0.62)]
-    table = t.search_table(compute(small(), [], [*rows, _row(3, None, state="failed")]))
+    table = search.search_table(compute(small(), [], [*rows, _row(3, None, state="failed")]))
     (row,) = by_name(table)
     assert [row[k].value for k in ("trials", "pruned", "failed", "paper_dev", "winner_dev", "winner")] == [
         4, 1, 1, 62.0, 71.0, 1,
@@ -276,19 +279,19 @@ def test_search_table(make):
 
 
 def test_search_table_when_the_paper_wins_or_nobody_does():
-    (won,) = by_name(t.search_table(compute(small(), [], [_row(0, 0.5, winner=True)])))
+    (won,) = by_name(search.search_table(compute(small(), [], [_row(0, 0.5, winner=True)])))
     assert won["changes"].value == "none" and won["winner"].value == 0
-    (lost,) = by_name(t.search_table(compute(small(), [], [_row(0, None, state="failed")])))
+    (lost,) = by_name(search.search_table(compute(small(), [], [_row(0, None, state="failed")])))
     assert lost["winner"].value is None and lost["changes"].value is None
     assert "| – | – | – | 0 | 0.0 | 0.0 | – |" in to_markdown(
-        t.search_table(compute(small(), [], [_row(0, None, state="failed")]))
+        search.search_table(compute(small(), [], [_row(0, None, state="failed")]))
     )
 
 
 def test_cost_table_keeps_search_and_confirm_apart(make):
     given = [make("meta_dtl", seed=s, phase="search", settings={"lr": lr}) for s in (0, 1) for lr in (1e-5, 5e-5, 1e-4)]
     given += [make("meta_dtl", seed=100, seconds=10.0), make("meta_dtl", seed=101, error="boom", seconds=3.0)]
-    (row,) = by_name(t.cost_table(compute(small(), given)))
+    (row,) = by_name(cost_table(compute(small(), given)))
     assert {k: c.value for k, c in row.items()} == {
         "variant": "meta_dtl",
         "target": "polarity",
@@ -337,7 +340,7 @@ def test_numbers_as_a_reader_sees_them(kind, value, shown):
 
 def test_a_wide_table_becomes_blocks_that_hold_every_cell_once(make):
     study = small(targets=("polarity", "stars"), shots=(5, 10, 20, 50))
-    table = t.main_table(compute(study, [make(v, k=20) for v in study.variants]))
+    table = main_table(compute(study, [make(v, k=20) for v in study.variants]))
     parts = blocks(table)
     assert [heading for heading, _ in parts] == ["k=5", "k=10", "k=20", "k=50"]
     assert [c.title for c in parts[0][1].columns] == ["method", "polarity", "stars"]
@@ -347,8 +350,8 @@ def test_a_wide_table_becomes_blocks_that_hold_every_cell_once(make):
     assert text.count("| method |") == 4 and text.count("**Test") == 1 and text.count("*k=20*") == 1
     assert to_csv(table).count("variant") == 1  # programs get one table
     many = small(tasks=tuple("abcdefgh"), targets=tuple("abcdefgh"))
-    assert [len(p.columns) - 1 for _, p in blocks(t.main_table(compute(many, [])))] == [6, 2]
-    assert blocks(t.main_table(compute(small(), [])))[0][0] == ""
+    assert [len(p.columns) - 1 for _, p in blocks(main_table(compute(many, [])))] == [6, 2]
+    assert blocks(main_table(compute(small(), [])))[0][0] == ""
 
 
 def test_shaded_is_what_cannot_be_told_from_the_best(make):
@@ -366,7 +369,7 @@ def test_shaded_is_what_cannot_be_told_from_the_best(make):
         "meta_dtl": (True, True),
         "majority": (False, False),
     }
-    cells = entries(t.main_table(found), "polarity k=20")
+    cells = entries(main_table(found), "polarity k=20")
     assert [v for v, c in cells.items() if c.tied] == ["multi_task"] and cells["meta_dtl"].best
 
 
@@ -381,14 +384,14 @@ def test_an_upper_bound_stands_apart_untested_and_never_the_best(make):
         "single_task_pooled": (False, False),
     }
     assert {c.variant: c.tested for c in found.comparisons} == {"multi_task": True, "single_task_pooled": False}
-    table = t.main_table(found)
+    table = main_table(found)
     assert table.breaks == (2,) and table.rows[2][0].marks == t.BOUND
     assert [n.text for n in table.notes if n.mark == t.BOUND] == [t.MORE_DATA]
 
 
 def test_grey_is_what_is_undecided_against_the_baseline(make):
     given = [make(v, seed=s, test=0.5 + 0.01 * s) for v in ("single_task", "meta_dtl", "majority") for s in (0, 1)]
-    cells = entries(t.main_table(compute(small(), given)), "polarity k=20")
+    cells = entries(main_table(compute(small(), given)), "polarity k=20")
     assert [v for v, c in cells.items() if c.unsure] == ["meta_dtl"]  # the baseline and floors are not compared
 
 
@@ -418,20 +421,20 @@ def test_two_metrics_stand_in_one_cell_and_the_first_decides(make):
     ]
     one = [replace(r, facts={"metric": "f1"}) for r in given]
     both, alone = compute(small(), given), compute(small(), one)
-    table = t.main_table(both)
+    table = main_table(both)
     text = to_markdown(table)
     assert "**Test f1/accuracy × 100:" in text
     assert "| single-task | 65.0/85.0 ± 63.5/63.5 (2) |" in text
     assert "| Meta-DTL | **72.0/50.0 ± 12.7/0.0 (2)** |" in text
     assert "| majority class¶ | 50.0/25.0 (1)‡ |" in text
-    assert t.TWO_METRICS in text and t.TWO_METRICS not in to_markdown(t.main_table(alone))
+    assert t.TWO_METRICS in text and t.TWO_METRICS not in to_markdown(main_table(alone))
     # nothing else knows the second metric: best, tied, floors and tests are those of the first
     assert repr(both.comparisons) == repr(alone.comparisons)
     assert repr([replace(s, second=None) for s in both.scores]) == repr([*alone.scores])
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
     assert (float(rows[0]["polarity k=20"]), float(rows[0]["polarity k=20 second"])) == pytest.approx((65, 85))
     assert rows[2]["polarity k=20 second half"] == ""
-    header = to_csv(t.main_table(alone)).splitlines()[0]
+    header = to_csv(main_table(alone)).splitlines()[0]
     assert header == "variant,polarity k=20,polarity k=20 half,polarity k=20 n"
 
 
@@ -447,8 +450,8 @@ def test_a_published_pair_stands_below_a_pair():
 def test_a_test_that_is_not_the_published_one_is_said_below_the_scores(make):
     given = [make("single_task", seed=s, test=0.6) for s in (0, 1)]
     noted = [replace(r, facts={**r.facts, "test_note": "test is another"}) for r in given]
-    assert "polarity: test is another." in to_markdown(t.main_table(compute(small(), noted)))
-    assert "another" not in to_markdown(t.main_table(compute(small(), given)))
+    assert "polarity: test is another." in to_markdown(main_table(compute(small(), noted)))
+    assert "another" not in to_markdown(main_table(compute(small(), given)))
 
 
 def test_what_the_data_cannot_serve_stands_in_the_table_as_missing(make):
@@ -456,7 +459,7 @@ def test_what_the_data_cannot_serve_stands_in_the_table_as_missing(make):
     asked = small(**changes, tasks=("polarity", "stars", "mrpc"), targets=("polarity", "mrpc"), absent=("mrpc",))
     given = [make(v, seed=s, test=0.6) for v in asked.variants for s in (0, 1)]
     numbers = compute(asked, given)
-    table = t.main_table(numbers)
+    table = main_table(numbers)
     assert [c.name for c in table.columns[1:]] == ["polarity k=20", "polarity k=999", "mrpc k=20", "mrpc k=999"]
     assert [cell_text(c, col) + c.marks for c, col in zip(table.rows[0][1:], table.columns[1:], strict=True)] == [
         "60.0 ± 0.0 (2)",
@@ -474,6 +477,6 @@ def test_what_the_data_cannot_serve_stands_in_the_table_as_missing(make):
     # nothing is missing, planned or tested there
     assert (numbers.completeness.planned, numbers.completeness.missing) == (8, 0)
     assert {(c.target, c.setting) for c in numbers.comparisons} == {("polarity", "k=20")}
-    assert t.main_table(compute(small(), given)).caption == table.caption.replace(
+    assert main_table(compute(small(), given)).caption == table.caption.replace(
         "; without mrpc, whose data are not at hand", ""
     )

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analysis.conftest import Make
+from analysis.conftest import Make, figures_of
 from cells import ran, spec_of
 
 from raystudy.analysis.compute import compute, design_of
-from raystudy.analysis.figures import COLOURS, INK, draw, figures
+from raystudy.analysis.figures import COLOURS, INK, draw
 from raystudy.analysis.markdown import to_markdown
 from raystudy.analysis.report import build
-from raystudy.analysis.task_weights import compute as weights_of
-from raystudy.analysis.task_weights import task_weights_table
+from raystudy.analysis.sections.task_weights import compute as weights_of
+from raystudy.analysis.sections.task_weights import task_weights_table
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
@@ -91,7 +91,7 @@ def test_seeds_that_weigh_other_tasks_or_not_equally_often_are_refused(study: St
 
 def test_the_picture_has_a_line_per_task_and_a_band_that_holds_every_seed(study: Study, make: Make) -> None:
     n = compute(study, [*two(make), told(make, 0, [[0.2, 0.4, 0.4]], "tawt_joint")])
-    (figure,) = [f for f in figures(n) if f.section == "task_weights"]
+    (figure,) = figures_of(n, "task-weights")
     assert figure.name == "task_weights_names_k20"
     canvas = figure.make()
     panels = canvas.axes

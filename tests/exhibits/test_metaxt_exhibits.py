@@ -12,6 +12,7 @@ from exhibits.conftest import Left
 
 from raystudy import exhibits
 from raystudy.analysis.figures import draw
+from raystudy.analysis.sections import curves
 from raystudy.analysis.table import MISSING, cell_text
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import _few_shot
@@ -137,7 +138,7 @@ def test_a_curve_and_its_numbers(name: str, left: Left) -> None:
     assert ("span F1" if name in ("metaxt_fig5", "metaxt_fig6") else "accuracy") in table.caption
     assert TITLES.get(name, "Amazon stars") in table.caption
     assert [c.title for c in table.columns[1:-1]] == ["k = 20", "k = 50", "k = 100"]
-    (curve,) = n.curves
+    (curve,) = curves.SECTION.of(n)
     for line in curve.lines:
         title = "Target Only" if line.variant == "single_task" else line.title
         row = next(r for r in table.rows if r[0].value == title)

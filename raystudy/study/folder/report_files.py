@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from raystudy.analysis.exhibit_page import ExhibitPage, RunScores
 from raystudy.analysis.numbers import EnsembleRow, Numbers, Recipe, SearchedSetting
-from raystudy.analysis.report import Opening, build
+from raystudy.analysis.report import Opening, write
 from raystudy.analysis.search_gain import Beside
+from raystudy.analysis.sources import Sources
 from raystudy.analysis.tables import SearchRow
 from raystudy.metrics import sentence_scores
 from raystudy.spec import Arm, Record, Setting
@@ -56,21 +57,18 @@ def write_report(
     beside = [cells[k] for k in manifest.get("beside", ()) if k in cells and k not in manifest["confirm"]]
     defaults = [r for r in beside if r.id in default_ids]
     ensembles = (EnsembleRow(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("ensembles", ()))
-    return build(
+    sources = Sources(
         study,
-        records,
-        [SearchRow(**{**row, "arm": _arm(row["arm"])}) for row in manifest["search_rows"]],
-        results.folder,
+        tuple(records),
+        tuple(SearchRow(**{**row, "arm": _arm(row["arm"])}) for row in manifest["search_rows"]),
         facts=manifest["facts"],
-        notes=manifest["notes"],
+        notes=tuple(manifest["notes"]),
         examples=example_differences(records, study, results),
-        importances=[Importance(**{**row, "arm": _arm(row["arm"])}) for row in manifest["importances"]],
-        tasks=[TaskFacts(**{**t, "notes": tuple(t["notes"])}) for t in manifest["tasks"]],
+        importances=tuple(Importance(**{**row, "arm": _arm(row["arm"])}) for row in manifest["importances"]),
+        tasks=tuple(TaskFacts(**{**t, "notes": tuple(t["notes"])}) for t in manifest["tasks"]),
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
-        exhibit=exhibit,
-        opens=opens,
         runs=sentence_scores_of(records, results),
-        spaces=[SearchedSetting(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("spaces", ())],
+        spaces=tuple(SearchedSetting(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("spaces", ())),
         beside=Beside(
             defaults,
             [r for r in beside if r.id not in default_ids],
@@ -78,8 +76,9 @@ def write_report(
             default_differences(records, defaults, results),
             study.report.default and "default" in manifest,
         ),
-        recipes=[Recipe(**{**row, "methods": tuple(row["methods"])}) for row in manifest.get("recipes", ())],
+        recipes=tuple(Recipe(**{**row, "methods": tuple(row["methods"])}) for row in manifest.get("recipes", ())),
     )
+    return write(sources, results.folder, exhibit=exhibit, opens=opens)
 
 
 def _arm(data: Mapping[str, Any]) -> Arm:

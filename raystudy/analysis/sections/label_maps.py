@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from raystudy.analysis.figures import Figure, Namer
 from raystudy.analysis.frame import Key, repeats
-from raystudy.analysis.numbers import Design, LabelMap
-from raystudy.analysis.stats import interval
+from raystudy.analysis.heatmap import Shares, share_maps
+from raystudy.analysis.numbers import Design, Numbers
+from raystudy.analysis.section import Block, Pictures, Section, Words
+from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.table import Cell, Column, Note, Table, counted, percent
 from raystudy.spec import Record
 
-__all__ = ["LARGEST", "compute", "label_map_table"]
+__all__ = ["LARGEST", "SECTION", "LabelMap", "compute", "label_map_figures", "label_map_table", "shares_of"]
 
 FACT = "label_map"  # {"target_classes": [k], "sources": {source: {"classes": [s], "mean": [s] of [k] or null}}}
 WIDE = 6  # a table with a column per class of the target has at most so many
 LARGEST = 3  # else it lists so many of them for every class of a source
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """What a method took the classes of a source to mean for its target: mean soft labels, one interval per share.
+
+    Attributes:
+        seeds: the seeds of the trainings whose records have the map.
+        classes: (s,) classes of the source, in the order of its head.
+        target_classes: (k,) classes of the target, in the order of its head.
+        shares: (s, k) intervals over the seeds; the means of each row add up to one. n is 0 where no example of the
+            class was looked at.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    source: str
+    seeds: tuple[int, ...]
+    classes: tuple[str, ...]
+    target_classes: tuple[str, ...]
+    shares: tuple[tuple[Interval, ...], ...]
 
 
 def compute(records: Iterable[Record], design: Design) -> list[LabelMap]:
@@ -86,3 +115,49 @@ def label_map_table(
     if maps and min(len(m.seeds) for m in maps) < (most := max(len(m.seeds) for m in maps)):
         table_notes.append(Note(f"Some are means over fewer than {counted(most, 'seed')}."))
     return Table(name, caption, cols, tuple(lines), tuple(table_notes), tuple(breaks))
+
+
+def shares_of(m: LabelMap, title: str) -> Shares:
+    """The mean shares of a learned map."""
+    values = np.array([[s.mean if s.n else math.nan for s in row] for row in m.shares])
+    return Shares(title, m.classes, m.target_classes, values.reshape(len(m.classes), len(m.target_classes)))
+
+
+def label_map_figures(n: Numbers) -> list[Figure]:
+    """A figure for every target and setting, with the learned maps of all methods and sources."""
+    names, out = Namer("label_map"), []
+    for target in n.design.targets:
+        for setting in n.design.settings:
+            maps = [m for m in SECTION.of(n) if (m.target, m.setting) == (target, setting)]
+            if maps:
+                shares = [shares_of(m, f"{n.design.title(m.variant)}: {m.source}") for m in maps]
+                what = (
+                    f"{target}, {setting}: share of each class of the target in the labels made of a source's classes"
+                )
+                out.append(share_maps(names(f"{target} {setting.replace('=', '')}"), what, shares))
+    return out
+
+
+def _words(n: Numbers) -> Iterator[str]:
+    if SECTION.of(n):
+        yield (
+            "Each row is a class of the source: the mean of the soft labels that the method made of its training "
+            "examples, over the seeds. A frame marks the largest share. Rows that are even, or all alike, say that "
+            "nothing was learned from the source's labels."
+        )
+
+
+def _content(n: Numbers) -> Iterator[Block]:
+    yield Pictures(tuple(label_map_figures(n)))
+    yield Words(n.words["label_maps"])
+
+
+SECTION: Section[tuple[LabelMap, ...]] = Section(
+    "label_maps",
+    "Learned label maps",
+    _content,
+    lambda sources, n: tuple(compute(sources.records, n.design)),
+    words={"label_maps": _words},
+    nav="Label maps",
+    anchor="label-maps",
+)

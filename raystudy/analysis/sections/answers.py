@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from raystudy.analysis.frame import Key, repeats
-from raystudy.analysis.numbers import AnswerShares, Design
-from raystudy.analysis.stats import interval
-from raystudy.analysis.table import Cell, Column, Note, Table, changes, percent
+from raystudy.analysis.numbers import Design, Numbers
+from raystudy.analysis.phrases import some
+from raystudy.analysis.section import Block, Section, TableBlock, Words
+from raystudy.analysis.stats import Interval, interval
+from raystudy.analysis.table import Cell, Column, Note, Table, changes, counted, percent, place
 from raystudy.spec import Record
 
-__all__ = ["FEW", "answers_table", "compute"]
+__all__ = ["FEW", "SECTION", "AnswerShares", "answers_table", "compute"]
 
 PREDICTED, GOLD = "predicted", "gold"  # facts: {split: {class: how often}}
 FEW = 0.1  # nearly always the same answer: all others together less than a tenth as often as they occur
+
+
+@dataclass(frozen=True)
+class AnswerShares:
+    """How often a method answered with which class on the test set, in shares of its answers.
+
+    Attributes:
+        seeds: the seeds of the trainings whose records say what was answered.
+        most: the most frequent answer; empty for a class of another task.
+        share, gold: the share of that class among the answers, and in the test set.
+        distance: the total variation between the shares of the classes among the answers and in the test set.
+        same: in how many seeds one answer was given nearly always.
+    """
+
+    variant: str
+    target: str
+    setting: str
+    seeds: tuple[int, ...]
+    most: str
+    share: Interval
+    gold: float
+    distance: Interval
+    same: int
 
 
 def compute(records: Iterable[Record], design: Design) -> list[AnswerShares]:
@@ -100,3 +126,34 @@ def answers_table(answers: Sequence[AnswerShares], design: Design) -> Table:
         f"{design.conditions}"
     )
     return Table("answers", caption, columns, tuple(rows), notes, breaks)
+
+
+def _words(n: Numbers) -> Iterator[str]:
+    answers = SECTION.of(n)
+    if not answers:
+        return
+    same = [a for a in answers if a.same]
+    if not same:
+        yield "Nowhere was nearly always the same answer given."
+        return
+    descriptions = [
+        f"{n.design.title(a.variant)} on {place(a.target, a.setting)}, {a.same} of {counted(len(a.seeds), 'seed')}"
+        for a in same
+    ]
+    yield (
+        f"Nearly always the same answer: {some(descriptions)}. A score like this is that of a class, not of a method."
+    )
+
+
+def _content(n: Numbers) -> Iterator[Block]:
+    yield Words(n.words["answers"])
+    yield TableBlock(answers_table(SECTION.of(n), n.design), filter=True)
+
+
+SECTION: Section[tuple[AnswerShares, ...]] = Section(
+    "answers",
+    "Answers",
+    _content,
+    lambda sources, n: tuple(compute(sources.records, n.design)),
+    words={"answers": _words},
+)

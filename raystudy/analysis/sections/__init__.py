@@ -1,0 +1,58 @@
+"""The sections of a report, one module each, in the order in which it is read: `SECTIONS`.
+
+To add one, write a module with a `SECTION` (`section.Section`) and name it below. Nothing else is edited: the numbers
+of the section are a key of report.json, its tables and figures have files, and every page shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raystudy.analysis.section import Section
+from raystudy.analysis.sections import (
+    across_methods,
+    answers,
+    comparison,
+    configurations,
+    cost,
+    curves,
+    data,
+    every_cell,
+    failures,
+    gain,
+    importance,
+    label_maps,
+    provenance,
+    scores,
+    search,
+    search_space,
+    slices,
+    task_weights,
+    verdict,
+)
+
+__all__ = ["SECTIONS"]
+
+SECTIONS: tuple[Section[Any], ...] = (
+    verdict.SECTION,
+    verdict.COMPLETENESS,
+    scores.SECTION,
+    comparison.SECTION,
+    curves.SECTION,
+    label_maps.SECTION,
+    task_weights.SECTION,
+    answers.SECTION,
+    search.SECTION,
+    search_space.SECTION,
+    across_methods.SECTION,
+    gain.SECTION,
+    importance.SECTION,
+    slices.SECTION,
+    configurations.SECTION,
+    cost.SECTION,
+    failures.SECTION,
+    provenance.SECTION,
+    data.SECTION,
+    provenance.STUDY_FILE,
+    every_cell.SECTION,
+)

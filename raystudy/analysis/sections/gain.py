@@ -1,0 +1,33 @@
+"""What searching brought on test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystudy.analysis import search_gain
+from raystudy.analysis.numbers import Numbers, SearchGain, Sentence
+from raystudy.analysis.section import Block, Section, TableBlock, Words
+from raystudy.analysis.sources import Sources
+
+__all__ = ["SECTION"]
+
+
+def _numbers(sources: Sources, n: Numbers) -> tuple[SearchGain, ...]:
+    beside, searches = sources.beside, n.searches
+    return tuple(search_gain.compute(sources.test_scores, sources.records, searches, beside, n.design, sources.metrics))
+
+
+def _words(n: Numbers) -> Iterator[Sentence]:
+    gains = SECTION.of(n)
+    yield from search_gain.gain_words(gains, n.design, n.defaults_trained, bool(n.searches) or bool(gains))
+
+
+def _content(n: Numbers) -> Iterator[Block]:
+    yield Words(n.words["search_gain"])
+    if SECTION.of(n):
+        yield TableBlock(search_gain.gain_table(SECTION.of(n), n.design), filter=True)
+
+
+SECTION: Section[tuple[SearchGain, ...]] = Section(
+    "search_gain", "What searching brought", _content, _numbers, key="gains", words={"search_gain": _words}, level=3
+)
