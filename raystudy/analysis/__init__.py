@@ -1,15 +1,15 @@
 """From records to a report, in seconds and from files alone: home of pandas, matplotlib and jinja2, no torch, no ray.
 
-compute   frame          the records as one tidy table     answer_shares  how often which class was answered
-          stats          arrays in, numbers out            label_maps     what a source's classes stand for
-          compare        which tests, over which family    sentences      what the numbers say in words
-          curves         few-shot curves                   task_weights   which task weighed how much, and when
-          cautions       what the scores depend on         search_gain    what searching brought, on test
-          slices         dev along each searched setting   recipes        what a search across methods chose
-          compute        all of it: records -> `numbers.Numbers`
-between   numbers        everything that a report says, as one tree
+read      sources        the inputs of a report            frame         the records as one tidy table
+compute   stats          arrays in, numbers out            compare       which tests, over which family
+          cautions       what the scores depend on         search_gain   what searching brought, on test
+          recipes        what a search across methods chose
+          compute        all of it: sources -> `numbers.Numbers`
+between   numbers        what the sections of a report share, as one tree
+          section        what a section is: numbers, words, tables, figures, as blocks in the order of reading
+          sections       the sections, one module each, and their order
           exhibit_page   a table or figure of a paper, which a report opens with
-write     table          a table as data, how cells print  markdown, latex, html
-          tables         what fills the report's tables    figures, heatmap
-          report         compute, write, draw
+write     table          a table as data, how cells print  markdown, latex, html, notebook
+          tables         what the tables share             figures, heatmap
+          phrases        what the sentences share          report        compute, write, draw
 """

@@ -30,6 +30,7 @@ from raystudy.analysis.section import (
     TableBlock,
     Title,
     Words,
+    exhibit_part,
     is_shown,
 )
 from raystudy.analysis.table import Cell, Column, Table, blocks, cell_text, published_text, to_csv
@@ -53,9 +54,9 @@ def study_report(n: Numbers, parts: Sequence[Part], svg: Mapping[str, bytes]) ->
     return _page("report.html.jinja").render(n=n, parts=[_part(p, svg) for p in parts if p.shown("html")])
 
 
-def exhibit_report(exhibit: ExhibitPage, part: Part, svg: Mapping[str, bytes]) -> str:
+def exhibit_report(exhibit: ExhibitPage, svg: Mapping[str, bytes]) -> str:
     """The text of the report.html of an exhibit without a study behind it."""
-    parts = [part, Part("provenance", "Provenance", (Facts(exhibit.facts),), "Provenance")]
+    parts = [exhibit_part(exhibit), Part("provenance", "Provenance", (Facts(exhibit.facts),), "Provenance")]
     return _page("exhibit.html.jinja").render(
         title=exhibit.title, parts=[_part(p, svg) for p in parts if p.shown("html")]
     )

@@ -19,6 +19,7 @@ from raystudy.analysis.section import (
     TableBlock,
     Title,
     Words,
+    exhibit_part,
     is_shown,
 )
 from raystudy.analysis.table import PUBLISHED, Cell, Column, Table, blocks, cell_text, counted, published_text
@@ -98,10 +99,12 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def exhibit_report(exhibit: ExhibitPage, part: Part) -> str:
+def exhibit_report(exhibit: ExhibitPage) -> str:
     """The text of the report.md of an exhibit without a study behind it."""
     facts = _block(Facts(exhibit.facts))
-    return _joined([f"# {_heading(exhibit.title)}", *_blocks(part), "## Provenance" if facts else "", facts])
+    return _joined(
+        [f"# {_heading(exhibit.title)}", *_blocks(exhibit_part(exhibit)), "## Provenance" if facts else "", facts]
+    )
 
 
 def study_report(n: Numbers, parts: Sequence[Part]) -> str:

@@ -113,11 +113,10 @@ def build_exhibit_report(
         opens: is called with the first part of the report, once all of it is written.
     """
     folder = out_dir / "report"
-    part = exhibit_part(exhibit)
-    svg = _write_parts([part], folder)
-    atomic_write(folder / "report.html", html.exhibit_report(exhibit, part, svg))
+    svg = _write_parts([exhibit_part(exhibit)], folder)
+    atomic_write(folder / "report.html", html.exhibit_report(exhibit, svg))
     path = folder / "report.md"
-    atomic_write(path, markdown.exhibit_report(exhibit, part))
+    atomic_write(path, markdown.exhibit_report(exhibit))
     opens(Opening(exhibit.title, (), exhibit.without_repeated_notes))
     return path
 

@@ -232,7 +232,7 @@ def exhibit_part(page: ExhibitPage) -> Part:
     if any(cell.best for t in page.tables for row in t.rows for cell in row):
         blocks.append(Shading())
     if page.setup:
-        blocks += [Title("What differs from the paper’s set-up"), Words.of(page.setup, "list")]
+        blocks += [Title("What differs from the paper's set-up"), Words.of(page.setup, "list")]
     if page.assumed is not None:
         fold = f"{len(page.assumed.rows)} passages that the papers leave open, and what was chosen here"
         blocks += [Title("Assumed, not in the paper"), TableBlock(page.assumed, formats=(), fold=fold)]

@@ -45,7 +45,7 @@ def test_it_stands_at_the_end_of_the_exhibit(left: Left) -> None:
     study = exhibit.study("small")
     assert study is not None
     page = exhibit.page("small", study, left(study, lambda v, t, s: 0.5))
-    text = html.exhibit_report(page, [])
+    text = html.exhibit_report(page, {})
     *_, last = Page(text).tables
     n = len(assumptions("mft")) + len(assumptions("multi_task"))
     assert (
@@ -53,5 +53,5 @@ def test_it_stands_at_the_end_of_the_exhibit(left: Left) -> None:
         and {row[0] for row in last[1:]} == {"mft", "multi_task"}
         and len(last) == 1 + n
     )
-    written = markdown.exhibit_report(page, {})
+    written = markdown.exhibit_report(page)
     assert written.index("What differs from") < written.index("Assumed, not in the paper")
