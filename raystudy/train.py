@@ -70,10 +70,20 @@ State = dict[str, Tensor]
 class Store(Protocol):
     """Where constants and transfer results are kept, by key (study/store/stage_store.py has the one on disk)."""
 
-    def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
+    def compute(
+        self,
+        key: Mapping[str, Any],
+        make: Callable[[], State],
+        workers: Workers,
+        fresh: Mapping[str, Tensor] | None = None,
+    ) -> tuple[State, bool]:
         """The state under `key`: (state, True) if it was there, else the result of `make`, kept, and False.
 
         The answer is the same on every rank; `make` runs on all ranks or on none.
+
+        Args:
+            fresh: the state before `make`, the same for all who ask under this key. What of the result is bitwise the
+                same need not be kept; it may be part of the answer.
         """
         ...
 
@@ -81,7 +91,13 @@ class Store(Protocol):
 class NoStore:
     """Keeps nothing."""
 
-    def compute(self, key: Mapping[str, Any], make: Callable[[], State], workers: Workers) -> tuple[State, bool]:
+    def compute(
+        self,
+        key: Mapping[str, Any],
+        make: Callable[[], State],
+        workers: Workers,
+        fresh: Mapping[str, Tensor] | None = None,
+    ) -> tuple[State, bool]:
         return make(), False
 
 
@@ -551,7 +567,7 @@ def _transferred(cell: _Cell, store: Store) -> None:
     first = 0 if earlier == spec else len(method.schedule(earlier_setup.hp, setup.sizes).transfer)
 
     def run_from_the_store(spec: Spec, setup: Setup[Any], own: list[Stage], make: Callable[[], State]) -> None:
-        state, hit = store.compute(stage_key(spec, setup, "transfer"), make, cell.workers)
+        state, hit = store.compute(stage_key(spec, setup, "transfer"), make, cell.workers, fresh=method.state_dict())
         method.load_state_dict(state)
         cell.made |= {stage.name: "stored" for stage in own if hit}
 

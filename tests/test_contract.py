@@ -253,7 +253,7 @@ class Keeping:
         self.stop = stop
 
     def compute(
-        self, key: str, make: Callable[[], dict[str, Tensor]], workers: Workers
+        self, key: str, make: Callable[[], dict[str, Tensor]], workers: Workers, fresh: object = None
     ) -> tuple[dict[str, Tensor], bool]:
         state = make()
         self.kept.append((key, state))

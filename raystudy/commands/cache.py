@@ -54,12 +54,12 @@ def _readable(folder: Path, option: str) -> Path:
 
 def ls(folder: Folder = None, as_json: Json = False) -> None:
     """List every stage result and checkpoint: what it belongs to, its size, when it was last used."""
-    from raystudy.study.store.cache import entries, is_being_computed, leftovers
+    from raystudy.study.store.cache import LIMIT, entries, is_being_computed, leftovers, total_bytes
 
     where = _where(folder)
     entries_here, leftover_files = entries(where), leftovers(where)
     keys_in_use = {e.key for e in entries_here if is_being_computed(e)}
-    total = sum(e.size for e in entries_here)
+    total = total_bytes(entries_here)
     if as_json:
         rows = [
             {
@@ -111,9 +111,12 @@ def ls(folder: Folder = None, as_json: Json = False) -> None:
     if entries_here:
         print_table(console(), columns, lines)
     old = [e for e in entries_here if not e.fresh]
-    tell(f"{where}: {counted(len(entries_here), 'entry', 'entries')}, {megabytes(total)}")
+    each = sum(e.size for e in entries_here)
+    shared = f" ({megabytes(each)} if equal tensors were not kept once)" if each > total else ""
+    most = f"at most {megabytes(LIMIT)} of stage results are kept"
+    tell(f"{where}: {counted(len(entries_here), 'entry', 'entries')}, {megabytes(total)}{shared}; {most}")
     if old:
-        size = megabytes(sum(e.size for e in old))
+        size = megabytes(total - total_bytes([e for e in entries_here if e.fresh]))
         tell(
             f"{len(old)} of them ({size}) made by other code or libraries than stand here: python -m raystudy cache gc"
         )
@@ -129,7 +132,7 @@ def rm(
     as_json: Json = False,
 ) -> None:
     """Delete entries. Refuses all of it when one is being computed now."""
-    from raystudy.study.store.cache import entries, is_being_computed, remove
+    from raystudy.study.store.cache import entries, is_being_computed, remove, remove_tensors, total_bytes
 
     if bool(keys) == everything:
         raise ConfigError("name the keys to delete, or --all")
@@ -139,11 +142,14 @@ def rm(
     if busy := [e.key[:12] for e in entries_to_delete if is_being_computed(e)]:
         raise PreflightError(Problem(f"is computed now by a running study: {', '.join(busy)}", file=str(where)))
     if everything and entries_to_delete and not yes:
-        size = megabytes(sum(e.size for e in entries_to_delete))
+        size = megabytes(total_bytes(entries_to_delete))
         typer.confirm(
             f"Delete {counted(len(entries_to_delete), 'entry', 'entries')} ({size}) of {where}?", abort=True, err=True
         )
-    _report([e for e in entries_to_delete if remove(e)], [], as_json, done=True)
+    deleted = [e for e in entries_to_delete if remove(e)]
+    remaining = [e for e in entries_here if e not in deleted]
+    remove_tensors(deleted, remaining)
+    _report(deleted, [], total_bytes(entries_here) - total_bytes(remaining), as_json, done=True)
 
 
 def gc(
@@ -154,7 +160,16 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Delete what no run will ask for: what other code or libraries made, and what finished or killed cells left."""
-    from raystudy.study.store.cache import entries, junk, leftovers, oldest_beyond, remove
+    from raystudy.study.store.cache import (
+        Entry,
+        entries,
+        junk,
+        leftovers,
+        oldest_beyond,
+        remove,
+        remove_tensors,
+        total_bytes,
+    )
 
     where = _where(folder)
     entries_here = entries(where)
@@ -166,12 +181,12 @@ def gc(
     deleted: list[Entry | Path] = [*entries_to_delete, *leftovers(where)]
     if not dry_run:
         deleted = [thing for thing in deleted if remove(thing)]
-    _report(
-        [t for t in deleted if not isinstance(t, Path)],
-        [t for t in deleted if isinstance(t, Path)],
-        as_json,
-        not dry_run,
-    )
+    gone = [t for t in deleted if isinstance(t, Entry)]
+    remaining = [e for e in entries_here if e not in gone]
+    if not dry_run:
+        remove_tensors(gone, remaining)
+    freed = total_bytes(entries_here) - total_bytes(remaining)
+    _report(gone, [t for t in deleted if isinstance(t, Path)], freed, as_json, done=not dry_run)
 
 
 def _entries_of_keys(keys: Sequence[str], entries_here: Sequence[Entry]) -> list[Entry]:
@@ -198,8 +213,8 @@ def _entries_of_keys(keys: Sequence[str], entries_here: Sequence[Entry]) -> list
     return list(dict.fromkeys(entries))
 
 
-def _report(deleted: Sequence[Entry], leftover_files: Sequence[Path], as_json: bool, done: bool) -> None:
-    size = sum(e.size for e in deleted)
+def _report(deleted: Sequence[Entry], leftover_files: Sequence[Path], size: int, as_json: bool, *, done: bool) -> None:
+    """Say what was deleted, or would be, and the bytes that this frees."""
     if as_json:
         data: dict[str, Any] = {"deleted": done, "bytes": size, "entries": [e.key for e in deleted]}
         print_json({**data, "leftovers": [str(p) for p in leftover_files]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -21,8 +22,8 @@ from raystudy import train
 from raystudy.code_versions import code_and_library_digest, code_digest, library_versions
 from raystudy.errors import ConfigError, PreflightError
 from raystudy.spec import digest
-from raystudy.study.store.cache import GRACE, entries, oldest_beyond
-from raystudy.study.store.stage_store import StageStore
+from raystudy.study.store.cache import GRACE, entries, oldest_beyond, total_bytes
+from raystudy.study.store.stage_store import LARGE, StageStore
 from raystudy.workers import Alone
 
 
@@ -60,10 +61,11 @@ Keep = Callable[..., str]
 
 @pytest.fixture
 def keep(store: StageStore) -> Keep:
-    """Put one result of `size` bytes into the store, last used `age` seconds ago; answers its key."""
+    """Put one result of `size` bytes, like no other, into the store, last used `age` seconds ago; answers its key."""
+    number = itertools.count()
 
     def put(of: dict[str, Any], size: int = 800, age: float = 0) -> str:
-        store.compute(of, lambda: {"x": torch.zeros(size // 8, dtype=torch.float64)}, Alone())
+        store.compute(of, lambda: {"x": torch.full((size // 8,), next(number), dtype=torch.float64)}, Alone())
         path = store._path(of)
         os.utime(path, (time.time() - age, time.time() - age))
         return path.stem
@@ -157,6 +159,32 @@ def test_a_limit_takes_what_was_used_longest_ago(own_cache: Path, keep: Keep) ->
     assert gone == made[:3]
     assert {e.key for e in entries(own_cache)} == set(made[3:])
     assert oldest_beyond(entries(own_cache), 0) == sorted(entries(own_cache), key=lambda e: e.last_use)
+
+
+def test_what_results_share_counts_once_and_goes_with_the_last_of_them(own_cache: Path, store: StageStore) -> None:
+    """Three results: two have the same large tensor, all have small ones of their own."""
+    large = [torch.full((LARGE // 8 + n,), 1.0, dtype=torch.float64) for n in (0, 0, 1)]
+    made = []
+    for n, tensor in enumerate(large):
+        store.compute(key(seed=n), lambda tensor=tensor, n=n: {"x": tensor, "y": torch.tensor([n])}, Alone())  # type: ignore[misc]
+        os.utime(store._path(key(seed=n)), (n, n))
+        made.append(store._path(key(seed=n)).stem)
+    tensors = store.folder / "tensors"
+    assert len(list(tensors.iterdir())) == 2
+    on_disk = sum(p.stat().st_size for p in store.folder.rglob("*.safetensors"))
+    assert told("ls")["bytes"] == total_bytes(entries(own_cache)) == on_disk < sum(e.size for e in entries(own_cache))
+    first = told("rm", made[0])
+    assert first["bytes"] < LARGE, "the tensor stays, for the second has it too"
+    assert len(list(tensors.iterdir())) == 2
+    size = {e.key: e.size for e in entries(own_cache)}
+    gone = told("gc", "--keep-gb", str(size[made[2]] / 1e9))
+    assert (gone["entries"], gone["bytes"]) == ([made[1]], size[made[1]])
+    assert len(list(tensors.iterdir())) == 1
+    assert torch.equal((store.read(key(seed=2)) or {})["x"], large[2])
+    (tensors / f"{'0' * 32}.safetensors").write_bytes(b"of a writer that died")
+    assert told("gc")["leftovers"] == [], "it may be alive"
+    os.utime(tensors / f"{'0' * 32}.safetensors", (0, 0))
+    assert len(told("gc")["leftovers"]) == 1
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Watching:
         self.transfer: Mapping[str, Tensor] = {}
 
     def compute(
-        self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]], workers: Workers
+        self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]], workers: Workers, fresh: object = None
     ) -> tuple[dict[str, Tensor], bool]:
         state = make()
         if key["part"] == "transfer":

@@ -35,7 +35,7 @@ from raystudy.study.folder.records import Results
 from raystudy.study.folder.report_files import write_report
 from raystudy.study.plan import Plan
 from raystudy.study.pool.cell_queue import CellQueue
-from raystudy.study.store.stage_store import StageStore
+from raystudy.study.store.stage_store import LARGE, StageStore
 from raystudy.study.study_run import StudyRun
 from raystudy.studyfile import Study
 from raystudy.workers import Alone
@@ -256,10 +256,11 @@ def test_a_view_that_hangs_or_breaks_is_left_behind() -> None:
     hanging.set()
 
 
-def test_death_at_every_write_of_the_stage_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("length", [100, LARGE // 4], ids=["inside", "in a file of its own"])
+def test_death_at_every_write_of_the_stage_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     """A result is there whole or not at all; the next worker is not held up and gets the same."""
     key = {"part": "transfer", "seed": 1}
-    state = {"w": torch.arange(100.0)}
+    state = {"w": torch.arange(float(length))}
     n = 0
     while True:
         n += 1

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
 import torch
+from cells import assert_same_answers, assert_same_state, ran, spec_of
+from safetensors.torch import save_file
 from torch import Tensor
 
-from raystudy.study.store.stage_store import StageStore
+from raystudy.study.store.stage_store import LARGE, StageStore, tensor_digest
 from raystudy.workers import Alone, Workers, simulate
 
 KEY = {"part": "transfer", "method": "meta_dtl", "settings": {"λ": 0.1}, "seed": 3}
@@ -89,3 +92,108 @@ def test_the_oldest_goes_when_the_limit_is_reached(tmp_path: Path) -> None:
         store.compute({"part": i}, lambda: {"x": torch.zeros(1000, dtype=torch.float64)}, Alone())
     assert store.read({"part": 0}) is None
     assert store.read({"part": 3}) is not None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# no byte is kept twice
+
+
+def untouched() -> dict[str, Tensor]:
+    g = torch.Generator().manual_seed(1)
+    shapes = {"frozen": (200, 100), "trained": (200, 100), "bias": (7,), "scalar": (), "empty": (0, 3)}
+    return {name: torch.randn(shape, generator=g, dtype=torch.float64) for name, shape in shapes.items()}
+
+
+def behind(fresh: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a stage leaves: one tensor trained; zeros of another sign and NaN are other bits."""
+    g = torch.Generator().manual_seed(2)
+    return {**fresh, "trained": torch.randn((200, 100), generator=g), "nan": torch.tensor([float("nan"), -0.0, 0.0])}
+
+
+def files_of(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*.safetensors")}
+
+
+def test_only_what_training_changed_is_kept_and_comes_back_bitwise(tmp_path: Path) -> None:
+    store, fresh = StageStore(tmp_path), untouched()
+    state = behind(fresh)
+    store.compute(KEY, lambda: state, Alone(), fresh)
+    taken = sum(p.stat().st_size for p in tmp_path.rglob("*.safetensors"))
+    assert taken < 1.1 * state["trained"].numel() * 4 + 2000, "the frozen one is not there"
+    again, hit = store.compute(KEY, dict, Alone(), untouched())
+    assert hit
+    assert again.keys() == state.keys()
+    assert {k: tensor_digest(t) for k, t in again.items()} == {k: tensor_digest(t) for k, t in state.items()}
+
+
+@pytest.mark.parametrize("change", ["frozen", "bias", "scalar"])
+def test_a_reader_whose_method_begins_elsewhere_computes_anew(tmp_path: Path, change: str) -> None:
+    """The key says that it begins alike; should it not, what was left out cannot be taken from it."""
+    store, fresh = StageStore(tmp_path), untouched()
+    store.compute(KEY, lambda: behind(fresh), Alone(), fresh)
+    other = untouched()
+    other[change] = other[change] + 1e-12
+    assert store.read(KEY, other) is None
+    assert store.read(KEY) is None, "nobody has what was left out"
+    assert store.read(KEY, {**untouched(), "further": torch.zeros(3)}) is not None
+
+
+def test_large_tensors_that_are_equal_are_kept_once(tmp_path: Path) -> None:
+    store = StageStore(tmp_path)
+    large = torch.arange(LARGE // 4, dtype=torch.float32)
+    for seed in range(3):
+        state = {"a": large.clone(), "b": large.clone(), "own": torch.tensor([seed])}
+        store.compute({"seed": seed}, lambda state=state: state, Alone())  # type: ignore[misc]
+    assert len(files_of(tmp_path)) == 4
+    for seed in range(3):
+        again = store.read({"seed": seed})
+        assert again is not None
+        assert torch.equal(again["a"], large)
+        assert torch.equal(again["b"], large)
+        assert int(again["own"]) == seed
+    (shared,) = (tmp_path / "tensors").iterdir()
+    shared.unlink()
+    assert store.read({"seed": 0}) is None, "a tensor that is gone is computed anew"
+    assert store.compute({"seed": 0}, lambda: {"a": large}, Alone()) == ({"a": large}, False)
+
+
+def test_what_has_the_same_bytes_but_another_shape_or_type_is_another_tensor() -> None:
+    a = torch.zeros(6)
+    others = [a.reshape(2, 3), a.to(torch.int32), torch.zeros(3, dtype=torch.float64), -a, torch.zeros(7)]
+    assert len({tensor_digest(t) for t in [a, *others]}) == 6
+    assert tensor_digest(a.reshape(2, 3).t()) == tensor_digest(torch.zeros(3, 2)), "however it lies in memory"
+
+
+def test_a_limit_counts_what_is_shared_once(tmp_path: Path) -> None:
+    large = [torch.full((LARGE // 4,), float(n)) for n in range(3)]
+    store = StageStore(tmp_path, limit=2 * LARGE + 3000)
+    for seed, n in enumerate((0, 0, 0, 1)):
+        store.compute({"seed": seed}, lambda n=n: {"x": large[n]}, Alone())  # type: ignore[misc]
+    assert all(store.read({"seed": seed}) is not None for seed in range(4))
+    store.compute({"seed": 4}, lambda: {"x": large[2]}, Alone())
+    assert [store.read({"seed": seed}) is not None for seed in range(5)] == [False, False, False, True, True]
+    assert len(list((tmp_path / "tensors").iterdir())) == 2
+
+
+def test_a_file_of_an_earlier_version_answers(tmp_path: Path) -> None:
+    store, whole = StageStore(tmp_path), behind(untouched())
+    save_file(whole, store._path(KEY), metadata={"key": "{}"})
+    again, hit = store.compute(KEY, dict, Alone(), untouched())
+    assert hit
+    assert {k: tensor_digest(t) for k, t in again.items()} == {k: tensor_digest(t) for k, t in whole.items()}
+
+
+@pytest.mark.parametrize("variant", ["multi_task", "adapter_fusion"])
+def test_a_cell_with_frozen_parts_keeps_the_trained_ones(tmp_path: Path, variant: str) -> None:
+    """Of a model with frozen embeddings, or with adapters, the store has what was trained; cells stay the same."""
+    spec = spec_of(variant, freeze="embeddings")
+    first = ran(spec, store=StageStore(tmp_path))
+    again = ran(spec, store=StageStore(tmp_path))
+    assert "stored" in again.record["stages"].values()
+    assert {**first.record, "stages": 0} == {**again.record, "stages": 0}
+    assert_same_state(first.state, again.state)
+    assert_same_answers(first.outcome, again.outcome)
+    body = sum(t.numel() * t.element_size() for k, t in first.state.items() if ".embeddings." in k)
+    whole = sum(t.numel() * t.element_size() for t in first.state.values())
+    kept = sum(p.stat().st_size for p in tmp_path.rglob("*.safetensors"))
+    assert kept < whole - body + 20_000
