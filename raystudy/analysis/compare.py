@@ -3,19 +3,136 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from raystudy.analysis.frame import Key
 from raystudy.analysis.numbers import Comparison, Design, Score
-from raystudy.analysis.stats import ALPHA, holm, interval, paired, two_way, verdict
+from raystudy.analysis.stats import (
+    ALPHA,
+    BOOTSTRAP_SEEDS,
+    MOST_EXAMPLES,
+    MOST_SEEDS,
+    Paired,
+    TwoWay,
+    Verdict,
+    both,
+    crossed_bootstrap,
+    deciding_p,
+    holm,
+    interval,
+    mcnemar,
+    paired,
+    two_way,
+    verdict,
+)
 from raystudy.analysis.table import Column, number
 
-__all__ = ["comparisons", "main_table_scores"]
+__all__ = ["AllTests", "all_tests", "comparisons", "main_table_scores", "needs", "paired_by_seed"]
+
+K = TypeVar("K", bound=Hashable)
 
 _PRINTED = Column("", "", "estimate")
+
+
+@dataclass(frozen=True)
+class AllTests:
+    """What is tested of one pair of methods, and the verdict; the attributes are those of `numbers.Comparison`."""
+
+    pair: Paired
+    holm_p: float
+    verdict: Verdict
+    examples: TwoWay | None = None
+    examples_p: float | None = None
+    p: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    bootstrap: tuple[float, float] | None = None
+    mcnemar: float | None = None
+
+
+def paired_by_seed(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired:
+    """Compare two methods' scores of seeds, over the seeds that both have finished."""
+    both_have = sorted(ours.keys() & theirs.keys())
+    return paired([ours[s] for s in both_have], [theirs[s] for s in both_have])
+
+
+def all_tests(
+    pairs: Mapping[K, Paired], rope: float, examples: Mapping[K, ArrayLike] | None = None, family: Iterable[K] = ()
+) -> dict[K, AllTests]:
+    """Every test of each pair of methods, with Holm's correction over a family.
+
+    Args:
+        pairs: what is compared -> the comparison over seeds.
+        rope: the smallest difference that matters.
+        examples: what is compared -> (seeds, examples) differences (`stats.two_way`), where predictions are known.
+        family: the comparisons that are tested; of others the numbers are told, and they have no corrected p.
+    """
+    tested = list(family)
+    crossed = {k: two_way(d) for k, d in (examples or {}).items() if k in pairs}
+    of_family = {k: crossed.get(k) for k in tested}
+    seeds_p = dict(zip(tested, holm([pairs[k].p for k in tested]).tolist(), strict=True))
+    examples_p = _corrected({k: two.p if two is not None else math.nan for k, two in of_family.items()})
+    p = _corrected({k: _deciding(pairs[k], two) for k, two in of_family.items()})
+    out = {}
+    for k, pair in pairs.items():
+        two, raw = crossed.get(k), (examples or {}).get(k)
+        _, low, high = (pair.n, pair.low, pair.high) if two is None else both(pair, two)
+        out[k] = AllTests(
+            pair,
+            seeds_p.get(k, math.nan),
+            verdict(pair, p.get(k, math.nan), rope, family=len(tested), examples=two),
+            two if k in of_family else None,
+            examples_p.get(k) if k in of_family and two is not None and not math.isnan(two.p) else None,
+            p.get(k, math.nan),
+            low,
+            high,
+            *_beside(two, raw),
+        )
+    return out
+
+
+def _corrected(p: Mapping[K, float]) -> dict[K, float]:
+    return dict(zip(p, holm(list(p.values())).tolist(), strict=True))
+
+
+def _deciding(pair: Paired, two: TwoWay | None) -> float:
+    if two is None:
+        return float(deciding_p(pair.n, pair.p, None))
+    return float(deciding_p(min(pair.n, two.seeds), pair.p, two.p))
+
+
+def _beside(two: TwoWay | None, raw: ArrayLike | None) -> tuple[tuple[float, float] | None, float | None]:
+    """(crossed bootstrap, exact McNemar p) where there are seeds enough for the one, and few enough for the other."""
+    if two is None or raw is None:
+        return None, None
+    differences = np.asarray(raw, dtype=np.float64)
+    bootstrap = crossed_bootstrap(differences) if two.seeds >= BOOTSTRAP_SEEDS else None
+    of_one = two.seeds == 1 and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all())
+    return bootstrap, mcnemar(differences[0]) if of_one else None
+
+
+def needs(found: Verdict, examples: TwoWay | None) -> str:
+    """How much a decision would take: ``about 12 seeds``, ``about 12 seeds and 900 test examples (no number ...)``.
+
+    Args:
+        found: an undecided verdict whose `seeds` are known.
+        examples: the two-way test behind it.
+    """
+    seeds, (with_seeds, with_examples) = found.seeds, found.with_examples
+    if examples is None or math.isnan(with_examples):
+        return "more than 1000 seeds" if math.isinf(seeds) else f"about {seeds:.0f} seeds"
+    if math.isinf(with_examples):
+        wanted = f"more than {MOST_SEEDS} seeds or {MOST_EXAMPLES:,} test examples"
+        return wanted if math.isinf(seeds) else f"about {seeds:.0f} seeds"
+    together = f"{with_seeds:.0f} seeds and {with_examples:,.0f} test examples"
+    if math.isinf(seeds):
+        return f"about {together} (no number of seeds is enough with {examples.examples:,} examples)"
+    return f"about {seeds:.0f} seeds" + (f", or {together}" if seeds > 2 * with_seeds else "")
 
 
 def comparisons(
@@ -29,44 +146,19 @@ def comparisons(
 
     Args:
         test_scores: the scores of every seed, from `frame.scores_by_seed`.
-        examples: cell -> (seeds, examples) differences of correctness to the baseline (`stats.two_way`), where known.
+        examples: cell -> (seeds, examples) differences to the baseline (`stats.two_way`), where known.
     """
     base = design.baseline
     if not design.compared:
         return []
-    cells = [cell for cell in design.cells if cell[0] != base]
-    pairs = []
-    for v, target, setting in cells:
-        ours, theirs = test_scores.get((v, target, setting), {}), test_scores.get((base, target, setting), {})
-        both = sorted(ours.keys() & theirs.keys())
-        pairs.append(paired([ours[s] for s in both], [theirs[s] for s in both]))
-    tested_cells = [i for i, cell in enumerate(cells) if design.role(cell[0]) not in ("floor", "bound")]
-    holm_p = dict(zip(tested_cells, holm([pairs[i].p for i in tested_cells]).tolist(), strict=True))
-    two_way_tests = {i: two_way(examples[cells[i]]) for i in tested_cells if cells[i] in examples} if examples else {}
-    raw = [two_way_tests[i].p if i in two_way_tests else math.nan for i in tested_cells]
-    two_p = (
-        {i: p for i, p in zip(tested_cells, holm(raw).tolist(), strict=True) if not math.isnan(p)}
-        if two_way_tests
-        else {}
-    )
-    return [
-        Comparison(
-            *cell,
-            pair,
-            i in holm_p,
-            holm_p.get(i, math.nan),
-            verdict(
-                pair,
-                holm_p.get(i, math.nan),
-                design.rope,
-                family=len(tested_cells),
-                examples_holm_p=two_p.get(i),
-            ),
-            two_way_tests.get(i),
-            two_p.get(i),
-        )
-        for i, (cell, pair) in enumerate(zip(cells, pairs, strict=True))
-    ]
+    pairs = {
+        cell: paired_by_seed(test_scores.get(cell, {}), test_scores.get((base, *cell[1:]), {}))
+        for cell in design.cells
+        if cell[0] != base
+    }
+    family = [cell for cell in pairs if design.role(cell[0]) not in ("floor", "bound")]
+    found = all_tests(pairs, design.rope, examples, family)
+    return [Comparison(*cell, tested=cell in {*family}, **vars(t)) for cell, t in found.items()]
 
 
 def main_table_scores(
@@ -129,12 +221,7 @@ def _tied(column: Sequence[Score], design: Design) -> list[Score]:
         return list(column)
     theirs = dict(zip(best.seeds, best.values, strict=True))
     rivals = [s for s in column if s is not best and not _reference(s, design) and s.seeds]
-    raw = []
-    for s in rivals:
-        ours = dict(zip(s.seeds, s.values, strict=True))
-        both = sorted(ours.keys() & theirs.keys())
-        raw.append(paired([ours[i] for i in both], [theirs[i] for i in both]).p)
-    p = {s.variant: float(x) for s, x in zip(rivals, holm(raw), strict=True)}
+    p = _corrected({s.variant: paired_by_seed(dict(zip(s.seeds, s.values, strict=True)), theirs).p for s in rivals})
     return [
         replace(s, best_p=p[s.variant], tied=not p[s.variant] < ALPHA) if s.variant in p else replace(s, tied=s.best)
         for s in column

@@ -306,10 +306,15 @@ class Comparison:
     """One variant against the baseline, for one target in one setting.
 
     Attributes:
+        pair: the paired t-test over seeds and the exact sign-flip test: new seeds, on this test set.
         tested: whether it belongs to the family that Holm's correction covers (all variants but the floors).
-        holm_p: the corrected p-value; nan where the comparison is not tested or has no p-value.
+        holm_p: the corrected p-value of the t-test; nan where the comparison is not tested or has no p-value.
         examples: the two-way test over seeds and examples; None where the report has no predictions.
         examples_p: the Holm-corrected p of that test.
+        p: what the verdict rests on, Holm-corrected: the larger of both (`stats.deciding_p`); nan where none decides.
+        low, high: the 95 % interval that the verdict rests on, which holds those of both tests.
+        bootstrap: the interval of the crossed bootstrap, from `stats.BOOTSTRAP_SEEDS` seeds on.
+        mcnemar: exact McNemar p, where one seed was compared by accuracy: it holds for these two trainings alone.
     """
 
     variant: str
@@ -321,6 +326,11 @@ class Comparison:
     verdict: Verdict
     examples: TwoWay | None = None
     examples_p: float | None = None
+    p: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    bootstrap: tuple[float, float] | None = None
+    mcnemar: float | None = None
 
 
 @dataclass(frozen=True)
@@ -417,7 +427,7 @@ class SearchGain:
         winner, default: their test scores.
         pair: winner minus default, over the seeds that both have.
         holm_p: corrected over a family of its own: all arms and targets whose winner has other settings.
-        examples, examples_p: the two-way test over seeds and examples, and its corrected p; None without predictions.
+        examples, examples_p, p, low, high, bootstrap, mcnemar: as in `Comparison`.
         trials, passes, seconds: what the search took on this target.
         training: the passes of one training with the winner's settings.
         ensemble: the test scores of the best configurations together, `members` of them; None where one is confirmed.
@@ -442,6 +452,11 @@ class SearchGain:
     members: int = 0
     ensemble: Interval | None = None
     ensemble_pair: Paired | None = None
+    p: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    bootstrap: tuple[float, float] | None = None
+    mcnemar: float | None = None
 
 
 @dataclass(frozen=True)

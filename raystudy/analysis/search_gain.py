@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
+from raystudy.analysis.compare import all_tests, paired_by_seed
 from raystudy.analysis.frame import Key, key
 from raystudy.analysis.numbers import Design, EnsembleRow, Search, SearchGain, Sentence
-from raystudy.analysis.stats import MIN_PAIRS, Word, holm, interval, paired, two_way, verdict
+from raystudy.analysis.stats import FEWEST_SEEDS, MIN_PAIRS, Word, interval
 from raystudy.analysis.table import Cell, Column, Note, Table, changes, counted, listed, percent, place
 from raystudy.spec import Record
 
@@ -78,41 +79,28 @@ def compute(
     ]
     pairs, same = {}, {}
     for cell in asked:
-        ours, theirs = test_scores.get(cell, {}), defaults.get(cell, {})
         same[cell] = cell not in defaults and cell in of_search and not of_search[cell].changes
-        both = sorted(ours.keys() & theirs.keys())
-        pairs[cell] = paired([ours[s] for s in both], [theirs[s] for s in both])
-    tested = [cell for cell in asked if not same[cell] and beside.planned]
-    holm_p = dict(zip(tested, holm([pairs[c].p for c in tested]).tolist(), strict=True))
-    crossed = {c: two_way(beside.examples[c]) for c in tested if c in beside.examples}
-    raw = [crossed[c].p if c in crossed else math.nan for c in tested]
-    crossed_p = dict(zip(tested, holm(raw).tolist(), strict=True)) if crossed else {}
+        pairs[cell] = paired_by_seed(test_scores.get(cell, {}), defaults.get(cell, {}))
+    family = [cell for cell in asked if not same[cell] and beside.planned]
     gains = []
-    for cell in asked:
+    for cell, found in all_tests(pairs, design.rope, beside.examples, family).items():
         search, ensemble = of_search.get(cell), ensembles.get(cell)
         scores = test_scores.get(cell, {})
         together = dict(ensemble.scores) if ensemble is not None else {}
-        both = sorted(together.keys() & scores.keys())
-        examples_p = crossed_p.get(cell) if cell in crossed else None
-        p = holm_p.get(cell, math.nan)
         gains.append(
             SearchGain(
                 *cell,
-                same[cell],
-                interval([*scores.values()]),
-                interval([*(defaults.get(cell, {}) if not same[cell] else scores).values()]),
-                pairs[cell],
-                p,
-                verdict(pairs[cell], p, design.rope, family=len(tested), examples_holm_p=examples_p),
-                crossed.get(cell),
-                examples_p,
-                len(search.trials) if search is not None else 0,
-                search.steps[-1].passes if search is not None else 0.0,
-                search.steps[-1].seconds if search is not None else 0.0,
-                training.get(cell, math.nan),
-                ensemble.members if ensemble is not None else 0,
-                interval([*together.values()]) if ensemble is not None else None,
-                paired([together[s] for s in both], [scores[s] for s in both]) if ensemble is not None else None,
+                same=same[cell],
+                winner=interval([*scores.values()]),
+                default=interval([*(defaults.get(cell, {}) if not same[cell] else scores).values()]),
+                **vars(found),
+                trials=len(search.trials) if search is not None else 0,
+                passes=search.steps[-1].passes if search is not None else 0.0,
+                seconds=search.steps[-1].seconds if search is not None else 0.0,
+                training=training.get(cell, math.nan),
+                members=ensemble.members if ensemble is not None else 0,
+                ensemble=interval([*together.values()]) if ensemble is not None else None,
+                ensemble_pair=paired_by_seed(together, scores) if ensemble is not None else None,
             )
         )
     return gains
@@ -178,7 +166,8 @@ def gain_table(gains: Sequence[SearchGain], design: Design) -> Table:
     rows = []
     for g in gains:
         word = Cell("same settings", unsure=True) if g.same else Cell(_WORDS[g.verdict.word], unsure=_unsure(g))
-        together = g.ensemble_pair
+        pair = g.ensemble_pair
+        together = (pair.mean, pair.low, pair.high) if pair is not None else (None, None, None)
         rows.append(
             (
                 Cell(g.variant, design.title(g.variant)),
@@ -186,7 +175,7 @@ def gain_table(gains: Sequence[SearchGain], design: Design) -> Table:
                 Cell(g.setting),
                 percent(g.default),
                 percent(g.winner),
-                *(Cell(None if g.same else 100 * x) for x in (g.pair.mean, g.pair.low, g.pair.high)),
+                *(Cell(None if g.same else 100 * x) for x in (g.pair.mean, g.low, g.high)),
                 Cell(None if g.same else g.pair.n),
                 *(Cell(None if g.same else x) for x in (g.pair.p, g.holm_p)),
                 *([Cell(g.examples_p)] if with_examples else []),
@@ -195,10 +184,7 @@ def gain_table(gains: Sequence[SearchGain], design: Design) -> Table:
                     [
                         Cell(g.members or None),
                         percent(g.ensemble) if g.ensemble is not None else Cell(),
-                        *(
-                            Cell(None if together is None else 100 * x)
-                            for x in ((together.mean, together.low, together.high) if together else (0.0, 0.0, 0.0))
-                        ),
+                        *(Cell(None if x is None else 100 * x) for x in together),
                     ]
                     if with_ensemble
                     else []
@@ -275,7 +261,8 @@ def gain_words(gains: Sequence[SearchGain], design: Design, planned: bool, searc
         if with_pairs:
             text += f"; the differences seen are {_some([_effect(g, design) for g in with_pairs])}"
         few = max((g.pair.n for g in undecided), default=0)
-        less = f" (fewer than {MIN_PAIRS} seeds decide nothing alone)" if few < MIN_PAIRS else ""
+        least = FEWEST_SEEDS if any(g.examples for g in undecided) else MIN_PAIRS
+        less = f" (fewer than {least} seeds decide nothing alone)" if few < least else ""
         yield Sentence(f"{text}{less}.", "Not shown to have helped or hurt", "undecided")
     same = sum(g.same for g in gains)
     if same and planned:
@@ -305,7 +292,7 @@ def _where(g: SearchGain, design: Design) -> str:
 def _effect(g: SearchGain, design: Design) -> str:
     text = f"{_where(g, design)} {100 * g.pair.mean:+.1f} points"
     if g.pair.n > 1:
-        text += f" (95 % interval {100 * g.pair.low:+.1f} to {100 * g.pair.high:+.1f})"
+        text += f" (95 % interval {100 * g.low:+.1f} to {100 * g.high:+.1f})"
     return text
 
 

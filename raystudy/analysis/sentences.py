@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from raystudy.analysis.compare import needs
 from raystudy.analysis.numbers import Comparison, Design, Numbers, Sentence
 from raystudy.analysis.phrases import capital as _capital
 from raystudy.analysis.phrases import in_points as _points
@@ -19,7 +20,7 @@ __all__ = ["completeness", "nothing_to_compare", "scope", "verdict"]
 def _effect(c: Comparison) -> str:
     return (
         f"{place(c.target, c.setting)} by {_points(c.pair.mean)} "
-        f"(95 % interval {100 * c.pair.low:+.1f} to {100 * c.pair.high:+.1f})"
+        f"(95 % interval {100 * c.low:+.1f} to {100 * c.high:+.1f})"
     )
 
 
@@ -81,6 +82,7 @@ def verdict(n: Numbers) -> Iterable[Sentence]:
     if same:
         yield Sentence(f" to {base} within {_points(design.rope)}: {_some(same)}.", "Equivalent", "equivalent")
     yield from _undecided(comparisons, design)
+    yield from map(Sentence, _on_these_examples(comparisons))
     yield from map(Sentence, _floors(n))
     yield from map(Sentence, _harm(comparisons, design))
 
@@ -90,7 +92,8 @@ def _undecided(comparisons: Sequence[Comparison], design: Design) -> Iterable[Se
     undecided = [c for c in comparisons if c.pair.n and c.verdict.word == "undecided"]
     if undecided:
         text = f": {len(undecided)} of {counted(len(comparisons), 'comparison')} with {design.baseline_title}."
-        predicted = sorted((c for c in undecided if not math.isnan(c.verdict.seeds)), key=lambda c: c.verdict.seeds)
+        known = (c for c in undecided if not math.isnan(c.verdict.seeds))
+        predicted = sorted(known, key=lambda c: (c.verdict.seeds, c.verdict.with_examples))
         if predicted:
             text += f" At the differences seen, a decision would take {_some([_needs(c, design) for c in predicted])}."
         yield Sentence(text, "Undecided", "undecided")
@@ -100,15 +103,24 @@ def _undecided(comparisons: Sequence[Comparison], design: Design) -> Iterable[Se
             "Each comparison has one pair of runs. One seed has no spread, so there are no intervals and no tests, "
             "and nothing can be decided."
         )
-    elif 1 < most < MIN_PAIRS:
+    elif 1 < most < MIN_PAIRS and not any(c.examples for c in comparisons):
         yield Sentence(f"{counted(most, 'seed')} alone decide nothing: a verdict on seeds takes at least {MIN_PAIRS}.")
     if without_pairs:
         yield Sentence(f"Not compared for want of finished pairs: {counted(len(without_pairs), 'comparison')}.")
 
 
+def _on_these_examples(comparisons: Sequence[Comparison]) -> Iterable[str]:
+    """Which verdicts say nothing of new test examples, because no predictions could be compared."""
+    decided = [c for c in comparisons if c.verdict.word != "undecided"]
+    blind = [c for c in decided if c.examples is None]
+    if blind:
+        they = "it rests on seeds alone, and holds" if len(blind) == 1 else "they rest on seeds alone, and hold"
+        share = f"{len(blind)} of {counted(len(decided), 'verdict')}"
+        yield f"No predictions could be compared for {share}: {they} for these test examples."
+
+
 def _needs(c: Comparison, design: Design) -> str:
-    seeds = "more than 1000 seeds" if math.isinf(c.verdict.seeds) else f"about {c.verdict.seeds:.0f} seeds"
-    return f"{seeds} for {design.title(c.variant)} on {place(c.target, c.setting)}"
+    return f"{needs(c.verdict, c.examples)} for {design.title(c.variant)} on {place(c.target, c.setting)}"
 
 
 def _floors(n: Numbers) -> Iterable[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from raystudy.analysis.compare import main_table_scores
+from raystudy.analysis.compare import main_table_scores, paired_by_seed
 from raystudy.analysis.numbers import Numbers, Role, Score
 from raystudy.analysis.stats import Interval, interval
 from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, listed, percent
@@ -168,8 +168,7 @@ def mean(n: Numbers, head: Head, variant: str) -> Interval:
 
 def gain(n: Numbers, head: Head, variant: str, minus: str) -> Interval:
     """How much more `variant` reaches than the variant `minus`, over the seeds that both have finished."""
-    ours, theirs = by_seed(n, head, variant), by_seed(n, head, minus)
-    return interval([ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())])
+    return paired_by_seed(by_seed(n, head, variant), by_seed(n, head, minus)).interval
 
 
 def column_scores(n: Numbers, heads: Sequence[Head]) -> dict[tuple[str, int], Score]:

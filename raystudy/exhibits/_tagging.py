@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raystudy.analysis.compare import paired_by_seed
 from raystudy.analysis.stats import ALPHA, paired
 from raystudy.analysis.table import Cell, Column, Note, Table, percent
 from raystudy.catalogue import catalogue
 from raystudy.exhibits import Exhibit, ExhibitResults, Scale
-from raystudy.exhibits._comparison import Head, Row, by_seed, caption, comparison_table, gain
+from raystudy.exhibits._comparison import Head, Row, by_seed, caption, comparison_table
 from raystudy.exhibits._papers import TAWT
 from raystudy.spec import Setting
 
@@ -187,9 +188,7 @@ def tests_table(results: ExhibitResults, pairs: Mapping[str, str], heads: Sequen
             ours, theirs = (results.runs(v, target, setting, RUN) if results.runs else None for v in (weighted, plain))
             both = ours is not None and theirs is not None and len(ours) == len(theirs)
             one = paired(ours, theirs) if both and ours is not None and theirs is not None else None
-            a, b = (by_seed(results.numbers, head, v) for v in (weighted, plain))
-            seeds = sorted(a.keys() & b.keys())
-            over_seeds = paired([a[s] for s in seeds], [b[s] for s in seeds])
+            over_seeds = paired_by_seed(*(by_seed(results.numbers, head, v) for v in (weighted, plain)))
             printed = results.published.mark(**{**head.published, "method": NAMES[weighted]}) if head.published else ""
             lines.append(
                 (
@@ -201,7 +200,7 @@ def tests_table(results: ExhibitResults, pairs: Mapping[str, str], heads: Sequen
                     Cell(one.p if one else None),
                     Cell((STARS if one.p < STARRED else "none") if one else None),
                     Cell((STARS if printed else "none") if results.published.file and head.published else None),
-                    percent(gain(results.numbers, head, weighted, plain)),
+                    percent(over_seeds.interval),
                     Cell(over_seeds.p if over_seeds.n > 1 else None),
                 )
             )

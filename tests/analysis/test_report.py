@@ -82,6 +82,7 @@ and polarity (k=50) by 7.3 points (95 % interval +6.1 to +8.5).
 Multi-task does worse than single-task on 1 of 2 settings: polarity (k=20) by 19.9 points \
 (95 % interval -20.7 to -19.0).
 Equivalent to single-task within 1 point: multi-task on polarity (k=50).
+No predictions could be compared for 4 of 4 verdicts: they rest on seeds alone, and hold for these test examples.
 Below a floor: multi-task on polarity (k=20) (44.6, majority class 50.0).
 Negative transfer (mean below single-task): multi-task hurts on 2 of 2 settings (1 beyond doubt)."""
     )

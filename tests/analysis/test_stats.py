@@ -11,6 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
@@ -164,8 +165,10 @@ def test_three_seeds_alone_never_decide():
         got = stats.verdict(_pair(np.array(d)), 1e-9, 0.01)
         assert got.word == "undecided" and not got.seeds < stats.MIN_PAIRS
     pair = _pair(np.array([0.05, 0.051, 0.049]))
-    assert stats.verdict(pair, 1e-9, 0.01, examples_holm_p=0.001).word == "better"
-    assert stats.verdict(pair, 1e-9, 0.01, examples_holm_p=0.2).word == "undecided"
+    examples = stats.two_way(pair.mean + np.random.default_rng(0).choice([-0.2, 0.2], (3, 200)))
+    assert stats.deciding_p(3, pair.p, 0.001) == 0.001 > pair.p
+    assert stats.verdict(pair, 0.01, 0.01, examples=examples).word == "better"
+    assert stats.verdict(pair, float(stats.deciding_p(3, 1e-9, 0.2)), 0.01, examples=examples).word == "undecided"
     assert stats.verdict(_pair(np.array([0.05])), math.nan, 0.01).word == "undecided"
 
 
@@ -246,3 +249,105 @@ def test_two_way_has_its_level_where_pooling_has_not():
         ours += stats.two_way(d).p < 0.05
         pooled += scipy.stats.ttest_1samp(d.ravel(), 0).pvalue < 0.05
     assert 0.02 <= ours / runs <= 0.075 and pooled / runs > 0.1
+
+
+def test_two_way_of_many_studies_is_that_of_each():
+    d = np.random.default_rng(7).normal(0.1, 1, (3, 2, 4, 9)) + np.random.default_rng(8).normal(size=(3, 2, 4, 1))
+    squares = stats.mean_squares(d)
+    se, df = squares.standard_error
+    p = stats.two_way_p(squares.mean, se, df)
+    for i in np.ndindex(3, 2):
+        one = stats.two_way(d[i])
+        assert (one.mean, one.se, one.df, one.p) == pytest.approx((squares.mean[i], se[i], df[i], p[i]))
+
+
+def test_holm_of_many_families_is_that_of_each():
+    p = np.random.default_rng(9).random((5, 4))
+    np.testing.assert_allclose(stats.holm(p), [stats.holm(row) for row in p])
+
+
+def test_both_tests_must_agree_at_any_number_of_seeds():
+    assert stats.deciding_p(20, 0.01, 0.2) == 0.2 == stats.deciding_p(3, 0.2, 0.01)
+    assert np.isnan(stats.deciding_p(2, 0.01, 0.01)) and np.isnan(stats.deciding_p(9, 0.01, math.nan))
+    assert np.isnan(stats.deciding_p(4, 0.01, None)) and stats.deciding_p(5, 0.01, None) == 0.01
+
+
+def test_words_of_many_comparisons_are_those_of_each():
+    rng = np.random.default_rng(10)
+    mean, half, p = rng.normal(0, 0.03, 200), rng.uniform(0, 0.03, 200), rng.uniform(0, 0.1, 200)
+    said = stats.words(5, mean, mean - half, mean + half, p, 0.01)
+    assert set(said.tolist()) == {"better", "worse", "equivalent", "undecided"}
+    each = [stats.words(5, m, m - h, m + h, q, 0.01) for m, h, q in zip(mean, half, p, strict=True)]
+    assert said.tolist() == list(map(str, each))
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (7, 0), (9, 3), (4, 4)])
+def test_mcnemar_equals_statsmodels(better, worse):
+    d = np.array([1.0] * better + [-1.0] * worse + [0.0] * 20)
+    want = mcnemar([[10, better], [worse, 10]], exact=True).pvalue if better + worse else 1.0
+    assert stats.mcnemar(d) == pytest.approx(want)
+
+
+def test_crossed_bootstrap_has_the_variance_of_seeds_and_examples():
+    """Its spread is that of the two-way standard error, which is known to be right, but for what it counts twice."""
+    rng = np.random.default_rng(11)
+    d = rng.normal(0, 0.05, (20, 1)) + rng.normal(0, 0.5, (1, 200)) + rng.normal(0, 0.3, (20, 200))
+    low, high = stats.crossed_bootstrap(d)
+    assert (low + high) / 2 == pytest.approx(d.mean(), abs=0.01)
+    assert (high - low) / (2 * 1.96) == pytest.approx(stats.two_way(d).se, rel=0.15)
+    assert stats.crossed_bootstrap(d) == (low, high)
+    assert all(map(math.isnan, stats.crossed_bootstrap(d[:9])))
+
+
+def _study(seed_sd, example_sd, rest_sd, effect, seeds=5, examples=100):
+    """A matrix whose sums of squares are exactly those of the variances asked for."""
+    rng = np.random.default_rng(12)
+    row, column = (scipy.stats.zscore(rng.normal(size=n), ddof=1) for n in (seeds, examples))
+    rest = rng.normal(size=(seeds, examples))
+    rest -= rest.mean(0) + rest.mean(1, keepdims=True) - rest.mean()
+    rest *= rest_sd / math.sqrt((rest**2).sum() / ((seeds - 1) * (examples - 1)))
+    own, shared = math.sqrt(seed_sd**2 + rest_sd**2 / examples), math.sqrt(example_sd**2 + rest_sd**2 / seeds)
+    d = effect + own * row[:, None] + shared * column[None, :] + rest
+    return stats.paired(d.mean(1), np.zeros(seeds)), stats.two_way(d)
+
+
+def test_two_way_finds_the_parts_of_the_variance():
+    _, two = _study(0.04, 0.5, 0.3, 0.0)
+    assert (two.seed_variance, two.example_variance, two.rest_variance) == pytest.approx((0.0016, 0.25, 0.09))
+
+
+def test_what_examples_cost_no_seed_can_pay():
+    """Examples that differ much: seeds alone never suffice; seeds that differ much: examples are not asked for."""
+    pair, two = _study(0.01, 0.5, 0.1, 0.05)
+    seeds, (with_seeds, with_examples) = stats.needed(pair, 0.01, 1, two)
+    assert seeds == math.inf and with_seeds <= stats.MOST_SEEDS and with_examples > 500
+    pair, two = _study(0.05, 0.02, 0.1, 0.03)
+    seeds, (with_seeds, with_examples) = stats.needed(pair, 0.01, 1, two)
+    assert 5 < with_seeds <= seeds < 60 and with_examples >= 100
+
+
+def test_studies_of_the_size_that_is_said_to_be_needed_decide_in_four_of_five():
+    pair, two = _study(0.02, 0.3, 0.3, 0.04)
+    _, (s, e) = stats.needed(pair, 0.01, 1, two)
+    rng, found, runs = np.random.default_rng(13), 0, 120
+    for _ in range(runs):
+        d = 0.04 + rng.normal(0, 0.02, (int(s), 1)) + rng.normal(0, 0.3, (1, int(e)))
+        d = d + rng.normal(0, 0.3, (int(s), int(e)))
+        again = stats.paired(d.mean(1), np.zeros(int(s)))
+        two = stats.two_way(d)
+        found += stats.verdict(again, float(stats.deciding_p(s, again.p, two.p)), 0.01, examples=two).word == "better"
+    assert 0.7 <= found / runs <= 0.95
+
+
+def test_more_comparisons_take_more_seeds_and_examples():
+    pair, two = _study(0.03, 0.3, 0.3, 0.03)
+    (alone, together), (among, together_among) = (stats.needed(pair, 0.01, m, two) for m in (1, 8))
+    assert among >= alone and together_among[1] > together[1]
+
+
+def test_equivalence_takes_examples_too():
+    """An interval for new examples is wider than one for this test set, so less is called equivalent."""
+    pair, two = _study(0.001, 0.3, 0.03, 0.001, seeds=6)
+    assert stats.verdict(pair, 1.0, 0.01).word == "equivalent"
+    got = stats.verdict(pair, 1.0, 0.01, examples=two)
+    assert got.word == "undecided" and got.seeds == math.inf and got.with_examples[1] > 1000

@@ -10,9 +10,10 @@ import pytest
 from cells import spec_of
 
 from raystudy.evaluate import Predictions
+from raystudy.metrics import metric
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
-from raystudy.study.folder.report_files import example_differences, sentence_scores_of
+from raystudy.study.folder.report_files import example_differences, example_terms, sentence_scores_of
 from raystudy.study.search.arm_search import IMPORTANCE_TRIALS
 from raystudy.study.search.report_rows import importances, search_rows
 from raystudy.study.study_run import StudyRun
@@ -45,15 +46,42 @@ def test_differences_of_examples_average_to_differences_of_scores(tmp_path: Path
         np.testing.assert_allclose(d.mean(axis=1), wanted, atol=1e-12)
 
 
-def test_only_pairs_that_are_there_and_only_accuracy(tmp_path: Path) -> None:
+def test_only_pairs_that_are_there_and_only_known_metrics(tmp_path: Path) -> None:
     c = finished(tmp_path)
     records = list(c.study_records().values())
     gone = next(r for r in records if r.spec.variant == "meta_dtl" and r.spec.phase == "confirm")
     (c.results.cells / gone.id / "predictions.parquet").write_bytes(b"not parquet")
     differences = example_differences(records, c.plan.study, c.results)
     assert differences["meta_dtl", "planted/target", str(gone.spec.setting)].shape[0] == c.plan.study.report.seeds - 1
-    others = [replace(r, facts={"metric": "macro_f1"}) for r in records]
-    assert example_differences(others, c.plan.study, c.results) == {}
+    for name in ("bleu", "span_f1"):  # no metric of ours, and one of tags, which these answers are not
+        others = [replace(r, facts={"metric": name}) for r in records]
+        assert example_differences(others, c.plan.study, c.results) == {}
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "mcc", "f1"])
+def test_pseudo_values_of_examples_average_to_differences_of_scores(tmp_path: Path, name: str) -> None:
+    c = finished(tmp_path, methods="[single_task, meta_dtl]")
+    facts = {"metric": name, "positive": "1"}
+    records = [replace(r, facts=facts) for r in c.study_records().values() if r.spec.phase == "confirm"]
+    scores = {}
+    for r in records:
+        answers = c.results.predictions(r.id, "classification")
+        scores[r.spec.variant, str(r.spec.setting), r.spec.seed] = metric(name, "1")(answers.gold, answers.pred)
+    for (variant, _, setting), d in example_differences(records, c.plan.study, c.results).items():
+        wanted = [scores[variant, setting, s] - scores["single_task", setting, s] for s in range(len(d))]
+        np.testing.assert_allclose(d.mean(axis=1), wanted, atol=1e-12)
+
+
+def test_answers_of_numbers_and_of_tags_are_read_as_such(tmp_path: Path) -> None:
+    results, spec = Results(tmp_path / "out"), spec_of("single_task")
+    numbers = Record(spec, "done", facts={"metric": "spearman"})
+    results.write(Outcome(numbers, {"test": Predictions((1.0, 2.5, 4.0, 3.0), (0.5, 2.0, 2.0, 5.0))}))
+    assert example_terms(numbers, results).mean() == pytest.approx(metric("spearman")([1, 2.5, 4, 3], [0.5, 2, 2, 5]))
+    tagged = Record(replace(spec, seed=spec.seed + 1), "done", facts={"metric": "span_f1"})
+    gold, pred = (("B-x", "O"), ("B-y",), ("O", "O")), (("B-x", "B-x"), ("O",), ("O", "O"))
+    results.write(Outcome(tagged, {"test": Predictions(gold, pred)}))
+    assert example_terms(tagged, results).mean() == pytest.approx(metric("span_f1")(gold, pred))
+    assert len(example_terms(tagged, results)) == 3  # sentences
 
 
 def test_scores_of_single_sentences_are_those_of_the_predictions_that_were_written(tmp_path: Path) -> None:

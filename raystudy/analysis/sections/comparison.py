@@ -74,7 +74,7 @@ def _forest(comparisons: Sequence[Comparison], design: Design) -> Canvas:
 
 def _limit(comparisons: Sequence[Comparison], design: Design) -> float:
     """Half the width of the axis in points: all intervals, unless few seeds make some so wide that the rest is lost."""
-    ends = max(max(abs(c.pair.low), abs(c.pair.high)) for c in comparisons)
+    ends = max(max(abs(c.low), abs(c.high)) for c in comparisons)
     means = max(abs(c.pair.mean) for c in comparisons)
     return 100 * 1.08 * max(min(ends, 4 * means), 2.5 * design.rope, 1e-3)
 
@@ -95,7 +95,7 @@ def _dot(word: str) -> Line2D:
 
 def _whisker(axes: Axes, c: Comparison, row: int, limit: float) -> None:
     colour, marker, filled = VERDICTS[c.verdict.word]
-    mean, low, high = 100 * c.pair.mean, 100 * c.pair.low, 100 * c.pair.high
+    mean, low, high = 100 * c.pair.mean, 100 * c.low, 100 * c.high
     inner = (max(low, -limit), min(high, limit))
     for a, b in _around(mean, inner, 0.0 if filled else 0.045 * limit):
         axes.plot([a, b], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from raystudy.analysis.compare import paired_by_seed
 from raystudy.analysis.figures import (
     FLOOR_DASHES,
     INK,
@@ -77,9 +78,7 @@ def compute(test_scores: Mapping[Key, Mapping[int, float]], design: Design, targ
         if m.variant == design.baseline or m.role == "floor":
             continue
         theirs = [test_scores.get((design.baseline, target, f"k={k}"), {}) for k in shots]
-        gaps = tuple(
-            interval([a[i] - b[i] for i in sorted(a.keys() & b.keys())]) for a, b in zip(seeds, theirs, strict=True)
-        )
+        gaps = tuple(paired_by_seed(a, b).interval for a, b in zip(seeds, theirs, strict=True))
         if any(gap.n for gap in gaps):
             differences.append(Line(m.variant, m.title, m.role, gaps))
     return Curve(

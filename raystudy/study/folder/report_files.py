@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raystudy.analysis.exhibit_page import ExhibitPage, RunScores
+from raystudy.analysis.leave_one_out import CORRELATIONS, SENTENCE_METRICS, terms
 from raystudy.analysis.numbers import EnsembleRow, Numbers, Recipe, SearchedSetting
 from raystudy.analysis.report import Opening, write
 from raystudy.analysis.search_gain import Beside
 from raystudy.analysis.sources import Sources
 from raystudy.analysis.tables import SearchRow
-from raystudy.metrics import sentence_scores
+from raystudy.metrics import METRICS, sentence_scores
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
 from raystudy.yamlfile import to_yaml
 
-__all__ = ["default_differences", "example_differences", "sentence_scores_of", "write_report"]
+__all__ = ["default_differences", "example_differences", "example_terms", "sentence_scores_of", "write_report"]
 
 Key = tuple[str, str, str]  # variant, target, setting: one score of the report
 
@@ -102,10 +102,11 @@ def sentence_scores_of(records: Iterable[Record], results: Results) -> RunScores
 
 
 def example_differences(records: Iterable[Record], study: Study, results: Results) -> dict[Key, NDArray[np.float64]]:
-    """(variant, target, setting) -> (seeds, examples), method's minus baseline's correctness on the test examples.
+    """(variant, target, setting) -> (seeds, examples), the method's minus the baseline's part of each test example.
 
-    Only where the primary metric is accuracy (of others a difference is no mean over examples), and for the seeds that
-    both finished. A cell whose predictions cannot be read is passed over: its scores are in its record.
+    What is compared is what each example adds to the primary metric (`leave_one_out.terms`; of tags an example is a
+    sentence), for the seeds that both finished. A cell whose predictions cannot be read is passed over: its scores are
+    in its record.
     """
     cells = _cells(records)
     base = study.report.baseline
@@ -120,26 +121,34 @@ def default_differences(
     return _differences(_cells(records), _cells(defaults), results)
 
 
-def _cells(records: Iterable[Record]) -> dict[Key, dict[int, str]]:
-    """(variant, target, setting) -> seed -> the id of its finished cell, where the primary metric is accuracy."""
-    cells: dict[Key, dict[int, str]] = {}
+def _cells(records: Iterable[Record]) -> dict[Key, dict[int, Record]]:
+    """(variant, target, setting) -> seed -> its finished cell."""
+    cells: dict[Key, dict[int, Record]] = {}
     for r in records:
-        if r.status == "done" and r.spec.phase == "confirm" and r.facts.get("metric") == "accuracy":
-            cells.setdefault((r.spec.variant, r.spec.target, str(r.spec.setting)), {})[r.spec.seed] = r.id
+        if r.status == "done" and r.spec.phase == "confirm":
+            cells.setdefault((r.spec.variant, r.spec.target, str(r.spec.setting)), {})[r.spec.seed] = r
     return cells
 
 
 def _differences(
-    ours: Mapping[Key, Mapping[int, str]], theirs: Mapping[Key, Mapping[int, str]], results: Results
+    ours: Mapping[Key, Mapping[int, Record]], theirs: Mapping[Key, Mapping[int, Record]], results: Results
 ) -> dict[Key, NDArray[np.float64]]:
-    """Key -> (seeds, examples), correctness of our cells minus that of theirs, for the seeds that both have."""
-    correct = lru_cache(maxsize=None)(results.correct_answers)
+    """Key -> (seeds, examples), what each example adds to the scores of our cells minus what it adds to theirs.
+
+    Only for the seeds that both have.
+    """
+    read: dict[str, NDArray[np.float64] | None] = {}
+
+    def terms_of(record: Record) -> NDArray[np.float64] | None:
+        if record.id not in read:
+            read[record.id] = example_terms(record, results)
+        return read[record.id]
 
     def per_seed(key: Key) -> Iterator[NDArray[np.float64]]:
         for seed in sorted(ours[key].keys() & theirs[key].keys()):
-            mine, other = correct(ours[key][seed]), correct(theirs[key][seed])
+            mine, other = terms_of(ours[key][seed]), terms_of(theirs[key][seed])
             if mine is not None and other is not None and len(mine) == len(other):
-                yield mine.astype(float) - other
+                yield mine - other
 
     differences = {}
     for key in ours:
@@ -147,3 +156,20 @@ def _differences(
         if rows and len({len(row) for row in rows}) == 1:
             differences[key] = np.stack(rows)
     return differences
+
+
+def example_terms(record: Record, results: Results) -> NDArray[np.float64] | None:
+    """(n,) what each test example adds to a cell's score; None where its answers cannot be read, or have no metric."""
+    name = str(record.facts.get("metric"))
+    if name == "accuracy":
+        correct = results.correct_answers(record.id)
+        return correct.astype(np.float64) if correct is not None and len(correct) > 1 else None
+    if name in SENTENCE_METRICS:
+        tags = results.tags(record.id)
+        return terms(name, *tags) if tags is not None and len(tags[0]) > 1 else None
+    if name not in METRICS:
+        return None
+    answers = results.predictions(record.id, "regression" if name in CORRELATIONS else "classification")
+    if answers is None or len(answers) < 2:
+        return None
+    return terms(name, answers.gold, answers.pred, str(record.facts.get("positive", "")))
