@@ -4,6 +4,7 @@ read      sources        the inputs of a report            frame         the rec
 compute   stats          arrays in, numbers out            compare       which tests, over which family
           cautions       what the scores depend on         search_gain   what searching brought, on test
           recipes        what a search across methods chose
+          leave_one_out  what each example adds to a score
           compute        all of it: sources -> `numbers.Numbers`
 between   numbers        what the sections of a report share, as one tree
           section        what a section is: numbers, words, tables, figures, as blocks in the order of reading
