@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from raystudy.analysis.numbers import Comparison, Design, Importance, Numbers, SearchRow, TaskFacts
 from raystudy.analysis.stats import BOOTSTRAP_SEEDS, FEWEST_SEEDS, MIN_PAIRS
