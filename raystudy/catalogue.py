@@ -179,6 +179,8 @@ class Parameter(Strict):
         unless_given: not in effect if one of these other parameters is in effect with another value than its default.
         length: whether nothing reads it but the method's schedule. Where every stage is then as long as with another
             value, it has no effect.
+        later: whether it was added when there were trainings already. One with its default is described without it, as
+            they are, so that it is the same training (`Catalogue.described`).
         search: the range that a study explores; None = never searched.
     """
 
@@ -196,6 +198,7 @@ class Parameter(Strict):
     unless: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
     unless_given: tuple[str, ...] = ()
     length: bool = False
+    later: bool = False
     search: SearchRange | None = None
 
     def check(self, value: Any) -> Value:
@@ -413,6 +416,16 @@ class Catalogue:
         if problems:
             raise ConfigError(problems)
         return values
+
+    def described(self, method: str, settings: Mapping[str, Value]) -> dict[str, Value]:
+        """The settings by which a training is described: those that were added later only where they are no default."""
+        rules = self.parameters.get(method, {})
+        return {k: v for k, v in settings.items() if k not in rules or not rules[k].later or v != rules[k].paper}
+
+    def complete(self, method: str, described: Mapping[str, Value]) -> dict[str, Value]:
+        """All settings of a training from those by which it is described."""
+        later = {k: p.paper for k, p in self.parameters.get(method, {}).items() if p.later and k not in described}
+        return {**described, **later}
 
     def searched_parameters(self, variant: str, fixed: Mapping[str, Any]) -> dict[str, Parameter]:
         """The parameters that a search of `variant` may move: with a search range, neither fixed nor out of effect."""

@@ -28,6 +28,7 @@ __all__ = [
     "imported_sources",
     "installed_version",
     "library_versions",
+    "module_digest",
     "package_digest",
     "sources",
     "version_differences",
@@ -114,6 +115,13 @@ def version_differences(made_by: Mapping[str, str], method: str, datasets: tuple
 
 
 @lru_cache
+def module_digest(path: str) -> str:
+    """A digest of a module, by its path below the package, and of every source that it imports."""
+    here = sources()
+    return _digest({p: here[p] for p in _with_imports(here, [path])})
+
+
+@lru_cache
 def package_digest() -> str:
     """A digest of every source of the package: equal on two machines that run the same version of it."""
     return _digest(sources())
@@ -142,6 +150,11 @@ def imported_sources(sources: Sources, method: str, datasets: Iterable[str] = ()
     pending = ["train.py", f"methods/{method}.py", *_readers(sources, datasets)]
     if pending[1] not in sources:
         raise FileNotFoundError(f"raystudy/{pending[1]}")
+    return _with_imports(sources, pending)
+
+
+def _with_imports(sources: Sources, pending: list[str]) -> set[str]:
+    """These paths, and those of all sources that they import."""
     known, paths = frozenset(sources), set[str]()
     while pending:
         path = pending.pop()

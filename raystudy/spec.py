@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from raystudy.catalogue import Value
+from raystudy.catalogue import Value, catalogue
 from raystudy.yamlfile import Strict
 
 __all__ = ["ACROSS", "SCHEMA", "Arm", "Numerics", "Places", "Record", "Setting", "Spec", "canonical", "digest"]
@@ -149,6 +149,7 @@ class Spec:
         out["setting"] = asdict(self.setting)
         if self.setting.ratio is None:  # as with the scope: the question of old
             del out["setting"]["ratio"]
+        out["settings"] = catalogue().described(self.method, self.settings)
         out["numerics"] = self.numerics.model_dump()
         out["suite"] = list(self.suite)
         if self.scope == "target":  # the question of old: its id stays
@@ -163,6 +164,7 @@ class Spec:
     def from_json(cls, data: Mapping[str, Any]) -> Spec:
         values = dict(data)
         values["setting"] = Setting(**values["setting"])
+        values["settings"] = catalogue().complete(values["method"], values["settings"])
         values["numerics"] = Numerics(**values["numerics"])
         values["suite"] = tuple(values["suite"])
         return cls(**values)

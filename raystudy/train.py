@@ -32,16 +32,17 @@ from raystudy.code_versions import code_and_library_digest, code_digest, library
 from raystudy.data.draws import seed_of
 from raystudy.data.fewshot import at_ratio, cap, cut, dev_of, pooled
 from raystudy.data.plm import FAMILIES, resolve
-from raystudy.data.text import Corpus, coverage_facts, encode
+from raystudy.data.text import Corpus, Encoded, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
 from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.dropout import seed_draws
 from raystudy.nn.encoder import Body
+from raystudy.nn.lower_states import fits, lower_states, states_key, with_states
 from raystudy.nn.repeatable import repeatable_sums
 from raystudy.own_modules import differing
 from raystudy.plugins import find_module
-from raystudy.spec import Places, Record, Spec
+from raystudy.spec import Places, Record, Spec, digest
 from raystudy.tasks import Task, load
 from raystudy.workers import Alone, Workers
 
@@ -110,6 +111,7 @@ class Trained:
         updates, passes: stage -> optimizer updates, and what they cost in passes, behind these weights.
         stages: stage -> ``ran`` | ``stored``.
         seconds: part of the training -> seconds.
+        below: adds to a split what the model's lowest layers make of it, where that never changes.
     """
 
     spec: Spec
@@ -119,11 +121,12 @@ class Trained:
     passes: Mapping[str, float]
     stages: Mapping[str, str]
     seconds: Mapping[str, float]
+    below: Callable[[Encoded], Encoded] = lambda encoded: encoded
 
     def answers(self, task: str, split: str) -> Predictions:
         """What the method answers to a split of a task of the spec; every rank calls this and has all answers."""
         method, setup = self.method, self.method.setup
-        encoded = encode(self.tasks[task], split, setup.plm, self.spec.length)
+        encoded = self.below(encode(self.tasks[task], split, setup.plm, self.spec.length))
         readout = method.readout(setup.tasks.index(task))
         return predict(method, self.tasks[task], split, encoded, readout, method.workers)
 
@@ -181,7 +184,8 @@ def stage_key(spec: Spec, setup: Setup[Any], part: str) -> dict[str, Any]:
     """
     rules = catalogue().parameters_of(spec.variant)
     parts = ("constants",) if part == "constants" else ("constants", "transfer")
-    read = {k: v for k, v in spec.settings.items() if any(p in rules[k].reads for p in parts)}
+    described = catalogue().described(spec.method, spec.settings)
+    read = {k: v for k, v in described.items() if any(p in rules[k].reads for p in parts)}
     key: dict[str, Any] = {
         "part": part,
         "method": spec.method,
@@ -449,6 +453,45 @@ def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wo
     return method
 
 
+# What lowest layers make of a split: the same files are read by every cell of this process. The rank is part of the key
+# because simulated ranks share this process, and a rank that skipped a collective would leave the others waiting.
+_STATES: dict[tuple[str, int, int], State] = {}
+
+
+class _LowestLayers:
+    """Adds to a split what the model's lowest layers make of it, as far as that is constant.
+
+    Attributes:
+        layers: how many these are; 0 = none, and every split stays as it is.
+    """
+
+    def __init__(self, spec: Spec, setup: Setup[Any], store: Store) -> None:
+        self.setup, self.store = setup, store
+        method = find_module("methods", spec.method).Method
+        self.layers = method.constant_layers(setup.hp, setup.plm)
+        self.numerics: dict[str, Any] = {
+            "precision": setup.precision,
+            "exact": method.exact(setup.hp),
+            "device": setup.device,
+        }
+
+    def __call__(self, encoded: Encoded) -> Encoded:
+        plm, workers = self.setup.plm, self.setup.workers
+        if not self.layers or not fits(plm, encoded, self.setup.precision):
+            return encoded
+        key = states_key(plm, encoded, self.layers, **self.numerics)
+        memo = (digest(key, 16), workers.rank, workers.size)
+        if memo not in _STATES:
+            while len(_STATES) >= 64:
+                _STATES.pop(next(iter(_STATES)))
+
+            def make() -> State:
+                return {"states": lower_states(plm, encoded, self.layers, workers, **self.numerics)}
+
+            _STATES[memo], _ = self.store.compute(key, make, workers)
+        return with_states(encoded, _STATES[memo], self.layers)
+
+
 def run(
     spec: Spec,
     places: Places,
@@ -516,6 +559,10 @@ def trained(
     with clock("load"):
         tasks = load_tasks(spec, places.data_root)
         method = method_of(spec, tasks, places, workers)
+    below = _LowestLayers(spec, method.setup, store)
+    if below.layers:
+        with clock("lower layers"):
+            method.setup = replace(method.setup, corpus=Corpus(tuple(map(below, method.setup.corpus.parts))))
     setup = method.setup
     stages: dict[str, str] = {}
     result = Trained(
@@ -526,6 +573,7 @@ def trained(
         {name: length.passes for name, length in method.length.items()},
         stages,
         clock.spent,
+        below,
     )
 
     def dev(index: int) -> float:

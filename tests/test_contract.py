@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -535,3 +536,22 @@ def test_shapes_are_checked_but_in_repeats() -> None:
         pool(flat, offsets)
     with pytest.raises(TypeCheckError):
         pool(flat, offsets)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what frozen lower layers make of a text is computed once
+
+
+@trained_variant
+def test_known_states_of_frozen_layers_train_what_computing_them_trains(variant: str) -> None:
+    """Dropout acts above, in the same way; the exact second-order path begins above them like the others."""
+    if catalogue().variant(variant).fixes.get("freeze") == "all" or spec_of(variant).plm != "tiny":
+        pytest.skip("adapters stand in every layer; vectors have no lower layers")
+    spec = spec_of(variant, freeze="1", frozen_dropout=False, dropout=0.3, layers="1.0", rtn_layer="1.0")
+    kept = ran(spec)
+    assert kept.outcome.record.seconds["lower layers"] >= 0
+    with patch.object(train, "fits", lambda *_: False):
+        computed = ran(spec)
+    assert_close_json(kept.record, computed.record, 1e-12)
+    assert_same_state(kept.state, computed.state, 1e-12)
+    assert_same_answers(kept.outcome, computed.outcome, 1e-6)  # probabilities are kept in float32

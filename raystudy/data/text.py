@@ -51,7 +51,8 @@ class Batch:
     in standard deviations from the mean of their task's training labels (`LabelUnit`); tags (T,) int64 with IGNORED
     everywhere but at the first piece of a labelled word; tagged (B,) bool, whether the labels of an example are those
     of its words; weight (B,) float or None; soft (B, C) float or None; vectors (B, D) float where the examples are
-    vectors, else None.
+    vectors, else None; states (T, H) float or None, what the lowest `layers` layers of the model make of each piece,
+    where that is known already.
     """
 
     ids: Tensor
@@ -66,6 +67,8 @@ class Batch:
     weight: Tensor | None = None
     soft: Tensor | None = None
     vectors: Tensor | None = None
+    states: Tensor | None = None
+    layers: int = 0
     _elsewhere: dict[torch.device, Batch] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -80,8 +83,8 @@ class Batch:
         if self.offsets.device == device:
             return self
         if device not in self._elsewhere:
-            tensors: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-            copies: dict[str, Any] = {name: None if x is None else placed(x, device) for name, x in tensors.items()}
+            parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+            copies: dict[str, Any] = {n: placed(x, device) if isinstance(x, Tensor) else x for n, x in parts.items()}
             self._elsewhere[device] = Batch(**copies)
         return self._elsewhere[device]
 
@@ -121,6 +124,8 @@ class Batch:
             None if self.weight is None else self.weight[start:stop],
             None if self.soft is None else self.soft[start:stop],
             None if self.vectors is None else self.vectors[start:stop],
+            None if self.states is None else self.states[a:b],
+            self.layers,
         )
 
     def weighted(self, weight: Tensor) -> Batch:
@@ -181,9 +186,12 @@ class Encoded:
 
     Shapes: ids, types (N,) int32; offsets (n + 1,) int64; labels (n,) int64 (IGNORED where there is none); values (n,)
     float64; tags, words (N,) int64; label_ids: the pieces of each label's words, without special tokens; texts: these
-    words; vectors (n, D) float64 where the examples are vectors, each of them one piece, else None.
+    words; vectors (n, D) float64 where the examples are vectors, each of them one piece, else None; states (N, H) float
+    or None.
 
     Attributes:
+        states: what the lowest `layers` layers of the model make of every piece, where these never change; it is a part
+            of the work that training would repeat, no part of the data (`nn.lower_states`).
         values: regression labels in standard deviations from the mean of the task's training labels, `unit`.
         words: the number of the word within its sentence wherever `tags` has a label, elsewhere IGNORED.
         start_is_cut: whether texts over the length lose their start, as this tokenizer asks, or else their end.
@@ -208,6 +216,8 @@ class Encoded:
     texts: tuple[str, ...] = ()
     start_is_cut: bool = False
     vectors: NDArray[np.float64] | None = None
+    states: Tensor | None = None
+    layers: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -278,6 +288,8 @@ class Encoded:
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             tags=np.full(len(flat), IGNORED),
             words=np.full(len(flat), IGNORED),
+            states=None,  # they are those of the text alone
+            layers=0,
         )
 
     def _beside_label(self, example: int) -> int:
@@ -324,7 +336,7 @@ class Corpus:
             labels[at], values[at] = p.labels[examples[at]], p.values[examples[at]]
         tagged = np.asarray([p.kind == "tagging" for p in self.parts])[tasks]
         as_tensor = torch.from_numpy
-        vectors = self._vectors(rows)
+        vectors, states = self._vectors(rows), self._states(tasks, owner, token)
         return Batch(
             as_tensor(ids),
             as_tensor(types),
@@ -336,7 +348,21 @@ class Corpus:
             as_tensor(tags),
             as_tensor(tagged),
             vectors=None if vectors is None else as_tensor(vectors),
+            states=states,
+            layers=0 if states is None else self.parts[tasks[0]].layers,
         )
+
+    def _states(self, tasks: NDArray[np.int64], owner: NDArray[np.int64], token: NDArray[np.int64]) -> Tensor | None:
+        """(T, H) what is known of the pieces, each the `token`-th of task `owner`, where it is known of all `tasks`."""
+        here = np.unique(tasks).tolist()
+        known: list[Tensor] = [s for t in here if (s := self.parts[t].states) is not None]
+        if not known or len(known) < len(here) or len({self.parts[t].layers for t in here}) > 1:
+            return None
+        out = known[0].new_empty(len(token), known[0].shape[1])
+        for t, states in zip(here, known, strict=True):
+            at = np.flatnonzero(owner == t)
+            out[torch.from_numpy(at)] = states[torch.from_numpy(token[at])]
+        return out
 
     def _vectors(self, rows: Rows) -> NDArray[np.float64] | None:
         """(B, D) the vectors of these rows, where the examples are vectors."""

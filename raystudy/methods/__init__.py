@@ -22,7 +22,8 @@ from raystudy.data.draws import Rows, epoch_batches, epoch_updates, seed_of
 from raystudy.data.plm import PLM
 from raystudy.data.text import Batch, Corpus, Encoded, placed
 from raystudy.methods._schedule import BACKWARD, FORWARD, FORWARD_MODE, HESSIAN_PRODUCT, Length, Schedule, Sizes
-from raystudy.nn.encoder import Answers, Encoder, untrained_body
+from raystudy.nn.architectures import ARCHITECTURES
+from raystudy.nn.encoder import Answers, Encoder, frozen_layers, untrained_body
 from raystudy.nn.gradients import MakeOptimizer, adamw, descend, number, warmup_linear
 from raystudy.nn.losses import cross_entropy
 from raystudy.tasks import Prior, Task
@@ -70,6 +71,7 @@ class HParams(Settings):
     dropout: float = -1.0
     feature: str = "pooler"
     freeze: str = "none"
+    frozen_dropout: bool = True
     min_updates: int = 0
     max_updates: int = 0
     epochs: int = 3
@@ -203,6 +205,9 @@ class BaseMethod(nn.Module, Generic[S]):
             precision=setup.precision,
             exact=self.exact(self.hp),
         ).to(setup.device)
+        if not getattr(self.hp, "frozen_dropout", True):
+            body.undropped(getattr(self.hp, "freeze", "none"))
+        body.constant = self.constant_layers(self.hp, setup.plm)
         feature = getattr(self.hp, "feature", "mean")  # a floor trains no body and reads the mean of frozen states
         further = self.further_heads(self.hp, parts)
         outputs = [*(p.outputs for p in parts), *further]
@@ -296,6 +301,24 @@ class BaseMethod(nn.Module, Generic[S]):
     def exact(hp: S) -> bool:
         """Whether training needs second derivatives or forward mode, hence plain attention in full precision."""
         return False
+
+    @classmethod
+    def constant_layers(cls, hp: S, plm: PLM) -> int:
+        """How many of the lowest layers make the same of an example at all times, and act as nothing else needs them.
+
+        Those are frozen in every stage, drop nothing, and lie below whatever the method itself does in the layers. What
+        they make of an example may be computed once for all trainings (`nn.lower_states`).
+        """
+        freeze, drops = getattr(hp, "freeze", "none"), getattr(hp, "frozen_dropout", True)
+        if plm.width or freeze == "all" or (drops and getattr(hp, "dropout", -1.0) != 0):
+            return 0
+        frozen = frozen_layers(freeze, plm.depth, shared=plm.shared_layers)
+        return min(frozen, cls.untouched_layers(hp, plm.depth), plm.depth - (not ARCHITECTURES[plm.family].end))
+
+    @classmethod
+    def untouched_layers(cls, hp: S, depth: int) -> int:
+        """How many of the lowest layers it neither looks into nor changes; by default all."""
+        return depth
 
     @staticmethod
     def inside_layers(hp: S) -> bool:

@@ -77,6 +77,10 @@ class Method(BaseMethod[HParams]):
         return True
 
     @classmethod
+    def untouched_layers(cls, hp: HParams, depth: int) -> int:
+        return 0  # every layer has adapters
+
+    @classmethod
     def schedule(cls, hp: HParams, sizes: Sizes) -> Schedule:
         lengths = {
             f"adapter {name}": Length.plain(hp.epochs_over(n, hp.adapter_epochs))

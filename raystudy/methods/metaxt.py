@@ -248,6 +248,10 @@ class Method(BaseMethod[HParams]):
     def inside_layers(hp: HParams) -> bool:
         return hp.rtn
 
+    @classmethod
+    def untouched_layers(cls, hp: HParams, depth: int) -> int:
+        return _layer(hp.rtn_layer, depth) - 1 if hp.rtn else depth
+
     @staticmethod
     def exact(hp: HParams) -> bool:
         return hp.has_meta_loss and hp.route != "fd_logits"

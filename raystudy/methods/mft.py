@@ -235,6 +235,10 @@ class Method(BaseMethod[HParams]):
         return [f"domain heads at layers {', '.join(map(str, found))} of {depth}"]
 
     @classmethod
+    def untouched_layers(cls, hp: HParams, depth: int) -> int:
+        return min(layers(hp.layers, depth)) if hp.lambda_ else depth
+
+    @classmethod
     def further_heads(cls, hp: HParams, parts: Sequence[Encoded]) -> tuple[int, ...]:
         return (len(union(parts).texts),) if hp.heads == "shared" else ()
 

@@ -54,6 +54,7 @@ class Adapters(nn.Module):
         width: of the bottleneck.
 
     Attributes:
+        lowest: the lowest layer that has adapters.
         active: the number of the adapter that acts alone, ``fused`` for all of them together, None for none.
     """
 
@@ -64,6 +65,7 @@ class Adapters(nn.Module):
         )
         self.fusions = nn.ModuleList(Fusion(hidden, dropout) for _ in range(depth))
         self.active: int | str | None = None
+        self.lowest = 1
 
     def use(self, active: int | str | None) -> None:
         """Let one adapter act alone, or all fused, or none; what acts is trained, but for adapters under fusion."""

@@ -49,6 +49,7 @@ class Architecture:
         layers: the list of its layers, from the lowest; empty where these share their weights.
         below: the modules below the lowest layer.
         beside: modules that several layers read; they are frozen together with the lowest of these.
+        behind_first: modules that act once, behind the lowest layer, and belong to it.
         end: the LayerNorm that ends a layer, where one does; what changes states there (adapters, MetaXT's RTN) hangs
             on it.
         dropout: the rate of its hidden states, by its name in the configuration.
@@ -59,6 +60,7 @@ class Architecture:
     layers: str = "encoder.layer"
     below: tuple[str, ...] = ("embeddings",)
     beside: tuple[str, ...] = ()
+    behind_first: tuple[str, ...] = ()
     end: str = "output.LayerNorm"
     dropout: str = "hidden_dropout_prob"
     pooler: Callable[[Any], nn.Module] | None = None
@@ -119,6 +121,7 @@ ARCHITECTURES = {  # model_type -> how its modules are called
     ),
     "deberta-v2": Architecture(
         beside=("encoder.rel_embeddings", "encoder.LayerNorm", "encoder.conv"),
+        behind_first=("encoder.conv",),
         pooler=lambda c: NewPooler(c.hidden_size, F.gelu),
     ),
 }

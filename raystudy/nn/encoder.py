@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -96,6 +96,11 @@ class _Packing:
         mask = None if full else (torch.arange(length, device=offsets.device) < lengths[:, None])[:, None, None]
         mask = None if mask is None else placed(mask, device)
         return cls(placed(place, device), placed(offsets, device), mask, batch, length, exact)
+
+    def padded_states(self, x: Tensor) -> Tensor:
+        """(T, H) -> (B, L, H), zeros where there is no token."""
+        flat = x.new_zeros(self.batch * self.length, x.shape[1]).index_copy(0, self.place, x)
+        return flat.view(self.batch, self.length, -1)
 
     def pad(self, x: Tensor) -> Tensor:
         """(1, heads, T, D) -> (B, heads, L, D), zeros where there is no token."""
@@ -202,6 +207,17 @@ def _nested(
 
     out = F.scaled_dot_product_attention(rows(query), rows(key), rows(value), dropout_p=dropout, scale=scaling)
     return out.transpose(1, 2).values().unsqueeze(0)
+
+
+class _Given(nn.Module):
+    """Stands below the layers of a model and gives them what is known, whatever it is asked."""
+
+    def __init__(self, states: Tensor) -> None:
+        super().__init__()
+        self.states = states
+
+    def forward(self, *_: Any, **__: Any) -> Tensor:
+        return self.states
 
 
 _LOCK = threading.Lock()
@@ -349,10 +365,14 @@ class Body(nn.Module):
 
     Attributes:
         inside: what changes the states at the end of every layer (see `Inside`), as adapters do; None = nothing. A
-            module becomes a part of this one.
+            module becomes a part of this one. Its attribute `lowest`, where it has one, is the lowest layer at
+            whose end it changes anything.
+        constant: how many of the lowest layers make the same of an example at all times, for they are never trained and
+            drop nothing. What they make of a batch is then not computed where the batch brings it (`Batch.states`).
     """
 
     inside: Any
+    constant: int
 
     def __init__(self, plm: PLM, *, dropout: float | None = None, precision: str = "fp32", exact: bool = False) -> None:
         super().__init__()
@@ -363,15 +383,16 @@ class Body(nn.Module):
         config = model.config
         self.hidden, self.depth = int(config.hidden_size), int(config.num_hidden_layers)  # DistilBERT's names too
         self.exact, self.autocast = exact, precision == "bf16" and not exact
-        self.inside = None
+        self.inside, self.constant = None, 0
         self.dropout = float(getattr(config, self.architecture.dropout) if dropout is None else dropout)
         if dropout is not None:
-            self._set_dropout(dropout)
+            self._set_dropout(dropout, [self.model])
         if precision == "fp64":
             self.double()
 
-    def _set_dropout(self, p: float) -> None:
-        for m in list(self.model.modules()):
+    def _set_dropout(self, p: float, of: Iterable[nn.Module]) -> None:
+        m: Any
+        for m in [inner for module in of for inner in module.modules()]:
             if isinstance(m, nn.Dropout):
                 m.p = p
             if hasattr(m, "out_drop"):  # ModernBERT's attention keeps its rate as a number, and of 0 no layer at all
@@ -427,10 +448,21 @@ class Body(nn.Module):
         for module in self.architecture.frozen_with(self.model, lower):
             module.requires_grad_(False)
 
+    def undropped(self, what: str) -> None:
+        """Have what `freeze` would freeze drop nothing, from now on.
+
+        Raises:
+            ValueError: as `freeze`.
+        """
+        if what == "none":
+            return
+        lower = frozen_layers(what, self.depth, shared=self.plm.shared_layers)
+        self._set_dropout(0.0, [self.model] if what == "all" else self.architecture.frozen_with(self.model, lower))
+
     @contextmanager
-    def _with(self, inside: Inside | None) -> Iterator[None]:
-        """While open, the model's layers end with `inside`."""
-        layers = count(1)
+    def _with(self, inside: Inside | None, first: int) -> Iterator[None]:
+        """While open, the model's layers, of which the lowest is number `first`, end with `inside`."""
+        layers = count(first)
         hooks = [] if inside is None else self.architecture.ends_of(self.model)
         handles = [
             norm.register_forward_hook(lambda norm, args, states: inside(next(layers), args[0], states, norm))  # type: ignore[misc]
@@ -456,12 +488,73 @@ class Body(nn.Module):
         device, dtype = self.anchor.device, self.anchor.dtype
         packing = _Packing.of(batch.offsets, self.exact, device)
         inputs = self._flat(batch, packing) if self.packed else self._padded(batch, packing)
-        ends = self._with(self.inside if inside is None else inside)
-        with ends, torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
-            out = self.model(**inputs, output_hidden_states=bool(layers))
-        states = [out.hidden_states[n] for n in layers] if layers else [out.last_hidden_state]
-        flat = [s[0] if self.packed else packing.tokens(s) for s in states]
-        return tuple(s.to(dtype) for s in flat)
+        inside = self.inside if inside is None else inside
+        known = batch.layers if self._may_start_above(batch, layers, inside) else 0
+        if known == self.depth:  # nothing is left to compute
+            given = batch.to(device).states
+            assert given is not None
+            return (given.to(dtype),) * max(1, len(layers))
+        start = self._above(known, batch.to(device).states, packing) if known else nullcontext()
+        with start, self._with(inside, known + 1), torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
+            out = self.model(**inputs, output_hidden_states=any(known < n < self.depth or not known for n in layers))
+
+        def flat(n: int) -> Tensor:
+            if known and n == known:
+                given = batch.to(device).states
+                assert given is not None
+                return given
+            states = out.last_hidden_state if n == self.depth else out.hidden_states[n - known]
+            return states[0] if self.packed else packing.tokens(states)
+
+        return tuple(flat(n).to(dtype) for n in layers or (self.depth,))
+
+    def _may_start_above(self, batch: Batch, layers: Sequence[int], inside: Inside | None) -> bool:
+        """Whether the states that a batch brings are those that this pass would compute, and nothing below is asked."""
+        if batch.states is None or not 0 < batch.layers <= self.constant:
+            return False
+        changed = self.depth + 1 if inside is None else getattr(inside, "lowest", 1)
+        # a LayerNorm behind the last layer, which is no layer's, would be computed twice
+        most = self.depth if self.architecture.end else self.depth - 1
+        return batch.layers < changed and batch.layers <= min(most, min(layers, default=self.depth))
+
+    @contextmanager
+    def _above(self, known: int, states: Tensor | None, packing: _Packing) -> Iterator[None]:
+        """While open, the model has no layers but those above the lowest `known`, which gave `states` (T, H)."""
+        assert states is not None
+        given = states.to(self.anchor)
+        below = _Given(given[None] if self.packed else packing.padded_states(given))
+        with self._replaced(self.architecture.layers_of(self.model)[known:], below):
+            yield
+
+    @contextmanager
+    def _replaced(self, layers: Sequence[nn.Module], below: nn.Module | None) -> Iterator[None]:
+        """While open, the model has these layers instead of all, and `below` them, where it is said, that alone."""
+        new: dict[str, nn.Module | None] = {self.architecture.layers: nn.ModuleList(layers)}
+        if below is not None:
+            first, *others = self.architecture.below
+            new |= {
+                first: below,
+                **dict.fromkeys(others, nn.Identity()),
+                **dict.fromkeys(self.architecture.behind_first),
+            }
+        places = [(self.model.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2]) for path in new]
+        # the modules keep their weights and their names: only the way through them is another for this pass
+        old = [(owner, name, owner._modules.get(name)) for owner, name in places if name in owner._modules]
+        try:
+            for (owner, name), module in zip(places, new.values(), strict=True):
+                if name in owner._modules:
+                    owner._modules[name] = module
+            yield
+        finally:
+            for owner, name, module in old:
+                owner._modules[name] = module
+
+    def lower_states(self, batch: Batch, layers: int) -> Float[Tensor, "t h"]:
+        """What the lowest `layers` layers make of a batch, without computing those above."""
+        # where a LayerNorm stands behind the last layer of all, the states before it are those that a next layer reads
+        lowest = self.architecture.layers_of(self.model)[: layers + (not self.architecture.end)]
+        with self._replaced(lowest, None):
+            return self(batch, (layers,))[0]  # type: ignore[no-any-return]
 
     def _flat(self, batch: Batch, packing: _Packing) -> dict[str, Any]:
         """All tokens in one row, each with its position within its example."""

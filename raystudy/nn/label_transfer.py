@@ -118,7 +118,7 @@ class RTN(nn.Module):
 
     def __init__(self, layer: int, hidden: int, width: int) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = self.lowest = layer
         self.net = nn.Sequential(
             nn.Linear(hidden, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, hidden)
         )

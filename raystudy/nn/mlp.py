@@ -38,6 +38,7 @@ class MLP(nn.Module):
 
     Attributes:
         inside: what changes the states at the end of the layer (`nn.encoder.Inside`); None = nothing.
+        constant: see `nn.encoder.Body`; one layer is computed sooner than looked up, so nothing reads it.
     """
 
     inside: Any
@@ -56,7 +57,7 @@ class MLP(nn.Module):
         self.hidden, self.depth, self.seed = width, 1, seed
         self.exact, self.autocast = exact, precision == "bf16" and not exact
         self.dropout = 0.0 if dropout is None else dropout
-        self.inside = None
+        self.inside, self.constant = None, 0
         self.layer, self.activation = nn.Linear(inputs, width), nn.ReLU()
         if precision == "fp64":
             self.double()
@@ -88,6 +89,9 @@ class MLP(nn.Module):
         """
         lower = 0 if what in ("none", "embeddings") else 1 if what == "all" else layers_of(what, self.depth)[0]
         self.layer.requires_grad_(not lower)
+
+    def undropped(self, what: str) -> None:
+        """Nothing within the layer drops anything anyway."""
 
     def forward(
         self,

@@ -421,7 +421,7 @@ class Plan:
         notes: dict[str, None] = {}
         errors: list[UserError] = []
         try:
-            notes |= dict.fromkeys(self._freeze_notes(hp))
+            notes |= dict.fromkeys(self._freeze_notes(hp, module.Method))
         except UserError as e:
             errors.append(type(e)(self._at_method(variant, where, p) for p in e.problems))
         unseen_in = {t: t if t in self.study.unseen else None for t in self.study.target_names}
@@ -466,8 +466,10 @@ class Plan:
         parts = (where, "" if loc[-1] == name else name, problem.message)
         return Problem(": ".join(part for part in parts if part), dotted(loc))
 
-    def _freeze_notes(self, hp: Any) -> list[str]:
+    def _freeze_notes(self, hp: Any, method: Any) -> list[str]:
         """Which layers the setting `freeze` leaves as they are; nothing where it freezes no layer or the whole model.
+
+        And which of them are computed once for all trainings, because they make the same of a text at all times.
 
         Raises:
             ConfigError: this model has no such layers.
@@ -480,7 +482,15 @@ class Plan:
         if freeze == "all" or not number:
             return []
         lower = counted(number, "lower layer")
-        return [f"freeze {freeze}: the embeddings and {lower} of {plm.depth} are not trained"]
+        line = f"freeze {freeze}: the embeddings and {lower} of {plm.depth} are not trained"
+        if plm.width or (getattr(hp, "frozen_dropout", True) and getattr(hp, "dropout", -1.0) != 0):
+            return [line]
+        constant = method.constant_layers(hp, plm)
+        which = "they make" if constant == number else f"the lowest {constant} of them make" if constant else ""
+        if not which:
+            return [f"{line}; they are computed in each pass, for it acts in the lowest of them"]
+        why = "" if constant == number else ", for it acts above these"
+        return [f"{line}; what {which} of a text is computed once and kept{why}"]
 
     def _searched_choices(self, variant: str) -> list[tuple[str, Value]]:
         """Every (parameter, choice) of a search: whether it is possible may depend on the model, or on the tasks."""
