@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +44,7 @@ class Cluster:
     groups: int | None = None  # trainings at a time; None: as many as fit
     isolate: bool = False  # a fresh worker process for every cell
     dashboard: bool = False
+    gpu_share: int | None = None  # trainings on one GPU at a time; None: by the memory that one was measured to need
 
 
 _ENVIRONMENT = {
@@ -84,17 +85,21 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
     pools: list[Pool] = []
     with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
         resources = ray.cluster_resources()
-        groups = fitting_group_count(resources, cluster.groups, numerics, len(study_run.missing_cells()))
+        cells = study_run.missing_cells()
+        share, why = _gpu_share(cluster, numerics, places, cells)
+        groups = fitting_group_count(resources, cluster.groups, numerics, len(cells), share)
         shape = Shape(
             groups,
             numerics.workers,
             cpus=1.0,
-            gpus=1.0 if numerics.device == "cuda" else 0.0,
+            gpus=1.0 / share if numerics.device == "cuda" else 0.0,
             threads=max(1, int(resources.get("CPU", 1)) // (groups * numerics.workers)),
             **({"retire_after": 1} if cluster.isolate else {}),
         )
         started = f"Ray is up after {time.monotonic() - began:.0f} s"
         view.say(f"{started}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
+        if why:
+            view.say(why)
         if cluster.address and numerics.device == "cpu" and resources.get("GPU"):
             idle_gpus = f"GPUs of the cluster that are there and not used: {resources['GPU']:.0f}"
             view.say(f"{idle_gpus}; numerics.device=cuda uses them")
@@ -251,14 +256,49 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fitting_group_count(resources: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int) -> int:
+def _gpu_share(cluster: Cluster, numerics: Numerics, places: Places, cells: Sequence[Spec]) -> tuple[int, str]:
+    """(how many trainings share a GPU, a line that says so where it was found out here); Ray must be running.
+
+    Workers of one training never share a GPU: NCCL, by which they speak, refuses that.
+
+    Raises:
+        PreflightError: several trainings per GPU are asked for, of more than one worker each.
+    """
+    if numerics.device == "cpu" or numerics.workers > 1:
+        if (cluster.gpu_share or 1) > 1 and numerics.device == "cuda":
+            raise PreflightError(Problem("trainings of several workers take whole GPUs", "--gpu-share"))
+        return 1, ""
+    if cluster.gpu_share is not None or not cells:
+        return cluster.gpu_share or 1, ""
+    import ray
+
+    from raystudy.study.pool.gpu_share import measured_on_a_gpu, trainings_per_gpu
+
+    try:
+        free, one = ray.get(ray.remote(num_gpus=1, max_retries=0)(measured_on_a_gpu).remote(places, cells), timeout=300)
+    except Exception as e:  # no GPU is free, or a training does not fit: what follows says so in its own words
+        first = (str(e).strip().splitlines() or [type(e).__name__])[-1]
+        return 1, f"one training per GPU, because none could be measured ({first})"
+    share = trainings_per_gpu(free, one)
+    needs = f"one needs {one / 1e9:.1f} GB as measured, {free / 1e9:.0f} GB are free"
+    return share, f"{counted(share, 'training')} per GPU at a time: {needs} (--gpu-share says otherwise)"
+
+
+def fitting_group_count(
+    resources: Mapping[str, float], asked: int | None, numerics: Numerics, cells: int, share: int = 1
+) -> int:
     """How many groups of workers to start: as many as asked, or as fit, but no more than there are cells.
+
+    Args:
+        share: how many trainings a GPU takes at a time. Each worker takes a CPU core beside its GPU.
 
     Raises:
         PreflightError: there is no room for as many as asked, or for one.
     """
     device = "GPU" if numerics.device == "cuda" else "CPU"
-    room = int(resources.get(device, 0))
+    room = int(resources.get(device, 0)) * share
+    if device == "GPU" and share > 1:
+        room = max(min(room, int(resources.get("CPU", 0))), room // share)
     groups = asked or max(1, min(room // numerics.workers, cells))
     if groups * numerics.workers > room:
         text = (

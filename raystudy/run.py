@@ -127,12 +127,13 @@ class RunOptions:
     scale: str = "small"  # of an exhibit, and whether it is searched
     search: bool = False
     keep: bool = False  # the best model of every arm and target
+    gpu_share: int | None = None
     local: bool = False  # train in this process, without Ray; no option of the command line
 
     @property
     def cluster(self) -> Cluster:
         """Where to train: the options that concern Ray."""
-        return Cluster(self.address, self.groups, self.isolate, self.dashboard)
+        return Cluster(self.address, self.groups, self.isolate, self.dashboard, self.gpu_share)
 
     def overrides(self) -> list[str]:
         """The options that stand for a key of the study file, as ``a.b=value``."""
@@ -718,6 +719,9 @@ def command(
     redo_stale: Annotated[
         bool, typer.Option("--redo-stale", help="Run cells again that other code or libraries made.")
     ] = False,
+    gpu_share: Annotated[
+        int | None, typer.Option(min=1, help="Trainings on one GPU at a time (default: by the memory that one needs).")
+    ] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="A fresh worker process for every cell.")] = False,
     budget: Annotated[
         str | None, typer.Option(help="Stop (exit code 4) after this much training, workers added up: 30m, 8h, 2d.")
@@ -754,6 +758,7 @@ def command(
             scale,
             search,
             _keep(keep),
+            gpu_share,
         )
         exhibit = find_exhibit(study, options)
         if exhibit is not None and not exhibit.methods:

@@ -333,10 +333,9 @@ class _Cell:
             best, best_score, first = self._restore(resume.tensors), resume.best_score, resume.step
         method.train()
         reported = 0.0  # when
-        logs: Mapping[str, float] = {}
         for step in range(first, stage.length.updates):
             self._reseed(stage.name, step)
-            found = stage.update(step, stage.draw(step))
+            logs = stage.update(step, stage.draw(step))
             if stage.after is not None and (step + 1) % stage.after_every == 0:
                 self._reseed(stage.name, "after", step)
                 stage.after(step)
@@ -345,9 +344,9 @@ class _Cell:
                 if score > best_score:  # the earliest of equals stays
                     best, best_score = {k: v.clone() for k, v in method.state_dict().items()}, score
             if time.monotonic() - reported >= 1.0 or step + 1 == stage.length.updates:
-                reported, logs = time.monotonic(), _numbers(found, stage.name, step)
+                reported, numbers = time.monotonic(), _numbers(logs, stage.name, step)
                 self.report(
-                    {"part": part, "stage": stage.name, "step": step + 1, "steps": stage.length.updates, **logs}
+                    {"part": part, "stage": stage.name, "step": step + 1, "steps": stage.length.updates, **numbers}
                 )
             self._save_if_due(part, index, step + 1, best, best_score)
         if best:

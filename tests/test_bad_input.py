@@ -371,6 +371,8 @@ def test_room_for_groups() -> None:
     assert cluster.fitting_group_count({"CPU": 4.0}, None, cpu, 100) == 4
     assert cluster.fitting_group_count({"CPU": 4.0}, None, cpu, 2) == 2
     assert cluster.fitting_group_count({"CPU": 7.0}, None, wide, 9) == 2
+    assert cluster.fitting_group_count({"GPU": 2.0, "CPU": 16.0}, None, cuda, 100, 4) == 8
+    assert cluster.fitting_group_count({"GPU": 2.0, "CPU": 3.0}, None, cuda, 100, 4) == 3, "each takes a core"
     for have, asked, numerics in (({"CPU": 2.0}, None, wide), ({"CPU": 2.0}, 3, cpu), ({"CPU": 2.0}, None, cuda)):
         with pytest.raises(PreflightError, match="there are"):
             cluster.fitting_group_count(have, asked, numerics, 10)

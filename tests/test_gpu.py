@@ -16,12 +16,14 @@ from cells import PLACES, TRAINED, places_of, spec_of, unchecked
 from torch import Tensor
 from watched import at_home, watched, watching
 
-from raystudy import train
+from raystudy import cluster, train
 from raystudy.catalogue import catalogue
 from raystudy.errors import PreflightError
 from raystudy.methods import BaseMethod
 from raystudy.nn import encoder
 from raystudy.nn.dropout import seed_draws
+from raystudy.spec import Numerics
+from raystudy.study.pool.gpu_share import MOST, trainings_per_gpu
 from raystudy.workers import Alone
 
 # one variant of every way to compute an update; others differ in what is drawn, or in a number
@@ -152,3 +154,22 @@ def test_which_attention_is_for_what() -> None:
     assert encoder.attention_kernel("cuda", half, exact=False, dropout=0.1) == "nested"
     assert encoder.attention_kernel("cuda", single, **rules) == "nested"
     assert encoder.attention_kernel("cuda", single, **rules, local=True) == "padded"
+
+
+# -- several trainings on one GPU --------------------------------------------------------------------------------------
+
+
+def test_how_many_trainings_share_a_gpu() -> None:
+    gib = 1 << 30
+    assert trainings_per_gpu(140 * gib, 1 * gib) == MOST
+    assert trainings_per_gpu(8 * gib, 3 * gib) == 1, "two need 7.2 GiB, and 6.8 are given out"
+    assert trainings_per_gpu(8 * gib, 2 * gib) == 2
+    assert trainings_per_gpu(1 * gib, 9 * gib) == 1, "it is tried, and says itself that it does not fit"
+
+
+def test_workers_of_one_training_take_whole_gpus() -> None:
+    wide = Numerics(device="cuda", workers=2)
+    assert cluster._gpu_share(cluster.Cluster(), wide, PLACES, []) == (1, "")
+    with pytest.raises(PreflightError, match="whole GPUs"):
+        cluster._gpu_share(cluster.Cluster(gpu_share=2), wide, PLACES, [])
+    assert cluster._gpu_share(cluster.Cluster(gpu_share=2), Numerics(device="cuda"), PLACES, []) == (2, "")
