@@ -38,6 +38,7 @@ from raystudy.errors import printable
 
 __all__ = ["exhibit_report", "inline", "study_report"]
 
+_WIDE = 600  # pixels: a figure of one panel is narrower, and is shown whole on a telephone
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 # colour in a figure -> name in the page's style sheet, which has a light and a dark value for each
 _STYLE_NAMES = {c.lower(): f"var(--c{i})" for i, c in enumerate(COLOURS)}
@@ -102,7 +103,10 @@ def _block(block: Block, svg: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _picture(figure: Figure, svg: bytes) -> dict[str, Any]:
-    return {"name": figure.name, "title": figure.title, "svg": inline(svg, figure.name, figure.title)}
+    drawing = inline(svg, figure.name, figure.title)
+    width = re.search(r'width="(\d+)"', drawing)
+    wide = width is not None and int(width[1]) > _WIDE
+    return {"name": figure.name, "title": figure.title, "svg": drawing, "wide": wide}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -141,6 +145,7 @@ def _cells(row: Iterable[Cell], columns: Iterable[Column]) -> Iterable[dict[str,
             "tied": cell.tied,
             "unsure": cell.unsure,
             "code": column.kind == "code",
+            f"tone-{cell.tone}": cell.tone is not None,
         }
         yield {
             "class": " ".join(k for k, v in classes.items() if v),

@@ -109,7 +109,8 @@ def exhibit_report(exhibit: ExhibitPage) -> str:
 
 def study_report(n: Numbers, parts: Sequence[Part]) -> str:
     """The text of a study's report.md, from its sections in order."""
-    sections = [f"# {_heading(n.design.name)}", paragraph(n.design.about), _block(Words(n.words["scope"]))]
+    sections = [f"# {_heading(n.design.name)}", paragraph(n.design.about)]
+    sections += [escape(" · ".join(map(str, n.words["header"]))), _block(Words(n.words["scope"]))]
     for part in parts:
         if part.shown("md"):
             sections += [f"{'#' * part.level} {_heading(part.title)}", *_blocks(part)]

@@ -98,7 +98,7 @@ def _opening(numbers: Numbers, parts: Iterable[Part], exhibit: ExhibitPage | Non
     words = tuple(s for p in first for b in p.blocks if isinstance(b, Words) for s in b.sentences)
     if exhibit is not None and exhibit.tables:
         return Opening(exhibit.title, words, exhibit.without_repeated_notes)
-    return Opening("", words, tuple(b.table for p in first for b in p.tables if b.pages))
+    return Opening("", words, tuple(b.table for p in first for b in p.tables if b.pages and b.opening))
 
 
 def build_exhibit_report(

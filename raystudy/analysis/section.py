@@ -63,6 +63,7 @@ class TableBlock:
         formats: of its files in ``tables/``; the page offers to copy it where there are any.
         pages: which pages show it; a table without any has its file alone.
         fold: the line under which HTML hides it until a reader opens it; empty where it is in sight.
+        opening: whether a terminal and a notebook show it too, where its section is one that they show.
         notes_said: notes without a mark that stand below another table of the section, which pages do not repeat.
     """
 
@@ -71,6 +72,7 @@ class TableBlock:
     formats: tuple[Format, ...] = ("csv", "md", "tex")
     pages: tuple[Page, ...] = ("html", "md")
     fold: str = ""
+    opening: bool = True
     notes_said: frozenset[str] = frozenset()
 
     @property

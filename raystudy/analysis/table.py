@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from raystudy.analysis.stats import Interval
+from raystudy.analysis.stats import Interval, Word
 from raystudy.errors import printable
 from raystudy.wording import counted, listed
 
@@ -34,6 +34,7 @@ __all__ = [
     "percent",
     "place",
     "published_text",
+    "selected",
     "to_csv",
 ]
 
@@ -75,6 +76,7 @@ class Cell:
         half: the half-width of the 95 % interval; None where it cannot be computed.
         tied: whether the value cannot be told from the best.
         unsure: whether the value rests on too little to say anything.
+        tone: the verdict whose colour the cell has on a page.
         marks: the marks of the table's notes that belong to the cell.
         published: what a paper prints in this place; it stands below the value, with the difference to it.
         second, second_half, second_published: the same three in a second metric, of an ``estimate`` that shows two:
@@ -88,6 +90,7 @@ class Cell:
     best: bool = False
     tied: bool = False
     unsure: bool = False
+    tone: Word | None = None
     marks: str = ""
     published: float | None = None
     second: float | None = None
@@ -136,6 +139,19 @@ class Table:
         """The rows between the breaks."""
         ends = [0, *self.breaks, len(self.rows)]
         return [self.rows[a:b] for a, b in pairwise(ends) if a < b]
+
+
+def selected(table: Table, name: str, names: Sequence[str]) -> Table:
+    """The table with the columns of these names alone, as far as it has them, in the order given, without notes."""
+    numbers = {c.name: i for i, c in enumerate(table.columns)}
+    kept = [numbers[n] for n in names if n in numbers]
+    return replace(
+        table,
+        name=name,
+        columns=tuple(table.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+        notes=(),
+    )
 
 
 def changes(keys: Sequence[object]) -> tuple[int, ...]:

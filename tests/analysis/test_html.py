@@ -107,7 +107,7 @@ def test_one_file_that_refers_to_nothing_outside(text):
 
 def test_order_and_headings(page, text):
     assert re.findall(r'<section id="(\w+)"', text) == [
-        "verdict", "scores", "differences", "curves", "search", "cost", "failures", "provenance",
+        "verdict", "scores", "differences", "curves", "significance", "search", "cost", "failures", "provenance",
     ]  # fmt: skip
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1 and levels[0] == 1

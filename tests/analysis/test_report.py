@@ -59,6 +59,7 @@ def test_files_and_order_of_sections(records, study, tmp_path: Path):
         "## Scores",
         "## Comparison with the baseline",
         "## Few-shot curves",
+        "## Significance",
         "## Search",
         "### What searching brought",
         "### Along each setting",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -29,9 +30,12 @@ from raystudy.analysis.numbers import Comparison, Design, Numbers
 from raystudy.analysis.phrases import setting_name
 from raystudy.analysis.section import Block, Pictures, Section, TableBlock, Words
 from raystudy.analysis.sentences import nothing_to_compare
+from raystudy.analysis.table import Table, selected
 from raystudy.analysis.tables import comparison_table
 
 __all__ = ["SECTION", "VERDICTS"]
+
+_NEEDED = ("seeds_needed", "needed")  # the columns that say what a decision would take
 
 # word -> colour, marker, filled
 VERDICTS = {
@@ -123,6 +127,12 @@ def _figures(n: Numbers) -> Iterator[Figure]:
             yield Figure(names(target), title, drawn(_forest, comparisons, n.design))
 
 
+def _rounded(table: Table) -> Table:
+    """Differences in tenths of a point, as scores are printed: seeds do not tell more. All digits are in the tests."""
+    columns = (replace(c, digits=1) if c.kind == "number" else c for c in table.columns)
+    return replace(table, columns=tuple(columns))
+
+
 def _words(n: Numbers) -> Iterator[str]:
     if not n.comparisons:
         yield nothing_to_compare(n.design)
@@ -139,7 +149,9 @@ def _content(n: Numbers) -> Iterator[Block]:
             "ends an interval that is wider than the panel."
         )
         yield Words.of([text], "small")
-    yield TableBlock(comparison_table(n), filter=True)
+    whole = comparison_table(n)
+    shown = ("variant", "target", "setting", "verdict", "difference", "low", "high", "n", *_NEEDED)
+    yield TableBlock(_rounded(selected(whole, "differences", shown)), filter=True, formats=())
 
 
 SECTION: Section[None] = Section(

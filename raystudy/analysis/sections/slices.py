@@ -38,6 +38,7 @@ __all__ = ["IMPORTANCE_TRIALS", "SECTION", "Slice", "SlicePart", "compute", "sli
 
 IMPORTANCE_TRIALS = 30  # with fewer completed trials an importance is noise, and slices are shown in its place
 _VALUES = 6  # up to so many different values each is a part of its own
+_DIGITS = 3  # of a value, unless more are needed to tell two of them apart
 _PARTS = 3  # else the trials are cut into so many parts, by their values
 
 
@@ -99,8 +100,11 @@ def _parts(name: str, trials: Sequence[TrialResult]) -> Iterator[SlicePart]:
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values.values())
     if len(values) <= _VALUES or not numeric:
         ordered = sorted(values, key=lambda text: values[text]) if numeric else [*values]
+        apart = (d for d in range(_DIGITS, 18) if len({spelt(values[text], d) for text in ordered}) == len(ordered))
+        digits = next(apart)
         for text in ordered:
-            yield _part(text or "empty", [t for t in trials if spelt(t.settings[name]) == text])
+            shown = spelt(values[text], digits) or "empty"
+            yield _part(shown, [t for t in trials if spelt(t.settings[name]) == text])
         return
     by_value = sorted(trials, key=lambda t: (t.settings[name], t.number))
     for i in range(_PARTS):
