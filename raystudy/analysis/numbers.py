@@ -161,11 +161,20 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence whose first words (`lead`) are set off; either part may be empty. `tone` is its verdict."""
+    """A sentence whose first words (`lead`) are set off; either part may be empty.
+
+    Attributes:
+        tone: its verdict.
+        short: what a page shows in the place of `rest` until a reader asks for the `items` that it lists; empty where
+            it lists none.
+        items: all of them, also those that `rest` has no room for.
+    """
 
     rest: str
     lead: str = ""
     tone: Word | None = None
+    short: str = ""
+    items: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.lead + self.rest

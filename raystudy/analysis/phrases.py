@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raystudy.analysis.numbers import Design
+from raystudy.analysis.numbers import Design, Sentence
+from raystudy.analysis.stats import Word
 from raystudy.analysis.table import counted, listed
 
-__all__ = ["capital", "duration", "in_points", "places", "setting_name", "some"]
+__all__ = ["capital", "duration", "in_points", "listing", "places", "setting_name", "some"]
 
 _SHOWN = 5  # places that a sentence lists before it refers to the table
 
@@ -22,6 +23,13 @@ def some(items: Sequence[str]) -> str:
     if len(items) <= max(_SHOWN, 2):
         return "; ".join(items) if len(items) > 2 else listed(items)
     return f"{'; '.join(items[:_SHOWN])}; and {len(items) - _SHOWN} more"
+
+
+def listing(
+    rest: str, detail: str, items: Sequence[str], lead: str = "", tone: Word | None = None, short: str = ""
+) -> Sentence:
+    """A sentence that ends in a list of `items`; a page may show its `lead` and `short` (by default `rest`) alone."""
+    return Sentence(f"{rest}{detail}{some(items)}.", lead, tone, short or rest, tuple(items))
 
 
 def in_points(fraction: float) -> str:

@@ -7,10 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from raystudy.analysis.compare import needs
 from raystudy.analysis.numbers import Comparison, Design, Numbers, Sentence
-from raystudy.analysis.phrases import capital as _capital
-from raystudy.analysis.phrases import in_points as _points
-from raystudy.analysis.phrases import places as _places
-from raystudy.analysis.phrases import some as _some
+from raystudy.analysis.phrases import capital, in_points, listing, places
 from raystudy.analysis.stats import MIN_PAIRS, Word
 from raystudy.analysis.table import counted, listed, place
 
@@ -19,7 +16,7 @@ __all__ = ["completeness", "nothing_to_compare", "scope", "verdict"]
 
 def _effect(c: Comparison) -> str:
     return (
-        f"{place(c.target, c.setting)} by {_points(c.pair.mean)} "
+        f"{place(c.target, c.setting)} by {in_points(c.pair.mean)} "
         f"(95 % interval {100 * c.low:+.1f} to {100 * c.high:+.1f})"
     )
 
@@ -57,7 +54,7 @@ def verdict(n: Numbers) -> Iterable[Sentence]:
     comparisons = [c for c in n.comparisons if c.tested]
     if not comparisons:
         yield Sentence(nothing_to_compare(n.design))
-        yield from map(Sentence, _floors(n))
+        yield from _floors(n)
         return
     design, base = n.design, n.design.baseline_title
     if not any(c.pair.n for c in comparisons):
@@ -70,21 +67,20 @@ def verdict(n: Numbers) -> Iterable[Sentence]:
             of_m = [c for c in comparisons if c.variant == m.variant and c.pair.n]
             hits = [c for c in of_m if c.verdict.word == word]
             if hits:
-                share = f"{len(hits)} of {_places(len(of_m), design)}"
-                yield Sentence(
-                    f" on {share}: {_some([_effect(c) for c in hits])}.", f"{_capital(m.title)} {verb} {base}", word
-                )
+                share = f"{len(hits)} of {places(len(of_m), design)}"
+                effects = [_effect(c) for c in hits]
+                yield listing(f" on {share}", ": ", effects, f"{capital(m.title)} {verb} {base}", word)
     same = [
         f"{design.title(c.variant)} on {place(c.target, c.setting)}"
         for c in comparisons
         if c.verdict.word == "equivalent"
     ]
     if same:
-        yield Sentence(f" to {base} within {_points(design.rope)}: {_some(same)}.", "Equivalent", "equivalent")
+        yield listing(f" to {base} within {in_points(design.rope)}", ": ", same, "Equivalent", "equivalent")
     yield from _undecided(comparisons, design)
     yield from map(Sentence, _on_these_examples(comparisons))
-    yield from map(Sentence, _floors(n))
-    yield from map(Sentence, _harm(comparisons, design))
+    yield from _floors(n)
+    yield from _harm(comparisons, design)
 
 
 def _undecided(comparisons: Sequence[Comparison], design: Design) -> Iterable[Sentence]:
@@ -95,8 +91,10 @@ def _undecided(comparisons: Sequence[Comparison], design: Design) -> Iterable[Se
         known = (c for c in undecided if not math.isnan(c.verdict.seeds))
         predicted = sorted(known, key=lambda c: (c.verdict.seeds, c.verdict.with_examples))
         if predicted:
-            text += f" At the differences seen, a decision would take {_some([_needs(c, design) for c in predicted])}."
-        yield Sentence(text, "Undecided", "undecided")
+            needed = [_needs(c, design) for c in predicted]
+            yield listing(text, " At the differences seen, a decision would take ", needed, "Undecided", "undecided")
+        else:
+            yield Sentence(text, "Undecided", "undecided")
     most = max((c.pair.n for c in comparisons), default=0)
     if most == 1:
         yield Sentence(
@@ -123,9 +121,9 @@ def _needs(c: Comparison, design: Design) -> str:
     return f"{needs(c.verdict, c.examples)} for {design.title(c.variant)} on {place(c.target, c.setting)}"
 
 
-def _floors(n: Numbers) -> Iterable[str]:
+def _floors(n: Numbers) -> Iterable[Sentence]:
     if not any(m.role == "floor" for m in n.design.methods):
-        yield "The study has no floors, so nothing shows what a method without training would reach."
+        yield Sentence("The study has no floors, so nothing shows what a method without training would reach.")
         return
     title = n.design.title
     low = [
@@ -135,10 +133,10 @@ def _floors(n: Numbers) -> Iterable[str]:
         if s.below
     ]
     if low:
-        yield f"Below a floor: {_some(low)}."
+        yield listing("Below a floor", ": ", low, short=f"Below a floor: {counted(len(low), 'score')}")
 
 
-def _harm(comparisons: Sequence[Comparison], design: Design) -> Iterable[str]:
+def _harm(comparisons: Sequence[Comparison], design: Design) -> Iterable[Sentence]:
     """Where each method suffers negative transfer: its mean is below the baseline's, and where that is beyond doubt.
 
     Only methods that learn from other tasks are looked at: a control, or another way of training on the target alone,
@@ -152,11 +150,12 @@ def _harm(comparisons: Sequence[Comparison], design: Design) -> Iterable[str]:
         sure = sum(c.verdict.word == "worse" for c in of_v)
         if below:
             doubt = f" ({sure} beyond doubt)" if sure else ""
-            harm.append(f"{design.title(v)} hurts on {below} of {_places(len(of_v), design)}{doubt}")
+            harm.append(f"{design.title(v)} hurts on {below} of {places(len(of_v), design)}{doubt}")
     if harm:
-        yield f"Negative transfer (mean below {design.baseline_title}): {'; '.join(harm)}."
+        what = f"Negative transfer (mean below {design.baseline_title})"
+        yield listing(what, ": ", harm, short=f"{what}: {counted(len(harm), 'method')}")
     elif any(c.pair.n for c in comparisons):
-        yield f"Negative transfer: none, no mean is below {design.baseline_title}."
+        yield Sentence(f"Negative transfer: none, no mean is below {design.baseline_title}.")
 
 
 def nothing_to_compare(design: Design) -> str:

@@ -56,7 +56,9 @@ def test_a_new_section_appears_in_every_format(records, study, tmp_path: Path, m
     best = TOY.of(numbers)
     saved = json.loads((folder / "report.json").read_text())
     assert saved["toy"] == best
-    assert saved["words"]["toy"] == [{"rest": f"The best mean of all is {100 * best:.1f}.", "lead": "", "tone": None}]
+    assert saved["words"]["toy"] == [
+        {"rest": f"The best mean of all is {100 * best:.1f}.", "lead": "", "tone": None, "short": "", "items": []}
+    ]
     html, text = (folder / "report.html").read_text(), path.read_text()
     for page, heading, before, after in (
         (html, "<h2>Toys &amp; games</h2>", "<h2>Verdict</h2>", "<h2>Scores</h2>"),

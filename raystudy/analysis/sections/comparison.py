@@ -35,7 +35,7 @@ from raystudy.analysis.tables import comparison_table
 
 __all__ = ["SECTION", "VERDICTS"]
 
-_NEEDED = ("seeds_needed", "needed")  # the columns that say what a decision would take
+_NEEDED = ("seeds_needed", "needed_together")  # the columns that say what a decision would take
 
 # word -> colour, marker, filled
 VERDICTS = {
