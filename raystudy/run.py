@@ -56,7 +56,7 @@ from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expand_study, read_study
 from raystudy.supervise import RESUME_HINT, run_supervised
 from raystudy.tasks import is_built_in
-from raystudy.wording import counted
+from raystudy.wording import counted, megabytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -306,6 +306,7 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     Args:
         machine: what there is to say of the machine that trains (`machine_lines`).
     """
+    from raystudy.study import disk
     from raystudy.study.folder.records import stale_parts
     from raystudy.study.plan import class_line, merged_labels, mixed_kinds
     from raystudy.terminal import TerminalColumn, lines_of, table_of
@@ -378,6 +379,8 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         + (", if all configurations of a search are as long as its first" if searched else "")
         + (f"; {shared:,.0f} passes are saved, because cells that share a transfer stage run it once" if shared else "")
     )
+    folder = study_run.results.folder if study_run is not None else None
+    lines += disk.lines_of(disk.planned(plan), folder, Path(plan.places.shared) if plan.places.shared else None)
     if study_run is not None:
         old = [why for r in study_run.records.values() if (why := stale_parts(r))]
         how = "; ".join(f"{n} by {what}" for what, n in Counter(w for why in old for w in why).items())
@@ -462,6 +465,7 @@ def run_study(
     study, places, folder = inputs
     from raystudy.exhibits import page_renderer
     from raystudy.live_view import LiveView
+    from raystudy.study import disk
     from raystudy.study.folder.background_writer import BackgroundWriter
     from raystudy.study.folder.best_settings import write_best_settings
     from raystudy.study.folder.manifest import lock_text, provenance, rows_of, write_manifest
@@ -481,9 +485,13 @@ def run_study(
     machine = machine_lines(plan) if options.address is None else []
     for line in describe(plan, study_run, machine):
         say(console, line)
+    cache = Path(places.shared) if places.shared else None
+    if options.keep:
+        say(console, f"disk: about {megabytes(disk.planned(plan, keep=True).models)} more of results for kept models")
     if dry_run:
         return EXIT_DONE
     check_machine(study, places, options, trains=not study_run.complete and not options.local)
+    stages_before = disk.stage_files(cache)
     with results.locked():
         study_run.open()  # another driver may have been at work until now
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
@@ -537,6 +545,9 @@ def run_study(
             say(console, line)
         if options.keep:
             _keep_models(study_run, places, facts, console)
+        if new_records:
+            left = disk.spent(folder, cache, stages_before)
+            say(console, disk.spent_line(left, plan, keep=options.keep))
     if study_run.stopping.is_set() and not study_run.complete:
         over = over_budget()
         why = "the budget is used up" if over else "interrupted"

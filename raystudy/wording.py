@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["counted", "listed", "spelt"]
+__all__ = ["counted", "listed", "megabytes", "spelt"]
 
 
 def counted(n: int, noun: str, nouns: str = "") -> str:
@@ -17,6 +17,15 @@ def listed(items: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *head, last = list(items) or [""]
     return f"{', '.join(head)} and {last}" if head else last
+
+
+def megabytes(size: float) -> str:
+    """A size as people read it: ``812 kB``, ``3.4 MB``, ``12 GB``."""
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.5 or unit == "GB":
+            break
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
 
 
 def spelt(value: object, digits: int = 17) -> str:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from raystudy.wording import megabytes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,12 +49,3 @@ def summary(command: Callable[..., Any]) -> str:
     """The words of a command in the list of commands: the whole first paragraph of its docstring."""
     first = inspect.cleandoc(command.__doc__ or "").split("\n\n")[0]
     return " ".join(first.split())
-
-
-def megabytes(size: float) -> str:
-    """A size as people read it: ``812 kB``, ``3.4 MB``, ``12 GB``."""
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 999.5 or unit == "GB":
-            break
-    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a study would read and train, and how many updates that takes. Trains nothing."""
+    from raystudy.study.disk import planned
     from raystudy.study.plan import Plan, label_counts
 
     options = running.RunOptions(data_root, plm, only=tuple(only or ()), set=tuple(set_ or ()))
@@ -48,5 +50,6 @@ def plan(
         "machine": machine,
         "no effect": study_plan.keys_without_effect,
         "cautions": study_plan.cautions,
+        "disk_bytes": asdict(planned(study_plan)),
     }
     print_json({"study": loaded_study.model_dump(mode="json"), **more, **study_plan.preview})

@@ -273,6 +273,15 @@ class BaseMethod(nn.Module, Generic[S]):
         """
         return []
 
+    @staticmethod
+    def added_parameters(hp: S, plm: PLM, sources: int) -> int:
+        """How many numbers its transfer trains beside the model's body and the heads, for the plan's estimate of disk.
+
+        Args:
+            sources: the tasks that take part in the transfer.
+        """
+        return 0
+
     @classmethod
     def further_heads(cls, hp: S, parts: Sequence[Encoded]) -> tuple[int, ...]:
         """Widths of classification heads beside the tasks' own; they are numbered from the number of tasks on."""

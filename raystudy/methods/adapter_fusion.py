@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from raystudy.data.draws import epoch_batches, seed_of
+from raystudy.data.plm import PLM
 from raystudy.data.text import Batch
 from raystudy.errors import DataError, Problem
 from raystudy.methods import BaseMethod, Length, Schedule, Setup, Sizes, Stage
@@ -75,6 +76,11 @@ class Method(BaseMethod[HParams]):
     @staticmethod
     def inside_layers(hp: HParams) -> bool:
         return True
+
+    @staticmethod
+    def added_parameters(hp: HParams, plm: PLM, sources: int) -> int:
+        width: int = max(1, plm.hidden // hp.reduction_factor)
+        return sources * plm.depth * (2 * plm.hidden * width + width + plm.hidden)
 
     @classmethod
     def untouched_layers(cls, hp: HParams, depth: int) -> int:

@@ -40,6 +40,7 @@ __all__ = [
     "frozen_layers",
     "pool",
     "token_budget",
+    "trained_parameters",
     "untrained_body",
     "verify",
 ]
@@ -271,22 +272,47 @@ def verify(plm: PLM) -> None:
     """
     if plm.folder is None:
         return
-    from transformers import AutoConfig, AutoModel
-
     wrong: list[Problem] = []
     try:
         tokenizer(plm)
     except PreflightError as e:
         wrong += e.problems
     try:
-        with torch.device("meta"):
-            model = AutoModel.from_config(AutoConfig.from_pretrained(plm.folder, local_files_only=True))
+        model = _without_weights(plm)
     except Exception as e:  # the library checks a configuration with classes of three libraries
         wrong.append(Problem(f"config.json: {_first_line(e)}", f"plm {plm.name}"))
     else:
         wrong += [Problem(w, f"plm {plm.name}") for w in _misfits(model, plm.folder)]
     if wrong:
         raise PreflightError(wrong)
+
+
+@lru_cache(maxsize=4)
+def _without_weights(plm: PLM) -> Any:
+    """The model that a folder's configuration describes, on the device where tensors have a shape and no numbers."""
+    from transformers import AutoConfig, AutoModel
+
+    with torch.device("meta"):
+        return AutoModel.from_config(AutoConfig.from_pretrained(plm.folder, local_files_only=True))
+
+
+def trained_parameters(plm: PLM, freeze: str, inputs: int = 0) -> int:
+    """How many numbers of a model's body are trained beside a value of the setting `freeze`; no weights are read.
+
+    Args:
+        inputs: the numbers of a vector, where the examples are vectors.
+    """
+    if freeze == "all":
+        return 0
+    if plm.width:
+        frozen = freeze not in ("none", "embeddings") and layers(freeze, 1)[0]
+        return 0 if frozen else (inputs + 1) * plm.width
+    model = _template(plm) if plm.folder is None else _without_weights(plm)
+    architecture = ARCHITECTURES[plm.family]
+    lower = 0 if freeze in ("none", "embeddings") else frozen_layers(freeze, plm.depth, shared=plm.shared_layers)
+    modules = () if freeze == "none" else architecture.frozen_with(model, lower)
+    frozen_ones = {id(p) for module in modules for p in module.parameters()}
+    return sum(p.numel() for p in model.parameters() if id(p) not in frozen_ones)
 
 
 def _misfits(model: Any, folder: Path) -> Iterator[str]:

@@ -889,7 +889,7 @@ class Plan:
             schedule = self.schedule(arm.variant, settings, target, arm.setting)
             cells[f"{arm.variant} confirm"] += seeds
             cost[f"{arm.variant} confirm"] += schedule.cost * seeds
-            key = self._transfer_key(arm, settings, target)
+            key = self.transfer_key(arm, settings, target)
             saved += sum(schedule.transfer.values(), Length()) * (seeds if stages[key] else 0)
             stages[key] += 1
         for arm in self._decided_by_search():
@@ -911,7 +911,7 @@ class Plan:
             "shared_passes": saved.passes,
         }
 
-    def _transfer_key(self, arm: Arm, settings: Mapping[str, Value], target: str) -> str:
+    def transfer_key(self, arm: Arm, settings: Mapping[str, Value], target: str) -> str:
         """What the transfer stages of a training depend on, but for the seed: trainings of one key and seed share them.
 
         `train.stage_key` will come to the same answer once the data are encoded.

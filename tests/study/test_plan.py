@@ -36,7 +36,7 @@ def test_the_preview_counts_what_runs(tmp_path: Path) -> None:
 
 
 def sharing(study_plan: Plan, spec: Spec) -> tuple[str, int]:
-    return study_plan._transfer_key(spec.arm, spec.settings, spec.target), spec.seed
+    return study_plan.transfer_key(spec.arm, spec.settings, spec.target), spec.seed
 
 
 def transfer_of(study_plan: Plan, spec: Spec) -> int:
