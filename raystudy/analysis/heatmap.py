@@ -179,12 +179,16 @@ class Shares:
             )
 
 
-def share_maps(name: str, title: str, maps: Sequence[Shares]) -> Figure:
-    """A figure of maps beside each other, on one scale from 0 to 1; a frame marks the greatest share of a row."""
-    return Figure(name, title, lambda: _draw_shares(tuple(maps)))
+def share_maps(name: str, title: str, maps: Sequence[Shares], heading: str = "") -> Figure:
+    """A figure of maps beside each other, on one scale from 0 to 1; a frame marks the greatest share of a row.
+
+    Args:
+        heading: a line above all of them.
+    """
+    return Figure(name, title, lambda: _draw_shares(tuple(maps), heading))
 
 
-def _draw_shares(maps: tuple[Shares, ...]) -> Canvas:
+def _draw_shares(maps: tuple[Shares, ...], heading: str) -> Canvas:
     most = max(max(m.values.shape) for m in maps)
     side, size = (_CELL, 8.5) if most <= _NUMBERED else (_SMALL, 7.5)
     left = [0.15 + max(_inches(x, size) for x in m.rows) for m in maps]
@@ -223,6 +227,8 @@ def _draw_shares(maps: tuple[Shares, ...]) -> Canvas:
     canvas.colorbar(ScalarMappable(scale, colours), cax=bar, ticks=[0, 0.5, 1])
     bar.tick_params(labelsize=8, length=2, width=0.6, color=_WORDS, labelcolor=_WORDS)
     bar.set_title("share", fontsize=8, fontweight="normal", color=_WORDS)
+    if heading:
+        canvas.text(0, 1.02, heading, ha="left", va="bottom", fontsize=10.5, fontweight="bold", color=_WORDS)
     return canvas
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,15 @@ from raystudy.analysis.search_gain import Beside
 from raystudy.spec import Record
 from raystudy.studyfile import Study
 
-__all__ = ["Sources"]
+__all__ = ["Answers", "Sources", "no_answers"]
+
+Answers = Callable[[str], tuple[tuple[str, ...], tuple[str, ...]] | None]
+"""The id of a cell -> (gold, answered) classes of the test examples, in their order; None where none can be read, or
+where they are no classes."""
+
+
+def no_answers(cell: str) -> None:
+    """The `Answers` of a study whose predictions are not at hand."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Sources:
         spaces: what the searches moved.
         beside: the cells that show what searching brought.
         recipes: what won the searches across methods.
+        answers: gives the labels and the answers of a cell on the test split.
+        texts: target -> the texts of its test examples in their order, as many as are kept.
         runs: the scores of single trainings on single test sentences, for what an exhibit tests on them.
     """
 
@@ -53,6 +63,8 @@ class Sources:
     beside: Beside = field(default_factory=Beside)
     recipes: tuple[Recipe, ...] = ()
     runs: RunScores = no_runs
+    answers: Answers = no_answers
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(

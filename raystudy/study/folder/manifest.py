@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raystudy.files import atomic_write
 from raystudy.paths import is_file
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
     from raystudy.studyfile import Study
+    from raystudy.tasks import Example
 
 __all__ = ["lock_text", "provenance", "rows_of", "write_manifest"]
 
@@ -73,6 +74,25 @@ def lock_text(study: Study) -> str:
     return own + to_yaml(study.model_dump(mode="json", exclude_defaults=True))
 
 
+_TEXTS, _CHARACTERS = 2000, 400  # of each target, texts of so many test examples are kept, each cut to so many
+
+
+def texts_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Target -> the digest of its data, and the texts of its test examples; none of vectors."""
+    texts = {}
+    for name in plan.study.target_names:
+        task = plan.tasks.get(name)
+        if task is not None and task.form != "vector":
+            examples = task.splits["test"][:_TEXTS]
+            texts[name] = {"digest": task.digest, "test": [_text(e)[:_CHARACTERS] for e in examples]}
+    return texts
+
+
+def _text(example: Example) -> str:
+    """What an example says, in one line: both texts of a pair, or its words."""
+    return " / ".join(filter(None, (example.text or " ".join(example.tokens), example.pair)))
+
+
 def rows_of(study_run: StudyRun) -> list[SearchRow]:
     """How every configuration did on every target, with how surely the winners were chosen."""
 
@@ -104,6 +124,7 @@ def write_manifest(
                 if not is_file(copy) or path == module.space_file:
                     atomic_write(copy, content)
     search_cells = [cell.id for s in study_run.searches.values() for c in s.configurations for cell in c.cells]
+    study_run.results.write_texts(texts_of(plan))
     study_run.results.write_manifest(
         {
             "study": plan.study.model_dump(mode="json"),

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -207,6 +208,48 @@ class Results:
             isinstance(g, list) and isinstance(p, list) for g, p in zip(gold, pred, strict=True)
         )
         return (gold, pred) if tagged else None
+
+    def classes(self, cell: str, split: str = "test") -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """(gold, answered) classes of each example of `split`, in their order; None where none can be read.
+
+        A cell whose answers are numbers or tags has none.
+        """
+        found = self.predictions(cell, "classification", split)
+        if found is None or found.probabilities is None:  # probabilities are those of classes
+            return None
+        return tuple(found.gold), tuple(found.pred)
+
+    def write_texts(self, texts: Mapping[str, Any]) -> None:
+        """Write the texts of test examples, for the pages that show examples; nothing if they are there already."""
+        text = json.dumps(texts, ensure_ascii=False, indent=1) + "\n"
+        path = self.folder / "texts.json"
+        with suppress(OSError, ValueError):
+            if path.read_text(encoding="utf-8") == text:
+                return
+        atomic_write(path, text)
+
+    def texts(self) -> dict[str, Any]:
+        """What `write_texts` wrote: target -> its digest and texts; empty where it was not written, as of old."""
+        try:
+            found = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def last_record_day(self) -> str:
+        """The day, in UTC, on which the newest record was written, from the log; empty where the log does not say."""
+        try:
+            with (self.logs / "events.jsonl").open("rb") as f:
+                f.seek(max(f.seek(0, os.SEEK_END) - 65536, 0))
+                lines = f.read().decode(errors="ignore").splitlines()
+        except OSError:
+            return ""
+        for line in reversed(lines):
+            with suppress(ValueError, KeyError, TypeError):
+                event = json.loads(line)
+                if event["event"] == "record":
+                    return datetime.fromtimestamp(event["time"], UTC).date().isoformat()
+        return ""
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write what a report needs beside the records: which cells the study has now, its searches, provenance."""

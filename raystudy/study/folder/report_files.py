@@ -61,13 +61,15 @@ def write_report(
         study,
         tuple(records),
         tuple(SearchRow(**{**row, "arm": _arm(row["arm"])}) for row in manifest["search_rows"]),
-        facts=manifest["facts"],
+        facts={**({"date": day} if (day := results.last_record_day()) else {}), **manifest["facts"]},
         notes=tuple(manifest["notes"]),
         examples=example_differences(records, study, results),
         importances=tuple(Importance(**{**row, "arm": _arm(row["arm"])}) for row in manifest["importances"]),
         tasks=tuple(TaskFacts(**{**t, "notes": tuple(t["notes"])}) for t in manifest["tasks"]),
         study_text=to_yaml(study.model_dump(mode="json", exclude_defaults=True)),
         runs=sentence_scores_of(records, results),
+        answers=results.classes,
+        texts=_texts(records, results),
         spaces=tuple(SearchedSetting(**{**row, "arm": _arm(row["arm"])}) for row in manifest.get("spaces", ())),
         beside=Beside(
             defaults,
@@ -79,6 +81,12 @@ def write_report(
         recipes=tuple(Recipe(**{**row, "methods": tuple(row["methods"])}) for row in manifest.get("recipes", ())),
     )
     return write(sources, results.folder, exhibit=exhibit, opens=opens)
+
+
+def _texts(records: Iterable[Record], results: Results) -> dict[str, tuple[str, ...]]:
+    """Target -> the texts of its test examples; none of data that have changed since."""
+    digests = {r.spec.target: r.spec.data.get(r.spec.target) for r in records if r.spec.phase == "confirm"}
+    return {t: tuple(kept["test"]) for t, kept in results.texts().items() if digests.get(t) == kept["digest"]}
 
 
 def _arm(data: Mapping[str, Any]) -> Arm:
