@@ -33,6 +33,7 @@ __all__ = [
     "MIN_PAIRS",
     "MOST_EXAMPLES",
     "MOST_SEEDS",
+    "Decisions",
     "Interval",
     "MeanSquares",
     "Paired",
@@ -41,6 +42,7 @@ __all__ = [
     "Word",
     "both",
     "crossed_bootstrap",
+    "decide",
     "deciding_p",
     "flip_floor",
     "holm",
@@ -443,6 +445,42 @@ def words(
     apart = (np.asarray(p) < ALPHA) & (np.abs(m) >= rope) & ~((lo <= 0) & (hi >= 0))
     same = (np.asarray(seeds) >= MIN_PAIRS) & (lo > -rope) & (hi < rope)
     return np.where(same, "equivalent", np.where(apart, np.where(m > 0, "better", "worse"), "undecided"))
+
+
+class Decisions(NamedTuple):
+    """What many studies say of their comparisons at once; (..., m) arrays, m comparisons being one family.
+
+    Attributes:
+        low, high: 95 % interval that holds those of both tests.
+        seeds_p: p of the paired t-test over seeds.
+        examples_p: p of the two-way test.
+        p: what decides, the larger of both (`deciding_p`), with Holm's correction.
+        words: `words` of them.
+    """
+
+    low: Floats
+    high: Floats
+    seeds_p: Floats
+    examples_p: Floats
+    p: Floats
+    words: NDArray[np.str_]
+
+
+def decide(squares: MeanSquares, rope: float) -> Decisions:
+    """The words of (..., m) comparisons of simulated studies, as `verdict` and its tests find them one by one."""
+    s, mean = squares.seeds, squares.mean
+    over_seeds = np.sqrt(squares.seed / (s * squares.examples))
+    over_seeds = np.where(over_seeds > _NO_SPREAD, over_seeds, 0.0)
+    seeds_p = two_way_p(mean, over_seeds, s - 1)
+    seeds_p = np.where(np.isnan(seeds_p), flip_floor(s), seeds_p)
+    se, df = squares.standard_error
+    examples_p = two_way_p(mean, se, df)
+    p = holm(deciding_p(s, seeds_p, examples_p))
+    of_seeds, of_both = (stats.t.ppf(1 - ALPHA / 2, k) * x for k, x in ((s - 1, over_seeds), (df, se)))
+    half = np.fmax(of_seeds, np.where(se > 0, of_both, 0.0))
+    return Decisions(
+        mean - half, mean + half, seeds_p, examples_p, p, words(s, mean, mean - half, mean + half, p, rope)
+    )
 
 
 class Verdict(NamedTuple):

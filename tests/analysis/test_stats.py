@@ -15,7 +15,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from raystudy.analysis import stats
+from raystudy.analysis import compare, stats
 
 fractions = st.integers(0, 200).map(lambda i: i / 200)
 
@@ -279,6 +279,23 @@ def test_words_of_many_comparisons_are_those_of_each():
     assert set(said.tolist()) == {"better", "worse", "equivalent", "undecided"}
     each = [stats.words(5, m, m - h, m + h, q, 0.01) for m, h, q in zip(mean, half, p, strict=True)]
     assert said.tolist() == list(map(str, each))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 12])
+def test_many_studies_say_what_each_says(seeds):
+    """Words, intervals and p-values of arrays are those that a report finds for one comparison after the other."""
+    rng = np.random.default_rng(seeds)
+    d = rng.normal(0, 0.02, (20, 3, seeds, 1)) + rng.normal(0, 0.3, (20, 3, 1, 60)) + rng.normal(0, 0.05, (20, 3, 1, 1))
+    d = d + rng.normal(0, 0.2, (20, 3, seeds, 60)) * rng.choice([0.0, 0.3, 1.0], (20, 3, 1, 1))
+    d[0, 0] = 0.0
+    d[0, 1] = 0.5
+    many = stats.decide(stats.mean_squares(d), 0.01)
+    for i in range(20):
+        pairs = {j: stats.paired(d[i, j].mean(1), np.zeros(seeds)) for j in range(3)}
+        each = compare.all_tests(pairs, 0.01, dict(enumerate(d[i])), range(3))
+        assert [each[j].verdict.word for j in range(3)] == many.words[i].tolist()
+        np.testing.assert_allclose([each[j].p for j in range(3)], many.p[i], atol=1e-9)
+        np.testing.assert_allclose([each[j].low for j in range(3)], many.low[i], atol=1e-9)
 
 
 @pytest.mark.parametrize(("better", "worse"), [(0, 0), (7, 0), (9, 3), (4, 4)])
