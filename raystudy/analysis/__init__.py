@@ -5,6 +5,7 @@ compute   stats          arrays in, numbers out            compare       which t
           cautions       what the scores depend on         search_gain   what searching brought, on test
           recipes        what a search across methods chose
           leave_one_out  what each example adds to a score
+          across_targets ranks, and tests over targets
           compute        all of it: sources -> `numbers.Numbers`
 between   numbers        what the sections of a report share, as one tree
           section        what a section is: numbers, words, tables, figures, as blocks in the order of reading

@@ -32,7 +32,7 @@ from raystudy.analysis.stats import (
 )
 from raystudy.analysis.table import Column, number
 
-__all__ = ["AllTests", "all_tests", "comparisons", "main_table_scores", "needs", "paired_by_seed"]
+__all__ = ["AllTests", "all_tests", "comparisons", "main_table_scores", "needs", "paired_by_seed", "raw_p"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -77,7 +77,7 @@ def all_tests(
     of_family = {k: crossed.get(k) for k in tested}
     seeds_p = dict(zip(tested, holm([pairs[k].p for k in tested]).tolist(), strict=True))
     examples_p = _corrected({k: two.p if two is not None else math.nan for k, two in of_family.items()})
-    p = _corrected({k: _deciding(pairs[k], two) for k, two in of_family.items()})
+    p = _corrected({k: raw_p(pairs[k], two) for k, two in of_family.items()})
     out = {}
     for k, pair in pairs.items():
         two, raw = crossed.get(k), (examples or {}).get(k)
@@ -100,7 +100,8 @@ def _corrected(p: Mapping[K, float]) -> dict[K, float]:
     return dict(zip(p, holm(list(p.values())).tolist(), strict=True))
 
 
-def _deciding(pair: Paired, two: TwoWay | None) -> float:
+def raw_p(pair: Paired, two: TwoWay | None) -> float:
+    """The p that a verdict rests on, before any correction (`stats.deciding_p`); nan where nothing is decided."""
     if two is None:
         return float(deciding_p(pair.n, pair.p, None))
     return float(deciding_p(min(pair.n, two.seeds), pair.p, two.p))

@@ -11,6 +11,7 @@ from typing import Any
 from raystudy.analysis.section import Section
 from raystudy.analysis.sections import (
     across_methods,
+    across_targets,
     answers,
     class_scores,
     comparison,
@@ -41,6 +42,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     verdict.COMPLETENESS,
     scores.SECTION,
     comparison.SECTION,
+    across_targets.SECTION,
     curves.SECTION,
     label_maps.SECTION,
     task_weights.SECTION,
