@@ -768,6 +768,9 @@ def _problems_of_meaning(
         )
     if variants and typed("search"):
         yield from _problems_of_across(study.search, variants)
+    if typed("search", "confirm") and study.confirm.top > study.search.trials > 1:
+        rule = "must be at most the number of configurations that a search tries, `trials`"
+        yield ("confirm", "top"), f"{rule} ({study.search.trials}), but is {study.confirm.top}"
     if variants:
         yield from _problems_of_space({v: own for v, (_, own) in variants.items()}, asked)
     searched: list[tuple[str, Sequence[float], Sequence[float]]] = [
@@ -863,6 +866,9 @@ def _problems_of_space(
         if name != ALL and cat.variant(name).role == "control":
             yield loc, f"{name} cannot be searched: it takes the winner of {cat.variant(name).copies}"
             continue
+        if _mapping(search.get("space")).get(written_name) == {}:
+            rule = "must name a setting with its range; leave it out to have the ranges of its page searched"
+            yield loc, f"{rule}, but is empty"
         users = [name] if name != ALL else [v for v in variants if cat.variant(v).role != "control"]
         for key, r in ranges.items():
             rules = {v: cat.parameters_of(v)[key] for v in users if key in cat.parameters_of(v)}
@@ -939,6 +945,8 @@ def _problems_of_range(
             known = [k for k in rules if k != key]
             yield ("when", condition), f"unknown setting {quoted(condition)}{did_you_mean(condition, known)}"
             continue
+        if not values:
+            yield ("when", condition), f"must list the values of {condition} with which {key} is moved, but is empty"
         for i, value in enumerate(values):
             if message := _refusal(rules[condition], value):
                 yield ("when", condition, i), f"{condition} {message}"

@@ -5,6 +5,7 @@ A method of a user's own is shown by its file, ``methods ./stilts.py``, which is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -136,7 +137,7 @@ def _show(v: Variant, cat: Catalogue) -> None:
     print_facts(console(), facts.items())
     rules, searched = cat.parameters_of(v.id), cat.searched_parameters(v.id, {})
     values = cat.defaults(v.id)
-    free = {n: p for n, p in rules.items() if n not in v.fixes and _can_matter(p, v)}
+    free = {n: p for n, p in rules.items() if n not in v.fixes and _can_matter(p, v, rules)}
     if not free:
         return
     tell("")
@@ -156,10 +157,14 @@ def _show(v: Variant, cat: Catalogue) -> None:
         tell(f"\nLeft out on a terminal of this width: {', '.join(hidden_columns)}. --json has everything.")
 
 
-def _can_matter(p: Parameter, v: Variant) -> bool:
+def _can_matter(p: Parameter, v: Variant, rules: Mapping[str, Parameter]) -> bool:
     """Whether what defines the variant leaves the setting in effect."""
     excluded = any(other in v.fixes and v.fixes[other] in values for other, values in p.unless.items())
-    return not excluded and all(v.fixes.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+    given = any(
+        o in v.fixes and v.fixes[o] != rules[o].paper and _can_matter(rules[o], v, rules) for o in p.unless_given
+    )
+    possible = all(v.fixes.get(other, allowed[0]) in allowed for other, allowed in p.when.items())
+    return possible and not excluded and not given
 
 
 def _range(p: Parameter) -> str:

@@ -224,6 +224,19 @@ class _Given(nn.Module):
 _LOCK = threading.Lock()
 
 
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """While open, the library prints no table of the weights that it leaves alone; what it lacks is told by us."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
 @lru_cache(maxsize=4)
 def _template(plm: PLM) -> nn.Module:
     """The pre-trained body in float32, read once per process; every Encoder copies it."""
@@ -244,7 +257,7 @@ def _template(plm: PLM) -> nn.Module:
             return random
     try:
         # weights that a checkpoint lacks are made on the spot, and must be the same on every rank and at every start
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _without_load_report():
             torch.manual_seed(0)
             model, report = AutoModel.from_pretrained(
                 plm.folder,

@@ -33,7 +33,7 @@ from raystudy.study.search.arm_search import ArmSearch
 from raystudy.study.search.space import Across, Space, effective
 from raystudy.studyfile import SearchPlan, Study
 from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
-from raystudy.wording import listed
+from raystudy.wording import listed, spelt
 from raystudy.yamlfile import dotted
 
 __all__ = ["Plan", "class_line", "label_counts", "merged_labels", "mixed_kinds"]
@@ -214,7 +214,20 @@ class Plan:
         if self.study.searched_settings and not self._searched_arms():
             number = counted(self.study.search.trials, "configuration")
             lines.append(f"search: {number} asked for, but the study sets all that a search of its methods would move")
-        return [*lines, *self._idle_dimensions()]
+        return [*lines, *self._idle_dimensions(), *self._unreached_conditions()]
+
+    def _unreached_conditions(self) -> list[str]:
+        """The values of the study's own `when` that no configuration has, a line for each setting and condition."""
+        variants_of: dict[tuple[str, str, str], dict[str, None]] = {}
+        for arm, space in self.spaces().items():
+            for name, conditions in space.unreached().items():
+                for other, values in conditions.items():
+                    words = listed(spelt(v) or "empty" for v in values)
+                    variants_of.setdefault((name, other, words), {})[arm.variant] = None
+        return [
+            f"search: `when` of {name} names {other} {words}, which no configuration of {listed(variants)} has"
+            for (name, other, words), variants in variants_of.items()
+        ]
 
     def _idle_dimensions(self) -> list[str]:
         """What a search leaves alone because nothing depends on it, a line for each reason."""

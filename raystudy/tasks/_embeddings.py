@@ -32,11 +32,13 @@ class WordVectors:
 
     Attributes:
         about: where they are from, in words.
+        notes: what was passed over in the file.
     """
 
     of: Mapping[str, tuple[float, ...]]
     length: int
     about: str
+    notes: tuple[str, ...] = ()
 
 
 def place_of(name: str, root: Path | None, where: str) -> Path:
@@ -81,25 +83,39 @@ def read_vectors(place: Path, name: str, words: Collection[str], where: str) -> 
 
 
 def _of_file(place: Path, words: Collection[str], where: str) -> WordVectors:
-    """Those words that the file has; one that it lacks gets the vector of its lower case, if it has that."""
+    """Those words that the file has; one that it lacks gets the vector of its lower case, if it has that.
+
+    Of a word that stands there more than once the first vector counts.
+    """
     wanted = {*words, *(w.lower() for w in words)}
     found: dict[str, tuple[float, ...]] = {}
+    repeated: dict[str, None] = {}
+    notes: list[str] = []
     length = 0
     for number, line in _lines(place, where):
         word, _, rest = line.rstrip().partition(" ")
         count = rest.count(" ") + 1
         if number == 1 and count == 1:  # word2vec's text format begins with how many words and numbers there are
+            notes.append(
+                f"line 1 of {place.name}, {quoted(line.strip(), 40)}, is read as the header of word2vec's format"
+            )
             continue
         length = length or count
         if count != length:
             text = f"must hold a word and {length} numbers on every line, but line {number} has {count}"
             raise DataError(Problem(text, where, str(place)))
-        if word in wanted and word not in found:
+        if word in found:
+            repeated[word] = None
+        elif word in wanted:
             found[word] = _numbers(rest, number, place, where)
     if not length:
         raise DataError(Problem("must hold a word and its numbers on every line, but is empty", where, str(place)))
     known = {w: found[k] for w in words for k in (w, w.lower()) if k in found and (k == w or w not in found)}
-    return WordVectors(known, length, f"the file {place.name}")
+    if repeated:
+        some = ", ".join(quoted(w, 40) for w in [*repeated][:6]) + (", ..." if len(repeated) > 6 else "")
+        words_of = "1 word" if len(repeated) == 1 else f"{len(repeated)} words"
+        notes.append(f"{words_of} of {place.name} stand there more than once, and the first vector counts: {some}")
+    return WordVectors(known, length, f"the file {place.name}", tuple(notes))
 
 
 def _lines(place: Path, where: str) -> Iterator[tuple[int, str]]:

@@ -181,6 +181,7 @@ def _made(read: _Read, tags: tuple[str, ...], window: int, most: int, embeddings
     size = f"{window * vectors.length} numbers"
     notes = [
         f"words of {part} tagged {', '.join(tags)}; vectors of {window} words from {vectors.about}, {size}",
+        *vectors.notes,
         *([f"{unknown} of {len(around)} different words have no vector and are zeros"] if unknown else []),
         *([f"of its words as many are read, drawn evenly: {cut}"] if cut else []),
         *source.notes,

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raystudy import __main__ as commands
-from raystudy.catalogue import suites
+from raystudy.catalogue import catalogue, suites
 from raystudy.errors import ConfigError
 from raystudy.plugins import find_module, module_names
 from raystudy.tasks import load
@@ -99,3 +99,17 @@ def test_mistakes_are_answered_with_what_there_is(
     out = CliRunner().invoke(commands.app, ["tasks", *args])
     assert isinstance(out.exception, ConfigError)
     assert says in str(out.exception)
+
+
+def test_a_variant_with_given_weights_shows_no_setting_that_they_leave_without_effect() -> None:
+    """``unless_given``: where omega defines the variant, nothing is learnt of it."""
+    name = "tawt_fixed[omega=a > 0.25; b > 0.75]"
+    done = CliRunner().invoke(commands.app, ["methods", name])
+    assert done.exit_code == 0, done.output
+    rules = catalogue().parameters_of(name)
+    dead = {n for n, p in rules.items() if "omega" in p.unless_given}
+    shown = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert dead
+    assert not dead & shown
+    plain = CliRunner().invoke(commands.app, ["methods", "tawt_fixed"]).stdout
+    assert dead & {line.split()[0] for line in plain.splitlines() if line.strip()}

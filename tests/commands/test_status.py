@@ -72,6 +72,36 @@ def test_the_driver_and_the_folder_tell_the_same_of_a_search(ran: Any) -> None:
         assert (folder[arm].complete, folder[arm].pruned, folder[arm].cells) == (mine.complete, mine.pruned, mine.cells)
 
 
+SAME = {  # at most ten updates: 20, 40 and 60 epochs are the same trainings, and 3 epochs are the paper's
+    "methods": "[single_task, majority]",
+    "search": "{trials: 5, generation: 2, seeds: 2, shots: 12, sampler: random, "
+    "space: {single_task: {epochs: [3, 20, 40, 60]}}}",
+}
+
+
+def test_configurations_that_are_the_same_trainings_are_counted_by_their_cells(ran: Any) -> None:
+    study_run = ran(**SAME)
+    ((arm, search),) = study_run.searches.items()
+    cells = {r.id for r in study_run.records.values() if r.spec.phase == "search"}
+    assert len(cells) < sum(len(c.scores) for c in search.configurations), "some are the same"
+    counts = next(a for a in progress(Results(RESULTS)).arms if a.arm == arm)
+    assert counts.trials is not None
+    assert counts.trials.cells == search_counts(search)["cells"] == len(cells)
+    assert counts.trials.over == counts.trials.total == 5
+    assert counts.search.done == counts.search.planned == len(cells)
+    assert said("fake")["finished"]
+
+
+@pytest.mark.parametrize("cells", [3, 5, 7])
+def test_a_search_with_the_same_trainings_never_has_more_cells_left_than_it_may(ran: Any, cells: int) -> None:
+    study_run = ran(cells, **SAME)
+    replayed = {str(arm): search_counts(search) for arm, search in study_run.replay().items()}
+    for a in progress(Results(RESULTS)).arms:
+        if a.trials is not None:
+            assert a.trials.cells <= a.search.done
+            assert a.trials.cells <= replayed[str(a.arm)]["cells"]
+
+
 @pytest.mark.parametrize("cells", [1, 9, 17])
 def test_no_test_score_while_the_study_is_unfinished(ran: Any, cells: int) -> None:
     study_run = ran(cells, **SMALL)

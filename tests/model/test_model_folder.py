@@ -292,3 +292,16 @@ def test_an_input_of_another_form_is_refused(cell: Trained, tmp_path: Path, valu
 
 def test_no_input_has_no_answer(cell: Trained, tmp_path: Path) -> None:
     assert kept(cell, tmp_path / "model").predict([]) == []
+
+
+def test_a_model_with_a_head_is_opened_without_a_table_of_what_is_not_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library would list the head's weights, which the body does not have, as if something were wrong."""
+    spec = spec_of("single_task", precision="fp32", max_updates=2)
+    write_model(train.trained(spec, places_of(spec)), tmp_path / "model", "card", {})
+    capfd.readouterr()
+    load_model(str(tmp_path / "model"))
+    told = capfd.readouterr()
+    assert "LOAD REPORT" not in told.out + told.err
+    assert not told.err

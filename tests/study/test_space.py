@@ -297,6 +297,58 @@ def test_a_value_in_the_place_of_a_range_is_told_how_to_be_set(tmp_path: Path) -
             study(tmp_path, search=f"{{trials: 4, space: {bad}}}")
 
 
+@pytest.mark.parametrize(
+    ("space", "text"),
+    [
+        ("{meta_dtl: {}}", "must name a setting with its range; leave it out to have the ranges of its page searched"),
+        ("{all: {}}", "must name a setting with its range"),
+        (
+            "{meta_dtl: {lr: {low: 1e-4, high: 1e-3, when: {weights: []}}}}",
+            "must list the values of weights with which",
+        ),
+    ],
+)
+def test_what_would_take_dimensions_away_in_silence_is_refused(tmp_path: Path, space: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(text)) as e:
+        study(tmp_path, search=f"{{trials: 4, space: {space}}}")
+    assert all(p.line for p in e.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        ("{batch_size: [8]}", ""),
+        ("{batch_size: [8, 5]}", "`when` of lambda names batch_size 5, which no configuration of meta_dtl has"),
+        ("{batch_size: [5]}", "lambda of meta_dtl is not searched, because the other settings never have the values"),
+        ("{dropout: [0.1]}", ""),
+        ("{dropout: [0.15]}", "lambda of meta_dtl is not searched"),
+        ("{clip: [0.5]}", "lambda of meta_dtl is not searched"),
+        ("{clip: [0.7, 1.0]}", "`when` of lambda names clip 0.7, which no configuration of meta_dtl has"),
+        ("{warmup: [0.1, 0.3]}", "`when` of lambda names warmup 0.3, which no configuration of meta_dtl has"),
+    ],
+)
+def test_a_condition_that_no_configuration_meets_is_told(tmp_path: Path, condition: str, text: str) -> None:
+    """Between two ends without steps no value is ever drawn but those that are tried first; 1 is the paper's clip."""
+    ranges = "batch_size: {low: 4, high: 12, step: 4}, dropout: {low: 0.0, high: 0.2, step: 0.1}"
+    ranges += ", clip: {low: 0.1, high: 2.0}"
+    space = f"{{meta_dtl: {{{ranges}, lambda: {{low: 0.1, high: 0.4, when: {condition}}}}}}}"
+    made = plan(tmp_path, methods="[single_task, meta_dtl]", search=f"{{trials: 4, space: {space}, shots: 12}}")
+    told = [line for line in made.keys_without_effect if "lambda" in line]
+    assert (told == []) if not text else any(text in line for line in told), told
+
+
+@pytest.mark.parametrize(("trials", "top", "refused"), [(4, 4, False), (4, 5, True), (2, 3, True), (0, 3, False)])
+def test_no_more_configurations_are_confirmed_than_are_tried(
+    tmp_path: Path, trials: int, top: int, refused: bool
+) -> None:
+    asked = {"search": f"{{trials: {trials}}}", "confirm": f"{{top: {top}}}"}
+    if not refused:
+        assert study(tmp_path, **asked).confirm.top == top
+        return
+    with pytest.raises(ConfigError, match=rf"confirm.top: must be at most .* \({trials}\), but is {top}"):
+        study(tmp_path, **asked)
+
+
 @pytest.mark.parametrize("trials", [0, 1])
 def test_a_space_takes_a_search(tmp_path: Path, trials: int) -> None:
     with pytest.raises(ConfigError, match=f"`trials` must be at least 2 .*, but is {trials}"):

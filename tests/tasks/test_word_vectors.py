@@ -83,6 +83,13 @@ def test_a_packed_file_and_one_with_a_line_of_counts_are_read_alike(root: Path) 
         f.write(text)
     (root / "counted.txt").write_text(f"{len(GLOVE)} 2\n{text}")
     plain, packed, counted = (words(root, embeddings=name) for name in ("vectors.txt", "packed.txt.gz", "counted.txt"))
+    assert not any("header" in note or "more than once" in note for note in plain.notes)
+    assert any(note.startswith("line 1 of counted.txt") and "header" in note for note in counted.notes)
+    known = next(iter(GLOVE))
+    (root / "twice.txt").write_text(f"{text}{known} 9 9\n")
+    twice = words(root, embeddings="twice.txt")
+    assert twice.splits == plain.splits, "the first vector counts"
+    assert any("more than once" in note and known in note for note in twice.notes), twice.notes
     assert plain.digest == packed.digest
     assert counted.splits == plain.splits
 

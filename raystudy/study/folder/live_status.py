@@ -79,6 +79,7 @@ def search_counts(search: ArmSearch) -> dict[str, Any]:
         "pruned": sum(c.pruned_at is not None for c in over),
         "failed": sum(c.failed for c in over),
         "total": search.total,
-        "cells": sum(len(c.scores) for c in over),
+        # configurations that differ in what has no effect alone have the same cells
+        "cells": len({cell.id for c in over for cell, _ in zip(c.cells, c.scores, strict=False)}),
         "best": max((c.mean(len(c.cells)) for c in complete), default=None),
     }

@@ -198,7 +198,7 @@ def _configuration_counts(
         row_groups = [group for one in together for group in rows[str(one)].values()]
         records_of_arm = [r for one in together for r in records[one]]
         states = Counter(group[0]["state"] for group in row_groups)
-        cells = sum(row["seeds"] for group in row_groups for row in group) + states["failed"]
+        cells = _distinct_cells(row_groups) + states["failed"]
         dev_means = [_dev_mean(group) for group in row_groups if group[0]["state"] == "complete"]
         for cell_records in _newer_configurations(
             records_of_arm, [row["settings"] for group in row_groups for row in group]
@@ -218,6 +218,18 @@ def _configuration_counts(
             best=max(dev_means, default=None),
         )
     return out
+
+
+def _distinct_cells(row_groups: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    """How many cells with a score configurations have, from their rows.
+
+    Two configurations whose effective settings on a target are equal have the same cells there.
+    """
+    seeds: dict[str, int] = {}
+    for row in (row for group in row_groups for row in group):
+        cell = canonical([row["arm"], row["target"], row["settings"]])
+        seeds[cell] = max(seeds.get(cell, 0), row["seeds"])
+    return sum(seeds.values())
 
 
 def _trials(study: Study, manifest: Mapping[str, Any], arm: Arm) -> int:

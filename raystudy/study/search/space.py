@@ -240,9 +240,37 @@ class Space:
             return False
         return not out_of_effect(catalogue().parameters_of(self.variant), name, settings)
 
+    def reaches(self, name: str, value: Value) -> bool:
+        """Whether a configuration may have exactly this value: out of an interval without steps none is drawn twice."""
+        if value == self.reference[name]:
+            return True  # configuration 0 has it, and so have all where the setting is not moved
+        d = self.dimensions.get(name)
+        if d is None or not d.holds(value):
+            return False
+        if d.choices or value in d.range.enqueue or isinstance(value, bool | str) or d.range.low is None:
+            return True
+        if d.parameter.type == "int":
+            return (value - int(d.range.low)) % int(d.range.step or 1) == 0
+        steps = (value - d.range.low) / d.range.step if d.range.step else 0.5
+        return abs(steps - round(steps)) < 1e-9
+
+    def unreached(self) -> dict[str, dict[str, tuple[Value, ...]]]:
+        """Dimension -> other setting -> the values that the study's own `when` names and no configuration has."""
+        out: dict[str, dict[str, tuple[Value, ...]]] = {}
+        for name, d in self.dimensions.items():
+            for other, values in d.range.when.items() if d.own else ():
+                if never := tuple(v for v in values if not self.reaches(other, v)):
+                    out.setdefault(name, {})[other] = never
+        return out
+
     def _why_idle(self, name: str, lengths: Lengths | None) -> str:
         """Why no configuration can depend on a dimension; empty where one can."""
-        around = [settings for settings in self._surroundings(name) if self.moves(name, settings)]
+        when = self.dimensions[name].range.when
+        around = [
+            settings
+            for settings in self._surroundings(name)
+            if self.moves(name, settings) and all(self.reaches(other, settings[other]) for other in when)
+        ]
         if not around:
             rules = catalogue().parameters_of(self.variant)
             reasons = (out_of_effect(rules, name, s) for s in self._surroundings(name))
