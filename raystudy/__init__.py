@@ -19,6 +19,8 @@ A map of the package, bottom to top; each room imports only from those above it 
     machine                 what this machine or a cluster can do for a study: cores, memory, GPUs, bfloat16, locks
     study                   plan, search, pool of Ray Train groups, the folder of results, the store of shared stages
     cluster, supervise      ray for the duration of a run; a run that is watched
+    exhibit_costs           what the papers' exhibits take, what is missing for them, and which were made
+    reproduce               all exhibits of a paper, one after another, to one page
     run, live_view, terminal, commands    the command line, and what a person sees there
     own_files, api          a study of a user's files; what a program or a notebook calls
 

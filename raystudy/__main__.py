@@ -1,7 +1,7 @@
 """``python -m raystudy``: the commands (raystudy/commands/) and how their mistakes are told.
 
-Only `run`, `fit`, `ambiguities` and `rerun` train. These, `plan`, `scores`, `predict` and `doctor` load torch; the
-others neither torch nor ray.
+Only `run`, `fit`, `ambiguities` and `rerun` train. These, `plan`, `exhibits`, `scores`, `predict` and `doctor` load
+torch; the others neither torch nor ray.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from raystudy.commands.ambiguities import ambiguities
 from raystudy.commands.cache import app as cache
 from raystudy.commands.dashboard import dashboard
 from raystudy.commands.doctor import doctor
+from raystudy.commands.exhibits import exhibits
 from raystudy.commands.fit import fit
 from raystudy.commands.methods import methods
 from raystudy.commands.plan import plan
@@ -35,7 +36,21 @@ app = typer.Typer(
     subcommand_metavar="COMMAND [ARGS]",
 )
 app.command(name="run", help="Run a study; the same as python -m raystudy.run.")(running.command)
-for command in (methods, tasks, scores, ambiguities, plan, doctor, status, dashboard, report, rerun, fit, predict):
+for command in (
+    methods,
+    tasks,
+    exhibits,
+    scores,
+    ambiguities,
+    plan,
+    doctor,
+    status,
+    dashboard,
+    report,
+    rerun,
+    fit,
+    predict,
+):
     app.command(short_help=summary(command))(command)
 app.add_typer(cache, name="cache", short_help=cache.info.help)
 

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from raystudy.api import StudyResults
     from raystudy.exhibits import Exhibit, Scale
     from raystudy.live_view import LiveView
+    from raystudy.study.folder.records import Results
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
 
@@ -89,6 +90,7 @@ __all__ = [
     "worker_seconds",
 ]
 
+REPRODUCE = "reproduce"  # what stands in place of a study where a whole paper is meant
 EXIT_DONE, EXIT_FAILED_CELLS, EXIT_BUDGET, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 4, 70, 130  # a UserError carries 2 or 3
 
 
@@ -129,6 +131,7 @@ class RunOptions:
     keep: bool = False  # the best model of every arm and target
     gpu_share: int | None = None
     local: bool = False  # train in this process, without Ray; no option of the command line
+    reuse: Path | None = None  # a folder of results folders whose finished cells are taken over
 
     @property
     def cluster(self) -> Cluster:
@@ -168,7 +171,7 @@ def study_file(name: str) -> Path:
     if name not in files:
         from raystudy.exhibits import names
 
-        known_names = [*files, *names()]
+        known_names = [*files, *names(), REPRODUCE]
         raise ConfigError(
             unknown_name("study or exhibit", name, known_names) + " A study file of your own ends in .yaml."
         )
@@ -494,6 +497,8 @@ def run_study(
     stages_before = disk.stage_files(cache)
     with results.locked():
         study_run.open()  # another driver may have been at work until now
+        if options.reuse is not None and (taken := study_run.take_over(_beside(folder, options.reuse))):
+            say(console, f"{counted(taken, 'cell')} taken over from other results below {options.reuse}")
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
         if study.numerics.precision == "bf16" and machine:
             facts["precision"] = machine[0]
@@ -556,6 +561,14 @@ def run_study(
     return EXIT_FAILED_CELLS if any(r.status == "failed" for r in study_run.study_records().values()) else EXIT_DONE
 
 
+def _beside(folder: Path, root: Path) -> list[Results]:
+    """The other results folders below `root`."""
+    from raystudy.study.folder.records import Results
+
+    others = (path.parent for path in sorted(root.glob("*/cells")) if path.parent.resolve() != folder.resolve())
+    return [Results(other) for other in others]
+
+
 def train_missing(study_run: StudyRun, view: LiveView, options: RunOptions, places: Places) -> None:
     """Train every cell that has no record: on Ray, or one after another in this process."""
     if not options.local:
@@ -607,6 +620,7 @@ def show_untrained(exhibit: Exhibit, options: RunOptions, console: Console) -> i
         show_opening(console, opening)
     for line in report_places(report):
         say(console, line)
+    atomic_write(folder / "exhibit.json", json.dumps({"exhibit": exhibit.name, "scale": scale}) + "\n")
     return EXIT_DONE
 
 
@@ -711,12 +725,14 @@ def command(
     study: Annotated[
         str,
         typer.Argument(
-            help="A study of search_spaces/studies, a .yaml file of your own, or a paper's exhibit: meta_dtl_table2."
+            help="A study of search_spaces/studies, a .yaml file of your own, a paper's exhibit (meta_dtl_table2), or "
+            "reproduce: all exhibits of a paper."
         ),
     ] = "quickstart",
     data_root: Annotated[str | None, typer.Option(help="Folder with one folder per task.")] = None,
     plm: Annotated[str | None, typer.Option(help="minilm, tiny, a folder, or a hub id.")] = None,
     scale: Annotated[str, typer.Option(help="Of an exhibit: smoke, small or paper.")] = RunOptions.scale,
+    paper: Annotated[str | None, typer.Option(help="Of reproduce: a paper (mft, meta_dtl, ...), or all.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Of an exhibit: tune every method on dev first.")] = False,
     workers: Annotated[int | None, typer.Option(help="Data-parallel workers per training.")] = None,
     groups: Annotated[int | None, typer.Option(min=1, help="Trainings at a time (default: as many as fit).")] = None,
@@ -739,6 +755,9 @@ def command(
     ] = None,
     keep: Annotated[
         str | None, typer.Option(help="best: keep a model per arm and target, below models/ of the results.")
+    ] = None,
+    reuse: Annotated[
+        Path | None, typer.Option(help="Take over cells that results folders below this folder have already.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Ray's own dashboard, on this machine only.")] = False,
@@ -770,7 +789,14 @@ def command(
             search,
             _keep(keep),
             gpu_share,
+            reuse=None if reuse is None else readable_folder(reuse, where="--reuse"),
         )
+        if study == REPRODUCE:
+            from raystudy.reproduce import reproduce
+
+            return reproduce(paper, options, plain_console(), dry_run=dry_run)
+        if paper is not None:
+            raise ConfigError(Problem(f"is for `{REPRODUCE}`, which makes all exhibits of a paper", "--paper"))
         exhibit = find_exhibit(study, options)
         if exhibit is not None and not exhibit.methods:
             return show_untrained(exhibit, options, plain_console())

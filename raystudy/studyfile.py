@@ -47,8 +47,10 @@ __all__ = [
     "Study",
     "StudyNumerics",
     "check_study",
+    "examples_of",
     "expand_study",
     "read_study",
+    "without_unreached",
 ]
 
 
@@ -1193,6 +1195,15 @@ def _without_unreached(study: Study, root: Path | None) -> Study:
         except UserError:  # the plan says what is wrong with it
             return study
         sizes[name] = min(n, study.limits_of(name).get("train", n))
+    return without_unreached(study, sizes)
+
+
+def without_unreached(study: Study, sizes: Mapping[str, int]) -> Study:
+    """The study without the settings for which so many data are too few; all of it where nothing would be left.
+
+    Args:
+        sizes: task -> its training examples after the study's limits.
+    """
     unreached: dict[str, dict[str, str]] = {t: dict(why) for t, why in study.unreached.items()}
     for target in study.target_names:
         for setting in study.settings_of(target):
@@ -1202,7 +1213,7 @@ def _without_unreached(study: Study, root: Path | None) -> Study:
     for variant in (v for v in study.variants if catalogue().variant(v).pooled):
         for target in study.target_names:
             for setting in study.settings_of(target):
-                together = sum(_examples(study, target, setting, sizes).values())
+                together = sum(examples_of(study, target, setting, sizes).values())
                 if str(setting) not in unreached.get(target, {}) and together > sizes[target]:
                     why = f"{target} has {sizes[target]:,} training examples of {together:,}"
                     of_variants.setdefault(variant, {}).setdefault(target, {})[str(setting)] = why
@@ -1210,7 +1221,7 @@ def _without_unreached(study: Study, root: Path | None) -> Study:
     return new if new.arms() else study
 
 
-def _examples(study: Study, target: str, setting: Setting, sizes: Mapping[str, int]) -> dict[str, int]:
+def examples_of(study: Study, target: str, setting: Setting, sizes: Mapping[str, int]) -> dict[str, int]:
     """task -> the training examples that it has in a setting, where the data reach.
 
     Args:

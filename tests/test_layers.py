@@ -31,7 +31,12 @@ Law = Callable[[str, str], list[str]]  # (module, source) -> complaints
 # `plugins` reaches methods and tasks by name without importing them, so it may stand at the bottom. Rooms may still be
 # empty.
 STRATA: list[list[tuple[str, ...]]] = [
-    [("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands", "api")],  # "" is the __init__
+    [
+        (
+            *("", "run", "cluster", "supervise", "__main__", "terminal", "live_view", "commands", "api"),
+            *("exhibit_costs", "reproduce"),
+        )
+    ],  # "" is the __init__
     [("study",), ("machine",), ("exhibits",)],
     [("train", "evaluate", "model"), ("example_scores",), ("task_distances",), ("analysis",)],
     [("methods",)],

@@ -36,7 +36,7 @@ from raystudy.analysis.section import (
 from raystudy.analysis.table import Cell, Column, Table, blocks, cell_text, published_text, to_csv
 from raystudy.errors import printable
 
-__all__ = ["exhibit_report", "inline", "study_report"]
+__all__ = ["exhibit_report", "inline", "page_template", "study_report"]
 
 _WIDE = 600  # pixels: a figure of one panel is narrower, and is shown whole on a telephone
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -52,18 +52,19 @@ def study_report(n: Numbers, parts: Sequence[Part], svg: Mapping[str, bytes]) ->
         parts: the sections in order.
         svg: name of a figure -> its SVG file.
     """
-    return _page("report.html.jinja").render(n=n, parts=[_part(p, svg) for p in parts if p.shown("html")])
+    return page_template("report.html.jinja").render(n=n, parts=[_part(p, svg) for p in parts if p.shown("html")])
 
 
 def exhibit_report(exhibit: ExhibitPage, svg: Mapping[str, bytes]) -> str:
     """The text of the report.html of an exhibit without a study behind it."""
     parts = [exhibit_part(exhibit), Part("provenance", "Provenance", (Facts(exhibit.facts),), "Provenance")]
-    return _page("exhibit.html.jinja").render(
+    return page_template("exhibit.html.jinja").render(
         title=exhibit.title, parts=[_part(p, svg) for p in parts if p.shown("html")]
     )
 
 
-def _page(name: str) -> Template:
+def page_template(name: str) -> Template:
+    """A page that stands in the frame of all pages; it escapes what it is given."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -8,9 +8,10 @@ from pathlib import Path
 from raystudy.errors import ConfigError, Problem, did_you_mean, quoted
 from raystudy.paths import absolute_path, expanded_path, is_file, is_folder, kind_of, why_no_folder
 
-__all__ = ["RESULTS", "find_cell", "ran_folder", "results_folder", "studies"]
+__all__ = ["REPRODUCTION", "RESULTS", "find_cell", "is_reproduction", "ran_folder", "results_folder", "studies"]
 
 RESULTS = Path("results")
+REPRODUCTION = "reproduction.json"  # what says that a folder holds all exhibits of a paper
 _LISTED_IDS = 8
 
 
@@ -35,6 +36,11 @@ def results_folder(study: str, out: Path | None = None) -> Path:
 
         study = read_study(study_file(study)).name
     return RESULTS / study
+
+
+def is_reproduction(folder: Path) -> bool:
+    """Whether a folder holds the exhibits of a whole paper, each in a folder of its own, and no study."""
+    return is_file(folder / REPRODUCTION)
 
 
 def ran_folder(study: str, out: Path | None = None) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raystudy.commands import Json, Out, StudyOf, console, print_json, tell
-from raystudy.commands.folders import ran_folder
+from raystudy.commands.folders import is_reproduction, ran_folder, results_folder
 from raystudy.run import report_places
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ __all__ = ["report"]
 
 def report(study: StudyOf = "quickstart", out: Out = None, as_json: Json = False) -> None:
     """Build a study's report again from its files, and print its verdict and main numbers."""
+    if is_reproduction(asked := results_folder(study, out)):
+        _report_of_reproduction(asked, as_json)
+        return
     folder = ran_folder(study, out)
     from raystudy.exhibits import page_renderer
     from raystudy.study.folder.records import Results
@@ -35,3 +40,17 @@ def report(study: StudyOf = "quickstart", out: Out = None, as_json: Json = False
     tell("")
     for line in report_places(path):
         tell(line)
+
+
+def _report_of_reproduction(folder: Path, as_json: bool) -> None:
+    """Build the page of a whole paper again; the reports of its exhibits stay as they are."""
+    from raystudy.analysis.reproduction_page import write_reproduction_page
+    from raystudy.reproduce import reproduction_page
+
+    page = reproduction_page(folder)
+    path = write_reproduction_page(page, folder)
+    if as_json:
+        print_json({"html": str(path), "summary": page.summary, "exhibits": [asdict(row) for row in page.rows]})
+        return
+    tell(f"{page.title}: {page.summary}")
+    tell(f"page: {path} (open it in a browser)")

@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raystudy.commands import Json, Out, StudyOf, console, megabytes, print_json
-from raystudy.commands.folders import ran_folder
+from raystudy.commands.folders import is_reproduction, ran_folder, results_folder
 from raystudy.live_view import failure_reason
 from raystudy.output_streams import write_error
 from raystudy.wording import counted
@@ -37,6 +38,9 @@ def status(
     from raystudy.study.folder.records import Results
     from raystudy.terminal import line_width, show
 
+    if is_reproduction(asked := results_folder(study, out)):
+        _status_of_reproduction(asked, as_json)
+        return
     results = Results(ran_folder(study, out))
     state = progress(results)
     if as_json:
@@ -63,6 +67,31 @@ def status(
                 time.sleep(max(1.0, 10 * (time.monotonic() - start)))
     except KeyboardInterrupt:
         pass
+
+
+def _status_of_reproduction(folder: Path, as_json: bool) -> None:
+    """Show how far a whole paper is, exhibit by exhibit."""
+    from raystudy.analysis.reproduction_page import STATES
+    from raystudy.reproduce import reproduction_page
+    from raystudy.terminal import TerminalColumn, print_table, say
+
+    page = reproduction_page(folder)
+    if as_json:
+        print_json({"summary": page.summary, "exhibits": [asdict(row) for row in page.rows]})
+        return
+    terminal = console()
+    say(terminal, f"{page.title}: {page.summary}")
+    columns = [
+        TerminalColumn("exhibit", whole=True),
+        TerminalColumn("state", least=12),
+        TerminalColumn("cells", right=True, whole=True),
+        TerminalColumn("what it shows", least=24, spare=1),
+    ]
+    rows = [
+        [row.exhibit, STATES[row.state] + (f": {row.missing}" if row.state == "missing" else ""), row.cells, row.about]
+        for row in page.rows
+    ]
+    print_table(terminal, columns, rows)
 
 
 def _data(state: Progress) -> dict[str, Any]:

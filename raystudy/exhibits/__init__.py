@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from raystudy.catalogue import catalogue, suites
 from raystudy.errors import ConfigError, unknown_name
+from raystudy.exhibits._data import is_here, published_train_size
 from raystudy.exhibits._papers import Paper, Published
 from raystudy.plugins import find_module, module_names
 from raystudy.spec import Places
@@ -46,6 +47,7 @@ __all__ = [
     "find",
     "names",
     "page_renderer",
+    "papers",
     "run_untrained",
 ]
 
@@ -133,6 +135,7 @@ class Exhibit:
         notes: what a reader must know of this exhibit.
         readings_of: the method whose paper is read in several ways here; empty for a table or figure of the paper.
         untrained_page: (exhibit, scale, places) -> the page of an exhibit for which nothing is trained.
+        needs_model: whether that page takes an encoder.
     """
 
     paper: Paper
@@ -152,6 +155,7 @@ class Exhibit:
     notes: tuple[str, ...] = ()
     readings_of: str = ""
     untrained_page: Callable[[Exhibit, Scale, Places], ExhibitPage] | None = None
+    needs_model: bool = False
 
     @property
     def stem(self) -> str:
@@ -233,6 +237,22 @@ class Exhibit:
         suite_names = [self._planted_suite] if scale == "smoke" else self.suites
         return tuple(t for s in suite_names for t in suites()[s]["tasks"])
 
+    def missing_data(self, scale: Scale, root: Path | None) -> tuple[str, ...]:
+        """The data sets that it needs at a scale and that are not on this machine."""
+        modules = dict.fromkeys(t.partition("/")[0] for t in self.tasks(scale))
+        return tuple(m for m in modules if not is_here(m, root))
+
+    def model(self, scale: Scale) -> str:
+        """The encoder that it needs at a scale; empty where it needs none."""
+        study = self.study(scale)
+        if study is not None:
+            return study.plm
+        return PLM[scale] if self.needs_model else ""
+
+    def published_train_size(self, task: str) -> int:
+        """The training examples of one of its tasks where that was published; 0 where nobody says."""
+        return published_train_size(self.paper, task)
+
     def page(self, scale: Scale, study: Study, numbers: Numbers, runs: RunScores | None = None) -> ExhibitPage:
         """The page of the exhibit, from a study's numbers and the published ones; its report opens with it."""
         from raystudy.analysis.exhibit_page import ExhibitPage
@@ -253,6 +273,11 @@ class Exhibit:
 def names() -> tuple[str, ...]:
     """All exhibits, sorted."""
     return module_names("exhibits")
+
+
+def papers() -> tuple[str, ...]:
+    """The ids of the papers whose exhibits are here, sorted."""
+    return tuple(sorted({find(name).paper.id for name in names()}))
 
 
 def find(name: str) -> Exhibit:

@@ -34,4 +34,5 @@ EXHIBIT = Exhibit(
     about="reviews that Meta-DTL takes to carry over to the other tasks, and reviews that it does not",
     suites=("review",),
     untrained_page=untrained_page,
+    needs_model=True,
 )

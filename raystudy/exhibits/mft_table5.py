@@ -30,4 +30,5 @@ EXHIBIT = Exhibit(
     about="reviews that MFT takes to be typical of all domains, and reviews that it does not",
     suites=("amazon_domains",),
     untrained_page=untrained_page,
+    needs_model=True,
 )

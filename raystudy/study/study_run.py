@@ -127,6 +127,21 @@ class StudyRun:
         self.results.log_event("record", cell=record.id, status=record.status, spec=str(record.spec))
         self.on_record(record)
 
+    def take_over(self, folders: Iterable[Results]) -> int:
+        """Copy the cells that are needed and missing from other results folders that hold them; returns how many.
+
+        A cell's id says everything that its result depends on but the code and the libraries: failed records and those
+        that others made are left.
+        """
+        sources, copied = [*folders], 0
+        while taken := sum(
+            any(source.has(cell.id) and self.results.copy_cell(cell.id, source) for source in sources)
+            for cell in self.missing_cells()
+        ):
+            copied += taken
+            self.open()  # what was copied may decide what else is needed
+        return copied
+
     def drain(self) -> None:
         """Finish the cells that run and start no others. What is missing stays so until the next run.
 

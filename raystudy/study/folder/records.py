@@ -137,6 +137,29 @@ class Results:
         text = json.dumps(json.loads(canonical(outcome.record.to_json())), indent=1, sort_keys=True, ensure_ascii=False)
         atomic_write(cell / "record.json", text + "\n")
 
+    def has(self, cell: str) -> bool:
+        """Whether the cell has a record, of whatever kind."""
+        return (self.cells / cell / "record.json").is_file()
+
+    def copy_cell(self, cell: str, source: Results) -> bool:
+        """Copy a finished cell from another results folder, the record last; whether it could be.
+
+        One that failed, cannot be read, or was made by other code or libraries than are here is left where it is.
+        """
+        folder = source.cells / cell
+        try:
+            text = (folder / "record.json").read_text(encoding="utf-8")
+            record = Record.from_json(json.loads(text))
+            _check(record)
+            if record.status != "done" or record.id != cell or is_stale(record):
+                return False
+            if (folder / "predictions.parquet").is_file():
+                atomic_write(self.cells / cell / "predictions.parquet", (folder / "predictions.parquet").read_bytes())
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return False
+        atomic_write(self.cells / cell / "record.json", text)
+        return True
+
     def correct_answers(self, cell: str, split: str = "test") -> NDArray[np.bool_] | None:
         """(n,) whether each example of `split` was answered correctly, in the order of the examples.
 
