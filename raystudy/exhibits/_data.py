@@ -14,6 +14,9 @@ __all__ = ["is_here", "published_train_size"]
 
 # of data sets whose cards say no size, and whose paper prints none; of words and generated tasks roughly
 _SIZES: Mapping[str, int] = {
+    "sst5": 8_544,
+    "amazon_mds": 7_000,
+    "imdb": 23_785,
     "amazon_mds_stars": 5_465,
     "streusle_mwe": 2_723,
     "ud_ewt_upos": 12_543,
