@@ -386,14 +386,15 @@ def exhibits_page() -> str:
         ),
         "Each runs with fixed settings (those of the papers, as far as they are printed); `--search` tunes every "
         "method on dev first. `--set`, `--seeds`, `--only` and `--plm` work as for any study.",
-        "`python -m raystudy exhibits` lists what each takes in passes and in time on this machine, at which scale it was "
-        "made, and which data or model are missing; with a name, or `--json`, at every scale. Without the data the "
+        "`python -m raystudy exhibits` lists what each takes in passes and in time on this machine, at which scale it "
+        "was made, and which data or model are missing; with a name, or `--json`, at every scale. Without the data the "
         "published sizes are assumed.",
-        "`python -m raystudy.run reproduce --paper mft --scale small --data-root DIR` makes all tables and figures of a "
-        "paper (`--paper all`: of all), each in a results folder below `results/reproduce-mft-small`, whose `index.html` "
-        "says what is done, what runs and what is missing. It may take days: after any kill the same command goes on, "
-        "`--budget 8h` stops it for today, `--dry-run` prints the whole bill. Trainings that two exhibits have in common "
-        "are done once. `--reuse DIR` does the same for one study: it takes over trainings from other results folders.",
+        "`python -m raystudy.run reproduce --paper mft --scale small --data-root DIR` makes all tables and figures of "
+        "a paper (`--paper all`: of all), each in a results folder below `results/reproduce-mft-small`, whose "
+        "`index.html` says what is done, what runs and what is missing. It may take days: after any kill the same "
+        "command goes on, `--budget 8h` stops it for today, `--dry-run` prints the whole bill. Trainings that two "
+        "exhibits have in common are done once. `--reuse DIR` does the same for one study: it takes over trainings "
+        "from other results folders.",
         table(("name", "exhibit", "what it asks", "suites", "trains"), map(line, exhibits())),
         "`..._readings` are not in the papers: `python -m raystudy ambiguities METHOD` is their command.",
         GENERATED,
