@@ -84,6 +84,8 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
     places = replace(places, revision=study_run.plan.plm.revision or places.revision)  # a branch may move meanwhile
     pools: list[Pool] = []
     with _scratch() as scratch, _ray(cluster, lambda: any(p.starting for p in pools)) as context:
+        if cluster.address:
+            _check_nodes(places, view)
         resources = ray.cluster_resources()
         cells = study_run.missing_cells()
         share, why = _gpu_share(cluster, numerics, places, cells)
@@ -254,6 +256,27 @@ def _scratch() -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_nodes(places: Places, view: LiveView) -> None:
+    """The cheap part of `raystudy doctor` on a cluster that was joined: same versions, sources, paths; what is shared.
+
+    Raises:
+        PreflightError: everything that would make cells fail there.
+    """
+    from raystudy.commands.doctor import agree, named_paths
+    from raystudy.machine.cluster_nodes import facts_of_nodes
+    from raystudy.machine.resources import machine_facts
+
+    assert places.shared is not None
+    paths = named_paths(places)
+    shared = Path(places.shared)
+    found = list(agree(machine_facts(paths), facts_of_nodes(shared, paths), shared))
+    if wrong := [c for c in found if c.state == "missing"]:
+        raise PreflightError(Problem(f"{c.what} - {c.mend}", "cluster") for c in wrong)
+    for check in found:
+        if check.state == "warn":
+            view.say(f"{check.what} - {check.mend}")
 
 
 def _gpu_share(cluster: Cluster, numerics: Numerics, places: Places, cells: Sequence[Spec]) -> tuple[int, str]:

@@ -9,6 +9,7 @@ import importlib
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from raystudy.spec import Numerics, Places
     from raystudy.studyfile import Study
 
-__all__ = ["Check", "agree", "checks", "doctor", "packages"]
+__all__ = ["Check", "agree", "checks", "doctor", "named_paths", "packages"]
 
 EXIT_MISSING = 3
 DISK = 5e9  # bytes below which a folder is called nearly full
@@ -66,6 +67,9 @@ def doctor(
         str | None, typer.Option(help="A running Ray cluster, e.g. auto: ask each of its nodes.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy model and data to nodes that have nothing at their path.")
+    ] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +79,9 @@ def doctor(
     loaded_study, places, folder = running.open_study(
         study, running.RunOptions(data_root, plm, set=tuple(set_ or ()), out=out)
     )
-    all_checks = []
+    all_checks = [] if not copy else list(_copied(places, address))
+    for check in all_checks if not as_json else ():
+        tell(str(check), hang=8)
     for check in checks(loaded_study, places, folder, address):
         all_checks.append(check)
         if not as_json:
@@ -100,13 +106,35 @@ def checks(study: Study, places: Places, folder: Path, address: str | None = Non
         return  # the rest cannot be asked
     weights = yield from _model(places)
     yield from _data(study, places)
-    paths = [p for p in (places.data_root, places.plm if os.sep in places.plm else None) if p]
+    paths = named_paths(places)
     here = machine_facts(paths, cuda=study.numerics.device == "cuda" or address is None)
     if address is None:
         yield from _room(here, study.numerics, weights)
         yield from _precision(here, study, places)
     else:
         yield from _cluster(here, address, shared, paths, study.numerics)
+
+
+def named_paths(places: Places) -> list[str]:
+    """What a study reads by its path, so that it must be there on every node."""
+    return [p for p in (places.data_root, places.plm if os.sep in places.plm else None) if p]
+
+
+def _copied(places: Places, address: str | None) -> Iterator[Check]:
+    """Copy model and data to the nodes that lack them, and say what came of it."""
+    from raystudy.machine.cluster_nodes import copy_to_nodes, facts_of_nodes, joined
+
+    if address is None:
+        yield Check("warn", "there are no nodes to copy to", "--address")
+        return
+    assert places.shared is not None
+    with suppress(PreflightError), joined(address):  # a cluster that cannot be joined is told below, with what to do
+        nodes = facts_of_nodes(Path(places.shared), named_paths(places))
+        for path in named_paths(places):
+            hosts = [n["host"] for n in nodes if "error" not in n and not n["there"][path]]
+            for host, problem in copy_to_nodes(Path(path), hosts).items() if hosts else ():
+                what = f"{path} copied to node {host}"
+                yield Check("missing", f"{what}: {problem}") if problem else Check("ok", what)
 
 
 def packages(requirements: Sequence[str] | None = None, python_range: str | None = None) -> Iterator[Check]:
@@ -345,20 +373,49 @@ def _precision(here: Mapping[str, Any], study: Study, places: Places) -> Iterato
 def _cluster(
     here: Mapping[str, Any], address: str, shared: Path, paths: Sequence[str], numerics: Numerics
 ) -> Iterator[Check]:
-    from raystudy.machine.cluster_nodes import facts_of_every_node
+    from raystudy.machine.cluster_nodes import content_digest, facts_of_every_node
 
     try:
-        nodes = facts_of_every_node(address, shared, paths)
+        nodes = facts_of_every_node(address, shared, paths, gpus=numerics.device == "cuda", digests=True)
     except PreflightError as e:
         token = "" if os.environ.get("RAY_AUTH_MODE") else ", and RAY_AUTH_MODE=token here"
         yield from (Check("missing", str(p), f"the same versions there as here{token}") for p in e.problems)
         return
-    yield from agree(here, nodes, shared)
+    yield from agree({**here, "digests": {p: content_digest(Path(p)) for p in paths}}, nodes, shared)
+    yield from _each_node(nodes, numerics)
     unit = "GPU" if numerics.device == "cuda" else "CPU"
     have = int(sum(n["resources"].get(unit, 0) for n in nodes))
     state: Literal["ok", "missing"] = "ok" if have >= numerics.workers else "missing"
     mend = "" if state == "ok" else f"{counted(numerics.workers, 'worker')} per training need as many"
     yield Check(state, f"Ray gives out {counted(have, unit)} on {counted(len(nodes), 'node')}", mend)
+
+
+def _each_node(nodes: Sequence[Mapping[str, Any]], numerics: Numerics) -> Iterator[Check]:
+    """Check of every node its clock, disk, memory, token, threads, and GPUs with their NCCL."""
+    answering = [n for n in nodes if "error" not in n]
+    for node in answering:
+        name = f"node {node['host']}"
+        if abs(node["clock"]) > CLOCK:
+            yield Check("warn", f"the clock of {name} is {node['clock']:+.0f} s off", "set it by NTP")
+        if node["cannot_write"]:
+            yield Check("missing", f"{name} cannot write its cache: {node['cannot_write']}", "RAYSTUDY_CACHE elsewhere")
+        elif node["disk"] < DISK:
+            yield Check("warn", f"{name} has {megabytes(node['disk'])} of disk left for its cache", "make room")
+        if node["memory"] < PROCESS:
+            yield Check("warn", f"{name} has {megabytes(node['memory'])} of memory free", "a larger machine")
+        if node["token"].lower() != "token":
+            what = f"{name} was started without RAY_AUTH_MODE=token: who reaches its ports may run any code there"
+            yield Check("warn", what, "RAY_AUTH_MODE=token before `ray start`, on every node")
+        gpus = ", ".join(f"{g['name']} ({megabytes(g['free'])} free)" for g in node["gpus"])
+        facts = [f"{megabytes(node['memory'])} of memory", f"{megabytes(node['disk'])} of disk"]
+        facts += [f"{node['threads'] or 'all'} threads"] + ([gpus] if gpus else [])
+        facts += [f"NCCL {node['nccl']}"] if node["nccl"] else []
+        yield Check("ok", f"{name}: {counted(node['cpus'], 'core')}, {', '.join(facts)}")
+        if numerics.device == "cuda" and node["resources"].get("GPU") and not node["gpus"]:
+            what = f"{name} gives out GPUs, and its torch sees none"
+            yield Check("missing", what, "a torch built for CUDA and an NVIDIA driver there")
+    if len(versions := {n["nccl"] for n in answering if n["nccl"]}) > 1:
+        yield Check("missing", f"the nodes have NCCL {', '.join(sorted(versions))}", "the same torch everywhere")
 
 
 def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: Path) -> Iterator[Check]:
@@ -380,7 +437,11 @@ def agree(here: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], shared: P
         else:
             yield Check("ok", f"{name} has the same Python, libraries and raystudy")
         for path in [p for p, there in node["there"].items() if here["there"][p] and not there]:
-            yield Check("missing", f"{name} does not see {path}", "the same path on every node")
+            yield Check("missing", f"{name} does not see {path}", "the same path on every node, or `doctor --copy`")
+        for path, ours in here.get("digests", {}).items():
+            theirs = node.get("digests", {}).get(path, "")
+            if theirs and theirs != ours:
+                yield Check("missing", f"{name} has other content at {path}", "remove it there, then `doctor --copy`")
         hosts_apart += [] if node["shares"] else [node["host"]]
     if hosts_apart:
         what = f"{shared} is not one folder for all: {', '.join(hosts_apart)} has its own"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
+import tarfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,7 @@ from raystudy.commands import doctor
 from raystudy.commands.doctor import Check, agree, checks, packages
 from raystudy.errors import PreflightError
 from raystudy.machine import cluster_nodes, filesystem, ray_start, resources
+from raystudy.spec import Numerics
 
 
 @pytest.fixture(autouse=True)
@@ -288,3 +291,64 @@ def test_a_cluster_that_cannot_be_joined_is_said(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ray, "init", refuse)
     (line,) = missing("smoke", "--address", "10.0.0.1:6379")
     assert "cannot be joined: ConnectionError: nobody there" in line
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "says"),
+    [
+        ({"clock": 90.0}, "warn", "+90 s off"),
+        ({"cannot_write": "Read-only file system"}, "missing", "cannot write its cache: Read-only"),
+        ({"disk": 1e9}, "warn", "of disk left"),
+        ({"memory": 2e8}, "warn", "of memory free"),
+        ({"token": ""}, "warn", "without RAY_AUTH_MODE=token"),
+        ({"resources": {"GPU": 1.0}}, "missing", "its torch sees none"),
+    ],
+)
+def test_each_node_is_said_what_it_has_and_what_it_lacks(changed: dict[str, Any], state: str, says: str) -> None:
+    well = {"host": "gpu1", "clock": 0.0, "cannot_write": "", "disk": 9e10, "memory": 9e9, "token": "token"}
+    node = {**well, "threads": "", "cpus": 8, "gpus": [], "nccl": "", "resources": {"CPU": 8.0}}
+    (fine,) = doctor._each_node([node], Numerics(device="cuda"))
+    assert fine.state == "ok"
+    found = list(doctor._each_node([{**node, **changed}, {"host": "lost", "error": "gone"}], Numerics(device="cuda")))
+    (said,) = [c for c in found if c.state != "ok"]
+    assert said.state == state
+    assert says in said.what
+    assert said.mend
+
+
+def test_other_content_at_the_same_path_is_said(node: Node) -> None:
+    here = {**HERE, "digests": {"/data": "aa"}}
+    assert [c.state for c in agree(here, [node(digests={"/data": "aa"})], Path("/c"))] == ["ok", "ok"]
+    assert [c.what for c in agree(here, [node(digests={"/data": "ab"})], Path("/c")) if c.state != "ok"] == [
+        "node gpu1 has other content at /data"
+    ]
+
+
+def test_what_is_copied_to_a_node_is_what_was_sent_and_replaces_nothing(tmp_path: Path) -> None:
+    """The node's part, without ray; the archive is what travels."""
+    (tmp_path / "data" / "task").mkdir(parents=True)
+    (tmp_path / "data" / "task" / "train.csv").write_text("text,label\n")
+    digest = cluster_nodes.content_digest(tmp_path / "data")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(tmp_path / "data", arcname="content")
+    goal = tmp_path / "node" / "data"
+    goal.parent.mkdir()
+    assert cluster_nodes._unpack(packed.getvalue(), str(goal), "of something else") == "the copy has another digest"
+    assert not list(goal.parent.iterdir())
+    assert cluster_nodes._unpack(packed.getvalue(), str(goal), digest) == ""
+    assert cluster_nodes.content_digest(goal) == digest
+    (goal / "task" / "train.csv").write_text("mine")
+    assert cluster_nodes._unpack(packed.getvalue(), str(goal), digest) == "there is something else at that path"
+    assert (goal / "task" / "train.csv").read_text() == "mine"
+
+
+def test_an_archive_reaches_nothing_outside_its_place(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("content/../../../outside")
+        entry.size = 1
+        archive.addfile(entry, io.BytesIO(b"x"))
+    (tmp_path / "a").mkdir()
+    assert "outside" in cluster_nodes._unpack(packed.getvalue(), str(tmp_path / "a" / "goal"), "")
+    assert [p.name for p in tmp_path.rglob("*")] == ["a"]
