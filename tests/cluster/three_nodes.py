@@ -34,7 +34,7 @@ targets: [planted/target]
 task_options: {planted: {n_train: 100, n_dev: 30, n_test: 40}}
 shots: [24]
 methods: [single_task, multi_task, meta_dtl, majority]
-settings: {lr: 3.0e-3, min_updates: 150, max_updates: 150, batch_size: 16}
+settings: {lr: 3.0e-3, min_updates: 60, max_updates: 60, batch_size: 16}
 search: {trials: 2, generation: 2, seeds: 2}
 report: {seeds: 4}
 """
@@ -80,7 +80,8 @@ class Nodes:
         folder = self.place / ("all" if self.storage == "shared" else name)
         folder.mkdir(exist_ok=True)
         start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *options]
-        start += [f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}"]
+        own = ("dashboard-agent-listen", "dashboard-agent-grpc", "metrics-export", "node-manager", "object-manager")
+        start += [f"--{name}-port={free_port()}" for name in (*own, "runtime-env-agent")]
         start += ["--object-store-memory=100000000"]
         inside = 'mount --bind "$0" "$1" && shift && exec "$@"'
         command = ["unshare", "-m", "sh", "-c", inside, str(folder), str(self.cache), *start]
