@@ -7,15 +7,34 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import os
+import random
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["fresh_peak", "interleaved", "megabytes", "on_one_thread", "peak", "ratio"]
+if TYPE_CHECKING:
+    from raystudy.tasks import Task
+
+__all__ = [
+    "Seconds",
+    "bfloat16_here",
+    "fresh_peak",
+    "in_turn",
+    "interleaved",
+    "megabytes",
+    "on_one_thread",
+    "peak",
+    "print_rows",
+    "ratio",
+    "sentences",
+    "term_pairs",
+]
 
 _LINUX = Path("/proc/self/clear_refs").exists()
 
@@ -77,3 +96,94 @@ def peak() -> float:
         return 0.0
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What one way took: CPU seconds of this process, and seconds on the clock."""
+
+    cpu: float
+    wall: float
+
+
+def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int, *, warm_up: bool = True) -> dict[str, Seconds]:
+    """The medians of what each way took over `repeats` rounds: A B C A B C.
+
+    Args:
+        warm_up: run each way once before, since the first run makes what all others use again.
+    """
+    for way in ways.values() if warm_up else ():
+        way()
+    taken: dict[str, list[Seconds]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            gc.collect()
+            cpu, wall = time.process_time(), time.perf_counter()
+            way()
+            taken[name].append(Seconds(time.process_time() - cpu, time.perf_counter() - wall))
+    return {k: Seconds(median(s.cpu for s in v), median(s.wall for s in v)) for k, v in taken.items()}
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, **about: Any) -> None:
+    """Print what was measured: rows of equal keys as a table, or all of it as JSON."""
+    if as_json:
+        print(json.dumps({**about, "rows": list(rows)}))
+        return
+    print("; ".join(f"{k} {v}" for k, v in about.items()))
+    titles = list(rows[0])
+    cells = [titles, *([("-" if row[t] is None else str(row[t])) for t in titles] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
+    for line in cells:
+        print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+
+
+def bfloat16_here() -> bool:
+    """Whether this processor computes in bfloat16 about as fast as in float32, or faster."""
+    from raystudy.machine.bfloat16 import SLOWEST, layer_seconds
+
+    best = layer_seconds("cpu", 384, 1536)
+    return best["bf16"] <= SLOWEST * best["fp32"]
+
+
+# Words of one piece each in the vocabularies of BERT. What a text says does not matter for how long it takes.
+_TEXT = (
+    "the of and to in is that it was for on with as his they at be this from have or by one had not but what "
+    "all were when we there can an your which their said if do will each about how up out them then she many "
+    "some so these would other into has more her two like him see time could no make than first been its who "
+    "now people my made over did down only way find use may water long little very after words called just "
+    "where most know"
+)
+_WORDS = _TEXT.split()
+
+
+def sentences(n: int, seed: int = 0) -> Task:
+    """`n` sentences of five classes, as long as those of SST-5: 25 word pieces in the mean, one in a hundred 55."""
+    draw = random.Random(seed)
+    return _task(
+        "sentences",
+        "single",
+        ({"text": " ".join(draw.choices(_WORDS, k=_length(draw, 23.0, 4.0, 70)))} for _ in range(n)),
+    )
+
+
+def term_pairs(n: int, seed: int = 0) -> Task:
+    """`n` pairs of terms of five classes: 7 to 8 word pieces in the mean, as pairs of a lexicon have."""
+    draw = random.Random(seed)
+
+    def term() -> str:
+        return " ".join(draw.choices(_WORDS, k=_length(draw, 2.3, 4.0, 6)))
+
+    return _task("pairs", "pair", ({"text": term(), "pair": term()} for _ in range(n)))
+
+
+def _length(draw: random.Random, mean: float, shape: float, most: int) -> int:
+    return max(1, min(most, round(draw.gammavariate(shape, mean / shape))))
+
+
+def _task(name: str, form: Any, texts: Iterable[Mapping[str, Any]]) -> Task:
+    """A task of these texts, with labels in turn; dev and test hold a few of them."""
+    from raystudy.tasks import Example, Task
+
+    labels = tuple("abcde")
+    examples = tuple(Example(labels[i % 5], **text) for i, text in enumerate(texts))
+    return Task(name, form, labels, {"train": examples, "dev": examples[:5], "test": examples[:5]})

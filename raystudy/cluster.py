@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from raystudy.study.search.arm_search import ArmSearch
     from raystudy.study.study_run import StudyRun
 
-__all__ = ["Cluster", "cell_description", "fitting_group_count", "run_on_ray"]
+__all__ = ["Cluster", "cell_description", "fitting_group_count", "run_on_ray", "threads_of_worker"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
             numerics.workers,
             cpus=1.0,
             gpus=1.0 / share if numerics.device == "cuda" else 0.0,
-            threads=max(1, int(resources.get("CPU", 1)) // (groups * numerics.workers)),
+            threads=threads_of_worker(resources, groups, numerics),
             **({"retire_after": 1} if cluster.isolate else {}),
         )
         started = f"Ray is up after {time.monotonic() - began:.0f} s"
@@ -117,9 +117,13 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
             searching.update(searches)  # what `status` shows
             tune_searches(searches, pool, scratch)
 
+        if (forecast := view.forecast) is not None:
+            forecast.groups = groups
+
         def now() -> dict[str, Any]:
             status = ray.get(pool.queue.status.remote(), timeout=5)
             counts = {k: status[k] for k in ("queued", "groups", "draining")}
+            counts["seconds_left"] = view.foresee(status["groups"], searching)
             trials = {str(arm): search_counts(search) for arm, search in searching.items()}
             waits = view.awaited_phase(status)
             return {**counts, "waits": waits, "searches": trials, "dashboard": context.dashboard_url or None}
@@ -138,6 +142,11 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
             if not guard.lost:
                 raise
             raise PreflightError(f"ray died. {RESUME_HINT}") from None
+
+
+def threads_of_worker(resources: Mapping[str, float], groups: int, numerics: Numerics) -> int:
+    """How many threads each worker computes with: the processors are shared out."""
+    return max(1, int(resources.get("CPU", 1)) // (groups * numerics.workers))
 
 
 def cell_description(spec: Spec, search: ArmSearch | None) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -27,7 +27,12 @@ from raystudy.errors import PreflightError, Problem
 from raystudy.output_streams import output_stream, write_error
 from raystudy.spec import Record, Spec
 from raystudy.terminal import TerminalColumn, console, say, table_of
-from raystudy.wording import counted
+from raystudy.wording import counted, lasting
+
+if TYPE_CHECKING:
+    from raystudy.spec import Arm
+    from raystudy.study.forecast.forecast import Forecast
+    from raystudy.study.search.arm_search import ArmSearch
 
 __all__ = ["LiveView", "failure_reason", "group_rows", "groups_table", "streams_to_log"]
 
@@ -115,6 +120,7 @@ class LiveView:
         describe: a function from a cell to the words that tell it from others of its kind: which configuration of a
             search it tries.
         phase: what the run does while no cell is trained: ``starting Ray``.
+        forecast: what is left of the study, where that can be said.
     """
 
     console: Console
@@ -124,6 +130,8 @@ class LiveView:
     describe: Callable[[Spec], str] = str
     failed: int = 0
     phase: str = ""
+    forecast: Forecast | None = None
+    _ends_at: float | None = None  # of the monotonic clock, as was foreseen last
     _loading: int = 0
     _phase_began: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -147,9 +155,30 @@ class LiveView:
         if not self.interactive:
             self.say(phase)
 
+    def foresee(self, groups: Mapping[Any, Mapping[str, Any]], searches: Mapping[Arm, ArmSearch]) -> float | None:
+        """Foresee anew what is left, from what the groups and the searches do now; returns the seconds."""
+        if self.forecast is None:
+            return None
+        from raystudy.study.forecast.forecast import Running, cells_left
+
+        self.forecast.search_is_left(cells_left(searches))
+        seconds = self.forecast.tell_left(Running.of_status(groups))
+        self._ends_at = None if seconds is None else time.monotonic() + seconds
+        return seconds
+
+    @property
+    def left(self) -> str:
+        """How long the study will take from now, in words; empty where nobody knows."""
+        if self._ends_at is None:
+            return ""
+        seconds = self._ends_at - time.monotonic()
+        return f"about {lasting(seconds)} left" if seconds >= 1 else "about to end"
+
     def record(self, record: Record) -> None:
         """Count the record of one more cell, and print its line."""
         self.done += 1
+        if self.forecast is not None:
+            self.forecast.record(record)
         self.failed += record.status == "failed"
         if record.status == "failed":
             self.say(f"failed: {self.describe(record.spec)}\n  {failure_reason(record)}")
@@ -158,7 +187,8 @@ class LiveView:
             seconds = record.wall
             width = len(str(self.total))
             what = self.describe(record.spec)
-            self.say(f"[{self.done:{width}}/{self.total}] {what}: dev {100 * dev:.1f} ({seconds:.1f} s)")
+            left = f", {self.left}" if self.left else ""
+            self.say(f"[{self.done:{width}}/{self.total}] {what}: dev {100 * dev:.1f} ({seconds:.1f} s{left})")
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -166,8 +196,9 @@ class LiveView:
         if not self.interactive:
             yield
             return
-        bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        bar.add_task("cells", total=self.total)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        bar = Progress(*columns, TextColumn("{task.fields[left]}"))
+        bar.add_task("cells", total=self.total, left="")
         # What Ray and Tune print belongs to the streams 1 and 2, which lead to the log (`streams_to_log`); rich would
         # draw it into the view.
         with Live(
@@ -207,7 +238,7 @@ class LiveView:
             seconds = time.monotonic() - self._phase_began
             parts.append(Spinner("dots", Text(f"{phase}, {seconds:.0f} s")))
         for task in bar.tasks:
-            bar.update(task.id, completed=self.done, total=max(self.total, self.done))
+            bar.update(task.id, completed=self.done, total=max(self.total, self.done), left=self.left)
         parts.append(bar)
         parts += groups_table(groups, self.console.width, max(1, self.console.height - 5))
         if self.failed:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import signal
@@ -56,7 +57,7 @@ from raystudy.spec import Places, Record
 from raystudy.studyfile import Study, expand_study, read_study
 from raystudy.supervise import RESUME_HINT, run_supervised
 from raystudy.tasks import is_built_in
-from raystudy.wording import counted, megabytes
+from raystudy.wording import counted, lasting, megabytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,17 +67,21 @@ if TYPE_CHECKING:
     from raystudy.exhibits import Exhibit, Scale
     from raystudy.live_view import LiveView
     from raystudy.study.folder.records import Results
+    from raystudy.study.forecast.forecast import Forecast
     from raystudy.study.plan import Plan
     from raystudy.study.study_run import StudyRun
 
 __all__ = [
+    "Calibrate",
     "RunOptions",
+    "Timing",
     "Version",
     "app",
     "check_machine",
     "describe",
     "duration",
     "exit_code_of",
+    "foresee",
     "locate",
     "machine_lines",
     "main",
@@ -105,6 +110,14 @@ def _print_version(wanted: bool) -> None:
 Version = Annotated[
     bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
 ]
+Calibrate = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Seconds for which the plan may time a few updates of each method that this machine has not timed yet; "
+        "0: none (default: $RAYSTUDY_CALIBRATE, or 10).",
+    ),
+]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -132,6 +145,9 @@ class RunOptions:
     gpu_share: int | None = None
     local: bool = False  # train in this process, without Ray; no option of the command line
     reuse: Path | None = None  # a folder of results folders whose finished cells are taken over
+    # seconds for which a plan may measure how long the updates of methods take that this machine has not timed yet;
+    # None: $RAYSTUDY_CALIBRATE, or 10
+    calibrate: float | None = None
 
     @property
     def cluster(self) -> Cluster:
@@ -303,11 +319,126 @@ def machine_lines(plan: Plan) -> list[str]:
     return [*check_precision(numerics, numerics.force, plan.plm, cache), *unused_gpus(numerics.device)]
 
 
-def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[str] = ()) -> list[str]:
+@dataclass(frozen=True)
+class Timing:
+    """How long a study will take, and how that is known.
+
+    Attributes:
+        forecast: None where nothing is known of the machine that trains.
+        measured: for how many kinds of training a few updates were timed just now. seconds: that this took.
+    """
+
+    forecast: Forecast | None
+    measured: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> Mapping[str, float]:
+        """Row of the plan's table -> seconds of all its trainings together; nan where no pace is known."""
+        return self.forecast.rows() if self.forecast is not None else {}
+
+    def line(self, workers: int, device: str) -> str:
+        """What the plan says of the time of all that is missing."""
+        f = self.forecast
+        if f is None or math.isnan(work := f.work_left()):
+            where = "" if f is not None else ", for another machine will train"
+            return f"how long it takes is not known{where}: it is told once a few updates are over"
+        if not work:
+            return "nothing is left to train"
+        of_all = f"{lasting(work)} of training one after another" if f.groups != 1 else f"{lasting(work)} of training"
+        if workers > 1:
+            of_all += f" with {workers} workers each"
+        if device == "cuda":
+            of_all += f", {work * workers / 3600:.2g} GPU hours"
+        left, at_a_time = f.left(), f.groups or 1
+        if left is None:
+            text = f"takes about {of_all}, shared by as many trainings as the cluster has room for at a time"
+        else:
+            text = f"takes about {lasting(left)} from start to report: {of_all}, {at_a_time} at a time"
+        known = f"{counted(self.measured, 'kind')} of training timed just now in {self.seconds:.0f} s"
+        return f"{text} ({known if self.measured else 'by what this machine took before'})"
+
+
+def foresee(plan: Plan, options: RunOptions, study_run: StudyRun | None = None) -> Timing:
+    """How long the study will take here, from what this machine took before; what it has not timed yet is timed now.
+
+    Args:
+        study_run: what is here already takes no time.
+    """
+    from raystudy.cluster import fitting_group_count, threads_of_worker
+    from raystudy.machine.bfloat16 import processor
+    from raystudy.machine.resources import machine_facts
+    from raystudy.study.forecast.calibrate import calibrate
+    from raystudy.study.forecast.forecast import Forecast
+    from raystudy.study.forecast.pace import Paces
+    from raystudy.study.forecast.work import StudyWork
+
+    numerics, cache = plan.study.numerics, Path(plan.places.shared) if plan.places.shared else None
+    here = options.address is None
+    if here and numerics.device == "cuda" and not _has_gpu():
+        return Timing(None)
+    missing = plan.preview["total_cells"]
+    if study_run is not None:
+        missing -= len(study_run.study_records())
+    groups, threads = options.groups, 0
+    if here:
+        facts = machine_facts(cuda=numerics.device == "cuda")
+        room = {"CPU": float(facts["cpus"]), "GPU": float(len(facts["gpus"]))}
+        if options.local:
+            room, groups = {"CPU": 1.0}, 1
+        try:
+            groups = fitting_group_count(room, groups, numerics, max(1, missing))
+        except PreflightError:  # the run itself will say it
+            groups = groups or 1
+        threads = threads_of_worker(room, groups, numerics)
+    paces = Paces.of(processor(numerics.device) if here else {"address": str(options.address)}, cache)
+    study_work = StudyWork(plan, threads)
+    seconds = _calibration_seconds(options)
+    began, measured = time.monotonic(), 0
+    if here and missing > 0 and seconds > 0:
+        measured = calibrate(plan, study_work, paces, seconds)
+        paces.keep()
+    forecast = Forecast(plan.trainings, study_work, paces, groups)
+    if study_run is not None:
+        forecast = forecast.beginning_now(study_run.study_records().values())
+    return Timing(forecast, measured, time.monotonic() - began)
+
+
+def _calibration_seconds(options: RunOptions) -> float:
+    """For how long a plan may time updates.
+
+    Raises:
+        ConfigError: the variable holds no number.
+    """
+    if options.calibrate is not None:
+        return options.calibrate
+    text = os.environ.get("RAYSTUDY_CALIBRATE", "10")
+    try:
+        return float(text)
+    except ValueError:
+        rule = f"must be a number of seconds, but is {quoted(text)}"
+        raise ConfigError(Problem(rule, "RAYSTUDY_CALIBRATE")) from None
+
+
+def budget_lines(timing: Timing, options: RunOptions, workers: int) -> list[str]:
+    """A warning where the budget will not be enough for what is missing."""
+    if options.budget is None or timing.forecast is None:
+        return []
+    needed = timing.forecast.work_left() * workers
+    if math.isnan(needed) or needed <= options.budget:
+        return []
+    lacking = f"--budget {lasting(options.budget)} will not be enough: what is missing takes about {lasting(needed)}"
+    return [f"{lacking} of training, workers added up; the run will stop there, and the same command goes on from it"]
+
+
+def describe(
+    plan: Plan, study_run: StudyRun | None = None, machine: Sequence[str] = (), timing: Timing | None = None
+) -> list[str]:
     """The plan in words: what will be read, trained and shared, before anything starts.
 
     Args:
         machine: what there is to say of the machine that trains (`machine_lines`).
+        timing: how long it will take there (`foresee`).
     """
     from raystudy.study import disk
     from raystudy.study.folder.records import stale_parts
@@ -365,11 +496,16 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
     if departs := study.departures:
         lines.append(f"set by the study, otherwise than in the papers: {'; '.join(departs)}")
     lines += domain_lines(study, preview["total_cells"])
+    rows = timing.rows if timing is not None else {}
+    timed = any(not math.isnan(seconds) for seconds in rows.values())
     costs = [
-        [kind, f"{cells:,}", f"{preview['updates'][kind]:,}", f"{preview['passes'][kind]:,.0f}"]
+        [
+            *(kind, f"{cells:,}", f"{preview['updates'][kind]:,}", f"{preview['passes'][kind]:,.0f}"),
+            *([_lasting_or_nothing(rows.get(kind, math.nan))] if timed else []),
+        ]
         for kind, cells in preview["cells"].items()
     ]
-    titles = ("cells", "updates", "passes")
+    titles = ("cells", "updates", "passes", *(["time"] if timed else []))
     table, _ = table_of(
         [TerminalColumn("method and phase"), *(TerminalColumn(title, right=True) for title in titles)], costs
     )
@@ -382,6 +518,8 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
         + (", if all configurations of a search are as long as its first" if searched else "")
         + (f"; {shared:,.0f} passes are saved, because cells that share a transfer stage run it once" if shared else "")
     )
+    if timing is not None:
+        lines.append(timing.line(study.numerics.workers, study.numerics.device))
     folder = study_run.results.folder if study_run is not None else None
     lines += disk.lines_of(disk.planned(plan), folder, Path(plan.places.shared) if plan.places.shared else None)
     if study_run is not None:
@@ -394,6 +532,10 @@ def describe(plan: Plan, study_run: StudyRun | None = None, machine: Sequence[st
             + (f", {len(old)} by other code or versions ({how}): --redo-stale runs these again" if old else "")
         )
     return lines
+
+
+def _lasting_or_nothing(seconds: float) -> str:
+    return "" if math.isnan(seconds) else lasting(seconds)
 
 
 def space_lines(plan: Plan) -> list[str]:
@@ -471,6 +613,7 @@ def run_study(
     from raystudy.study import disk
     from raystudy.study.folder.background_writer import BackgroundWriter
     from raystudy.study.folder.best_settings import write_best_settings
+    from raystudy.study.folder.estimates import keep_first_estimates
     from raystudy.study.folder.manifest import lock_text, provenance, rows_of, write_manifest
     from raystudy.study.folder.records import Results
     from raystudy.study.folder.report_files import write_report
@@ -486,7 +629,8 @@ def run_study(
     study_run = StudyRun(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
     study_run.open()
     machine = machine_lines(plan) if options.address is None else []
-    for line in describe(plan, study_run, machine):
+    timing = foresee(plan, options, study_run)
+    for line in [*describe(plan, study_run, machine, timing), *budget_lines(timing, options, study.numerics.workers)]:
         say(console, line)
     cache = Path(places.shared) if places.shared else None
     if options.keep:
@@ -502,11 +646,19 @@ def run_study(
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
         if study.numerics.precision == "bf16" and machine:
             facts["precision"] = machine[0]
+        forecast, estimate = timing.forecast, None
+        if forecast is not None:
+            forecast = forecast.beginning_now(study_run.study_records().values())
         write_manifest(study_run, facts, manifest_entry)
+        keep_first_estimates(results, study, forecast.estimates() if forecast is not None else ())
         atomic_write(folder / "study.lock.yaml", lock_text(study))
         old = list(study_run.study_records().values())
         pictures = BackgroundWriter(lambda: TensorBoard(folder / "tensorboard", old, study.ranges))
-        view = LiveView(console, plan.preview["total_cells"], done=len(study_run.study_records()))
+        if forecast is not None:
+            forecast.tell = lambda **told: results.log_event("left", **told)
+            estimate = forecast.tell_left()
+            study_run.on_decided = forecast.decided
+        view = LiveView(console, plan.preview["total_cells"], done=len(study_run.study_records()), forecast=forecast)
         new_records: list[Record] = []
         used_seconds = 0.0
 
@@ -539,6 +691,8 @@ def run_study(
                 if not all(s.finished for s in study_run.searches.values()):
                     study_run.searches = study_run.replay()  # what an interrupted search has seen counts too
                 write_manifest(study_run, facts, manifest_entry)
+                if forecast is not None:
+                    forecast.paces.keep()
                 pictures.close()
             view.begin("writing the report")
             write_best_settings(folder / "best", plan, study_run.searches, rows_of(study_run))
@@ -546,7 +700,10 @@ def run_study(
             report = write_report(folder, page_renderer(manifest_entry), openings.append)
         for opening in openings:
             show_opening(console, opening)
-        for line in _summary(new_records, study_run.complete, time.monotonic() - started, report):
+        seconds = time.monotonic() - (forecast.started if forecast is not None else started)
+        if forecast is not None:
+            forecast.finished()
+        for line in _summary(new_records, study_run.complete, seconds, report, estimate):
             say(console, line)
         if options.keep:
             _keep_models(study_run, places, facts, console)
@@ -704,8 +861,10 @@ def duration(text: str) -> float:
     return seconds
 
 
-def _summary(new_records: Sequence[Record], complete: bool, seconds: float, report: Path) -> list[str]:
-    """The last lines of a run: where its time went, and where the report lies."""
+def _summary(
+    new_records: Sequence[Record], complete: bool, seconds: float, report: Path, estimate: float | None = None
+) -> list[str]:
+    """The last lines of a run: where its time went, what had been foreseen, and where the report lies."""
     parts: dict[str, float] = {}
     for record in new_records:
         for part, part_seconds in record.seconds.items():
@@ -717,7 +876,8 @@ def _summary(new_records: Sequence[Record], complete: bool, seconds: float, repo
         if new_records
         else none
     )
-    return ["", f"{cells}; {seconds:.0f} s since the start", *report_places(report)]
+    foreseen = f" ({estimate:.0f} s were foreseen)" if estimate and new_records else ""
+    return ["", f"{cells}; {seconds:.0f} s since the start{foreseen}", *report_places(report)]
 
 
 @app.command()
@@ -759,6 +919,7 @@ def command(
     reuse: Annotated[
         Path | None, typer.Option(help="Take over cells that results folders below this folder have already.")
     ] = None,
+    calibrate: Calibrate = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the network for models or data.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Ray's own dashboard, on this machine only.")] = False,
     version: Version = False,
@@ -790,6 +951,7 @@ def command(
             _keep(keep),
             gpu_share,
             reuse=None if reuse is None else readable_folder(reuse, where="--reuse"),
+            calibrate=calibrate,
         )
         if study == REPRODUCE:
             from raystudy.reproduce import reproduce

@@ -48,6 +48,7 @@ from raystudy.workers import Alone, Workers
 
 __all__ = [
     "Checkpoint",
+    "LowestLayers",
     "NoStore",
     "Outcome",
     "Store",
@@ -332,7 +333,7 @@ class _Cell:
         if resume is not None:  # `start` made the optimizer and the freezing; the saved tensors replace what it drew
             best, best_score, first = self._restore(resume.tensors), resume.best_score, resume.step
         method.train()
-        reported = 0.0  # when
+        began, reported = time.monotonic(), 0.0  # when
         for step in range(first, stage.length.updates):
             self._reseed(stage.name, step)
             logs = stage.update(step, stage.draw(step))
@@ -345,9 +346,8 @@ class _Cell:
                     best, best_score = {k: v.clone() for k, v in method.state_dict().items()}, score
             if time.monotonic() - reported >= 1.0 or step + 1 == stage.length.updates:
                 reported, numbers = time.monotonic(), _numbers(logs, stage.name, step)
-                self.report(
-                    {"part": part, "stage": stage.name, "step": step + 1, "steps": stage.length.updates, **numbers}
-                )
+                told = {"part": part, "stage": stage.name, "step": step + 1, "steps": stage.length.updates}
+                self.report({**told, "update_seconds": (reported - began) / (step + 1 - first), **numbers})
             self._save_if_due(part, index, step + 1, best, best_score)
         if best:
             method.load_state_dict(best)
@@ -457,7 +457,7 @@ def method_of(spec: Spec, tasks: Mapping[str, Task], places: Places, workers: Wo
 _STATES: dict[tuple[str, int, int], State] = {}
 
 
-class _LowestLayers:
+class LowestLayers:
     """Adds to a split what the model's lowest layers make of it, as far as that is constant.
 
     Attributes:
@@ -558,7 +558,7 @@ def trained(
     with clock("load"):
         tasks = load_tasks(spec, places.data_root)
         method = method_of(spec, tasks, places, workers)
-    below = _LowestLayers(spec, method.setup, store)
+    below = LowestLayers(spec, method.setup, store)
     if below.layers:
         with clock("lower layers"):
             method.setup = replace(method.setup, corpus=Corpus(tuple(map(below, method.setup.corpus.parts))))

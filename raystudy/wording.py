@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["counted", "listed", "megabytes", "spelt"]
+__all__ = ["counted", "lasting", "listed", "megabytes", "spelt"]
 
 
 def counted(n: int, noun: str, nouns: str = "") -> str:
     """``1 cell``, ``2 cells``, ``1,750 cells``."""
     return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+
+
+def lasting(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    for unit, length, until in (("s", 1, 100), ("min", 60, 7200), ("h", 3600, 48 * 3600)):
+        if seconds < until:
+            return f"{seconds / length:.1f} {unit}" if unit == "h" else f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.1f} days"
 
 
 def listed(items: Iterable[str]) -> str:

@@ -89,8 +89,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """RAYSTUDY_CACHE in the test's own folder, and no network for the hub's client."""
+    """RAYSTUDY_CACHE in the test's own folder, no network for the hub's client, and plans that time nothing."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("RAYSTUDY_CACHE", str(folder))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("RAYSTUDY_CALIBRATE", "0")  # a plan would time every method anew in every empty cache
     return folder

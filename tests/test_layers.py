@@ -68,7 +68,7 @@ STRATA: list[list[tuple[str, ...]]] = [
 ]
 # Inside study, top to bottom: a group imports only from itself and from the groups below it (but for what type checkers
 # alone see), and what is not named here from none.
-STUDY_GROUPS = ("keep", "rerun", "study_run", "folder", "plan", "disk", "search", "pool", "store")
+STUDY_GROUPS = ("keep", "rerun", "study_run", "folder", "forecast", "plan", "disk", "search", "pool", "store")
 # rooms that see less than what lies below them: a report is rebuilt from the files alone, in seconds
 SEES_ONLY = {"analysis": STRATA[-1][0]}
 # library -> the only modules that may import it; a name stands for everything in it

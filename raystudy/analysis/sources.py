@@ -47,6 +47,7 @@ class Sources:
         recipes: what won the searches across methods.
         answers: gives the labels and the answers of a cell on the test split.
         texts: target -> the texts of its test examples in their order, as many as are kept.
+        estimates: (variant, target) -> the seconds that the plan foresaw for all trainings.
         runs: the scores of single trainings on single test sentences, for what an exhibit tests on them.
     """
 
@@ -65,6 +66,7 @@ class Sources:
     runs: RunScores = no_runs
     answers: Answers = no_answers
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    estimates: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -5,6 +5,7 @@ An arm is one variant in one setting, on all targets of the study.
 
 plan        what a study will do, before it does it: the data, every cell, the cost
 study_run   the whole run, in order: replay the records, search, confirm
+forecast    how long it will take: before it starts, and while it runs
 rerun       one recorded cell trained once more, and what is not as it was recorded
 
 search      which settings are tried, on which cells, and which win

@@ -36,7 +36,7 @@ from raystudy.tasks import SPLITS, Task, load, looks_like_no_class
 from raystudy.wording import listed, spelt
 from raystudy.yamlfile import dotted
 
-__all__ = ["Plan", "class_line", "label_counts", "merged_labels", "mixed_kinds"]
+__all__ = ["Plan", "Trainings", "class_line", "label_counts", "merged_labels", "mixed_kinds"]
 
 _CLASSES = 20  # up to so many classes are all listed; of more, the most and the least frequent
 _ENDS = 6  # how many of each of these
@@ -121,6 +121,38 @@ def _combined(errors: Sequence[UserError]) -> UserError:
     """One error with the problems of all, of the kind whose exit code is the highest."""
     worst = max(errors, key=lambda e: e.exit_code)
     return type(worst)(dict.fromkeys(p for e in errors for p in e.problems))
+
+
+TrainingKind = Literal["search", "confirm", "default", "ensemble"]
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Trainings that differ in their seeds alone, or in a search in their configurations, and are equally long.
+
+    Attributes:
+        kind: ``search``; ``confirm``; and what shows what a search brought: the settings without one (``default``), and
+            further configurations (``ensemble``).
+        arm: that of a search across methods has no variant of its own, so `variant` says which method is trained.
+        settings: complete.
+        number: how many there are; of a search at most, for a configuration may be pruned.
+        schedule: the stages of one of them.
+        shared: how many of them find the result of their transfer stages in the store, because others compute it.
+    """
+
+    kind: TrainingKind
+    arm: Arm
+    variant: str
+    target: str
+    settings: Mapping[str, Value]
+    number: int
+    schedule: Schedule
+    shared: int = 0
+
+    @property
+    def row(self) -> str:
+        """The row of the plan's table that they are counted in: method and phase."""
+        return f"{self.arm.variant} {self.kind}"
 
 
 @dataclass
@@ -872,47 +904,59 @@ class Plan:
         return methods
 
     @cached_property
-    def preview(self) -> dict[str, Any]:
-        """What the plan can say before anything ran: cells, updates and passes, every search at the paper's settings.
+    def trainings(self) -> list[Trainings]:
+        """All that the study trains, as far as it can be said before anything ran, in the order of the table of a plan.
 
-        All seeds and configurations count the same here, so each (method, target, setting) is looked at once, and
-        multiplied.
+        All seeds and configurations count the same here, so each (method, target, setting) is looked at once. Searches
+        stand at the settings of their first configuration.
         """
-        study = self.study
-        cells: Counter[str] = Counter()
-        cost: dict[str, Length] = defaultdict(Length)
-        stages: Counter[str] = Counter()
-        saved = Length()
-        search_cells, seeds = study.search.trials * study.search.seeds, study.report.seeds  # per arm and target
+        study, seeds = self.study, self.study.report.seeds
+        search_cells = study.search.trials * study.search.seeds  # per arm and target
+        out: list[Trainings] = []
+        computed: Counter[str] = Counter()  # transfer results of the confirm phase
+
+        def add(kind: TrainingKind, arm: Arm, variant: str, target: str, number: int, shared: int = 0) -> None:
+            settings = self.reference(variant)
+            schedule = self.schedule(variant, settings, target, arm.setting)
+            out.append(Trainings(kind, arm, variant, target, settings, number, schedule, shared))
+
         for arm in self._own_spaces():
-            settings = self.reference(arm.variant)
+            keys: set[str] = set()  # one configuration has one result for all targets that share it
             for target in study.targets_in(arm.setting, arm.variant):
-                cells[f"{arm.variant} search"] += search_cells
-                cost[f"{arm.variant} search"] += (
-                    self.schedule(arm.variant, settings, target, arm.setting).cost * search_cells
-                )
+                key = self.transfer_key(arm, self.reference(arm.variant), target)
+                add("search", arm, arm.variant, target, search_cells, search_cells if key in keys else 0)
+                keys.add(key)
         for arm in self._across_spaces():
             for target in study.targets_in(arm.setting, arm.variant):
-                cells[f"{ACROSS} search"] += search_cells
                 for n, variant in enumerate(study.search.across):  # as if each had an equal part of the configurations
                     trials = len(range(n, study.search.trials, len(study.search.across))) * study.search.seeds
-                    length = self.schedule(variant, self.reference(variant), target, arm.setting).cost
-                    cost[f"{ACROSS} search"] += length * trials
+                    add("search", arm, variant, target, trials)
         for (arm, target), settings in self._decided_settings({}).items():
             schedule = self.schedule(arm.variant, settings, target, arm.setting)
-            cells[f"{arm.variant} confirm"] += seeds
-            cost[f"{arm.variant} confirm"] += schedule.cost * seeds
             key = self.transfer_key(arm, settings, target)
-            saved += sum(schedule.transfer.values(), Length()) * (seeds if stages[key] else 0)
-            stages[key] += 1
+            shared = seeds if computed[key] else 0
+            out.append(Trainings("confirm", arm, arm.variant, target, settings, seeds, schedule, shared))
+            computed[key] += 1
         for arm in self._decided_by_search():
             most = min(study.confirm.top, study.search.trials) - 1
             for target in study.targets_in(arm.setting, arm.variant):
-                length = self.schedule(arm.variant, self.reference(arm.variant), target, arm.setting).cost
-                for kind, times in (("default", int(study.report.default)), ("ensemble", most)):
-                    if times:
-                        cells[f"{arm.variant} {kind}"] += times * seeds
-                        cost[f"{arm.variant} {kind}"] += length * (times * seeds)
+                if study.report.default:
+                    add("default", arm, arm.variant, target, seeds)
+                if most:
+                    add("ensemble", arm, arm.variant, target, most * seeds)
+        return out
+
+    @cached_property
+    def preview(self) -> dict[str, Any]:
+        """What the plan can say before anything ran: cells, updates, passes; every search at the paper's settings."""
+        cells: Counter[str] = Counter()
+        cost: dict[str, Length] = defaultdict(Length)
+        saved = Length()
+        for t in self.trainings:
+            cells[t.row] += t.number
+            cost[t.row] += t.schedule.cost * t.number
+            if t.kind == "confirm":
+                saved += sum(t.schedule.transfer.values(), Length()) * t.shared
         return {
             "cells": dict(cells),
             "updates": {kind: length.updates for kind, length in cost.items()},

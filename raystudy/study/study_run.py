@@ -49,6 +49,7 @@ class StudyRun:
     Attributes:
         on_record: called with each new record (for the terminal).
         on_drain: called once, when the pool has been asked to drain (for the terminal).
+        on_decided: called once the searches are over, with the cells of the confirm phase that are left to train.
         on_lost: called when the pool cannot be reached any more, from a thread of its own: the one that called
             `run_on_pool` may wait for an answer that never comes.
         retry_failed: forget failed records, so that their cells run again.
@@ -62,6 +63,7 @@ class StudyRun:
     results: Results
     on_record: Callable[[Record], None] = lambda record: None
     on_drain: Callable[[], None] = lambda: None
+    on_decided: Callable[[list[Spec]], None] = lambda cells: None
     on_lost: Callable[[], None] = lambda: None
     retry_failed: bool = False
     redo_stale: bool = False
@@ -171,6 +173,7 @@ class StudyRun:
             if not all(s.finished for s in self.searches.values()):
                 self._search(tune)
             confirm_cells = {s.id: s for s in self.confirm_cells()}
+            self.on_decided([s for k, s in confirm_cells.items() if k not in self.records])
             pool.submit((s for k, s in confirm_cells.items() if k not in self.records), later=True)
             collector.wait_until(
                 lambda: confirm_cells.keys() <= self.records.keys() or (collector.draining and pool.idle())

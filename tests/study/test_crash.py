@@ -99,7 +99,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch, *, report: bool = False) -> Ite
         m.setattr(planning, "Plan", once)
         m.setattr(tensorboard, "TensorBoard", NoPictures)
         m.setattr(manifest, "provenance", lambda plan, command: {"commit": "none"})
-        m.setattr(running, "describe", lambda plan, study_run, machine: [])  # words for the screen, a quarter of a run
+        m.setattr(running, "describe", lambda *plan, **more: [])  # words for the screen, a quarter of a run
         if not report:
             m.setattr(report_files, "write_report", lambda folder, exhibit, opens: folder / "report" / "report.md")
         yield pools

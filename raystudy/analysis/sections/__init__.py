@@ -32,6 +32,7 @@ from raystudy.analysis.sections import (
     significance,
     slices,
     task_weights,
+    time,
     verdict,
 )
 
@@ -56,6 +57,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     slices.SECTION,
     configurations.SECTION,
     cost.SECTION,
+    time.SECTION,
     class_scores.SECTION,
     disagreements.SECTION,
     failures.SECTION,

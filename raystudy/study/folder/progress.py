@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from raystudy.spec import ACROSS, Arm, Record, Setting, canonical
+from raystudy.study.folder.estimates import read_estimates
 from raystudy.study.folder.live_status import read_live_status
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
@@ -95,7 +96,8 @@ class Progress:
         finished: whether every planned cell has a record and no driver runs.
         killed: whether the last driver was killed. Then the next one has to find out which configurations ended.
         rate: how many cells the driver finished per minute lately; None without a driver.
-        seconds_left: a rough guess: the cells that are left at the mean seconds of their arm, shared by the groups.
+        seconds_left: as the driver foresees (`study.forecast`); without one, the cells that are left at the mean
+            seconds of their arm.
         failures: the records of the failed cells.
         disk: bytes of the results folder.
         beside: the cells that show what searching brought: those with the settings without a search, and those of
@@ -164,7 +166,10 @@ def progress(results: Results) -> Progress:
         not running and any(r.spec.phase == "search" and r.id not in listed_cells for r in records),
         tuple(arms if finished else (replace(a, test=None) for a in arms)),
         _rate(write_times.values(), (results.folder / ".driver").stat().st_mtime) if now else None,
-        _seconds_left(arms, beside.left, len(now["groups"]) if now else 1),
+        _told(now)
+        or _seconds_left(
+            arms, beside.left, len(now["groups"]) if now else 1, read_estimates(results, manifest["study"])
+        ),
         tuple(r for r in records if r.status == "failed"),
         sum(p.stat().st_size for p in results.folder.rglob("*") if p.is_file()),
         beside,
@@ -310,14 +315,43 @@ def _rate(write_times: Iterable[float], driver_start: float) -> float | None:
     return 60 * count / (now - since) if count and now > since else None
 
 
-def _seconds_left(arms: Sequence[ArmProgress], beside: int, groups: int) -> float | None:
-    """The seconds of all cells that are left, shared by the groups; None while no cell is done.
+def _told(now: Mapping[str, Any] | None) -> float | None:
+    """The seconds that the driver foresees: it knows what its groups do, and the work that is planned."""
+    seconds = now.get("seconds_left") if now else None
+    return float(seconds) if seconds is not None else None
 
-    A cell takes the mean seconds of its arm, or of all arms where its own has none done yet, or where it is `beside`.
+
+def _seconds_left(
+    arms: Sequence[ArmProgress], beside: int, groups: int, estimates: Iterable[Mapping[str, Any]]
+) -> float | None:
+    """The seconds of all cells that are left, shared by the groups; None while no cell is done. Of a study at rest.
+
+    A cell takes the mean seconds of its arm. Where its own has none done yet it takes what the plan foresaw for its
+    method, times what the others took of what was foreseen for them; or the mean of all arms, if nothing was foreseen.
     """
-    arm_seconds = [a.seconds for a in arms if a.seconds is not None]
-    if not arm_seconds:
+    seen = [a for a in arms if a.seconds is not None]
+    if not seen:
         return None
-    mean = fmean(arm_seconds)
-    seconds = sum((a.search.left + a.confirm.left) * (mean if a.seconds is None else a.seconds) for a in arms)
+    mean = fmean(a.seconds or 0.0 for a in seen)
+    foreseen = _foreseen_cell_seconds(estimates)
+    done = [(a, a.search.done + a.confirm.done) for a in seen if a.arm.variant in foreseen]
+    expected = sum(n * foreseen[a.arm.variant] for a, n in done)
+    factor = sum(n * (a.seconds or 0.0) for a, n in done) / expected if expected else 1.0
+
+    def price(a: ArmProgress) -> float:
+        if a.seconds is not None:
+            return a.seconds
+        return factor * foreseen[a.arm.variant] if a.arm.variant in foreseen else mean
+
+    seconds = sum((a.search.left + a.confirm.left) * price(a) for a in arms)
     return (seconds + beside * mean) / max(1, groups)
+
+
+def _foreseen_cell_seconds(estimates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """variant -> the seconds that the plan foresaw for a cell of it, the mean of all targets."""
+    seconds: dict[str, float] = defaultdict(float)
+    cells: Counter[str] = Counter()
+    for row in estimates:
+        seconds[row["variant"]] += row["seconds"]
+        cells[row["variant"]] += row["cells"]
+    return {variant: seconds[variant] / n for variant, n in cells.items() if n}

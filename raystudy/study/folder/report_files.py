@@ -23,6 +23,7 @@ from raystudy.analysis.sources import Sources
 from raystudy.analysis.tables import SearchRow
 from raystudy.metrics import METRICS, sentence_scores
 from raystudy.spec import Arm, Record, Setting
+from raystudy.study.folder.estimates import read_estimates
 from raystudy.study.folder.records import Results
 from raystudy.studyfile import Study
 from raystudy.yamlfile import to_yaml
@@ -78,6 +79,7 @@ def write_report(
             default_differences(records, defaults, results),
             study.report.default and "default" in manifest,
         ),
+        estimates={(e["variant"], e["target"]): e["seconds"] for e in read_estimates(results, manifest["study"])},
         recipes=tuple(Recipe(**{**row, "methods": tuple(row["methods"])}) for row in manifest.get("recipes", ())),
     )
     return write(sources, results.folder, exhibit=exhibit, opens=opens)

@@ -79,7 +79,8 @@ class RecipePlan(Plan):
         """Have every search make so many trials; where that is `final`, the best recipe is confirmed."""
         search = self.study.search.model_copy(update={"trials": trials})
         self.study, self.final = self.study.model_copy(update={"search": search}), final
-        self.__dict__.pop("preview", None)
+        for known in ("preview", "trainings"):
+            self.__dict__.pop(known, None)
 
     def eligible(self, arm: Arm) -> bool:
         """Whether a model is made by it: not by a control, nor by a floor that is told more than the drawn examples."""

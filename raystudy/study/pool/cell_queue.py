@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class _Group:
     Attributes:
         ranks: those that have entered since the group was last complete.
         generation: how often the group was complete; Ray Train starts all of it anew when one rank dies.
-        cell: the id of the cell that it trains now.
+        cell: the id of the cell that it trains now. began: when it was given that, in seconds of a monotonic clock.
         answers: what `next` answered, by (generation, sequence number), so that every rank hears the same.
         progress: what its running stage last reported.
         pids: rank -> process id.
@@ -55,6 +56,7 @@ class _Group:
     ranks: set[int] = field(default_factory=set)
     generation: int = 0
     cell: str | None = None
+    began: float = 0.0
     answers: dict[tuple[int, int], Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
@@ -136,13 +138,22 @@ class CellQueue:
         """What the queue and its groups do now, for the terminal and for `raystudy status`."""
         return {
             "queued": [len(q) for q in self.queues],
-            "groups": {n: {"cell": self._cell_text(g.cell), **g.progress} for n, g in sorted(self.groups.items())},
+            "groups": {n: self._group_status(g) for n, g in sorted(self.groups.items())},
             "ready": {n: len(g.pids) == self.workers for n, g in sorted(self.groups.items())},
             "idle": all(g.cell is None for g in self.groups.values()),
             "broken": self.broken,
             "draining": self.draining or self.closed,
             "pids": {n: dict(g.pids) for n, g in self.groups.items()},
         }
+
+    def _group_status(self, group: _Group) -> dict[str, Any]:
+        """What a group does: its cell in words, of what kind it is, seconds since it began, what its stage reported."""
+        status: dict[str, Any] = {"cell": self._cell_text(group.cell)}
+        if status["cell"] is not None and group.cell is not None:
+            spec = self.jobs[group.cell].spec
+            status["of"] = [spec["phase"], spec["variant"], spec["target"], _setting_text(**spec["setting"])]
+            status["elapsed"] = round(time.monotonic() - group.began, 1)
+        return {**status, **group.progress}
 
     def _cell_text(self, key: str | None) -> str | None:
         """A cell as people read it; None where there is none, or its record is written."""
@@ -217,7 +228,7 @@ class CellQueue:
                 queue = next((q for q in self.queues if q), None)
                 if queue is None:
                     return "wait"
-                g.cell = queue.popleft()
+                g.cell, g.began = queue.popleft(), time.monotonic()
                 g.answers[place] = self.jobs[g.cell].spec
             g.answers.pop((generation, sequence - 2), None)
         return g.answers[place]
