@@ -99,7 +99,8 @@ def run_on_ray(study_run: StudyRun, view: LiveView, cluster: Cluster, places: Pl
             **({"retire_after": 1} if cluster.isolate else {}),
         )
         started = f"Ray is up after {time.monotonic() - began:.0f} s"
-        view.say(f"{started}: {counted(groups, 'group')} of {counted(numerics.workers, 'worker')}")
+        each = f"{counted(numerics.workers, 'worker')} with {counted(shape.threads, 'thread')} each"
+        view.say(f"{started}: {counted(groups, 'group')} of {each}")
         if why:
             view.say(why)
         if cluster.address and numerics.device == "cpu" and resources.get("GPU"):

@@ -242,7 +242,28 @@ def locate(study: Study, where: str, beside: Path | None, options: RunOptions) -
         )
         raise study.origin.with_places(ConfigError(Problem(message, "revision")))
     places = Places(str(root) if root else None, plm, study.revision, str(cache_folder()))
+    if study.numerics.precision == "auto":
+        study = _with_measured_precision(study, places)
     return study, places, expanded_path(options.out, "--out") if options.out else Path("results") / study.name
+
+
+def _with_measured_precision(study: Study, places: Places) -> Study:
+    """The study with the precision that `precision: auto` stands for on this machine.
+
+    Raises:
+        PreflightError: it is to train on GPUs, and this machine, where it would be measured, has none.
+    """
+    from raystudy.data.plm import resolve
+    from raystudy.machine.bfloat16 import faster_precision
+
+    device = study.numerics.device
+    if device == "cuda" and not _has_gpu():
+        rule = "cannot be measured for device cuda, because this machine has no GPU: bf16 or fp32 says which"
+        raise PreflightError(Problem(f"auto {rule}", "numerics.precision"))
+    cache = Path(places.shared) if places.shared else None
+    precision, why = faster_precision(resolve(places.plm, places.revision), device, cache)
+    numerics = study.numerics.model_copy(update={"precision": precision, "measured": why})
+    return study.model_copy(update={"numerics": numerics})
 
 
 def find_exhibit(name: str, options: RunOptions) -> Exhibit | None:
@@ -316,7 +337,18 @@ def machine_lines(plan: Plan) -> list[str]:
     if numerics.device == "cuda" and not _has_gpu():
         return []  # it will be another machine; one that runs the study is refused
     cache = Path(plan.places.shared) if plan.places.shared else None
-    return [*check_precision(numerics, numerics.force, plan.plm, cache), *unused_gpus(numerics.device)]
+    said = [numerics.measured] if numerics.measured else check_precision(numerics, numerics.force, plan.plm, cache)
+    return [*said, *unused_gpus(numerics.device)]
+
+
+def computing_line(plan: Plan) -> str:
+    """How a study is computed: where, in what precision, how the texts of a batch lie, and by what kernels."""
+    from raystudy.machine.resources import computing
+
+    numerics = plan.study.numerics
+    there = numerics.device == "cpu" or _has_gpu()
+    where = computing(numerics.device) if there else f"{numerics.device} of another machine"
+    return f"computed in {numerics.precision} on {where}; {'; '.join(plan.kernels)}"
 
 
 @dataclass(frozen=True)
@@ -635,6 +667,7 @@ def run_study(
     cache = Path(places.shared) if places.shared else None
     if options.keep:
         say(console, f"disk: about {megabytes(disk.planned(plan, keep=True).models)} more of results for kept models")
+    say(console, computing_line(plan))
     if dry_run:
         return EXIT_DONE
     check_machine(study, places, options, trains=not study_run.complete and not options.local)
@@ -644,7 +677,7 @@ def run_study(
         if options.reuse is not None and (taken := study_run.take_over(_beside(folder, options.reuse))):
             say(console, f"{counted(taken, 'cell')} taken over from other results below {options.reuse}")
         facts = provenance(plan, " ".join(["python -m raystudy.run", *sys.argv[1:]]))
-        if study.numerics.precision == "bf16" and machine:
+        if (study.numerics.precision == "bf16" or study.numerics.measured) and machine:
             facts["precision"] = machine[0]
         forecast, estimate = timing.forecast, None
         if forecast is not None:

@@ -21,7 +21,19 @@ from pydantic import BeforeValidator, Field
 from raystudy.catalogue import Value, catalogue
 from raystudy.yamlfile import Strict
 
-__all__ = ["ACROSS", "SCHEMA", "Arm", "Numerics", "Places", "Record", "Setting", "Spec", "canonical", "digest"]
+__all__ = [
+    "ACROSS",
+    "SCHEMA",
+    "Arm",
+    "Numerics",
+    "Places",
+    "Record",
+    "Setting",
+    "Spec",
+    "canonical",
+    "digest",
+    "precision_rule",
+]
 
 SCHEMA = 1
 ACROSS = "across"  # stands for the variant of an arm in which a search chooses the method; no variant has this name
@@ -38,7 +50,12 @@ def digest(value: Any, size: int = 8) -> str:
     return hashlib.blake2b(canonical(value).encode(), digest_size=size).hexdigest()
 
 
-def _precision(value: Any) -> Any:
+def precision_rule(value: Any) -> Any:
+    """The value as it is.
+
+    Raises:
+        ValueError: it is a precision that would need what nothing here has.
+    """
     if value in ("fp16", "float16", "half"):
         raise ValueError("must be 'fp32', 'bf16' or 'fp64' (fp16 would need scaled losses, which nothing here has)")
     return value
@@ -53,7 +70,7 @@ class Numerics(Strict):
         workers: data-parallel ranks per training.
     """
 
-    precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_precision)] = "fp32"
+    precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(precision_rule)] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
     workers: Annotated[int, Field(strict=True, gt=0)] = 1
 

@@ -25,7 +25,7 @@ from raystudy.own_entries import own_entries
 from raystudy.own_modules import OwnModule, use
 from raystudy.paths import is_folder
 from raystudy.plugins import check_own_module
-from raystudy.spec import Arm, Numerics, Setting
+from raystudy.spec import Arm, Numerics, Setting, precision_rule
 from raystudy.tasks import Task, domains, expand, is_built_in, load, may_expand
 from raystudy.wording import listed, spelt
 from raystudy.yamlfile import (
@@ -212,6 +212,8 @@ class SearchPlan(Strict):
         halving: give up the worse configurations of a generation early: at each rung, a number of finished trainings,
             ``ceil(n / halving)`` of n go on. 0 = all go on.
         select: one winner per target, or one for all targets by their mean dev score.
+        methods: those whose settings are searched; by default all that have something to search. The others are trained
+            with the settings that they have without a search.
         across: methods that one search chooses among, beside their settings; each is tried without a search first, so
             `trials`, which is the number of configurations of all of them, must be at least as many. Halving then
             compares methods too, on the same cells. Any other method is searched by itself.
@@ -232,6 +234,7 @@ class SearchPlan(Strict):
     halving: Literal[0, 2, 3, 4] = 0
     select: Literal["per_target", "suite"] = "per_target"
     space: SearchSpace = Field(default_factory=dict)
+    methods: SearchedMethods = ()
     across: SearchedMethods = ()
 
 
@@ -264,22 +267,30 @@ class ConfirmPlan(Strict):
     top: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
 
 
+AskedPrecision = Annotated[Literal["fp32", "bf16", "fp64", "auto"], BeforeValidator(precision_rule)]
+
+
 class StudyNumerics(Numerics):
     """What changes results in the last digits.
 
     Attributes:
-        precision: of the training; ``bf16`` computes in bfloat16 where that is safe, the weights stay in float32.
+        precision: of the training; ``bf16`` computes in bfloat16 where that is safe, the weights stay in float32;
+            ``auto`` takes ``bf16`` where this machine is faster in it, as measured, and ``fp32`` elsewhere.
         device: what trains; ``cuda`` takes one GPU per worker.
         workers: data-parallel ranks per training.
         force: train in ``bf16`` on a machine without arithmetic for it, which takes many times as long as in ``fp32``.
+        measured: what ``precision: auto`` has found and taken; it fills that in.
     """
 
+    # a Spec has no precision that is still to be measured
+    precision: AskedPrecision = "fp32"  # type: ignore[assignment]
     force: bool = False
+    measured: str = ""
 
     @property
     def spec_numerics(self) -> Numerics:
-        """The part that enters every Spec's id; `force` is not in it, because it changes no number."""
-        return Numerics(**self.model_dump(exclude={"force"}))
+        """The part that enters every Spec's id: what changes numbers. ``auto`` is measured before there is a Spec."""
+        return Numerics(**self.model_dump(exclude={"force", "measured"}))
 
 
 class Study(Strict):
@@ -889,10 +900,11 @@ def _problems_of_space(
 
 
 def _problems_of_across(search: SearchPlan, variants: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What is wrong with `search.across`: methods that are not in the study, or too few of them, or too few trials."""
+    """What is wrong with `search.across` and `search.methods`: no methods of the study, or too few of them."""
     across, cat = search.across, catalogue()
-    for i, name in enumerate(across):
-        loc = ("search", "across", i)
+    named = [("across", across), ("methods", search.methods)]
+    for key, i, name in ((key, i, name) for key, names in named for i, name in enumerate(names)):
+        loc = ("search", key, i)
         if name not in cat.variants and "[" not in name:
             yield loc, unknown_name("method", name, [*cat.variants])
         elif name not in variants:

@@ -27,9 +27,19 @@ from raystudy.errors import PreflightError, Problem, UserError
 from raystudy.files import atomic_write
 from raystudy.spec import Numerics, digest
 
-__all__ = ["SLOWEST", "LayerTimes", "check_precision", "layer_seconds", "layer_times", "processor"]
+__all__ = [
+    "FASTEST",
+    "SLOWEST",
+    "LayerTimes",
+    "check_precision",
+    "faster_precision",
+    "layer_seconds",
+    "layer_times",
+    "processor",
+]
 
 SLOWEST = 2.5  # times as long as fp32: more than is measured with arithmetic for bf16, less than without
+FASTEST = 0.8  # times as long as fp32: more, and what is not a linear layer eats what bf16 saves in these
 _TOKENS = 128  # of a small batch
 _LEAST_SIZES = (384, 1536)  # with smaller layers, one would measure the cost of a call
 _REPEATS, _BUDGET = 40, 0.6  # the best of so many measurements counts, or of as many as fit in so many seconds
@@ -76,6 +86,14 @@ def check_precision(numerics: Numerics, force: bool, plm: PLM, cache: Path | Non
             "numerics.precision",
         )
     )
+
+
+def faster_precision(plm: PLM, device: str, cache: Path | None) -> tuple[str, str]:
+    """(``bf16`` or ``fp32``, why) for a training on this machine: the faster one, by the time of a linear layer."""
+    times = layer_times(plm, device, cache)
+    taken = "bf16" if times.ratio <= FASTEST else "fp32"
+    layer = "a linear layer of {} x {}".format(*_sizes(plm))
+    return taken, f"precision auto: {taken} on {processor(device)['name']}, where in bf16 {layer} takes {times}"
 
 
 def layer_times(plm: PLM, device: str, cache: Path | None) -> LayerTimes:

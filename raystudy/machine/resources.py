@@ -18,7 +18,7 @@ import psutil
 from raystudy.code_versions import NUMERIC, installed_version, package_digest
 from raystudy.paths import kind_of
 
-__all__ = ["PACKAGES", "machine_facts", "unused_gpus"]
+__all__ = ["PACKAGES", "computing", "machine_facts", "unused_gpus"]
 
 # what must be the same on every node
 PACKAGES = ("raystudy", "ray", *dict.fromkeys(d for distributions in NUMERIC.values() for d in distributions))
@@ -40,6 +40,15 @@ def machine_facts(paths: Sequence[str] = (), cuda: bool = False) -> dict[str, An
         "gpus": _gpus() if cuda else [],
         "there": {p: kind_of(Path(p)) not in ("nothing", "closed") for p in paths},
     }
+
+
+def computing(device: str) -> str:
+    """What trains here, in words: the processor with its vector instructions, or the GPU, and torch's version."""
+    import torch
+
+    what = "cpu" if device == "cpu" else torch.cuda.get_device_name()
+    can = f" ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})" if device == "cpu" else ""
+    return f"{what}{can}, torch {torch.__version__}"
 
 
 def _memory() -> int:

@@ -537,6 +537,25 @@ class Plan:
         why = "" if constant == number else ", for it acts above these"
         return [f"{line}; what {which} of a text is computed once and kept{why}"]
 
+    @property
+    def kernels(self) -> list[str]:
+        """How the texts of a batch lie, and by what attention within them is computed, in words."""
+        if self.plm.width:
+            return []
+        packed = FAMILIES[self.plm.family].packed
+        lie = "one behind the other, and are padded inside attention alone" if packed else "as long as their longest"
+        kinds: dict[bool, list[str]] = {}
+        for variant in self.study.variants:
+            module = find_module("methods", catalogue().variant(variant).method)
+            if catalogue().variant(variant).role != "floor":
+                exact = module.Method.exact(hparams(module.HParams, self.reference(variant)))
+                kinds.setdefault(exact, []).append(variant)
+        fused = ["attention by torch's fused kernel"] if packed and False in kinds else []
+        plain = (
+            ["by plain products in full precision for " + ", ".join(kinds[True])] if packed and True in kinds else []
+        )
+        return [f"texts of a batch lie {lie}", *[", ".join([*fused, *plain])][: len(fused) + len(plain)]]
+
     def _searched_choices(self, variant: str) -> list[tuple[str, Value]]:
         """Every (parameter, choice) of a search: whether it is possible may depend on the model, or on the tasks."""
         if self.study.search.trials < 2:
@@ -628,7 +647,9 @@ class Plan:
 
     def _may_be_searched(self, arm: Arm) -> bool:
         """Whether the study searches the arm, if there is anything to search."""
-        return arm.setting in self.study.searched_settings and catalogue().variant(arm.variant).role != "control"
+        study = self.study
+        asked = not study.search.methods or arm.variant in (*study.search.methods, *study.search.across)
+        return asked and arm.setting in study.searched_settings and catalogue().variant(arm.variant).role != "control"
 
     def space(self, arm: Arm) -> Space:
         """What a search of the arm moves: nothing that has no effect on any of its targets."""

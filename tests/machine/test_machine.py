@@ -17,9 +17,11 @@ from raystudy import run
 from raystudy.data.plm import resolve
 from raystudy.errors import PreflightError
 from raystudy.machine import bfloat16, resources
-from raystudy.machine.bfloat16 import SLOWEST, LayerTimes, check_precision, layer_times
+from raystudy.machine.bfloat16 import FASTEST, SLOWEST, LayerTimes, check_precision, faster_precision, layer_times
 from raystudy.machine.resources import unused_gpus
 from raystudy.spec import Numerics
+from raystudy.study.folder.manifest import lock_text
+from raystudy.study.plan import Plan
 
 BF16, TINY = Numerics(precision="bf16"), resolve("tiny")
 Clock = Callable[[float, float], list[tuple[str, int, int]]]
@@ -143,6 +145,37 @@ def test_every_command_that_looks_ahead_refuses_it(clock: Clock, call: list[str]
     code, shown = exit_code_and_output("--set", "numerics.force=true")
     assert code == 0, shown
     assert "takes 8.0 times as long" in shown
+
+
+@pytest.mark.parametrize(("ratio", "taken"), [(0.4, "bf16"), (FASTEST, "bf16"), (0.9, "fp32"), (8.0, "fp32")])
+def test_auto_takes_what_is_faster_here_and_is_measured_once(
+    clock: Clock, tmp_path: Path, ratio: float, taken: str
+) -> None:
+    measured = clock(1e-3, ratio * 1e-3)
+    for _ in range(2):
+        precision, why = faster_precision(TINY, "cpu", tmp_path)
+        assert precision == taken
+        assert f"precision auto: {taken} on" in why and f"takes {ratio:.1f} times as long as in fp32" in why
+    assert len(measured) == 1
+
+
+@pytest.mark.usefixtures("alone")
+def test_auto_is_the_precision_that_it_stands_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every Spec, so that its results are those of the precision; the lock file has it too, and says why."""
+    for ratio, taken in ((0.5, "bf16"), (2.0, "fp32")):
+        clock(1e-3, ratio * 1e-3)
+        monkeypatch.setenv("RAYSTUDY_CACHE", f"cache/{taken}")
+        asked, places, _ = run.open_study("smoke", run.RunOptions(set=("numerics.precision=auto",)))
+        plain, *_ = run.open_study("smoke", run.RunOptions(set=(f"numerics.precision={taken}",)))
+        assert asked.numerics.spec_numerics == plain.numerics.spec_numerics
+        auto, said = (Plan(s, places).confirm({})[0] for s in (asked, plain))
+        assert auto.id == said.id and auto.numerics.precision == taken
+        assert f"precision auto: {taken} on" in lock_text(asked)  # the precision too, where it is not the default
+        assert run.machine_lines(Plan(asked, places))[0].startswith(f"precision auto: {taken} on")
+    elsewhere = run.RunOptions(set=("numerics.precision=auto", "numerics.device=cuda"))
+    monkeypatch.setattr(run, "_has_gpu", lambda: False)
+    with pytest.raises(PreflightError, match="auto cannot be measured for device cuda"):
+        run.open_study("smoke", elsewhere)
 
 
 def test_force_changes_no_spec(tmp_path: Path) -> None:

@@ -137,6 +137,9 @@ def test_every_method_is_confirmed_with_its_own_best_and_the_report_says_which_w
         ("{trials: 4, across: [meta_dtl, single_task_matched]}", "cannot be searched: it is a control"),
         ("{trials: 2, across: [single_task, multi_task, meta_dtl]}", "must be at least the number of methods"),
         ("{trials: 4, across: [meta_dtl, meta_dtl]}", "must name everything once"),
+        ("{trials: 4, methods: [metadtl]}", "unknown method 'metadtl'"),
+        ("{trials: 4, methods: [maml]}", "'maml' is not among the methods of the study"),
+        ("{trials: 4, methods: [majority]}", "majority cannot be searched: it is a floor"),
     ],
 )
 def test_what_cannot_be_searched_across_is_refused(tmp_path: Path, search: str, text: str) -> None:
@@ -159,3 +162,14 @@ def test_status_counts_the_one_search_as_the_driver_does(tmp_path: Path) -> None
     assert together.trials is not None
     assert {k: getattr(together.trials, k) for k in counts} == pytest.approx(counts)
     assert found.finished and found.cells.done == found.cells.planned == len(study_run.records)
+
+
+def test_a_study_may_search_some_of_its_methods(tmp_path: Path) -> None:
+    """The others have the settings of no search, and are decided before it; a control waits for what it copies."""
+    parts = {**PARTS, "search": "{trials: 3, methods: [meta_dtl]}"}
+    made = plan(tmp_path, **parts)
+    searches = made.searches()
+    assert [arm.variant for arm in searches] == ["meta_dtl"]
+    decided = {s.variant: s.settings for s in made.confirm(searches)}
+    assert decided.keys() == {"single_task", "multi_task", "majority"}
+    assert decided["multi_task"] == made.reference("multi_task")

@@ -104,9 +104,18 @@ SUITES = {
     "polarity_to_stars": (("amazon_mds_stars", "imdb"), "single"),
     "polarity_to_five": (("sst5", "amazon_mds"), "single"),
     "lexicon": (("lexicon/stars", "lexicon/polarity", "lexicon/subjectivity"), "single"),
+    "lexicon_senses": (("lexicon/polarity", "lexicon/stars", "lexicon/subjectivity"), "single"),
 }
 LEAVE_OUT = ("glue", "glue_scitail", "tagging")
-EMBEDDED = ("planted", "planted_domains", "planted_tags", "planted_vectors", "teachers", "lexicon")  # need no data root
+EMBEDDED = (
+    "planted",
+    "planted_domains",
+    "planted_tags",
+    "planted_vectors",
+    "teachers",
+    "lexicon",
+    "lexicon_senses",
+)  # need no data root
 
 
 def card(name: str) -> Card:
