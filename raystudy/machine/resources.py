@@ -46,9 +46,12 @@ def computing(device: str) -> str:
     """What trains here, in words: the processor with its vector instructions, or the GPU, and torch's version."""
     import torch
 
-    what = "cpu" if device == "cpu" else torch.cuda.get_device_name()
-    can = f" ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})" if device == "cpu" else ""
-    return f"{what}{can}, torch {torch.__version__}"
+    what = f"cpu ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
+    if device == "cuda":
+        what = "cuda"
+        with contextlib.suppress(RuntimeError, AssertionError):  # it is there, but cannot be asked
+            what = torch.cuda.get_device_name()
+    return f"{what}, torch {torch.__version__}"
 
 
 def _memory() -> int:
