@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raystudy.catalogue import catalogue
+from raystudy.catalogue import Value, catalogue
 from raystudy.errors import UserError
 from raystudy.methods import hparams
 from raystudy.nn.encoder import trained_parameters
@@ -115,10 +115,11 @@ def _stages(plan: Plan, counts: Mapping[str, int]) -> float:
             trained[arm.variant] += 1
             if not plan.schedule(arm.variant, settings, target, arm.setting).transfer:
                 continue
-            key = plan.transfer_key(arm, settings, target)
-            if key not in of_all:  # two variants may have the same transfer
-                of_all.add(key)
-                different[arm.variant].add(key)
+            for behind in (settings, {**settings, **_built_on(arm.variant, settings)}):
+                key = plan.transfer_key(arm, behind, target)
+                if key not in of_all:  # two variants may have the same transfer, or one may begin as another does
+                    of_all.add(key)
+                    different[arm.variant].add(key)
             size[arm.variant] = max(size[arm.variant], _bytes_of_state(plan, arm, target))
     total = 0.0
     for kind, n in counts.items():
@@ -135,6 +136,13 @@ def _stages(plan: Plan, counts: Mapping[str, int]) -> float:
         elif phase == "confirm" or moved:
             total += n * _share(variant, different, trained) * size[variant]
     return total
+
+
+def _built_on(variant: str, settings: Mapping[str, Value]) -> Mapping[str, Value]:
+    """The settings of another run whose transfer begins this one's, and is kept by itself."""
+    module = find_module("methods", catalogue().variant(variant).method)
+    built_on: Mapping[str, Value] = module.Method.builds_on(hparams(module.HParams, settings))
+    return built_on
 
 
 def _share(variant: str, different: Mapping[str, Collection[str]], trained: Mapping[str, int]) -> float:

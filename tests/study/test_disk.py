@@ -55,6 +55,7 @@ METHODS = {
     "meta_dtl": 0.05,
     "adapter_fusion": 0.3,  # its heads and its headers weigh as much as its adapters
     "multi_task[freeze=embeddings]": 0.1,
+    "tawt_fixed": 0.1,  # a second run, with the weights of a first one, which is kept too
 }
 
 
