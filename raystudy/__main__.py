@@ -12,6 +12,7 @@ from raystudy import run as running
 from raystudy.commands import summary
 from raystudy.commands.ambiguities import ambiguities
 from raystudy.commands.cache import app as cache
+from raystudy.commands.compare import compare
 from raystudy.commands.dashboard import dashboard
 from raystudy.commands.doctor import doctor
 from raystudy.commands.exhibits import exhibits
@@ -47,6 +48,7 @@ for command in (
     status,
     dashboard,
     report,
+    compare,
     rerun,
     fit,
     predict,

@@ -40,6 +40,7 @@ __all__ = [
     "Step",
     "TaskFacts",
     "TrialResult",
+    "plain",
     "to_json",
 ]
 
@@ -577,21 +578,22 @@ def to_json(numbers: Numbers) -> str:
 
     nan is null, infinity the text ``inf``.
     """
-    tree = _plain(numbers)
+    tree = plain(numbers)
     own, words = tree.pop("own"), tree.pop("words")
     tree |= {**own, "words": words}
     return json.dumps({"schema": tree.pop("schema"), **tree}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A tree of plain values as JSON has them: dataclasses as objects, nan as null, infinity as the text ``inf``."""
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {k: _plain(v) for k, v in value._asdict().items()}
+        return {k: plain(v) for k, v in value._asdict().items()}
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     return value
