@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raystudy.analysis.frame import COLUMNS
@@ -328,12 +329,16 @@ def test_thresholds_in_words_are_those_of_the_statistics() -> None:
 )
 def test_how_many_seeds_a_word_takes(seeds: int, spread: float, examples_p: float | None, words: set[str]) -> None:
     """What the page says of five, three and four, and fewer seeds."""
-    from raystudy.analysis.stats import paired, verdict
+    from raystudy.analysis.stats import deciding_p, paired, two_way, verdict
 
     pair = paired([0.6 + spread * i for i in range(seeds)], [0.5] * seeds)
-    assert verdict(pair, 0.001, 0.01, examples_holm_p=examples_p).word in words
+    noise = np.random.default_rng(0).normal(0, 0.01, (seeds, 100))
+    examples = None if examples_p is None else two_way(pair.mean + noise)
+    p = float(deciding_p(seeds, 0.001, examples_p))
+    assert verdict(pair, p, 0.01, examples=examples).word in words
     same = paired([0.5 + spread * i for i in range(seeds)], [0.5] * seeds)
-    assert (verdict(same, 1.0, 0.01, examples_holm_p=examples_p).word == "equivalent") == (seeds >= 5)
+    examples = None if examples_p is None else two_way(same.mean + noise)
+    assert (verdict(same, 1.0, 0.01, examples=examples).word == "equivalent") == (seeds >= 5)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def side_by_side(
         second.name,
         rope,
         tuple(pairs),
-        tuple(differing(*records)),
+        tuple(differing(*records, {k[0]: titles.get(k[0], k[0]) for k in alike if k[0]})),
         named(k for k in first.cells if k not in second.cells),
         named(k for k in second.cells if k not in first.cells),
         named(k for k in shared if k not in alike),
@@ -190,8 +190,34 @@ def _mean(values: Iterable[float]) -> float:
 # what differs
 
 
-def differing(first: Sequence[Record], second: Sequence[Record]) -> Iterator[Difference]:
-    """The settings, data, encoder and versions in which the records of two sides differ, by name."""
+def differing(
+    first: Sequence[Record], second: Sequence[Record], titles: Mapping[str, str] | None = None
+) -> Iterator[Difference]:
+    """The settings, data, encoder and versions in which the records of two sides differ, by name.
+
+    Args:
+        titles: method -> its title, where both sides have several: what differs alike in all of them stands once, and
+            what does not stands with its method.
+    """
+    if not titles:
+        yield from _differing(first, second)
+        return
+    of_method = {
+        title: {d.what: d for d in _differing(*([r for r in of if r.spec.variant == v] for of in (first, second)))}
+        for v, title in titles.items()
+    }
+    told = set()
+    for title, found in of_method.items():
+        for what, d in found.items():
+            if all(others.get(what) == d for others in of_method.values()):
+                if what not in told:
+                    yield d
+                told.add(what)
+            else:
+                yield Difference(f"{what} ({title})", d.first, d.second)
+
+
+def _differing(first: Sequence[Record], second: Sequence[Record]) -> Iterator[Difference]:
     ours, theirs = _facts(first), _facts(second)
     for what in [*ours, *(k for k in theirs if k not in ours)]:
         a, b = ours.get(what, {}), theirs.get(what, {})

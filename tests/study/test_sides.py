@@ -76,6 +76,8 @@ def test_what_differs_is_named_and_what_one_lacks(folder: Path, tmp_path: Path) 
     found = compare_studies(folder, other)
     (updates,) = (d for d in found.differences if d.what == "max_updates")
     assert updates.second == "7" != updates.first
+    rates = [d.what for d in found.differences if d.what.startswith("lr")]
+    assert all(what in ("lr (single-task)", "lr (multi-task)") for what in rates)  # what a search chose of each
     assert all("Meta-DTL" not in p.method for p in found.pairs)
     (alone,) = (line for line in text(found).splitlines() if line.startswith("Only in mine: "))
     assert "Meta-DTL on planted/target" in alone and "multi-task" not in alone
