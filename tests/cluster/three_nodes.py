@@ -38,6 +38,17 @@ settings: {lr: 3.0e-3, min_updates: 60, max_updates: 60, batch_size: 16}
 search: {trials: 2, generation: 2, seeds: 2}
 report: {seeds: 4}
 """
+THERE = """
+import ray, sys, time
+for _ in range(30):
+    try:
+        ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+        break
+    except ConnectionError:
+        time.sleep(2)
+while ray.cluster_resources().get("CPU", 0) < int(sys.argv[2]):
+    time.sleep(0.5)
+"""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -70,11 +81,10 @@ class Nodes:
             assert time.monotonic() < deadline, "the head does not start"
             time.sleep(0.5)
         time.sleep(5)
-        for n in (1, 2, 3):
+        for n in (1, 2, 3):  # one after the other: each takes the first free name for its sockets
             self._ray(f"node{n}", f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
-        there = "import ray,sys,time; ray.init(address=sys.argv[1], logging_level='ERROR')\n"
-        there += "while ray.cluster_resources().get('CPU', 0) < 3: time.sleep(0.5)"
-        subprocess.run([sys.executable, "-c", there, f"127.0.0.1:{self.port}"], env=self.env, check=True, timeout=120)
+            command = [sys.executable, "-c", THERE, f"127.0.0.1:{self.port}", str(n)]
+            subprocess.run(command, env=self.env, check=True, timeout=120)
 
     def _ray(self, name: str, *options: str) -> None:
         folder = self.place / ("all" if self.storage == "shared" else name)
