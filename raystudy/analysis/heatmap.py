@@ -33,6 +33,7 @@ _CELL = 0.4  # inches
 _SMALL = 0.24  # where numbers would not fit anyway
 _APART = 0.35  # cells between two groups
 _NUMBERED = 16  # the most rows whose cells hold a number
+_BAR = 48  # colours of a bar; of more than 50 matplotlib makes a picture of pixels, which a page does not load
 _DARK, _LIGHT = "#10151a", "#fdfdfe"
 _WORDS = "#717a84"  # 4.3 : 1 on white and on the ground of a dark page
 
@@ -118,7 +119,9 @@ def _draw(
         axes.text(middle, 1, label, transform=above, ha="center", va="bottom", rotation=90, **bold)
     tall = min(map_side, 2.4)
     bar = canvas.add_axes(((outer + map_side + 0.2) / width, 0, 0.13 / width, tall / height))
-    canvas.colorbar(ScalarMappable(scale, colours), cax=bar, ticks=MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    canvas.colorbar(
+        ScalarMappable(scale, colours.resampled(_BAR)), cax=bar, ticks=MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    )
     bar.tick_params(labelsize=8, length=2, width=0.6, color=_WORDS, labelcolor=_WORDS)
     bar.set_title(unit, fontsize=8, fontweight="normal", color=_WORDS)
     canvas.text(0, 1, heading, ha="left", va="bottom", fontsize=10.5, fontweight="bold", color=_WORDS)
@@ -224,7 +227,7 @@ def _draw_shares(maps: tuple[Shares, ...], heading: str) -> Canvas:
     bar_tall = max(min(first, 2.4), 0.8)
     place = ((width - 0.5) / width, (height - tops[0] - bar_tall) / height, 0.13 / width, bar_tall / height)
     bar = canvas.add_axes(place)
-    canvas.colorbar(ScalarMappable(scale, colours), cax=bar, ticks=[0, 0.5, 1])
+    canvas.colorbar(ScalarMappable(scale, colours.resampled(_BAR)), cax=bar, ticks=[0, 0.5, 1])
     bar.tick_params(labelsize=8, length=2, width=0.6, color=_WORDS, labelcolor=_WORDS)
     bar.set_title("share", fontsize=8, fontweight="normal", color=_WORDS)
     if heading:

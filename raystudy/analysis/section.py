@@ -16,7 +16,7 @@ from raystudy.analysis.exhibit_page import ExhibitPage
 from raystudy.analysis.figures import Figure
 from raystudy.analysis.numbers import Failure, Numbers, Sentence
 from raystudy.analysis.sources import Sources
-from raystudy.analysis.table import Table
+from raystudy.analysis.table import Table, counted, selected
 
 __all__ = [
     "Block",
@@ -32,6 +32,7 @@ __all__ = [
     "Words",
     "exhibit_part",
     "fill",
+    "in_short",
     "is_shown",
     "with_numbers",
 ]
@@ -188,6 +189,14 @@ class Part:
     def tables(self) -> list[TableBlock]:
         """Its tables, in order."""
         return [b for b in self.blocks if isinstance(b, TableBlock)]
+
+
+def in_short(table: Table, names: Sequence[str]) -> list[TableBlock]:
+    """A table of many columns as two blocks: those of these names in sight, in this order, and behind a fold all."""
+    short = selected(table, f"{table.name}_short", names)
+    fold = f"All {len(table.columns)} columns, {counted(len(table.rows), 'row')}"
+    in_sight = TableBlock(short, filter=True, formats=(), pages=("html",))
+    return [in_sight, TableBlock(table, filter=True, fold=fold)] if table.rows else [TableBlock(table)]
 
 
 def is_shown(block: Block, page: Page) -> bool:

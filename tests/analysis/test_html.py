@@ -148,7 +148,7 @@ def test_every_number_is_the_same_in_all_formats(rich, rich_report, page):
 
 
 def _bare(cell: str) -> str:
-    return re.sub(r"[†‡§¶*]|\\(?=[<|*])", "", cell)
+    return re.sub(r"[†‡§¶*°]|\\(?=[<|*])", "", cell)
 
 
 def _untex(cell: str) -> str:

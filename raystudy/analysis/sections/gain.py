@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from raystudy.analysis import search_gain
 from raystudy.analysis.numbers import Numbers, SearchGain, Sentence
-from raystudy.analysis.section import Block, Section, TableBlock, Words
+from raystudy.analysis.section import Block, Section, Words, in_short
 from raystudy.analysis.sources import Sources
 
 __all__ = ["SECTION"]
+
+_IN_SHORT = ("variant", "target", "setting", "verdict", "default", "winner", "difference", "low", "high", "trainings")
 
 
 def _numbers(sources: Sources, n: Numbers) -> tuple[SearchGain, ...]:
@@ -25,7 +27,7 @@ def _words(n: Numbers) -> Iterator[Sentence]:
 def _content(n: Numbers) -> Iterator[Block]:
     yield Words(n.words["search_gain"])
     if SECTION.of(n):
-        yield TableBlock(search_gain.gain_table(SECTION.of(n), n.design), filter=True)
+        yield from in_short(search_gain.gain_table(SECTION.of(n), n.design), _IN_SHORT)
 
 
 SECTION: Section[tuple[SearchGain, ...]] = Section(

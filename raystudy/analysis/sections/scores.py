@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,9 @@ from raystudy.analysis.section import Block, Section, Shading, TableBlock
 from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, changes, counted, listed, percent, place
 from raystudy.analysis.tables import ABSENT, BELOW, BOUND, CONTROL, FLOOR, MORE_DATA, PART, TWO_METRICS, method_cell
 
-__all__ = ["SECTION", "left_out", "main_table"]
+__all__ = ["SECTION", "left_out", "main_table", "stars"]
+
+_STARS = (("***", 0.001), ("**", 0.01), ("*", 0.05), ("°", 0.1))
 
 
 def main_table(n: Numbers) -> Table:
@@ -22,6 +25,7 @@ def main_table(n: Numbers) -> Table:
     """
     design = n.design
     undecided = {(c.variant, c.target, c.setting) for c in n.comparisons if c.tested and c.verdict.word == "undecided"}
+    p_of = {(c.variant, c.target, c.setting): c.p for c in n.comparisons if c.tested}
     by_cell = {(s.variant, s.target, s.setting): s for s in n.scores}
     shown = _shown(design)
     rows = []
@@ -40,7 +44,9 @@ def main_table(n: Numbers) -> Table:
                     best=s.best,
                     tied=s.tied and not s.best,
                     unsure=(m.variant, target, setting) in undecided and bool(count),
-                    marks=BELOW * bool(s.below) + PART * (0 < count < design.seeds),
+                    marks=BELOW * bool(s.below)
+                    + PART * (0 < count < design.seeds)
+                    + stars(p_of.get((m.variant, target, setting), math.nan)),
                 )
             )
         rows.append(tuple(row))
@@ -58,6 +64,11 @@ def main_table(n: Numbers) -> Table:
     roles = ["" if m.role in ("method", "baseline") else m.role for m in design.methods]
     notes = tuple(_main_notes(n, rows))
     return Table("main", caption, tuple(columns), tuple(rows), notes, changes(roles))
+
+
+def stars(p: float) -> str:
+    """*** below .001, ** below .01, * below .05, ° below .1."""
+    return next((mark for mark, bound in _STARS if p < bound), "")
 
 
 def left_out(design: Design) -> str:
@@ -96,6 +107,9 @@ def _main_notes(n: Numbers, rows: Sequence[Sequence[Cell]]) -> Iterable[Note]:
     if BELOW in marks:
         names = [m.title for m in design.methods if m.role == "floor"]
         yield Note(f"below a floor of its column ({listed(names)}), which needs no fine-tuning.", BELOW)
+    if "*" in marks or "°" in marks:
+        base = design.baseline_title
+        yield Note(f"***, **, *, °: differs from {base} at p < .001, .01, .05, .1, as the verdict's test has it.")
     if CONTROL in marks:
         yield Note("control: says how much of a gain more training alone would have given.", CONTROL)
     if FLOOR in marks:

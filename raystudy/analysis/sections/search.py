@@ -27,13 +27,27 @@ from raystudy.analysis.figures import (
     panels_of,
     x_label,
 )
-from raystudy.analysis.numbers import Design, Numbers, Search
-from raystudy.analysis.phrases import setting_name, some
-from raystudy.analysis.section import Block, Pictures, Section, TableBlock, Words
-from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, changes, place
+from raystudy.analysis.numbers import Design, Numbers, Search, Sentence
+from raystudy.analysis.phrases import listing, setting_name
+from raystudy.analysis.section import Block, Pictures, Section, TableBlock, Words, in_short
+from raystudy.analysis.table import MISSING, Cell, Column, Note, Table, changes, counted, place
 from raystudy.analysis.tables import method_cell, points
 
 __all__ = ["SECTION", "search_table", "show", "trials_table"]
+
+
+_IN_SHORT = (
+    "variant",
+    "target",
+    "setting",
+    "trials",
+    "paper_dev",
+    "winner_dev",
+    "error",
+    "within",
+    "passes",
+    "changes",
+)
 
 
 def search_table(n: Numbers) -> Table:
@@ -223,7 +237,7 @@ def _words(n: Numbers) -> Iterator[str]:
         yield f"Nothing was searched: every method ran with the paper's settings{but}."
 
 
-def _selection(n: Numbers) -> Iterator[str]:
+def _selection(n: Numbers) -> Iterator[str | Sentence]:
     """On how many examples winners were chosen, what is not told apart on them, and how equal ones were ranked."""
     known = [s for s in n.searches if s.dev_examples and s.winner is not None]
     if not known:
@@ -236,16 +250,16 @@ def _selection(n: Numbers) -> Iterator[str]:
     )
     tied = [s for s in known if s.tied > 1]
     if tied:
-        yield (
-            f"Equal on dev: {some([f'{s.tied} trials of {_of(s, n.design)}' for s in tied])}. Of equal trials the one "
-            "with the paper's settings wins, then the one of fewer passes, then the lower number."
+        equal = [f"{s.tied} trials of {_of(s, n.design)}" for s in tied]
+        rule = "Of equal trials that with the paper's settings wins, then that of fewer passes, then the lower number"
+        yield listing(
+            rule, "; equal on dev: ", equal, short=f"{rule}: {counted(len(tied), 'search', 'searches')} had such."
         )
     blind = [s for s in known if s.blind]
     if blind:
-        yield (
-            f"These searches cannot tell their trials apart: {some([_blindness(s, n.design) for s in blind])}. With "
-            "`dev: N` as many examples as that select, if the split has them; more search seeds help too."
-        )
+        what = f"{len(blind)} of {counted(len(known), 'search', 'searches')} cannot tell their trials apart"
+        yield listing(what, ": ", [_blindness(s, n.design) for s in blind])
+        yield "With `dev: N` as many examples as are named select, if the split has them; more search seeds help too."
 
 
 def _of(s: Search, design: Design) -> str:
@@ -265,7 +279,7 @@ def _content(n: Numbers) -> Iterator[Block]:
     yield Pictures(tuple(_figures(n)))
     yield Words(n.words["search"])
     yield Words(n.words["selection"])
-    yield TableBlock(search_table(n), filter=True)
+    yield from in_short(search_table(n), _IN_SHORT)
     yield TableBlock(trials_table(n), formats=("csv",), pages=())
 
 

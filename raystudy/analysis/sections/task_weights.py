@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
@@ -25,6 +27,7 @@ from raystudy.analysis.figures import (
     legend,
 )
 from raystudy.analysis.frame import Key, repeats
+from raystudy.analysis.heatmap import Shares, share_maps
 from raystudy.analysis.numbers import Design, Numbers
 from raystudy.analysis.phrases import setting_name, some
 from raystudy.analysis.section import Block, Pictures, Section, TableBlock, Words
@@ -205,7 +208,25 @@ def _course(axes: Axes, w: TaskWeights, space: Literal["multiplier", "effective"
     grid_lines(axes, "y")
 
 
+def _maps(n: Numbers) -> Iterator[Figure]:
+    """For each setting with several targets, a map per method: the part that each task has in training each target."""
+    names = Namer("source_target")
+    for setting in n.design.settings:
+        maps = []
+        for m in n.design.methods:
+            found = [w for w in SECTION.of(n) if (w.variant, w.setting) == (m.variant, setting) and w.updates]
+            tasks, targets = [*dict.fromkeys(t for w in found for t in w.tasks)], [w.target for w in found]
+            if len(targets) > 1:
+                of = {w.target: {t: w.after("effective", -1, i).mean for i, t in enumerate(w.tasks)} for w in found}
+                values = np.array([[of[target].get(t, math.nan) for target in targets] for t in tasks])
+                maps.append(Shares(m.title, tuple(tasks), tuple(targets), values))
+        if maps:
+            title = f"{setting}: the part in effect at the end of each task (row) in training each target (column)"
+            yield share_maps(names(setting.replace("=", "")), title, maps, f"{setting_name(setting)}: source by target")
+
+
 def _figures(n: Numbers) -> Iterator[Figure]:
+    yield from _maps(n)
     names = Namer("task_weights")
     for target in n.design.targets:
         for setting in n.design.settings:
