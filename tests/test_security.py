@@ -33,6 +33,7 @@ KEYWORDS: dict[str, object] = {"trust_remote_code": None, "allow_pickle": None, 
 DOCUMENTED = {
     "study/pool/pool.py": {"pickle", "pickle.dumps", "pickle.loads"},
     "supervise.py": {"ctypes", "ctypes.CDLL"},
+    "reproduce.py": {"ctypes", "ctypes.CDLL"},
     "own_modules.py": {"exec_module"},
 }
 
