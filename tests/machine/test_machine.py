@@ -212,6 +212,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
     def put(*visible: str, driver: tuple[str, ...] = ()) -> None:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible))
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda i=0: visible[i])
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i=0: (9, 0))
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda i=0: (1 << 36, 1 << 37))
         for i, name in enumerate(driver):
             (tmp_path / f"gpu{i}").mkdir()
