@@ -14,7 +14,7 @@ from cells import unchecked
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from raystudy.analysis.example_interval import MOST_GROUPS, example_interval
+from raystudy.analysis.example_interval import example_interval
 from raystudy.errors import ConfigError
 from raystudy.metrics import metric
 from raystudy.model.load import load_model
@@ -139,11 +139,11 @@ def test_the_interval_of_a_mean_is_that_of_its_examples() -> None:
     assert example_interval("token_accuracy", gold, pred) == pytest.approx((mean - half, mean + half))
 
 
-def test_many_examples_are_taken_in_groups_and_few_have_no_interval() -> None:
+def test_many_examples_are_cheap_and_few_have_no_interval() -> None:
     g = np.random.default_rng(1)
     gold = g.integers(3, size=3000).astype(str).tolist()
     pred = [x if g.random() < 0.8 else "0" for x in gold]
     low, high = example_interval("macro_f1", gold, pred)
     assert low < metric("macro_f1")(gold, pred) < high
-    assert 0.01 < high - low < 0.06 and MOST_GROUPS < 3000
+    assert 0.01 < high - low < 0.06
     assert all(map(math.isnan, example_interval("macro_f1", gold[:4], pred[:4])))
