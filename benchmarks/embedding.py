@@ -6,8 +6,8 @@ The mean of the last layer's states of each text, on one thread:
     ours      `nn.embed`: texts by length, up to 2,048 word pieces in one row, unpadded, in inference mode
     naive     batches of 32 padded to 128 word pieces, with gradients switched on, as the model's class is called
 
-on sentences and on pairs of terms, in fp32, and ours in bf16 against the same loop in fp32 where the processor computes
-in bfloat16. `least_cosine` holds ours against the naive embeddings, text by text.
+on sentences and on pairs of terms, in fp32, and ours in bf16 against the same loop in fp32 where the processor
+multiplies faster in bfloat16. `least_cosine` holds ours against the naive embeddings, text by text.
 """
 
 from __future__ import annotations

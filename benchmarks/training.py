@@ -7,8 +7,9 @@ The same fine-tuning three ways, on one thread: batches of 32, AdamW, dropout of
     pad_to_128      Trainer, texts padded to 128 word pieces when they are tokenised
     pad_in_batch    Trainer with DataCollatorWithPadding, which pads to the longest text of a batch
 
-on sentences and on pairs of terms; in fp32, and, where the processor computes in bfloat16, ours in bf16 against the
-same two in fp32, and Trainer(bf16=True) besides. Nothing is evaluated or saved. Needs the extra `benchmarks`.
+on sentences and on pairs of terms; in fp32, and, where the processor multiplies faster in bfloat16, ours in bf16
+against the same two in fp32, and Trainer(bf16=True) besides. Nothing is evaluated or saved. Needs the extra
+`benchmarks`.
 """
 
 from __future__ import annotations

@@ -387,6 +387,8 @@ class Timing:
             text = f"takes about {of_all}, shared by as many trainings as the cluster has room for at a time"
         else:
             text = f"takes about {lasting(left)} from start to report: {of_all}, {at_a_time} at a time"
+        if f.paces.slowdown > 1.2:
+            text += f", {f.paces.slowdown:.1f} times as long as alone, for other programs are at work"
         known = f"{counted(self.measured, 'kind')} of training timed just now in {self.seconds:.0f} s"
         return f"{text} ({known if self.measured else 'by what this machine took before'})"
 
@@ -399,7 +401,7 @@ def foresee(plan: Plan, options: RunOptions, study_run: StudyRun | None = None) 
     """
     from raystudy.cluster import fitting_group_count, threads_of_worker
     from raystudy.machine.bfloat16 import processor
-    from raystudy.machine.resources import machine_facts
+    from raystudy.machine.resources import machine_facts, slowdown
     from raystudy.study.forecast.calibrate import calibrate
     from raystudy.study.forecast.forecast import Forecast
     from raystudy.study.forecast.pace import Paces
@@ -430,6 +432,8 @@ def foresee(plan: Plan, options: RunOptions, study_run: StudyRun | None = None) 
     if here and missing > 0 and seconds > 0:
         measured = calibrate(plan, study_work, paces, seconds)
         paces.keep()
+    if here and numerics.device == "cpu":
+        paces.slowdown = slowdown(groups * numerics.workers * threads)
     forecast = Forecast(plan.trainings, study_work, paces, groups)
     if study_run is not None:
         forecast = forecast.beginning_now(study_run.study_records().values())

@@ -18,7 +18,7 @@ import psutil
 from raystudy.code_versions import NUMERIC, installed_version, package_digest
 from raystudy.paths import kind_of
 
-__all__ = ["PACKAGES", "computing", "machine_facts", "unused_gpus"]
+__all__ = ["PACKAGES", "computing", "machine_facts", "slowdown", "unused_gpus"]
 
 # what must be the same on every node
 PACKAGES = ("raystudy", "ray", *dict.fromkeys(d for distributions in NUMERIC.values() for d in distributions))
@@ -52,6 +52,18 @@ def computing(device: str) -> str:
         with contextlib.suppress(RuntimeError, AssertionError):  # it is there, but cannot be asked
             what = torch.cuda.get_device_name()
     return f"{what}, torch {torch.__version__}"
+
+
+def slowdown(threads: int) -> float:
+    """How many times as long as alone `threads` busy threads would take now: others share the processors with them.
+
+    By the load of the last minute, in which this process counts as one. 1 where the system does not tell.
+    """
+    if not hasattr(os, "getloadavg"):
+        return 1.0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    others = max(0.0, os.getloadavg()[0] - 1.0)
+    return max(1.0, (others + threads) / cores)
 
 
 def _memory() -> int:

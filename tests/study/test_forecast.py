@@ -71,10 +71,14 @@ def test_a_pace_comes_from_records_before_measurements_and_fades_with_its_code(t
     paces.keep()
     again = Paces.of({"name": "here"}, tmp_path)
     assert again.seconds(BATCH) == pytest.approx(2.0)
+    again.slowdown = 3.0  # other programs are at work: a calibration has not seen that, records have
+    assert again.seconds(BATCH) == pytest.approx(6.0)
+    again.slowdown = 1.0
     again.recorded(BATCH, 10.0, 30.0)
     assert again.seconds(BATCH) == pytest.approx(2.0)  # a run's own records count through its factors, not twice
     again.keep()
     third = Paces.of({"name": "here"}, tmp_path)
+    third.slowdown = 3.0
     assert third.seconds(BATCH) == pytest.approx(3.0)
     third.recorded(BATCH, 10.0, 50.0)
     third.keep()

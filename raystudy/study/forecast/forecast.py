@@ -283,7 +283,7 @@ class Forecast:
         for t, r, passes in progress:
             whole = factor(t.variant) * self.seconds_of(t)
             part_left = 1.0 - min(1.0, passes / t.schedule.cost.passes) if t.schedule.cost.passes else 1.0
-            ends.append(whole * part_left if passes else max(whole - r.elapsed, 0.1 * whole))
+            ends.append(whole * part_left if passes else max(whole - r.elapsed, r.elapsed / 4))
         at_work = Counter(r.key for _, r, _ in progress)
         turns: list[tuple[bool, int, float]] = []  # searches first; then seed by seed, as the confirm phase goes
         for key, t in self._one.items():

@@ -104,11 +104,14 @@ class Paces:
         machine: what tells it from others: its processor, or the address of a cluster.
         file: where they are kept; None = nowhere.
         known: what was there, and what calibrations and records have brought since.
+        slowdown: how many times as long as alone work takes, because other programs are at work now. It concerns paces
+            from calibrations, which count the time of the processor; records have it in them.
     """
 
     machine: Mapping[str, str]
     file: Path | None = None
     known: dict[Work, Pace] = field(default_factory=dict)
+    slowdown: float = 1.0
     _fresh: dict[Work, tuple[float, float]] = field(default_factory=dict)  # of this run's records: amount, seconds
     _measured: set[Work] = field(default_factory=set)
 
@@ -165,11 +168,15 @@ class Paces:
         where nothing was seen that could tell.
         """
         if work in self.known:
-            return self.known[work].of_one
+            return self._of_one(work)
         near = _nearest(work, self._like(work)) or self._of_another_method(work)
         if near is not None:
-            return self.known[near].of_one * (1.0 if work.part == "load" else work.pieces / near.pieces)
+            return self._of_one(near) * (1.0 if work.part == "load" else work.pieces / near.pieces)
         return _USUAL.get(work.part)
+
+    def _of_one(self, work: Work) -> float:
+        pace = self.known[work]
+        return pace.of_one * (self.slowdown if pace.measured else 1.0)
 
     def _like(self, work: Work) -> Iterable[Work]:
         """Known work that differs from `work` in its word pieces alone."""
