@@ -433,7 +433,7 @@ def foresee(plan: Plan, options: RunOptions, study_run: StudyRun | None = None) 
         measured = calibrate(plan, study_work, paces, seconds)
         paces.keep()
     if here and numerics.device == "cpu":
-        paces.slowdown = slowdown(groups * numerics.workers * threads)
+        paces.slowdown = slowdown((groups or 1) * numerics.workers * threads)
     forecast = Forecast(plan.trainings, study_work, paces, groups)
     if study_run is not None:
         forecast = forecast.beginning_now(study_run.study_records().values())
