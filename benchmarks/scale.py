@@ -104,7 +104,7 @@ def measured(place: Path, cells: int) -> dict[str, Any]:
 
 def tenths(records: list[tuple[float, dict[str, Any]]]) -> list[float]:
     """Seconds of a group's time per cell beyond the cell's own, of each tenth of the records by time."""
-    records = records[2 * NODES :]
+    records = records[10 * NODES :]
     size = len(records) // 10
     out = []
     for i in range(10):

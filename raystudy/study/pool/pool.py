@@ -31,6 +31,7 @@ import psutil
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
 from raystudy.own_modules import OwnModule, use
@@ -152,7 +153,10 @@ class Pool:
     def __init__(self, shape: Shape, places: Places, scratch: Path, own: Sequence[OwnModule] = ()) -> None:
         self.shape, self.places, self.scratch, self.own = shape, places, scratch, tuple(own)
         self.name = f"raystudy-cells-{os.getpid()}"
-        actor = ray.remote(num_cpus=0, max_concurrency=1000)(CellQueue).options(name=self.name)
+        # on the driver's own machine: a lost worker must not take the queue with it
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(num_cpus=0, max_concurrency=1000)(CellQueue)
+        actor = actor.options(name=self.name, scheduling_strategy=here)
         self.queue: Any = actor.remote(shape.workers)
         self._closing = threading.Event()
         self._draining = False
