@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from raystudy.analysis.frame import Key
 from raystudy.analysis.numbers import Comparison, Design, Score
@@ -163,7 +163,10 @@ def comparisons(
 
 
 def main_table_scores(
-    test_scores: Mapping[Key, Mapping[int, float]], design: Design, failed_runs: Mapping[Key, int]
+    test_scores: Mapping[Key, Mapping[int, float]],
+    design: Design,
+    failed_runs: Mapping[Key, int],
+    examples: Mapping[Key, ArrayLike] | None = None,
 ) -> list[Score]:
     """The cells of the main table, column by column.
 
@@ -181,7 +184,7 @@ def main_table_scores(
             by_seed = dict(sorted(test_scores.get(cell, {}).items()))
             values = tuple(by_seed.values())
             column.append(Score(*cell, tuple(by_seed), values, interval(values), failed_runs.get(cell, 0)))
-        out += _tied(_below(_best(column, design), design), design)
+        out += _tied(_below(_best(column, design), design), design, examples or {})
     return out
 
 
@@ -215,14 +218,37 @@ def _below(column: Sequence[Score], design: Design) -> list[Score]:
     ]
 
 
-def _tied(column: Sequence[Score], design: Design) -> list[Score]:
-    """Mark the means that cannot be told from the best one, by paired t-tests with Holm's correction."""
+def _between(one: Score, other: Score, baseline: str, examples: Mapping[Key, ArrayLike]) -> NDArray[np.float64] | None:
+    """(seeds, examples) differences of two methods, from those of each to the baseline; None where one is not known."""
+    sides = []
+    for s in (one, other):
+        known = examples.get((s.variant, s.target, s.setting))
+        if s.variant != baseline and known is None:
+            return None
+        sides.append(np.zeros(()) if known is None else np.asarray(known, dtype=np.float64))
+    if sides[0].ndim and sides[1].ndim and sides[0].shape != sides[1].shape:
+        return None
+    difference: NDArray[np.float64] = sides[0] - sides[1]
+    return difference
+
+
+def _tied(column: Sequence[Score], design: Design, examples: Mapping[Key, ArrayLike]) -> list[Score]:
+    """Mark the means that cannot be told from the best one, with Holm's correction.
+
+    By the test that a verdict rests on, where the predictions of both were compared with the baseline's, and else by
+    the paired t-test over seeds.
+    """
     best = max((s for s in column if s.best), key=lambda s: s.summary.mean, default=None)
     if best is None:
         return list(column)
     theirs = dict(zip(best.seeds, best.values, strict=True))
     rivals = [s for s in column if s is not best and not _reference(s, design) and s.seeds]
-    p = _corrected({s.variant: paired_by_seed(dict(zip(s.seeds, s.values, strict=True)), theirs).p for s in rivals})
+    raw = {}
+    for s in rivals:
+        pair = paired_by_seed(dict(zip(s.seeds, s.values, strict=True)), theirs)
+        d = _between(s, best, design.baseline, examples)
+        raw[s.variant] = pair.p if d is None or len(d) != pair.n else raw_p(pair, two_way(d))
+    p = _corrected(raw)
     return [
         replace(s, best_p=p[s.variant], tied=not p[s.variant] < ALPHA) if s.variant in p else replace(s, tied=s.best)
         for s in column

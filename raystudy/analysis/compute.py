@@ -66,7 +66,7 @@ def numbers_of(sources: Sources) -> Numbers:
     second_scores = scores_by_seed(frame, second)
     scores = tuple(
         replace(s, second=interval(list(second_scores[cell].values()))) if cell in second_scores else s
-        for s in compare.main_table_scores(test_scores, design, failed_runs)
+        for s in compare.main_table_scores(test_scores, design, failed_runs, sources.examples)
         for cell in [(s.variant, s.target, s.setting)]
     )
     shared = Numbers(

@@ -291,7 +291,8 @@ class Score:
         failed: how many of its runs failed.
         best: whether its mean is the best of the column, floors apart, among the entries with the most seeds.
         tied: whether it cannot be told from the best (`best_p` is at least .05, or unknown); the best itself is tied.
-        best_p: p of the paired t-test against the best, Holm-corrected over the column; nan for the best itself.
+        best_p: p of the test against the best, Holm-corrected over the column; nan for the best itself. It is the test
+            that a verdict rests on, or that over seeds where predictions were not compared.
         below: the variant of the best floor, if the mean is below it, with that floor's mean as `below_mean`.
         second: the same seeds in the place's second metric, where it has one; nothing is tested or chosen by it.
     """

@@ -480,3 +480,18 @@ def test_what_the_data_cannot_serve_stands_in_the_table_as_missing(make):
     assert main_table(compute(small(), given)).caption == table.caption.replace(
         "; without mrpc, whose data are not at hand", ""
     )
+
+
+def test_what_is_tied_with_the_best_is_judged_for_new_examples_too(make):
+    """Five seeds agree that one is better, on these examples; on others it might not be, so it is not told apart."""
+    study = small(methods=("single_task", "multi_task", "meta_dtl"))
+    rng = np.random.default_rng(0)
+    prefers = rng.choice([-1.0, 1.0], 100, p=[0.45, 0.55])  # of the examples on which the two differ
+    meta = np.tile(prefers, (5, 1)) * (rng.random((5, 100)) < 0.9)
+    examples = {("meta_dtl", "polarity", "k=20"): meta, ("multi_task", "polarity", "k=20"): np.zeros((5, 100))}
+    given = [make(v, seed=s, test=0.5) for v in ("single_task", "multi_task") for s in range(5)]
+    given += [make("meta_dtl", seed=s, test=0.5 + float(meta[s].mean())) for s in range(5)]
+    over_seeds, over_both = ({s.variant: s for s in compute(study, given, examples=e).scores} for e in (None, examples))
+    for other in ("single_task", "multi_task"):
+        assert over_seeds["meta_dtl"].best and not over_seeds[other].tied
+        assert over_both[other].tied and over_both[other].best_p > 0.05
