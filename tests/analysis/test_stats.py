@@ -368,3 +368,17 @@ def test_equivalence_takes_examples_too():
     assert stats.verdict(pair, 1.0, 0.01).word == "equivalent"
     got = stats.verdict(pair, 1.0, 0.01, examples=two)
     assert got.word == "undecided" and got.seeds == math.inf and got.with_examples[1] > 1000
+
+
+def test_what_a_decision_takes_in_words():
+    _, two = _study(0.01, 0.5, 0.1, 0.05, examples=277)
+
+    def said(seeds, together, examples=two):
+        return compare.needs(stats.Verdict("undecided", seeds, together), examples)
+
+    assert said(12, (math.nan, math.nan), None) == said(12, (11, 300)) == "about 12 seeds"
+    assert said(math.inf, (math.nan, math.nan), None) == "more than 1000 seeds"
+    assert said(300, (12, 900)) == "about 300 seeds, or 12 seeds and 900 test examples"
+    only_more_examples = "about 12 seeds and 900 test examples (no number of seeds is enough with 277 examples)"
+    assert said(math.inf, (12, 900)) == only_more_examples
+    assert said(math.inf, (math.inf, math.inf)) == "more than 1000 seeds or 1,000,000 test examples"
