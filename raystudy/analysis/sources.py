@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from raystudy.analysis.exhibit_page import RunScores, no_runs
 from raystudy.analysis.frame import Key, primary_metrics, scores_by_seed, second_metrics, tidy
+from raystudy.analysis.league import Apart
 from raystudy.analysis.numbers import Importance, Recipe, SearchedSetting, SearchRow, TaskFacts
 from raystudy.analysis.search_gain import Beside
 from raystudy.spec import Record
@@ -45,6 +46,7 @@ class Sources:
         spaces: what the searches moved.
         beside: the cells that show what searching brought.
         recipes: what won the searches across methods.
+        apart: the families of methods that cannot take part, where the study is a league of families.
         answers: gives the labels and the answers of a cell on the test split.
         texts: target -> the texts of its test examples in their order, as many as are kept.
         estimates: (variant, target) -> the seconds that the plan foresaw for all trainings.
@@ -63,6 +65,7 @@ class Sources:
     spaces: tuple[SearchedSetting, ...] = ()
     beside: Beside = field(default_factory=Beside)
     recipes: tuple[Recipe, ...] = ()
+    apart: tuple[Apart, ...] = ()
     runs: RunScores = no_runs
     answers: Answers = no_answers
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -452,6 +452,15 @@ class Plan:
             raise self.study.origin.with_places(_combined(errors))
         return notes
 
+    def refusal_of(self, variant: str) -> str:
+        """Why a variant that the study does not have could not take part in it; empty where it could."""
+        rules, fixes = catalogue().parameters_of(variant), catalogue().variant(variant).fixes
+        try:
+            self._notes_of(variant, {k: v for k, v in self.study.settings.items() if k in rules and k not in fixes}, "")
+        except UserError as e:
+            return "; ".join(dict.fromkeys(p.message for p in e.problems))
+        return ""
+
     def _notes_of(self, variant: str, settings: Mapping[str, Any], where: str) -> list[str]:
         """What a variant with these settings says of the model and of the tasks of every suite.
 

@@ -20,6 +20,7 @@ from raystudy.paths import is_file
 from raystudy.spec import Record, digest
 from raystudy.study.folder.dev_errors import dev_error
 from raystudy.study.folder.ensembles import ensemble_rows
+from raystudy.study.folder.families import families_apart
 from raystudy.study.search.report_rows import importances, recipes, search_rows, searched_settings
 from raystudy.wording import counted
 from raystudy.yamlfile import to_yaml
@@ -134,6 +135,7 @@ def write_manifest(
             "beside": [s.id for s in plan.beside(study_run.searches)],
             "default": [s.id for s in plan.defaults(study_run.searches)],
             "ensembles": [asdict(row) for row in ensemble_rows(study_run)],
+            **({"apart": [asdict(row) for row in apart]} if (apart := families_apart(plan)) else {}),
             "recipes": [asdict(recipe) for recipe in recipes(study_run.searches)],
             "spaces": [asdict(row) for row in searched_settings(plan.spaces())],
             "search": [cell for cell in search_cells if cell in study_run.records],

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raystudy.analysis.exhibit_page import ExhibitPage, RunScores
+from raystudy.analysis.league import Apart
 from raystudy.analysis.leave_one_out import CORRELATIONS, SENTENCE_METRICS, terms
 from raystudy.analysis.numbers import EnsembleRow, Numbers, Recipe, SearchedSetting
 from raystudy.analysis.report import Opening, write
@@ -80,6 +81,7 @@ def write_report(
             study.report.default and "default" in manifest,
         ),
         estimates={(e["variant"], e["target"]): e["seconds"] for e in read_estimates(results, manifest["study"])},
+        apart=tuple(Apart(**{**row, "variants": tuple(row["variants"])}) for row in manifest.get("apart", ())),
         recipes=tuple(Recipe(**{**row, "methods": tuple(row["methods"])}) for row in manifest.get("recipes", ())),
     )
     return write(sources, results.folder, exhibit=exhibit, opens=opens)
