@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Bill", "reproduce", "reproduction_page", "reproduction_rows"]
 
 _EVERY = 60.0  # seconds between two writings of the page while an exhibit runs
+_CALIBRATION = 3.0  # seconds for which paces that nobody knows are timed, for each exhibit
 _CELL_BYTES = 60_000  # of a cell, where no cell on this machine tells
 _STOPPED = (4, 130)  # exit codes of an exhibit behind which no other is begun: the budget is used up, interrupted
 
@@ -59,7 +60,8 @@ class Bill:
         cells, passes: of its whole study; of one for which nothing is trained 0.
         own_cells, own_passes: those of them that no exhibit before it has trained already.
         here: how many of its cells have a record in its folder.
-        seconds, disk: guesses for `own_passes` and `own_cells`: seconds on all cores, bytes.
+        seconds: how long `own_passes` will take here, by the paces of this machine (`study.forecast`).
+        disk: bytes of its results, a guess.
         missing: why it cannot be made here; empty where it can.
     """
 
@@ -207,7 +209,7 @@ def _bill(
     paces: Mapping[str, Pace],
     cell_bytes: float,
 ) -> Bill:
-    from raystudy.run import open_study
+    from raystudy.run import foresee, open_study
     from raystudy.study.plan import Plan
 
     study, places, _ = open_study(exhibit.name, replace(options, out=folder / exhibit.name))
@@ -224,7 +226,13 @@ def _bill(
         known[spec.id] = cost
         done += here.has(spec.id)
     own_cells, own_passes = preview["total_cells"] - again_cells, max(0.0, passes - again_passes)
-    seconds = own_passes * pace_of(study.plm, paces).seconds / (os.cpu_count() or 1)
+    calibrate = _CALIBRATION if options.calibrate is None else options.calibrate
+    forecast = foresee(plan, replace(options, calibrate=calibrate)).forecast
+    whole = forecast.left() if forecast is not None else None
+    if whole is None:
+        seconds = own_passes * pace_of(study.plm, paces).seconds / (os.cpu_count() or 1)
+    else:  # what others train already takes no time
+        seconds = whole * own_passes / passes if passes else whole
     return Bill(
         exhibit.name,
         preview["total_cells"],
@@ -296,7 +304,7 @@ def _show_bills(bills: Sequence[Bill], folder: Path, console: Console) -> None:
     say(
         console,
         "new: cells that no exhibit above has trained, whose passes (forward and backward over a batch, those of "
-        "shared stages once) and time on all cores are told; here: cells that the folder holds already. "
+        "shared stages once) and time from start to report are told; here: cells that the folder holds already. "
         f"Results go to {folder} ({megabytes(free)} free there); the cache of shared stages grows to at most 21 GB.",
     )
 
