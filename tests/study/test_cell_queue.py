@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from raystudy.spec import Setting, Spec
-from raystudy.study.pool.cell_queue import CellQueue, LostCell, _setting_text
+from raystudy.study.pool import cell_queue
+from raystudy.study.pool.cell_queue import BEAT, SILENCE, CellQueue, LostCell, _setting_text
 from study.fakes import plan
 
 
@@ -77,6 +79,63 @@ def test_a_lost_workers_cell_goes_out_once_more_then_fails(specs: list[Spec]) ->
         assert "died twice" in lost.reason
         assert await cells.next(0, 2, 1) is None  # a straggler of an older generation leaves
         assert Spec.from_json(await cells.next(0, 3, 0)).id == specs[1].id
+
+    run(law())
+
+
+def test_a_silent_group_s_cell_goes_to_another_and_it_is_told_to_leave(
+    specs: list[Spec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine is gone and nothing takes its place, so it never enters again."""
+    now = [0.0]
+    monkeypatch.setattr(cell_queue, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def law() -> None:
+        cells = CellQueue(workers=1)
+        await cells.submit(queue(specs[:1]), later=False)
+        for group in (0, 1):
+            await cells.enter(group, 0, 1)
+        cell = await cells.next(0, 1, 0)
+        for _ in range(20):  # it trains for long, and says that it lives
+            now[0] += BEAT
+            await cells.beat(0, 1)
+            await cells.take(0)
+            assert await cells.next(1, 1, 0) == "wait"
+        now[0] += SILENCE
+        await cells.beat(1, 1)
+        await cells.take(0)
+        assert await cells.next(1, 1, 0) == cell
+        # it was not dead at all: nobody takes what it says now, until it has entered anew
+        await cells.finish(0, specs[0].id, b"late")
+        await cells.beat(0, 1)
+        assert await cells.next(0, 1, 1) is None
+        assert await cells.take(0) == []
+        await cells.finish(1, specs[0].id, b"outcome")
+        assert await cells.take(0) == [b"outcome"]
+        assert await cells.next(0, await cells.enter(0, 0, 2), 0) == "wait"
+
+    run(law())
+
+
+def test_a_group_that_is_being_started_anew_is_not_taken_for_silent(
+    specs: list[Spec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One rank has entered and the other takes long: the cell is free, and the two start together all the same."""
+    now = [0.0]
+    monkeypatch.setattr(cell_queue, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def law() -> None:
+        cells = CellQueue(workers=2)
+        await cells.submit(queue(specs[:1]), later=False)
+        await asyncio.gather(cells.enter(0, 0, 1), cells.enter(0, 1, 2))
+        cell = await cells.next(0, 1, 0)
+        first = asyncio.create_task(cells.enter(0, 0, 3))
+        await asyncio.sleep(0)
+        now[0] += SILENCE
+        await cells.take(0)
+        assert not first.done()
+        assert await cells.enter(0, 1, 4) == await first == 2
+        assert await cells.next(0, 2, 0) == cell
 
     run(law())
 

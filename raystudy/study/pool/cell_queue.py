@@ -18,9 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CellQueue", "LostCell"]
+__all__ = ["BEAT", "SILENCE", "CellQueue", "LostCell"]
 
 _POLL = 0.05  # seconds between two looks of a rank that waits for the other ranks of its group
+BEAT = 10.0  # seconds between two signs of life of a group
+SILENCE = 12 * BEAT  # after so many seconds without one a group is taken for lost
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class _Group:
         answers: what `next` answered, by (generation, sequence number), so that every rank hears the same.
         progress: what its running stage last reported.
         pids: rank -> process id.
+        heard: when it last gave a sign of life, in seconds of a monotonic clock.
     """
 
     ranks: set[int] = field(default_factory=set)
@@ -60,6 +63,7 @@ class _Group:
     answers: dict[tuple[int, int], Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     pids: dict[int, int] = field(default_factory=dict)
+    heard: float = field(default_factory=time.monotonic)
 
 
 def _setting_text(shots: int | None, fraction: float | None, ratio: float | None = None) -> str:
@@ -102,6 +106,7 @@ class CellQueue:
 
     async def take(self, timeout: float) -> list[Any]:
         """The outcomes that came since the last call; waits at most `timeout` seconds for the first."""
+        self._give_up_silent_groups()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.outcome_event.wait(), timeout)
         self.outcome_event.clear()
@@ -192,6 +197,7 @@ class CellQueue:
         g = self.groups.setdefault(group, _Group())
         g.ranks.add(rank)
         g.pids[rank] = pid
+        g.heard = time.monotonic()
         if len(g.ranks) == self.workers:
             g.ranks.clear()
             g.generation += 1
@@ -205,6 +211,28 @@ class CellQueue:
         while g.generation == generation:
             await asyncio.sleep(_POLL)
         return g.generation
+
+    async def beat(self, group: int, generation: int) -> None:
+        """A sign of life of a group, whatever it does."""
+        g = self.groups[group]
+        if generation == g.generation:
+            g.heard = time.monotonic()
+
+    def _give_up_silent_groups(self) -> None:
+        """Queue the cells of groups that are silent once more.
+
+        The machine of such a group is gone, and as long as no other takes its place, Ray Train has none to start the
+        group on again: nobody enters. Should it be alive after all, it is told to leave, and its outcome is not taken.
+        """
+        for g in self.groups.values():
+            if g.cell is None or time.monotonic() - g.heard < SILENCE:
+                continue
+            key, g.cell, g.progress = g.cell, None, {}
+            if not g.ranks:  # else it is being started anew, and who has entered waits for the others
+                g.generation += 1
+                g.answers.clear()
+                g.pids.clear()
+            self._requeue_or_fail(key)
 
     def _requeue_or_fail(self, key: str) -> None:
         """A cell whose worker died is queued once more; when that worker dies too, the cell counts as failed."""

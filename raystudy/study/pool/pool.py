@@ -11,6 +11,8 @@ when it ends. The protocol between groups and queue:
     In a group of several, an exception leaves the loop, because the ranks may stand in different places; Ray Train then
     restarts the whole group.
     A group that enters anew while it had a cell has lost a worker: the cell is handed out once more, then it fails.
+    A group that gives no sign of life for minutes has lost its machine, and may find no other: the same holds for its
+    cell, and should it be alive after all, it leaves without giving an outcome.
 
 Who waits for a cell's score sees it only after the driver has taken the outcome, written its record, and announced it.
 """
@@ -36,7 +38,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raystudy.errors import ConfigError, DataError, PreflightError, Problem
 from raystudy.own_modules import OwnModule, use
 from raystudy.spec import Places, Spec
-from raystudy.study.pool.cell_queue import CellQueue, LostCell
+from raystudy.study.pool.cell_queue import BEAT, CellQueue, LostCell
 from raystudy.study.pool.failures import failure, short_traceback
 from raystudy.study.store.stage_store import StageStore
 from raystudy.train import Checkpoint, Outcome, run
@@ -83,6 +85,14 @@ def _is_lost_peer(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or "Connection closed by peer" in text or "Connection reset" in text
 
 
+def _give_signs_of_life(queue: Any, group: int, generation: int) -> None:
+    """Tell the queue that this process lives, until it ends; a queue that is gone is told nothing."""
+    with contextlib.suppress(Exception):  # ray is shut down below this thread
+        while True:
+            ray.get(queue.beat.remote(group, generation))
+            time.sleep(BEAT)
+
+
 def group_loop(config: Mapping[str, Any]) -> None:
     """What every rank of a group runs under Ray Train: it trains cells until there are none, or until it retires."""
     import torch
@@ -98,6 +108,8 @@ def group_loop(config: Mapping[str, Any]) -> None:
     shared = Path(places.shared)
     store = StageStore(shared / "stages")
     generation = ray.get(queue.enter.remote(group, rank, os.getpid()))
+    if rank == 0:
+        threading.Thread(target=_give_signs_of_life, args=(queue, group, generation), daemon=True).start()
     bytes_at_start = _resident_bytes()
     for sequence in range(shape.retire_after):
         while (job := ray.get(queue.next.remote(group, generation, sequence))) == "wait":
