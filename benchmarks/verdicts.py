@@ -227,7 +227,7 @@ def _made_better(p: Predictions, kind: Kind, rng: np.random.Generator) -> Predic
 
 
 def _words_of_report(kind: Kind, metric: str, p: Predictions, terms: Floats) -> list[str]:
-    from raystudy.evaluate import Predictions as Answers
+    from raystudy.predictions import Predictions as Answers
     from raystudy.spec import Record, Setting, Spec
     from raystudy.study.folder.records import Results
     from raystudy.study.folder.report_files import write_report

@@ -33,7 +33,7 @@ python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TO
 # A port of this job's own as well: on a shared node another job may have a Ray.
 port=${RAY_PORT:-$((20000 + ${SLURM_JOB_ID:-0} % 20000))}
 nodes=${SLURM_JOB_NUM_NODES:-1}
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")  # no pipe: it would break when only its first line is read
 
 # `ray symmetric-run` starts Ray on every node, the study on the head once all nodes are there, and stops Ray behind it.
 device=cpu

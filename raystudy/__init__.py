@@ -8,6 +8,7 @@ A map of the package, bottom to top; each room imports only from those above it 
     yamlfile, catalogue     YAML with line numbers; variants and parameters (``search_spaces/``)
     spec, studyfile         Arm, Spec, Record; the study file
     metrics, tasks          the metrics; labelled data sets
+    predictions             the answers to a split, as they are judged and stored
     data, nn                few-shot cuts, draws, ragged batches; encoder, losses, gradients, data-parallel workers
     methods                 one file per algorithm
     analysis                statistics, tables, figures, the report (HTML, Markdown, LaTeX, JSON): from records alone

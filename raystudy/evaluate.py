@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,11 @@ from raystudy.methods import BaseMethod, Readout
 from raystudy.metrics import metric
 from raystudy.nn.dropout import without_dropout
 from raystudy.nn.encoder import Encoder, token_budget
+from raystudy.predictions import ELSEWHERE, Predictions
 from raystudy.tasks import Task
 from raystudy.workers import Workers
 
 __all__ = [
-    "ELSEWHERE",
-    "Predictions",
     "answers_of",
     "head_logits",
     "histogram",
@@ -33,28 +31,6 @@ __all__ = [
     "task_metrics",
     "unread_tag",
 ]
-
-ELSEWHERE = ""  # a class name is never empty
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The answers to one split, in the order of its examples.
-
-    Attributes:
-        gold, pred: class names, numbers, or one tuple of tags per sentence. A readout that is `open` may answer with a
-            class of another task: `pred` is then `ELSEWHERE`, which is no class of any task, hence wrong.
-        probabilities: (n, C) softmax over the task's classes; None for tagging and regression. Where the readout is
-            `open` and its head has other columns, (n, C + 1) softmax over all columns: the last number is the mass that
-            lies on classes that are not the task's.
-    """
-
-    gold: tuple[Any, ...]
-    pred: tuple[Any, ...]
-    probabilities: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.gold)
 
 
 def head_logits(encoder: Encoder, encoded: Encoded, head: int, workers: Workers) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ from raystudy.data.fewshot import at_ratio, cap, cut, dev_of, pooled
 from raystudy.data.plm import FAMILIES, resolve
 from raystudy.data.text import Corpus, Encoded, coverage_facts, encode
 from raystudy.errors import PreflightError, Problem
-from raystudy.evaluate import Predictions, histogram, predict, task_metrics, unread_tag
+from raystudy.evaluate import histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Setup, Stage, hparams
 from raystudy.nn.dropout import seed_draws
 from raystudy.nn.encoder import Body
@@ -42,6 +42,7 @@ from raystudy.nn.lower_states import fits, lower_states, states_key, with_states
 from raystudy.nn.repeatable import repeatable_sums
 from raystudy.own_modules import differing
 from raystudy.plugins import find_module
+from raystudy.predictions import Predictions
 from raystudy.spec import Places, Record, Spec, digest
 from raystudy.tasks import Task, load
 from raystudy.workers import Alone, Workers

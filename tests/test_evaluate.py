@@ -13,8 +13,9 @@ from sklearn import metrics as reference
 
 from raystudy.data.plm import resolve
 from raystudy.data.text import IGNORED, encode, tokenizer
-from raystudy.evaluate import ELSEWHERE, Predictions, histogram, predict, task_metrics, unread_tag
+from raystudy.evaluate import histogram, predict, task_metrics, unread_tag
 from raystudy.methods import BaseMethod, Readout
+from raystudy.predictions import ELSEWHERE, Predictions
 from raystudy.tasks import Example, Task
 from raystudy.workers import Alone, simulate
 

@@ -61,6 +61,7 @@ STRATA: list[list[tuple[str, ...]]] = [
             "huggingface",
             "workers",
             "own_files",
+            "predictions",
             "own_modules",
             "own_entries",
         )

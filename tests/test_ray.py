@@ -117,8 +117,11 @@ def test_killed_worker_trial_and_driver(tmp_path: Path, begun: ExitStack, monkey
     driver = start(begun, site, tmp_path, "disturbed")
     wait_for(lambda: len(records(tmp_path, "disturbed")) >= 2, driver, log)
     for title in ("ray::ResourceTrainable", "ray::RayTrainWorker"):  # a Tune trial, then a worker
-        wait_for(lambda title=title: bool(below(driver, title)), driver, log)
-        os.kill(below(driver, title)[0], signal.SIGKILL)
+        found: list[int] = []  # looked up once: between two looks a trial can end by itself
+        wait_for(
+            lambda title=title, found=found: bool(found or found.extend(below(driver, title)) or found), driver, log
+        )
+        os.kill(found[0], signal.SIGKILL)
     now = len(records(tmp_path, "disturbed"))
     wait_for(lambda: len(records(tmp_path, "disturbed")) >= now + 3, driver, log)
     os.kill(driver.pid, signal.SIGKILL)

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from raystudy import train
 from raystudy.analysis.compute import compute
 from raystudy.analysis.markdown import to_markdown
-from raystudy.analysis.tables import main_table
+from raystudy.analysis.sections.scores import main_table
 from raystudy.methods import BaseMethod, Stage, single_task
 from raystudy.spec import Places
 from raystudy.study.plan import Plan

@@ -27,11 +27,11 @@ from torch import Tensor
 from raystudy.catalogue import catalogue
 from raystudy.data.text import Batch
 from raystudy.errors import ConfigError, DataError
-from raystudy.evaluate import ELSEWHERE
 from raystudy.methods import BaseMethod, Length, Readout, Schedule, Sizes, Stage
 from raystudy.methods.multi_task import Method, reverse
 from raystudy.nn.gradients import adamw, descend
 from raystudy.nn.losses import cross_entropy
+from raystudy.predictions import ELSEWHERE
 from raystudy.study.search.space import Space
 from raystudy.tasks import Task
 from raystudy.workers import Alone, Workers, simulate

@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from raystudy import train
 from raystudy.data.plm import FAMILIES
 from raystudy.errors import ConfigError, DataError, PreflightError
-from raystudy.evaluate import ELSEWHERE, Predictions
 from raystudy.model.description import FILE, SCHEMA, read_description
 from raystudy.model.load import LoadedModel, load_model
 from raystudy.model.write import write_model
+from raystudy.predictions import ELSEWHERE, Predictions
 from raystudy.spec import Spec
 from raystudy.tasks import Example
 from raystudy.train import Trained

@@ -10,7 +10,7 @@ import numpy as np
 
 from raystudy.data.draws import rng
 from raystudy.errors import PreflightError
-from raystudy.evaluate import Predictions
+from raystudy.predictions import Predictions
 from raystudy.spec import Arm, Places, Record, Spec
 from raystudy.study.plan import Plan
 from raystudy.study.pool.local import Local

@@ -17,7 +17,7 @@ from raystudy.analysis import report
 from raystudy.analysis.stats import holm, paired
 from raystudy.data.fewshot import cut
 from raystudy.errors import ConfigError, DataError
-from raystudy.evaluate import ELSEWHERE, Predictions
+from raystudy.predictions import ELSEWHERE, Predictions
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.best_settings import write_best_settings
 from raystudy.study.folder.dev_errors import dev_error
@@ -49,7 +49,7 @@ def finished(folder: Path, **replaced: str) -> StudyRun:
 
 def report_of(study_run: StudyRun) -> Any:
     write_manifest(study_run, {})
-    with patch.object(report, "figures", lambda numbers: []):  # none is looked at here
+    with patch.object(report, "draw", lambda figure, form: b""):  # none is looked at here
         path = write_report(study_run.results.folder)
     return json.loads(path.with_name("report.json").read_text())
 
@@ -251,7 +251,7 @@ def test_a_folder_of_before_still_opens(tmp_path: Path) -> None:
     for key in ("space", "across"):
         del manifest["study"]["search"][key]
     path.write_text(json.dumps(manifest))
-    with patch.object(report, "figures", lambda numbers: []):
+    with patch.object(report, "draw", lambda figure, form: b""):
         text = write_report(study_run.results.folder).read_text()
     assert "What searching brought on test is not known" in text and "### Across methods" not in text
     assert progress(study_run.results).finished

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from cells import spec_of
 
-from raystudy.evaluate import Predictions
 from raystudy.metrics import metric
+from raystudy.predictions import Predictions
 from raystudy.spec import Arm, Record, Setting
 from raystudy.study.folder.records import Results
 from raystudy.study.folder.report_files import example_differences, example_terms, sentence_scores_of

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from raystudy.data.draws import rng
-from raystudy.evaluate import Predictions, task_metrics
+from raystudy.evaluate import task_metrics
+from raystudy.predictions import Predictions
 from raystudy.spec import Record
 from raystudy.study.folder.records import Results
 from raystudy.tasks import Task

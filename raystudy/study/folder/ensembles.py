@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raystudy.analysis.numbers import EnsembleRow
-from raystudy.evaluate import ELSEWHERE, Predictions, task_metrics
+from raystudy.evaluate import task_metrics
+from raystudy.predictions import ELSEWHERE, Predictions
 from raystudy.spec import Spec
 from raystudy.tasks import Task
 

@@ -26,10 +26,10 @@ from raystudy.code_versions import version_differences
 from raystudy.errors import ConfigError, PreflightError, Problem
 from raystudy.files import atomic_write
 from raystudy.own_modules import declared, differing, use_declared
+from raystudy.predictions import Predictions
 from raystudy.spec import SCHEMA, Record, canonical
 
 if TYPE_CHECKING:  # `status` and `report` read records without loading torch
-    from raystudy.evaluate import Predictions
     from raystudy.train import Outcome
 
 __all__ = ["Results", "dev_score", "is_stale", "stale_parts"]
@@ -187,8 +187,6 @@ class Results:
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
-
-        from raystudy.evaluate import Predictions
 
         try:
             table = pq.read_table(self.cells / cell / "predictions.parquet")

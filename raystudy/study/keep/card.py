@@ -14,9 +14,9 @@ from raystudy.analysis.example_interval import example_interval
 from raystudy.analysis.markdown import escape
 from raystudy.analysis.stats import interval
 from raystudy.catalogue import catalogue
-from raystudy.evaluate import Predictions
 from raystudy.model.description import Description
 from raystudy.model.write import describe
+from raystudy.predictions import Predictions
 from raystudy.spec import Record
 from raystudy.study.rerun import Again
 from raystudy.tasks import SPLITS, Task
