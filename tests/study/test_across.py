@@ -21,7 +21,7 @@ from raystudy.study.folder.report_files import write_report
 from raystudy.study.search.arm_search import drive
 from raystudy.study.search.report_rows import search_rows
 from raystudy.study.study_run import StudyRun
-from study.fakes import Fake, outcome, plan
+from study.fakes import Fake, outcome, plan, undrawn
 
 METHODS = ("single_task", "multi_task", "meta_dtl")
 PARTS = {
@@ -112,7 +112,7 @@ def test_every_method_is_confirmed_with_its_own_best_and_the_report_says_which_w
             assert best.mean(4) == max(c.mean(4) for c in own)
         assert made.settings_of(Arm(variant, Setting(shots=12)), TARGET, study_run.searches) == best.settings
     write_manifest(study_run, {})
-    with patch.object(report, "draw", lambda figure, form: b""):
+    with patch.object(report, "draw", undrawn):
         path = write_report(study_run.results.folder)
     told: Any = json.loads(path.with_name("report.json").read_text())
     (recipe,) = told["recipes"]

@@ -29,7 +29,7 @@ from raystudy.study.folder.report_files import write_report
 from raystudy.study.study_run import StudyRun
 from raystudy.tasks import load
 from raystudy.train import load_tasks
-from study.fakes import Fake, outcome, plan
+from study.fakes import Fake, outcome, plan, undrawn
 
 K12 = Setting(shots=12)
 TARGET = "planted/target"
@@ -49,7 +49,7 @@ def finished(folder: Path, **replaced: str) -> StudyRun:
 
 def report_of(study_run: StudyRun) -> Any:
     write_manifest(study_run, {})
-    with patch.object(report, "draw", lambda figure, form: b""):  # none is looked at here
+    with patch.object(report, "draw", undrawn):  # none is looked at here
         path = write_report(study_run.results.folder)
     return json.loads(path.with_name("report.json").read_text())
 
@@ -251,7 +251,7 @@ def test_a_folder_of_before_still_opens(tmp_path: Path) -> None:
     for key in ("space", "across"):
         del manifest["study"]["search"][key]
     path.write_text(json.dumps(manifest))
-    with patch.object(report, "draw", lambda figure, form: b""):
+    with patch.object(report, "draw", undrawn):
         text = write_report(study_run.results.folder).read_text()
     assert "What searching brought on test is not known" in text and "### Across methods" not in text
     assert progress(study_run.results).finished
