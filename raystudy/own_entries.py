@@ -15,11 +15,11 @@ from typing import Any
 
 from raystudy.catalogue import own_variants, problems_of_own_space
 from raystudy.errors import ConfigError, Problem, did_you_mean, quoted, unknown_name
-from raystudy.own_modules import Kind, OwnModule, names_a_file, problems_of_source, split_entry
+from raystudy.own_modules import Kind, OwnModule, names_a_file, problems_of_source, split_entry, use
 from raystudy.paths import absolute_path, kind_of
 from raystudy.plugins import module_names
 
-__all__ = ["OwnEntries", "own_entries", "read_own"]
+__all__ = ["OwnEntries", "own_entries", "read_own", "use_named"]
 
 Location = tuple[str | int, ...]
 _BYTES = 1 << 20  # of one file
@@ -207,6 +207,24 @@ def read_own(kind: Kind, path: Path) -> OwnModule:
     if problems:
         raise ConfigError(problems)
     return module
+
+
+def use_named(kind: Kind, path: str, where: str) -> OwnModule:
+    """The method or the data set in a file that a command names; it is in use from now on.
+
+    Args:
+        path: as it was typed.
+        where: the argument that names it.
+
+    Raises:
+        ConfigError: everything that is wrong with its files.
+    """
+    try:
+        own = read_own(kind, absolute_path(path, where=where))
+    except ConfigError as e:
+        raise ConfigError(p if p.file else Problem(p.message, where) for p in e.problems) from None
+    use([own])
+    return own
 
 
 def _is_module(path: Path) -> bool:

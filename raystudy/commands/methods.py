@@ -13,9 +13,8 @@ import typer
 from raystudy.catalogue import Catalogue, Parameter, Variant, catalogue, own_variants
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, unknown_name
-from raystudy.own_entries import read_own
-from raystudy.own_modules import OwnModule, names_a_file, own_module, split_entry, use
-from raystudy.paths import absolute_path
+from raystudy.own_entries import use_named
+from raystudy.own_modules import names_a_file, own_module, split_entry
 from raystudy.wording import spelt
 
 __all__ = ["methods"]
@@ -31,7 +30,7 @@ def methods(
     """List every variant, what it is, and which of its settings a search moves, or show all settings of one."""
     if name is not None and names_a_file(name):
         path, part = split_entry(name)
-        own = _own(path)
+        own = use_named("methods", path, "NAME")
         declared = own_variants(own)
         name = part or (declared[0] if len(declared) == 1 else own.name)
     cat = catalogue()
@@ -50,20 +49,6 @@ def methods(
         tell(f"{name}: {len(variants)} variants of one method")
         _list(variants, cat)
         tell("\npython -m raystudy methods NAME shows all settings of one.")
-
-
-def _own(path: str) -> OwnModule:
-    """A method of the user's own, which is in use from now on.
-
-    Raises:
-        ConfigError: everything that is wrong with its files.
-    """
-    try:
-        own = read_own("methods", absolute_path(path, where="NAME"))
-    except ConfigError as e:
-        raise ConfigError(p if p.file else Problem(p.message, "NAME") for p in e.problems) from None
-    use([own])
-    return own
 
 
 def _variants_of(name: str, cat: Catalogue) -> list[Variant]:

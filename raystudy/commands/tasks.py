@@ -17,9 +17,9 @@ import typer
 from raystudy.catalogue import suites
 from raystudy.commands import Json, console, print_json, tell
 from raystudy.errors import ConfigError, Problem, printable, unknown_name
-from raystudy.own_entries import read_own
-from raystudy.own_modules import in_use, names_a_file, own_module, split_entry, use
-from raystudy.paths import absolute_path, is_folder, readable_folder
+from raystudy.own_entries import use_named
+from raystudy.own_modules import in_use, names_a_file, own_module, split_entry
+from raystudy.paths import is_folder, readable_folder
 from raystudy.plugins import check_own_module, find_module, module_names
 from raystudy.wording import listed
 
@@ -88,11 +88,7 @@ def _own(path: str) -> str:
     Raises:
         ConfigError: everything that is wrong with its file.
     """
-    try:
-        own = read_own("tasks", absolute_path(path, where="NAME"))
-    except ConfigError as e:
-        raise ConfigError(p if p.file else Problem(p.message, "NAME") for p in e.problems) from None
-    use([own])
+    own = use_named("tasks", path, "NAME")
     if problems := check_own_module(own):
         raise ConfigError(problems)
     return own.name
