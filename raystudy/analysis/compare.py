@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raystudy.analysis.frame import Key
-from raystudy.analysis.numbers import Comparison, Design, Score
+from raystudy.analysis.numbers import AllTests, Comparison, Design, Score
 from raystudy.analysis.stats import (
     ALPHA,
     BOOTSTRAP_SEEDS,
@@ -32,27 +32,11 @@ from raystudy.analysis.stats import (
 )
 from raystudy.analysis.table import Column, number
 
-__all__ = ["AllTests", "all_tests", "comparisons", "main_table_scores", "needs", "paired_by_seed", "raw_p"]
+__all__ = ["all_tests", "comparisons", "main_table_scores", "needs", "paired_by_seed", "raw_p"]
 
 K = TypeVar("K", bound=Hashable)
 
 _PRINTED = Column("", "", "estimate")
-
-
-@dataclass(frozen=True)
-class AllTests:
-    """What is tested of one pair of methods, and the verdict; the attributes are those of `numbers.Comparison`."""
-
-    pair: Paired
-    holm_p: float
-    verdict: Verdict
-    examples: TwoWay | None = None
-    examples_p: float | None = None
-    p: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    bootstrap: tuple[float, float] | None = None
-    mcnemar: float | None = None
 
 
 def paired_by_seed(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired:
@@ -82,16 +66,18 @@ def all_tests(
     for k, pair in pairs.items():
         two, raw = crossed.get(k), (examples or {}).get(k)
         _, low, high = (pair.n, pair.low, pair.high) if two is None else both(pair, two)
+        bootstrap, exact = _beside(two, raw)
         out[k] = AllTests(
-            pair,
-            seeds_p.get(k, math.nan),
-            verdict(pair, p.get(k, math.nan), rope, family=len(tested), examples=two),
-            two if k in of_family else None,
-            examples_p.get(k) if k in of_family and two is not None and not math.isnan(two.p) else None,
-            p.get(k, math.nan),
-            low,
-            high,
-            *_beside(two, raw),
+            pair=pair,
+            holm_p=seeds_p.get(k, math.nan),
+            verdict=verdict(pair, p.get(k, math.nan), rope, family=len(tested), examples=two),
+            examples=two if k in of_family else None,
+            examples_p=examples_p.get(k) if k in of_family and two is not None and not math.isnan(two.p) else None,
+            p=p.get(k, math.nan),
+            low=low,
+            high=high,
+            bootstrap=bootstrap,
+            mcnemar=exact,
         )
     return out
 

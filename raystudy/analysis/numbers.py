@@ -17,6 +17,7 @@ from raystudy.analysis.stats import Interval, Paired, TwoWay, Verdict, Word
 from raystudy.spec import Arm
 
 __all__ = [
+    "AllTests",
     "Comparison",
     "Completeness",
     "Cost",
@@ -312,14 +313,13 @@ class Score:
     second: Interval | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One variant against the baseline, for one target in one setting.
+@dataclass(frozen=True, kw_only=True)
+class AllTests:
+    """What is tested of one pair of methods, and the verdict.
 
     Attributes:
         pair: the paired t-test over seeds and the exact sign-flip test: new seeds, on this test set.
-        tested: whether it belongs to the family that Holm's correction covers (all variants but the floors).
-        holm_p: the corrected p-value of the t-test; nan where the comparison is not tested or has no p-value.
+        holm_p: the corrected p-value of the t-test; nan where the pair is not tested or has no p-value.
         examples: the two-way test over seeds and examples; None where the report has no predictions.
         examples_p: the Holm-corrected p of that test.
         p: what the verdict rests on, Holm-corrected: the larger of both (`stats.deciding_p`); nan where none decides.
@@ -328,11 +328,7 @@ class Comparison:
         mcnemar: exact McNemar p, where one seed was compared by accuracy: it holds for these two trainings alone.
     """
 
-    variant: str
-    target: str
-    setting: str
     pair: Paired
-    tested: bool
     holm_p: float
     verdict: Verdict
     examples: TwoWay | None = None
@@ -342,6 +338,20 @@ class Comparison:
     high: float = math.nan
     bootstrap: tuple[float, float] | None = None
     mcnemar: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison(AllTests):
+    """One variant against the baseline, for one target in one setting, with its tests.
+
+    Attributes:
+        tested: whether it belongs to the family that Holm's correction covers (all variants but the floors).
+    """
+
+    variant: str
+    target: str
+    setting: str
+    tested: bool
 
 
 @dataclass(frozen=True)
@@ -430,15 +440,15 @@ class Search:
 
 
 @dataclass(frozen=True)
-class SearchGain:
+class SearchGain(AllTests):
     """What the search of one arm brought on one target, on test: its winner against the settings without a search.
+
+    `pair` is winner minus default, over the seeds that both have; Holm's correction is over a family of its own: all
+    arms and targets whose winner has other settings.
 
     Attributes:
         same: whether the winner has these settings, so that there is nothing to compare.
         winner, default: their test scores.
-        pair: winner minus default, over the seeds that both have.
-        holm_p: corrected over a family of its own: all arms and targets whose winner has other settings.
-        examples, examples_p, p, low, high, bootstrap, mcnemar: as in `Comparison`.
         trials, passes, seconds: what the search took on this target.
         training: the passes of one training with the winner's settings.
         ensemble: the test scores of the best configurations together, `members` of them; None where one is confirmed.
@@ -451,11 +461,6 @@ class SearchGain:
     same: bool
     winner: Interval
     default: Interval
-    pair: Paired
-    holm_p: float
-    verdict: Verdict
-    examples: TwoWay | None = None
-    examples_p: float | None = None
     trials: int = 0
     passes: float = 0.0
     seconds: float = 0.0
@@ -463,11 +468,6 @@ class SearchGain:
     members: int = 0
     ensemble: Interval | None = None
     ensemble_pair: Paired | None = None
-    p: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    bootstrap: tuple[float, float] | None = None
-    mcnemar: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from raystudy.analysis.compare import all_tests, needs, paired_by_seed
-from raystudy.analysis.numbers import Sentence
+from raystudy.analysis.numbers import AllTests, Sentence
 from raystudy.analysis.phrases import capital, in_points, some
-from raystudy.analysis.stats import FEWEST_SEEDS, Interval, Paired, TwoWay, Verdict, Word, interval
+from raystudy.analysis.stats import FEWEST_SEEDS, Interval, Word, interval
 from raystudy.analysis.table import Cell, Column, Note, Table, counted, listed, percent, place
 from raystudy.spec import Record, canonical
 
@@ -51,13 +51,12 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The first side against the second in one cell; differences are first minus second.
+class Pair(AllTests):
+    """The first side against the second in one cell, with its tests; differences are first minus second.
 
     Attributes:
         method: its title, where both sides have several; else empty.
         first, second: the test scores of all seeds of each side.
-        pair, holm_p, verdict, examples, examples_p, p, low, high, bootstrap, mcnemar: as in `numbers.Comparison`.
     """
 
     method: str
@@ -66,16 +65,6 @@ class Pair:
     metric: str
     first: Interval
     second: Interval
-    pair: Paired
-    holm_p: float
-    verdict: Verdict
-    examples: TwoWay | None = None
-    examples_p: float | None = None
-    p: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    bootstrap: tuple[float, float] | None = None
-    mcnemar: float | None = None
 
     @property
     def where(self) -> str:
