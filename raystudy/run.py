@@ -665,6 +665,8 @@ def run_study(
     study_run = StudyRun(plan, results, retry_failed=options.retry_failed, redo_stale=options.redo_stale)
     study_run.open()
     machine = machine_lines(plan) if options.address is None else []
+    if options.gpu_share is not None and study.numerics.device == "cpu":
+        machine = [*machine, f"no effect: --gpu-share {options.gpu_share}, because the study is computed on CPUs"]
     timing = foresee(plan, options, study_run)
     for line in [*describe(plan, study_run, machine, timing), *budget_lines(timing, options, study.numerics.workers)]:
         say(console, line)

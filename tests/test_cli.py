@@ -119,9 +119,10 @@ def test_plan_says_what_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    out = CliRunner().invoke(running.app, ["smoke", "--dry-run"])
+    out = CliRunner().invoke(running.app, ["smoke", "--dry-run", "--gpu-share", "2"])
     assert out.exit_code == 0
     assert "updates" in out.stdout
+    assert "no effect: --gpu-share 2, because the study is computed on CPUs" in out.stdout
     assert list(tmp_path.iterdir()) == []
 
 
